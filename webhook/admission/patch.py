@@ -1,0 +1,53 @@
+"""JSON Patch (RFC 6902), built by hand: minimal operations that must apply.
+
+Parents come before children, array removals go from the highest index down, and there is no `test` operation: the API
+server applies the patch to the very object it sent. Nothing here knows what an edit is for.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+
+class Edit(msgspec.Struct, frozen=True):
+    """One leaf to add or one array element to remove, as a decision sees it.
+
+    `path` is a JSON pointer. `within` is the pointer of the outermost parent that is absent or empty, "" when the
+    leaf's parent is there; its members must need no escaping.
+    """
+
+    op: Literal["add", "remove"]
+    path: str
+    value: Any = None
+    within: str = ""
+
+
+class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One operation as it goes over the wire; a removal has no value."""
+
+    op: Literal["add", "remove"]
+    path: str
+    value: Any = None
+
+
+def build(edits: Iterable[Edit]) -> tuple[Operation, ...]:
+    """The operations for edits, in their order; leaves below one missing parent are added together, as one object.
+
+    An empty object that is there is added over, which replaces nothing: that saves an operation for every further leaf.
+    """
+    operations: list[Operation] = []
+    objects: dict[str, dict[str, Any]] = {}
+    for edit in edits:
+        if not edit.within:
+            operations.append(Operation(edit.op, edit.path, edit.value))
+            continue
+        target = objects.get(edit.within)
+        if target is None:
+            target = objects[edit.within] = {}
+            operations.append(Operation("add", edit.within, target))
+        *parents, leaf = edit.path[len(edit.within) + 1 :].split("/")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = edit.value
+    return tuple(operations)

@@ -1,0 +1,167 @@
+"""AdmissionReview v1 and v1beta1, decoded into just what decisions read and encoded from what was decided.
+
+The two versions have the same fields on the wire; the answer carries the version that was asked. Recorded reviews hold
+nulls and fields that strict decoders refuse, so only what is read is typed, and null counts as absent.
+"""
+
+from base64 import b64encode
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from webhook.admission.patch import Operation
+from webhook.objects import KubeObject, Pod
+
+T = TypeVar("T")
+
+API_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
+
+
+class ReviewError(ValueError):
+    """What was sent is no AdmissionReview that can be answered; the text says what is wrong and where."""
+
+
+class GroupVersionKind(msgspec.Struct, frozen=True, gc=False):
+    """`request.kind`."""
+
+    group: str = ""
+    version: str = ""
+    kind: str = ""
+
+
+class UserInfo(msgspec.Struct, frozen=True):
+    """`request.userInfo`: who asked the API server."""
+
+    username: str = ""
+    groups: list[str] | None = None
+
+
+class Request(msgspec.Struct, frozen=True, rename="camel"):
+    """`request` of an AdmissionReview. `object` and `old_object` stay undecoded until their kind is known."""
+
+    uid: str
+    kind: GroupVersionKind
+    operation: str
+    namespace: str | None = None
+    name: str | None = None
+    sub_resource: str | None = None
+    user_info: UserInfo | None = None
+    dry_run: bool | None = None
+    object: msgspec.Raw = msgspec.Raw(b"null")
+    old_object: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def from_node(self) -> bool:
+        """Whether a kubelet made the request (it authenticates as `system:node:…` in group `system:nodes`)."""
+        user = self.user_info
+        return user is not None and user.username.startswith("system:node:") and "system:nodes" in (user.groups or ())
+
+
+class Review(msgspec.Struct, frozen=True, rename="camel"):
+    """An AdmissionReview that asks."""
+
+    api_version: Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
+    kind: Literal["AdmissionReview"]
+    request: Request
+
+
+class _Status(msgspec.Struct, frozen=True):
+    message: str
+    reason: str
+    code: int
+    status: str = "Failure"
+
+
+class _Response(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    uid: str
+    allowed: bool | msgspec.UnsetType = msgspec.UNSET
+    status: _Status | None = None
+    patch_type: str = ""
+    patch: str = ""
+    warnings: tuple[str, ...] = ()
+    audit_annotations: dict[str, str] = {}
+
+
+class _Answer(msgspec.Struct, frozen=True, rename="camel"):
+    api_version: str
+    response: _Response
+    kind: str = "AdmissionReview"
+
+
+_review = msgspec.json.Decoder(Review)
+_pod = msgspec.json.Decoder(Pod)
+_kube_object = msgspec.json.Decoder(KubeObject)
+_encode = msgspec.json.Encoder().encode
+
+
+def decode(body: bytes) -> Review:
+    """The review in a request body.
+
+    Raises:
+        ReviewError: not JSON, or not an AdmissionReview with a request in it.
+
+    """
+    return _decoded(_review, body, "AdmissionReview")
+
+
+def decode_pod(raw: msgspec.Raw) -> Pod:
+    """The pod in `request.object`.
+
+    Raises:
+        ReviewError: a field that decisions read has a type that no pod has.
+
+    """
+    return _decoded(_pod, raw, "Pod")
+
+
+def decode_object(raw: msgspec.Raw) -> KubeObject | None:
+    """The custom resource in `request.object` or `request.oldObject`, None for null.
+
+    Raises:
+        ReviewError: its metadata or spec has a type that no object has.
+
+    """
+    return None if bytes(raw) == b"null" else _decoded(_kube_object, raw, "object")
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, what: str) -> T:
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise ReviewError(f"not a valid {what}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ReviewError(f"{what} is not valid JSON: {error}") from None
+    except RecursionError:
+        raise ReviewError(f"{what} is nested too deeply") from None
+
+
+def encode(  # the response's own fields
+    review: Review,
+    *,
+    allowed: bool,
+    message: str = "",
+    patch: tuple[Operation, ...] = (),
+    warnings: tuple[str, ...] = (),
+    annotations: dict[str, str] | None = None,
+) -> bytes:
+    """The answer to `review`: same version and uid; `message` is why it is denied; no patch where none is due."""
+    response = _Response(
+        uid=review.request.uid,
+        allowed=allowed,
+        status=None if allowed else _Status(message, "Forbidden", 403),
+        patch_type="JSONPatch" if patch else "",
+        patch=b64encode(_encode(patch)).decode() if patch else "",
+        warnings=warnings,
+        audit_annotations=annotations or {},
+    )
+    return _encode(_Answer(review.api_version, response))
+
+
+def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, operation: str = "CREATE") -> bytes:
+    """An AdmissionReview v1 that asks about a bare object, as the API server would ask at its creation."""
+    group, _, version = document["apiVersion"].rpartition("/")
+    kind = {"group": group, "version": version, "kind": document["kind"]}
+    request = {"uid": uid, "kind": kind, "namespace": namespace, "name": name, "operation": operation}
+    return _encode(
+        {"apiVersion": API_VERSIONS[0], "kind": "AdmissionReview", "request": {**request, "object": document}}
+    )

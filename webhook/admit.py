@@ -1,0 +1,164 @@
+"""The way of one request, from a decoded review to a decision, as one straight line.
+
+    review -> facts (owner chain, parents, what is referenced) -> workload -> posture -> rules -> decision
+
+Only the facts are waited for, within the deadline; everything after them is pure. `/mutate`, `/validate`, `/dry-run`,
+the command line and the tests all walk this line.
+"""
+
+from difflib import get_close_matches
+
+from webhook.admission.review import Request, Review, decode_object, decode_pod
+from webhook.facts import Absent, FactSource, Found, Ref
+from webhook.objects import Metadata
+from webhook.policy import decide, resource
+from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.decide import Decision, Enforce, Webhook
+from webhook.policy.findings import Finding
+from webhook.policy.posture import posture_of
+from webhook.policy.resources import GROUP
+from webhook.policy.rules import RULES
+from webhook.policy.rules.pod_security_policy import judge
+from webhook.policy.rules.subject import PolicyReference, Subject
+from webhook.policy.workload import (
+    Link,
+    Nobodys,
+    Unknowable,
+    Workload,
+    checked,
+    identify,
+    identify_by_labels,
+    owner_of,
+)
+from webhook.settings import Settings
+
+ENFORCE_LABEL = "vmguard/enforce"
+"""Namespace label that may tighten VMGUARD_ENFORCE there, never loosen it."""
+
+_MIRROR = "kubernetes.io/config.mirror"
+_ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
+
+
+async def admit(review: Review, webhook: Webhook, source: FactSource, settings: Settings, deadline: float) -> Decision:
+    """The decision on a review. `deadline` is a time of the running loop's clock, in seconds.
+
+    Raises:
+        ReviewError: the object in the review has a shape that no such object has.
+
+    """
+    request = review.request
+    kind = request.kind
+    if request.sub_resource:
+        return decide.ignored(f"subresource {request.sub_resource}")
+    if settings.watch_namespaces and (request.namespace or "") not in settings.watch_namespaces:
+        return decide.ignored("namespace is not watched")
+    if kind.kind == "Pod" and kind.group == "":
+        if request.operation != "CREATE":
+            return decide.ignored(f"operation {request.operation}")
+        return await _pod(request, webhook, source, settings, deadline)
+    if kind.group == GROUP and (kind.kind in BY_KIND or kind.kind in PARENTS):
+        if request.operation not in {"CREATE", "UPDATE"}:
+            return decide.ignored(f"operation {request.operation}")
+        return await _resource(request, source, settings, deadline)
+    return decide.ignored(f"kind {kind.kind}")
+
+
+async def _pod(request: Request, webhook: Webhook, source: FactSource, settings: Settings, deadline: float) -> Decision:
+    pod = decode_pod(request.object)
+    namespace = request.namespace or ""
+    if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
+        return decide.ignored("mirror pod")
+    identity: Workload | Nobodys | Unknowable
+    chain: tuple[Link, ...] = ()
+    if source.labels_suffice:
+        identity = identify_by_labels(pod, namespace)
+    else:
+        chain = await _owners("Pod", pod.metadata, namespace, source, deadline)
+        identity = identify(pod, chain)
+    if type(identity) is Nobodys:
+        return decide.unmanaged(identity, chain)
+    if type(identity) is Unknowable:
+        return decide.unknown(identity, chain, settings)
+    assert type(identity) is Workload  # noqa: S101 - the third of three
+    posture = posture_of(identity, settings)
+    named = resource.policies_of_pod(pod, namespace, identity, posture)
+    subject = Subject(
+        pod=pod,
+        minor=source.minor,
+        in_daemonset=identity.in_daemonset,
+        run_as_platform=settings.run_as == "platform",
+        harden_sidecars=settings.harden_sidecars,
+        user_volumes=_user_volumes(identity),
+        policies=await _policies(named, frozenset(), source, deadline) if named else (),
+    )
+    findings: list[Finding] = []
+    for rule in RULES:
+        findings += rule(subject, posture)
+    enforce = await _enforce(namespace, webhook, source, settings, deadline)
+    return decide.decide_pod(
+        identity, posture, tuple(findings), chain, webhook=webhook, settings=settings, enforce=enforce
+    )
+
+
+async def _resource(request: Request, source: FactSource, settings: Settings, deadline: float) -> Decision:
+    custom = decode_object(request.object)
+    if custom is None:
+        return decide.ignored("no object")
+    kind, namespace = request.kind, request.namespace or ""
+    name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
+    ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
+    chain = await _owners(kind.kind, custom.metadata, namespace, source, deadline)
+    parent = chain[-1] if chain and type(chain[-1].fact) is Found else None
+    parent_spec = (parent.fact.object.spec or {}) if parent and type(parent.fact) is Found else None
+    spec = custom.spec or {}
+    workloads = resource.workloads(ref, spec, parent.ref if parent else None, parent_spec)
+    postures = tuple(posture_of(workload, settings) for workload in workloads)
+    old = decode_object(request.old_object) if request.operation == "UPDATE" else None
+    before = frozenset(resource.policies_named(ref, old.spec or {})) if old else frozenset()
+    references = await _policies(resource.policies_named(ref, spec), before, source, deadline)
+    findings = tuple(finding for reference in references if (finding := judge(reference, of_pod=False)))
+    return decide.decide_resource(str(ref), postures, findings, chain, settings)
+
+
+async def _owners(
+    kind: str, metadata: Metadata, namespace: str, source: FactSource, deadline: float
+) -> tuple[Link, ...]:
+    """The controller chain from an object up, to the first fact that is not Found."""
+    links: list[Link] = []
+    ref = owner_of(kind, metadata, namespace)
+    while ref is not None:
+        fact = checked(ref, await source.get(ref, deadline))
+        links.append(Link(ref, fact))
+        ref = owner_of(ref.kind, fact.object.metadata, namespace) if type(fact) is Found else None
+    return tuple(links)
+
+
+async def _policies(
+    named: list[tuple[str, str]], before: frozenset[tuple[str, str]], source: FactSource, deadline: float
+) -> tuple[PolicyReference, ...]:
+    references = []
+    for place, name in named:
+        ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
+        fact = await source.get(ref, deadline)
+        similar: tuple[str, ...] = ()
+        if type(fact) is Absent:
+            similar = tuple(get_close_matches(name, await source.names(ref, deadline), n=3, cutoff=0.5))
+        references.append(PolicyReference(name, place, fact, similar, settled=(place, name) in before))
+    return tuple(references)
+
+
+async def _enforce(
+    namespace: str, webhook: Webhook, source: FactSource, settings: Settings, deadline: float
+) -> Enforce:
+    if webhook == "mutate" or settings.enforce == "deny":
+        return settings.enforce
+    fact = await source.get(Ref("", "v1", "Namespace", "", namespace), deadline)
+    label = (fact.object.metadata.labels or {}).get(ENFORCE_LABEL) if type(fact) is Found else None
+    tightened: tuple[Enforce, ...] = tuple(level for level in _ORDER if level == label)
+    return max(settings.enforce, *tightened, key=_ORDER.index) if tightened else settings.enforce
+
+
+def _user_volumes(workload: Workload) -> frozenset[str]:
+    volumes = workload.component.part_of(workload.spec).get("volumes")
+    names = (volume.get("name") for volume in volumes if isinstance(volume, dict)) if isinstance(volumes, list) else ()
+    return frozenset(name for name in names if isinstance(name, str))

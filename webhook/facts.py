@@ -1,0 +1,101 @@
+"""The types of facts: what is known of the cluster while one request is decided, and who says so.
+
+A fact is Found, Absent, NotServed or Unknown. The four are never mixed up: "no such object", "no such API" and "could
+not ask" lead to three different answers. A source (files, live look-ups, caches) implements `FactSource`; nothing here
+looks anything up.
+"""
+
+import re
+from typing import Literal, Protocol
+
+import msgspec
+
+from webhook.objects import KubeObject
+
+Source = Literal["file", "live", "cache"]
+
+NEWEST_MINOR = 37
+"""The newest Kubernetes 1.x minor release that this version of vmguard was tested with."""
+
+
+class Ref(msgspec.Struct, frozen=True, gc=False):
+    """What to look up: one object by group, kind, namespace ("" for cluster-scoped) and name.
+
+    `version` is the API version the referrer used; `uid` is the UID that the object must have, "" for any.
+    """
+
+    group: str
+    version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The object exists and this is its state; `age` in seconds since it was read."""
+
+    object: KubeObject
+    source: Source
+    age: float = 0.0
+
+
+class Absent(msgspec.Struct, frozen=True, gc=False):
+    """The API is served and the object does not exist (or has another UID)."""
+
+    source: Source
+    age: float = 0.0
+
+
+class NotServed(msgspec.Struct, frozen=True, gc=False):
+    """The cluster does not serve this API."""
+
+    source: Source
+    age: float = 0.0
+
+
+class Unknown(msgspec.Struct, frozen=True, gc=False):
+    """Could not ask: forbidden, throttled, failed or timed out; `reason` is for a person."""
+
+    reason: str
+    source: Source
+
+
+Fact = Found | Absent | NotServed | Unknown
+
+
+class FactSource(Protocol):
+    """Where facts come from."""
+
+    @property
+    def minor(self) -> int:
+        """The cluster's Kubernetes 1.x minor version."""
+
+    @property
+    def labels_suffice(self) -> bool:
+        """True only of a source that was given nothing to know: then a pod's labels are all there is to judge by."""
+
+    async def get(self, ref: Ref, deadline: float) -> Fact:
+        """The fact about one object; never raises. `deadline` is a time of the running loop's clock, in seconds."""
+
+    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
+        """Names of existing objects of the ref's kind and namespace, for an error message; () when not known."""
+
+
+_VERSION = re.compile(r"v?1\.(\d{1,3})(?:[.+-].*)?")
+
+
+def parse_kubernetes_version(text: str) -> int:
+    """The minor number in `1.30`, `v1.30.2`, `1.24+`, `v1.27.3-gke.100`.
+
+    Raises:
+        ValueError: not such a version; the message is for a person.
+
+    """
+    match = _VERSION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no Kubernetes version: write it like 1.30, v1.30.2 or 1.24+")
+    return int(match.group(1))

@@ -1,0 +1,128 @@
+"""Kubernetes objects as far as decisions read them.
+
+Decoding keeps the fields named here and skips the rest without building it (`managedFields` is often the larger half
+of a pod), so a type error in a field that nobody reads is nobody's problem, and one in a field that is read is found
+at the door. Field names are the API's own in camelCase on the wire. Nothing here decides anything.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """An entry of `metadata.ownerReferences`."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+    @property
+    def group(self) -> str:
+        """The API group, "" for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The API version without its group, such as `v1beta1`."""
+        return self.api_version.rpartition("/")[2]
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    """An object's `metadata`."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[OwnerReference] | None = None
+
+
+class VolumeMount(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """An entry of a container's `volumeMounts`."""
+
+    name: str = ""
+    mount_path: str = ""
+
+
+class Container(msgspec.Struct, frozen=True, rename="camel"):
+    """A container or init container; `security_context` is the raw object, as rules fill it by table."""
+
+    name: str = ""
+    args: list[str] | None = None
+    volume_mounts: list[VolumeMount] | None = None
+    security_context: dict[str, Any] | None = None
+
+
+class ProjectedSource(msgspec.Struct, frozen=True, rename="camel"):
+    """An entry of `projected.sources`; only a service account token matters."""
+
+    service_account_token: dict[str, Any] | None = None
+
+
+class Projected(msgspec.Struct, frozen=True):
+    """A projected volume."""
+
+    sources: list[ProjectedSource] | None = None
+
+
+class SecretVolume(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """A volume made from a Secret."""
+
+    secret_name: str | None = None
+
+
+class Volume(msgspec.Struct, frozen=True):
+    """An entry of `spec.volumes`."""
+
+    name: str = ""
+    projected: Projected | None = None
+    secret: SecretVolume | None = None
+
+    @property
+    def holds_token(self) -> bool:
+        """Whether it projects a service account token."""
+        if self.projected is None:
+            return False
+        return any(source.service_account_token is not None for source in self.projected.sources or ())
+
+
+class PodOS(msgspec.Struct, frozen=True, gc=False):
+    """`spec.os`."""
+
+    name: str = ""
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """A pod's `spec`; absent lists are None as on the wire."""
+
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    volumes: list[Volume] | None = None
+    security_context: dict[str, Any] | None = None
+    automount_service_account_token: bool | None = None
+    service_account_name: str | None = None
+    os: PodOS | None = None
+
+
+class Pod(msgspec.Struct, frozen=True):
+    """A pod at admission: at CREATE it may have a `generateName` and no name."""
+
+    metadata: Metadata = Metadata()
+    spec: PodSpec = PodSpec()
+
+    @property
+    def display_name(self) -> str:
+        """The name, or the generateName with a `*` where the API server will add its suffix."""
+        return self.metadata.name or f"{self.metadata.generate_name or ''}*"
+
+
+class KubeObject(msgspec.Struct, frozen=True):
+    """An owner or custom resource: its metadata and, where decisions read it, its raw spec."""
+
+    metadata: Metadata = Metadata()
+    spec: dict[str, Any] | None = None

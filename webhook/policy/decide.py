@@ -1,0 +1,235 @@
+"""From findings to a decision: what is patched, denied, warned of, and what is written down about it.
+
+Validation is the same rules: a pod is not compliant when any change or violation is left. In audit mode nothing is
+patched or denied; what would have been stands in the annotations and in `findings`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from webhook.admission.patch import Operation, build
+from webhook.facts import Found
+from webhook.policy.findings import Change, Finding, Violation, Warn
+from webhook.policy.posture import Posture
+from webhook.policy.workload import Identity, Link, Nobodys, Unknowable, Workload
+from webhook.settings import Settings
+
+Webhook = Literal["mutate", "validate"]
+Enforce = Literal["off", "warn", "deny"]
+Outcome = Literal[
+    "ignored",
+    "unmanaged",
+    "unchanged",
+    "patched",
+    "warned",
+    "denied",
+    "unknown",
+    "refused",
+    "would-patch",
+    "would-deny",
+]
+
+_LISTED = 5
+_LONGEST_WARNING = 500
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What is answered and why. `refused` is the reason to answer with HTTP 500 instead, "" for an answer."""
+
+    outcome: Outcome
+    allowed: bool = True
+    message: str = ""
+    patch: tuple[Operation, ...] = ()
+    warnings: tuple[str, ...] = ()
+    annotations: dict[str, str] = {}
+    findings: tuple[Finding, ...] = ()
+    identity: Identity | None = None
+    postures: tuple[Posture, ...] = ()
+    chain: tuple[Link, ...] = ()
+    refused: str = ""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(finding for finding in self.findings if type(finding) is Change)
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        return tuple(finding for finding in self.findings if type(finding) is Violation)
+
+
+def ignored(reason: str) -> Decision:
+    """The decision on what is not ours to judge: allowed, no patch."""
+    return Decision("ignored", annotations={"decision": f"ignored: {reason}"})
+
+
+def unmanaged(identity: Nobodys, chain: tuple[Link, ...]) -> Decision:
+    """The decision on nobody's pod: allowed untouched, with a warning if it wears the operator's labels."""
+    warnings: tuple[str, ...] = ()
+    if identity.labelled:
+        text = f"the pod wears the operator's labels but is not its pod: {identity.reason}; nothing was changed"
+        warnings = (warning_line("workload", text),)
+    annotations = {"decision": f"unmanaged: {identity.reason}", "facts": facts_line(chain)}
+    return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity, chain=chain)
+
+
+def unknown(identity: Unknowable, chain: tuple[Link, ...], settings: Settings) -> Decision:
+    """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
+    annotations = {"decision": f"unknown: {identity.reason}", "facts": facts_line(chain)}
+    if settings.unknown == "refuse" and settings.mode == "enforce":
+        reason = f"cannot know whose pod this is: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
+        return Decision("refused", refused=reason, annotations=annotations, identity=identity, chain=chain)
+    warning = warning_line("workload", f"not secured, as it cannot be known whose pod it is: {identity.reason}")
+    return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity, chain=chain)
+
+
+def decide_pod(
+    workload: Workload,
+    posture: Posture,
+    findings: tuple[Finding, ...],
+    chain: tuple[Link, ...],
+    *,
+    webhook: Webhook,
+    settings: Settings,
+    enforce: Enforce,
+) -> Decision:
+    """The decision on a pod of the operator."""
+    changes: list[Change] = [finding for finding in findings if isinstance(finding, Change)]
+    violations: list[Violation] = [finding for finding in findings if isinstance(finding, Violation)]
+    denials = [violation.why for violation in violations if violation.denies]
+    warnings = [warning_line(f.rule, f.text) for f in findings if type(f) is Warn]
+    if workload.source == "labels":
+        text = "judged by its labels and the defaults, as no owner was given: a custom resource may say otherwise"
+        warnings.append(warning_line("workload", text))
+    patch: tuple[Operation, ...] = ()
+    outcome: Outcome = "unchanged"
+    left: list[Change | Violation] = [*changes, *violations]
+    if denials:
+        outcome = "denied"
+    elif webhook == "mutate":
+        patch = build(change.edit for change in changes)
+        outcome = "patched" if patch else outcome
+        warnings += [warning_line(violation.rule, complaint(violation)) for violation in violations]
+    elif left and enforce == "deny":
+        outcome, denials = "denied", [not_compliant(left)]
+    elif left and enforce == "warn":
+        outcome = "warned"
+        warnings.append(warning_line(left[0].rule, not_compliant(left)))
+    audit = settings.mode == "audit"
+    if audit:
+        patch = ()
+        outcome = {"patched": "would-patch", "denied": "would-deny"}.get(outcome, outcome)  # type: ignore[assignment]
+    message = "; ".join(denials)
+    annotations = {
+        "decision": f"{outcome}: {message}" if message else outcome,
+        "workload": f"{workload.component.name} of {workload}",
+        "posture": posture_line(posture),
+        "rules": rules_line(findings),
+        "facts": facts_line(chain),
+    }
+    denied = outcome == "denied"
+    return Decision(
+        outcome,
+        allowed=not denied,
+        message=message if denied else "",
+        patch=patch,
+        warnings=tuple(warnings),
+        annotations=annotations,
+        findings=findings,
+        identity=workload,
+        postures=(posture,),
+        chain=chain,
+    )
+
+
+def decide_resource(
+    what: str, postures: tuple[Posture, ...], findings: tuple[Finding, ...], chain: tuple[Link, ...], settings: Settings
+) -> Decision:
+    """The decision on a custom resource."""
+    denials = [finding.why for finding in findings if type(finding) is Violation and finding.denies]
+    outcome: Outcome = "unchanged"
+    if denials:
+        outcome = "would-deny" if settings.mode == "audit" else "denied"
+    denied = outcome == "denied"
+    message = "; ".join(denials)
+    return Decision(
+        outcome,
+        allowed=not denied,
+        message=message if denied else "",
+        warnings=tuple(warning_line(f.rule, f.text) for f in findings if type(f) is Warn),
+        annotations={
+            "decision": f"{outcome}: {message}" if message else outcome,
+            "workload": what,
+            "posture": "; ".join(f"{posture.component.name}: {posture_line(posture)}" for posture in postures),
+            "rules": rules_line(findings),
+            "facts": facts_line(chain),
+        },
+        findings=findings,
+        postures=postures,
+        chain=chain,
+    )
+
+
+def not_compliant(left: list[Change | Violation]) -> str:
+    """One line that lists what is not as it must be."""
+    listed = "; ".join(
+        f"{dotted(f.edit.path)} is not {as_json(f.edit.value) if f.edit.op == 'add' else 'removed'} ({f.source})"
+        if isinstance(f, Change)
+        else complaint(f)
+        for f in left[:_LISTED]
+    )
+    more = f"; and {len(left) - _LISTED} more" if len(left) > _LISTED else ""
+    return f"not compliant: {listed}{more}"
+
+
+def warning_line(rule: str, text: str) -> str:
+    """A warning as the API server passes it on: one line that ends with its rule id in brackets."""
+    line = " ".join(text.split())
+    if len(line) > _LONGEST_WARNING:
+        line = f"{line[:_LONGEST_WARNING]}…"
+    return f"{line} [{rule}]"
+
+
+def posture_line(posture: Posture) -> str:
+    return f"{posture.security_context} ({posture.context_asked}), {posture.api_access} ({posture.api_asked})"
+
+
+def rules_line(findings: tuple[Finding, ...]) -> str:
+    """How many findings each rule had, such as `security-context=13`."""
+    counts: dict[str, int] = {}
+    for finding in findings:
+        counts[finding.rule] = counts.get(finding.rule, 0) + 1
+    return ", ".join(f"{rule}={count}" for rule, count in counts.items())
+
+
+def facts_line(chain: tuple[Link, ...]) -> str:
+    """What was looked up, what came of it, from where and, in seconds, how old."""
+    return ", ".join(
+        f"{link.ref.kind}={type(link.fact).__name__.lower()}/{link.fact.source}"
+        + (f"/{link.fact.age:.1f}s" if type(link.fact) is Found and link.fact.age else "")
+        for link in chain
+    )
+
+
+def dotted(path: str) -> str:
+    """A JSON pointer as people write paths: `spec.containers[0].securityContext`."""
+    out = ""
+    for part in path.removeprefix("/").split("/"):
+        plain = part.replace("~1", "/").replace("~0", "~")
+        out += f"[{plain}]" if plain.isdigit() else f".{plain}" if plain != "-" else ""
+    return out.removeprefix(".")
+
+
+def complaint(violation: Violation) -> str:
+    """What someone must mend, in one line."""
+    if violation.denies:
+        return violation.why
+    path, wanted = dotted(violation.path), violation.wanted
+    what = wanted if isinstance(wanted, str) else as_json(wanted)
+    return f"{path} is {as_json(violation.found)}, wanted {what}: {violation.why} ({violation.source})"
+
+
+def as_json(value: object, widest: int = 80) -> str:
+    """A value as JSON, cut after `widest` characters."""
+    text = msgspec.json.encode(value).decode(errors="replace")
+    return text if len(text) <= widest else f"{text[: widest - 1]}…"

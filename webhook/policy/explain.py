@@ -1,0 +1,125 @@
+"""A decision in words, as a good code review says it: what, why, whose setting asked, what to do. Pure text."""
+
+from collections.abc import Sequence
+
+from webhook.policy.decide import Decision, as_json, complaint, dotted
+from webhook.policy.findings import Change, Violation
+from webhook.policy.posture import Posture
+from webhook.policy.workload import Nobodys, Workload
+
+_WIDEST = 48
+_HEAD = ("RULE", "CHANGE", "PATH", "VALUE", "WHO ASKED")
+
+
+def explain_pod(title: str, decision: Decision) -> str:
+    """The text for one pod; lines end without spaces, nothing is wrapped."""
+    lines = [title]
+    identity = decision.identity
+    if not isinstance(identity, Workload):
+        why = identity.reason if identity else decision.annotations.get("decision", "").removeprefix("ignored: ")
+        whose = "nobody's pod" if isinstance(identity, Nobodys) else "not judged"
+        lines += [f"  whose       {whose}: {why}", "  decision    allowed, nothing changes"]
+        return _text(lines + _warnings(decision))
+    chain = " > ".join(f"{link.ref.kind} {link.ref.name}" for link in decision.chain)
+    found = f"by its owners: {chain}" if chain else "by its labels"
+    lines.append(f"  whose       {identity}, component {identity.component.name}, found {found}")
+    lines += _posture(decision.postures[0])
+    lines.append(f"  decision    {_verdict(decision)}")
+    if decision.changes:
+        lines += ["", *_table([_HEAD, *map(_row, decision.changes)])]
+    if decision.violations:
+        lines += ["", "  Someone must mend:"]
+        lines += [f"    {complaint(violation)} [{violation.rule}]" for violation in decision.violations]
+    lines += _warnings(decision)
+    advice = _advice(decision, identity)
+    if advice:
+        lines += ["", "  What to do:", *(f"    {line}" for line in advice)]
+    return _text(lines)
+
+
+def explain_resource(title: str, decision: Decision) -> str:
+    """The text for one custom resource: the posture of each component that it has."""
+    lines = [title]
+    if decision.postures:
+        rows = [
+            (p.component.name, p.security_context, str(p.context_asked), p.api_access, str(p.api_asked))
+            for p in decision.postures
+        ]
+        lines += _table([("COMPONENT", "SECURITY CONTEXT", "WHO ASKED", "API ACCESS", "WHO ASKED"), *rows])
+    else:
+        lines.append("  makes no pods of its own")
+    lines.append(f"  decision    {_verdict(decision)}")
+    lines += _warnings(decision)
+    return _text(lines)
+
+
+def summary(decisions: Sequence[tuple[str, Decision]]) -> str:
+    """The last line for `(kind, decision)` pairs: how many inputs, and what came of them."""
+    pods = [decision for kind, decision in decisions if kind == "Pod"]
+    others = [decision for kind, decision in decisions if kind != "Pod"]
+    parts = []
+    if pods:
+        changed = sum(1 for decision in pods if decision.changes)
+        parts.append(f"{_count(len(pods), 'pod')}: {changed} would change, {len(pods) - changed} would not")
+    if others:
+        parts.append(_count(len(others), "resource"))
+    mend = sum(len(decision.violations) for decision in pods)
+    denied = sum(1 for _, decision in decisions if decision.outcome in {"denied", "would-deny"})
+    return f"Summary: {'; '.join(parts) or 'nothing to judge'}; {mend} to mend by someone; {denied} denied"
+
+
+def _posture(posture: Posture) -> list[str]:
+    return [
+        f"  security    {posture.security_context}, asked by {posture.context_asked}",
+        f"  API access  {posture.api_access}, asked by {posture.api_asked}",
+    ]
+
+
+def _verdict(decision: Decision) -> str:
+    text = {
+        "patched": f"allowed, patched: {_count(len(decision.changes), 'change')}",
+        "would-patch": f"allowed as it is (audit mode); would be patched: {_count(len(decision.changes), 'change')}",
+        "would-deny": f"allowed (audit mode); would be denied: {decision.annotations.get('decision', '')}",
+        "denied": f"denied: {decision.message}",
+    }
+    return text.get(decision.outcome, "allowed, nothing changes")
+
+
+def _row(change: Change) -> tuple[str, ...]:
+    edit = change.edit
+    path = dotted(edit.path) + ("[+]" if edit.path.endswith("/-") else "")
+    return (change.rule, edit.op, path, as_json(edit.value, _WIDEST) if edit.op == "add" else "", change.source)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _warnings(decision: Decision) -> list[str]:
+    shown = {f"{complaint(violation)} [{violation.rule}]" for violation in decision.violations}
+    texts = [warning for warning in decision.warnings if warning not in shown]
+    return ["", "  Worth knowing:", *(f"    {text}" for text in texts)] if texts else []
+
+
+def _advice(decision: Decision, workload: Workload) -> list[str]:
+    posture, advice = decision.postures[0], []
+    rules = {finding.rule for finding in decision.findings if isinstance(finding, Change | Violation)}
+    path = ".".join(workload.component.path)
+    if decision.violations:
+        advice.append(f"correct the fields above in {workload} (or in what injects them) and let the pod be made again")
+    if "security-context" in rules and posture.security_context == "strict":
+        if "." not in posture.context_asked.place:  # an environment variable, so the resource itself is silent
+            advice.append(f"to have it from the operator too: {workload} {path}.useStrictSecurity: true")
+        advice.append(f"to differ: write {path}.securityContext; an empty one opts out")
+    return advice
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(line.rstrip() for line in lines) + "\n"

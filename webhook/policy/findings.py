@@ -1,0 +1,42 @@
+"""What rules say: a change to make, a violation that someone must mend, or a warning.
+
+Each carries the id of its rule, why, and whose setting asked for it (`source`: an environment variable or a field of a
+custom resource). A finding says; it does nothing.
+"""
+
+from typing import Any
+
+import msgspec
+
+from webhook.admission.patch import Edit
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A field to fill or an array element to take away."""
+
+    rule: str
+    edit: Edit
+    why: str
+    source: str
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """Something that cannot be filled. `found` and `wanted` are JSON values; `denies` refuses the object outright."""
+
+    rule: str
+    path: str
+    found: Any
+    wanted: Any
+    why: str
+    source: str
+    denies: bool = False
+
+
+class Warn(msgspec.Struct, frozen=True, gc=False):
+    """One line for a person; neither changes nor refuses anything."""
+
+    rule: str
+    text: str
+
+
+Finding = Change | Violation | Warn

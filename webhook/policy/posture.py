@@ -1,0 +1,149 @@
+"""What must the pods of a component look like, and who said so.
+
+Answers from the custom resource, its parent and the settings only; the pod has no say. The first word that is said
+wins, and its place is kept, so that every finding can name whose setting asked.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from webhook.policy.components import PARENTS, SHARED_CHILD, Component
+from webhook.policy.workload import Workload
+from webhook.settings import STRICT_SECURITY_NAMES, Settings
+
+_STRICT_NAME = STRICT_SECURITY_NAMES[0]
+_AUTOMOUNT_NAME = "VMGUARD_DISABLE_AUTOMOUNT"
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """Whose word it is: the place (an environment variable or a field of a resource) and, with it, what it says."""
+
+    place: str
+    word: str
+
+    def __str__(self) -> str:
+        return f"{self.place}={self.word}"
+
+
+class Posture(msgspec.Struct, frozen=True):
+    """The wanted posture of one component's pods.
+
+    `security_context` is strict, custom (the resource's own, in `own_context`) or off; `api_access` is automount (as
+    the API server made it) or explicit (a token only for containers that need it).
+    """
+
+    component: Component
+    security_context: Literal["strict", "custom", "off"]
+    context_asked: Asked
+    api_access: Literal["automount", "explicit"]
+    api_asked: Asked
+    own_context: dict[str, Any]
+    scrapes: bool
+    pod_security_policy: str | None = None
+
+    @property
+    def because(self) -> tuple[str, ...]:
+        """Who asked, a line each."""
+        return (str(self.context_asked), str(self.api_asked))
+
+
+def posture_of(workload: Workload, settings: Settings) -> Posture:
+    """The posture of a workload's pods."""
+    component, spec = workload.component, workload.spec
+    part = component.part_of(spec)
+    own = part.get("securityContext")
+    mode: Literal["strict", "custom", "off"]
+    if own is not None:
+        mode, asked = "custom", Asked(_place(workload, component.path, "securityContext"), "{…}" if own else "{}")
+    else:
+        strict, asked = _strict(workload, settings)
+        mode = "strict" if strict else "off"
+    automount_off, api_asked = _automount_off(workload, part, settings)
+    policy = part.get("podSecurityPolicyName") or spec.get("podSecurityPolicyName")
+    return Posture(
+        component=component,
+        security_context=mode,
+        context_asked=asked,
+        api_access="explicit" if automount_off else "automount",
+        api_asked=api_asked,
+        own_context=own if isinstance(own, dict) else {},
+        scrapes=part.get("ingestOnlyMode") is False,
+        pod_security_policy=policy if isinstance(policy, str) else None,
+    )
+
+
+def _strict(workload: Workload, settings: Settings) -> tuple[bool, Asked]:
+    for place, word in _words(workload):
+        if isinstance(word, bool):
+            return word, Asked(place, "true" if word else "false")
+    return settings.strict_security, Asked(_STRICT_NAME, "true" if settings.strict_security else "false")
+
+
+def _words(workload: Workload) -> list[tuple[str, Any]]:
+    """Where `useStrictSecurity` may stand and what is there: component before root; the parent's word if it has one.
+
+    The operator writes its own default into the children of a parent, so theirs is nobody's word (seen in v0.74).
+    """
+    component = workload.component
+    if workload.parent is None:
+        specs = [(str(workload), "spec", workload.spec)]
+    else:
+        specs = [
+            (str(workload.parent), path, spec)
+            for path, spec in child_specs(
+                workload.parent.kind, workload.parent.name, workload.parent_spec or {}, workload.kind, workload.name
+            )
+        ]
+    words = [
+        (f"{owner} {'.'.join((path, *component.path[1:]))}.useStrictSecurity", component.part_of(spec))
+        for owner, path, spec in specs
+    ]
+    if len(component.path) > 1:
+        words += [(f"{owner} {path}.useStrictSecurity", spec) for owner, path, spec in specs]
+    return [(place, part.get("useStrictSecurity")) for place, part in words]
+
+
+def child_specs(
+    parent_kind: str, parent_name: str, parent_spec: dict[str, Any], kind: str, name: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """Path and spec of everything a parent says of its child, the most special first: zone, then zoneCommon."""
+    field = PARENTS[parent_kind].get(kind)
+    if field is None:
+        return []
+    if field == SHARED_CHILD:
+        return [(f"spec.{field}.spec", _member(_member(parent_spec, field), "spec"))]
+    common = _member(_member(parent_spec, "zoneCommon"), field)
+    zones = parent_spec.get("zones")
+    found = [(f"spec.zoneCommon.{field}.spec", _member(common, "spec"))]
+    for index, zone in enumerate(zones if isinstance(zones, list) else ()):
+        own = _member(zone, field)
+        if _child_name(parent_name, zone, own, common) == name:
+            return [(f"spec.zones[{index}].{field}.spec", _member(own, "spec")), *found]
+    return found
+
+
+def _child_name(parent_name: str, zone: Any, own: dict[str, Any], common: dict[str, Any]) -> str:
+    zone_name = str(zone.get("name")) if isinstance(zone, dict) else ""
+    if own.get("name"):
+        return str(own["name"])
+    if common.get("name"):
+        return str(common["name"]).replace("%ZONE%", zone_name)
+    return f"{parent_name}-{zone_name}"
+
+
+def _automount_off(workload: Workload, part: dict[str, Any], settings: Settings) -> tuple[bool, Asked]:
+    field = "disableAutomountServiceAccountToken"
+    word = part.get(field)
+    if isinstance(word, bool):
+        return word, Asked(_place(workload, workload.component.path, field), "true" if word else "false")
+    return settings.disable_automount, Asked(_AUTOMOUNT_NAME, "true" if settings.disable_automount else "false")
+
+
+def _place(workload: Workload, path: tuple[str, ...], field: str) -> str:
+    return f"{workload} {'.'.join((*path, field))}"
+
+
+def _member(value: Any, field: str) -> dict[str, Any]:
+    member = value.get(field) if isinstance(value, dict) else None
+    return member if isinstance(member, dict) else {}

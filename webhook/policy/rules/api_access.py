@@ -1,0 +1,164 @@
+"""api-access: a token for the Kubernetes API only in the containers that need it.
+
+Asked by the component's `disableAutomountServiceAccountToken`, else VMGUARD_DISABLE_AUTOMOUNT. When asked, one patch
+does all of it: `automountServiceAccountToken: false` (without it the API server's second pass adds the token back), the
+API server's own token volume taken from every container where it is mounted at the token path and dropped when no
+mount of it is left, and the volume `kube-api-access` with a read-only mount for the containers that need it. A
+token volume and mount that the user wrote is the user's: it stays, and no container gets a second mount at that path.
+
+Who needs the API is a fact of the component table; config-reloader and config-init need it exactly when they read a
+Secret through it (`--config-secret-name`).
+
+Source: ServiceAccount admission plugin 1.20 to 1.37; operators v0.54 and v0.74, which make the volume for every
+VMAgent, needed or not.
+"""
+
+from typing import Any
+
+from webhook.admission.patch import Edit
+from webhook.objects import Container, Volume
+from webhook.policy.findings import Change, Finding, Violation, Warn
+from webhook.policy.posture import Posture
+from webhook.policy.rules.subject import Subject
+
+ID = "api-access"
+
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
+VOLUME = "kube-api-access"
+
+_NAMESPACE = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+TOKEN_VOLUME: dict[str, Any] = {
+    "name": VOLUME,
+    "projected": {
+        "defaultMode": 420,
+        "sources": [
+            {"serviceAccountToken": {"expirationSeconds": 3600, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt"}},
+            {"downwardAPI": {"items": [{"fieldRef": _NAMESPACE, "path": "namespace"}]}},
+        ],
+    },
+}
+TOKEN_MOUNT: dict[str, Any] = {"name": VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}
+
+_RELOADERS = ("config-reloader", "config-init")
+_READS_SECRET = ("--config-secret-name", "-config-secret-name")
+_SECRET_TOKENS_UNTIL = 22
+_WHY = "API access only where it is needed"
+
+
+def check(subject: Subject, posture: Posture) -> list[Finding]:
+    """Findings for one pod."""
+    needing = [(path, container) for path, container in subject.containers() if _needs_api(container, subject, posture)]
+    if posture.api_access == "automount":
+        return [_no_token(container) for _, container in needing if not _has_mount(container)]
+    source = posture.api_asked.place
+    conflict = _conflict(subject, source)
+    return [conflict] if conflict else _explicit(subject, posture, needing, source)
+
+
+def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Container]], source: str) -> list[Finding]:
+    def change(edit: Edit, why: str = _WHY) -> Change:
+        return Change(ID, edit, why, source)
+
+    findings: list[Finding] = []
+    spec = subject.pod.spec
+    injected = [(index, volume) for index, volume in enumerate(spec.volumes or ()) if _is_api_servers(volume, subject)]
+    names = {volume.name for _, volume in injected}
+    still_mounted: set[str] = set()
+    needy = {path for path, _ in needing}
+    for path, container in subject.containers():
+        mounts = container.volume_mounts or []
+        own = False
+        for index in range(len(mounts) - 1, -1, -1):
+            mount = mounts[index]
+            at_token_path = mount.mount_path == TOKEN_PATH
+            if mount.name in names and at_token_path:
+                findings.append(change(Edit("remove", f"{path}/volumeMounts/{index}")))
+            elif mount.name in names:
+                still_mounted.add(mount.name)
+            elif at_token_path:
+                own = True
+        if path in needy and not own:
+            if VOLUME in subject.user_volumes and _forgotten_by_operator(container, posture):
+                findings.append(_users_volume(container))
+                continue
+            forgotten = spec.automount_service_account_token is False
+            why = "it needs the API and was given no token" if forgotten else f"{container.name} needs the API"
+            findings.append(change(_append(f"{path}/volumeMounts", TOKEN_MOUNT, present=bool(mounts)), why))
+    removed = [index for index, volume in injected if volume.name not in still_mounted]
+    findings += [change(Edit("remove", f"/spec/volumes/{index}")) for index in reversed(removed)]
+    if (needing or posture.component.api == "always") and not _has_volume(spec.volumes):
+        findings.append(change(_append("/spec/volumes", TOKEN_VOLUME, present=bool(spec.volumes))))
+    if spec.automount_service_account_token is None:
+        findings.append(change(Edit("add", "/spec/automountServiceAccountToken", value=False)))
+    return findings
+
+
+def _append(array: str, value: dict[str, Any], *, present: bool) -> Edit:
+    return Edit("add", f"{array}/-", value) if present else Edit("add", array, [value])
+
+
+def _conflict(subject: Subject, source: str) -> Violation | None:
+    spec = subject.pod.spec
+    if spec.automount_service_account_token is True:
+        path = "/spec/automountServiceAccountToken"
+        return Violation(ID, path, found=True, wanted=False, why="the pod asks for a token explicitly", source=source)
+    for index, volume in enumerate(spec.volumes or ()):
+        if volume.name == VOLUME and not volume.holds_token:
+            why = (
+                f"a volume of the name {VOLUME} is there and holds no token: rename it, then API access can be limited"
+            )
+            return Violation(ID, f"/spec/volumes/{index}/name", VOLUME, "another name", why, source)
+    return None
+
+
+def _needs_api(container: Container, subject: Subject, posture: Posture) -> bool:
+    component = posture.component
+    if container.name in _RELOADERS and container.name in component.containers:
+        return any(argument.partition("=")[0] in _READS_SECRET for argument in container.args or ())
+    if container.name != component.main:
+        return False
+    if component.api == "daemonset":
+        return subject.in_daemonset
+    return component.api == "always" or (component.api == "scraping" and posture.scrapes)
+
+
+def _forgotten_by_operator(container: Container, posture: Posture) -> bool:
+    """Whether the operator itself gives this container no mount; then vmguard adds its own, never a user's volume."""
+    return container.name == posture.component.main and posture.component.api != "always"
+
+
+def _users_volume(container: Container) -> Warn:
+    return Warn(
+        ID,
+        f"container {container.name!r} needs the Kubernetes API and has no token: the volume {VOLUME} is the user's"
+        f" own, mount it at {TOKEN_PATH} with the resource's volumeMounts",
+    )
+
+
+def _no_token(container: Container) -> Warn:
+    return Warn(
+        ID,
+        f"container {container.name!r} needs the Kubernetes API and has no"
+        " token: its ServiceAccount or its pod says automountServiceAccountToken: false",
+    )
+
+
+def _is_api_servers(volume: Volume, subject: Subject) -> bool:
+    """Whether the ServiceAccount admission plugin made it: by its name and source, and no user wrote it."""
+    if volume.name in subject.user_volumes:
+        return False
+    if volume.name.startswith(f"{VOLUME}-"):
+        return volume.holds_token
+    if subject.minor >= _SECRET_TOKENS_UNTIL or volume.secret is None:
+        return False
+    account = subject.pod.spec.service_account_name or "default"
+    return (volume.secret.secret_name or "").startswith(f"{account}-token-")
+
+
+def _has_volume(volumes: list[Volume] | None) -> bool:
+    return any(volume.name == VOLUME for volume in volumes or ())
+
+
+def _has_mount(container: Container) -> bool:
+    return any(mount.mount_path == TOKEN_PATH for mount in container.volume_mounts or ())

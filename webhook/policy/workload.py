@@ -1,0 +1,162 @@
+"""Whose pod is this?
+
+The controller chain answers: pod, workload, custom resource, its parents; labels only where nothing else is known.
+
+An owner counts only when it is the controller, its group and kind may stand at that place of the chain, its name is a
+DNS subdomain, and the object found has the UID that the reference names. A chain that is known to end elsewhere makes
+the pod nobody's; one that cannot be known is never guessed.
+"""
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
+from webhook.objects import Metadata, Pod
+from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
+from webhook.policy.resources import GROUP
+
+MANAGED_BY = ("managed-by", "vm-operator")
+"""The label that the operator puts on everything it makes; anyone can write it."""
+
+_RESOURCES = frozenset((GROUP, kind) for kind in BY_KIND)
+_PARENTS = frozenset((GROUP, kind) for kind in PARENTS)
+
+OWNERS: dict[str, frozenset[tuple[str, str]]] = {
+    "Pod": frozenset({("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet")}),
+    "ReplicaSet": frozenset({("apps", "Deployment")}),
+    "Deployment": _RESOURCES,
+    "StatefulSet": _RESOURCES,
+    "DaemonSet": _RESOURCES,
+    **dict.fromkeys(BY_KIND, _PARENTS),
+}
+"""Group and kind of the controllers that may own an object of a kind, for the chain to go on."""
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One owner of the chain: what was looked up, and the fact."""
+
+    ref: Ref
+    fact: Fact
+
+
+class Workload(msgspec.Struct, frozen=True):
+    """A pod of a custom resource. `workload` is the kind that runs it, "" when only labels are known."""
+
+    kind: str
+    namespace: str
+    name: str
+    component: Component
+    workload: str
+    spec: dict[str, Any]
+    source: Literal["chain", "labels"] = "chain"
+    parent: Ref | None = None
+    parent_spec: dict[str, Any] | None = None
+
+    @property
+    def in_daemonset(self) -> bool:
+        return self.workload == "DaemonSet"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class Nobodys(msgspec.Struct, frozen=True):
+    """No pod of the operator; `reason` says where the chain ended. `labelled` when it wears the operator's labels."""
+
+    reason: str
+    labelled: bool
+
+
+class Unknowable(msgspec.Struct, frozen=True):
+    """The chain or the custom resource could not be known; `reason` is for a person."""
+
+    reason: str
+
+
+Identity = Workload | Nobodys | Unknowable
+
+
+def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
+    """The controller of an object, if it is one that the chain may go on to, else None."""
+    for owner in metadata.owner_references or ():
+        if owner.controller is not True:
+            continue
+        if (owner.group, owner.kind) not in OWNERS.get(kind, ()) or not _SUBDOMAIN.fullmatch(owner.name):
+            return None
+        return Ref(owner.group, owner.version, owner.kind, namespace, owner.name, owner.uid)
+    return None
+
+
+def checked(ref: Ref, fact: Fact) -> Fact:
+    """The fact, but Absent when the object found is not the very one that the reference names."""
+    if type(fact) is Found and ref.uid and fact.object.metadata.uid != ref.uid:
+        return Absent(fact.source, fact.age)
+    return fact
+
+
+def wears_labels(pod: Pod) -> bool:
+    """Whether the pod says of itself that it is the operator's."""
+    return (pod.metadata.labels or {}).get(MANAGED_BY[0]) == MANAGED_BY[1]
+
+
+def identify(pod: Pod, chain: tuple[Link, ...]) -> Identity:
+    """Whose pod it is by its chain, which goes from the pod's owner up and ends at the first fact that is not Found."""
+    workload_kind = workload_name = label = ""
+    resource: tuple[Ref, dict[str, Any]] | None = None
+    for link in chain:
+        ref, fact = link.ref, link.fact
+        if type(fact) is Unknown:
+            return Unknowable(f"{ref} could not be read: {fact.reason}")
+        if type(fact) is not Found:
+            break
+        if ref.group != GROUP:
+            workload_kind, workload_name = ref.kind, ref.name
+            label = (fact.object.metadata.labels or {}).get("app.kubernetes.io/name", "")
+        elif resource is None:
+            resource = ref, fact.object.spec or {}
+    if resource is None:
+        return Nobodys(_where_it_ended(chain), wears_labels(pod))
+    ref, spec = resource
+    component = component_of(ref.kind, ref.name, workload_name, label)
+    if component is None:
+        reason = f"{workload_kind} {ref.namespace}/{workload_name} is no known component of {ref}"
+        return Nobodys(reason, wears_labels(pod))
+    last = chain[-1]
+    has_parent = last.ref.kind in PARENTS and type(last.fact) is Found
+    return Workload(
+        kind=ref.kind,
+        namespace=ref.namespace,
+        name=ref.name,
+        component=component,
+        workload=workload_kind,
+        spec=spec,
+        parent=last.ref if has_parent else None,
+        parent_spec=(last.fact.object.spec or {}) if has_parent and type(last.fact) is Found else None,
+    )
+
+
+def identify_by_labels(pod: Pod, namespace: str) -> Workload | Nobodys:
+    """Whose pod it seems to be by its labels alone, for when no owner can be looked up anywhere."""
+    labels = pod.metadata.labels or {}
+    component = BY_LABEL.get(labels.get("app.kubernetes.io/name", ""))
+    if not wears_labels(pod) or component is None:
+        return Nobodys("its labels name no component of the operator", labelled=False)
+    owners = pod.metadata.owner_references or ()
+    workload = next((owner.kind for owner in owners if owner.controller), "")
+    name = labels.get("app.kubernetes.io/instance", "")
+    return Workload(component.kind, namespace, name, component, workload, {}, source="labels")
+
+
+def _where_it_ended(chain: tuple[Link, ...]) -> str:
+    if not chain:
+        return "it has no controller that leads to a resource of the operator"
+    ref, fact = chain[-1].ref, chain[-1].fact
+    if type(fact) is NotServed:
+        return f"the cluster serves no {ref.kind}"
+    if type(fact) is Absent:
+        return f"its owner {ref} does not exist with the UID that the pod names" if ref.uid else f"no {ref} exists"
+    return f"{ref} has no controller that is a resource of the operator"
