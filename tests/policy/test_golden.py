@@ -1,0 +1,53 @@
+"""Every recorded case: what real operators made, and what the newest one makes of the same resource."""
+
+import asyncio
+import json
+from base64 import b64decode
+
+import jsonpatch
+import pytest
+
+from tests.support.golden import CASES, Case, expected, projection
+from webhook.admission.review import decode, encode
+from webhook.admit import admit
+from webhook.offline.facts import FileFacts
+from webhook.settings import Settings
+
+
+def _answer(case: Case, body: bytes):
+    review = decode(body)
+    source = FileFacts(case.objects, 37)
+    settings = Settings.from_environment(case.settings)
+    decision = asyncio.run(admit(review, "mutate", source, settings, float("inf")))
+    text = encode(review, allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
+    return json.loads(text)["response"]
+
+
+def test_there_are_cases():
+    assert len(CASES) >= 128
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
+def test_the_pod_comes_out_as_the_operator_makes_it(case: Case):
+    """The patch turns the recorded pod into the oracle's, and a second review has none."""
+    response = _answer(case, case.review)
+    review = json.loads(case.review)
+    assert response["uid"] == review["request"]["uid"]
+    assert response["allowed"] is True
+    if case.category in {"idempotent", "unmanaged"}:
+        assert "patch" not in response
+        assert "patchType" not in response
+    operations = json.loads(b64decode(response.get("patch", b"W10=")))
+    admitted = jsonpatch.apply_patch(review["request"]["object"], operations)
+    assert projection(admitted) == {**expected(case), **_without_false_read_only(admitted)}
+    review["request"]["object"] = admitted
+    assert "patch" not in _answer(case, json.dumps(review).encode())
+
+
+def _without_false_read_only(admitted):
+    shown = projection(admitted)
+    for group in ("containers", "initContainers"):
+        for container in shown[group].values():
+            if container["apiMount"]:
+                assert container["apiMount"].get("readOnly") in {None, True}
+    return {}

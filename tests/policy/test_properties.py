@@ -1,0 +1,181 @@
+"""For every pod, however odd, that the API server could send: promises of the pure core, by Hypothesis."""
+
+import copy
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.pods import decide, patched, pod, resource, workload
+from webhook.policy.components import COMPONENTS
+from webhook.policy.rules.api_access import TOKEN_PATH
+
+NAMES = st.sampled_from(["config-reloader", "config-init", "vmbackuper", "mine", "other"])
+IDS = st.sampled_from([None, 0, 1, 1000, 65534])
+BOOLS = st.sampled_from([None, True, False])
+CAPABILITIES = st.lists(st.sampled_from(["ALL", "all", "NET_RAW", "CAP_SYS_ADMIN", "SYS_ADMIN"]), max_size=3)
+SECCOMP = st.sampled_from([None, {"type": "RuntimeDefault"}, {"type": "Unconfined"}])
+
+
+def _sparse(**fields):
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+CONTEXT = st.none() | _sparse(
+    privileged=BOOLS,
+    allowPrivilegeEscalation=BOOLS,
+    readOnlyRootFilesystem=BOOLS,
+    runAsNonRoot=BOOLS,
+    runAsUser=IDS,
+    runAsGroup=IDS,
+    seccompProfile=SECCOMP,
+    capabilities=st.none() | _sparse(add=CAPABILITIES, drop=st.none() | CAPABILITIES),
+)
+POD_CONTEXT = _sparse(
+    runAsNonRoot=BOOLS,
+    runAsUser=IDS,
+    runAsGroup=IDS,
+    fsGroup=IDS,
+    seccompProfile=SECCOMP,
+    supplementalGroups=st.just([5]),
+)
+VOLUMES = st.sampled_from(["kube-api-access", "kube-api-access-abcde", "kube-api-access-x", "data", "sa-token-1"])
+TOKEN = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
+SOURCES = st.sampled_from([{"projected": TOKEN}, {"emptyDir": {}}, {"secret": {"secretName": "sa-token-1"}}])
+MOUNTS = st.lists(
+    st.builds(lambda n, p: {"name": n, "mountPath": p}, VOLUMES, st.sampled_from([TOKEN_PATH, "/data", "/x"])),
+    max_size=4,
+)
+
+
+def _container(name):
+    return _sparse(
+        securityContext=CONTEXT, volumeMounts=st.none() | MOUNTS, args=st.just(["--config-secret-name=a/b"])
+    ).map(lambda rest: {"name": name, **rest})
+
+
+@st.composite
+def cases(draw):
+    component = draw(st.sampled_from(COMPONENTS))
+    names = [component.main, *draw(st.lists(NAMES, max_size=3, unique=True))]
+    spec = draw(
+        _sparse(
+            securityContext=POD_CONTEXT | st.none(),
+            automountServiceAccountToken=BOOLS,
+            os=st.just({"name": "windows"}),
+            serviceAccountName=st.just("sa"),
+        )
+    )
+    spec["containers"] = [draw(_container(name)) for name in names]
+    if draw(st.booleans()):
+        spec["initContainers"] = [draw(_container(draw(NAMES)))]
+    names = draw(st.none() | st.lists(VOLUMES, unique=True, max_size=4))
+    if names is not None:
+        spec["volumes"] = [{"name": name, **draw(SOURCES)} for name in names]
+    part = draw(
+        _sparse(
+            securityContext=CONTEXT | POD_CONTEXT,
+            useStrictSecurity=BOOLS,
+            disableAutomountServiceAccountToken=BOOLS,
+            ingestOnlyMode=BOOLS,
+        )
+    )
+    cr_spec = part
+    for field in reversed(component.path[1:]):
+        cr_spec = {field: cr_spec}
+    cr = resource(component.kind, "x", cr_spec)
+    kind = draw(st.sampled_from(["StatefulSet", "DaemonSet"]))
+    owner = workload(kind, f"{component.workload}-x", cr)
+    environment = draw(
+        st.fixed_dictionaries(
+            {"VM_ENABLESTRICTSECURITY": st.sampled_from(["true", "false"])},
+            optional={
+                "VMGUARD_HARDEN_SIDECARS": st.just("true"),
+                "VMGUARD_RUN_AS": st.just("platform"),
+                "VMGUARD_DISABLE_AUTOMOUNT": st.just("true"),
+            },
+        )
+    )
+    return pod(owner, spec), [cr, owner], draw(st.sampled_from([20, 21, 24, 27, 37])), environment
+
+
+def _kept(before, after):
+    """Whether everything that was there is there still, in dicts by key and value."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return all(
+            value is None or value in ([], {}) or (key in after and _kept(value, after[key]))
+            for key, value in before.items()
+        )
+    return before == after
+
+
+@given(cases())
+@settings(max_examples=400, deadline=None)
+def test_the_patch_applies_is_enough_and_overwrites_nothing(case):
+    """The patch applies, a second review has none, nothing that was there is lost, and the input is not touched."""
+    asked, objects, minor, environment = case
+    original = copy.deepcopy(asked)
+    decision = decide(asked, objects, minor=minor, **environment)
+    assert asked == original
+    done = patched(asked, decision)
+    assert decide(done, objects, minor=minor, **environment).patch == ()
+    json.dumps(done)
+    assert _kept(asked["spec"].get("securityContext") or {}, done["spec"].get("securityContext") or {})
+    for group in ("containers", "initContainers"):
+        for old, new in zip(asked["spec"].get(group, []), done["spec"].get(group, []), strict=True):
+            assert _kept(old.get("securityContext") or {}, new.get("securityContext") or {})
+            assert old["name"] == new["name"]
+    if decision.postures[0].api_access == "automount":
+        assert asked["spec"].get("volumes") == done["spec"].get("volumes")
+
+
+@given(cases())
+@settings(max_examples=300, deadline=None)
+def test_filling_never_contradicts_itself(case):
+    """What is filled makes no pod that the API server refuses or the kubelet will not start."""
+    asked, objects, minor, environment = case
+    decision = decide(asked, objects, minor=minor, **environment)
+    done = patched(asked, decision)
+    filled = {change.edit.path for change in decision.changes}
+    pod_context = done["spec"].get("securityContext") or {}
+    before = asked["spec"].get("securityContext") or {}
+    for index, container in enumerate(done["spec"]["containers"]):
+        context = container.get("securityContext") or {}
+        base = f"/spec/containers/{index}/securityContext"
+        if f"{base}/allowPrivilegeEscalation" in filled and context["allowPrivilegeEscalation"] is False:
+            assert context.get("privileged") is not True
+            assert "CAP_SYS_ADMIN" not in (context.get("capabilities") or {}).get("add", [])
+        user = context.get("runAsUser")
+        user = pod_context.get("runAsUser") if user is None else user
+        if f"{base}/runAsNonRoot" in filled and context["runAsNonRoot"]:
+            assert user != 0
+        if f"{base}/runAsUser" in filled and before.get("runAsUser") is not None:
+            assert context["runAsUser"] == before["runAsUser"]
+    if "/spec/securityContext/runAsNonRoot" in filled and pod_context["runAsNonRoot"]:
+        assert pod_context.get("runAsUser") != 0
+
+
+@given(cases())
+@settings(max_examples=150, deadline=None)
+def test_mounts_and_volumes_stay_consistent(case):
+    """No mount loses its volume, and no container gets two mounts at one path that it had not."""
+    asked, objects, minor, environment = case
+    done = patched(asked, decide(asked, objects, minor=minor, **environment))
+    had = {volume["name"] for volume in asked["spec"].get("volumes") or []}
+    have = {volume["name"] for volume in done["spec"].get("volumes") or []}
+    for group in ("containers", "initContainers"):
+        for old, new in zip(asked["spec"].get(group, []), done["spec"].get(group, []), strict=True):
+            dangling = {mount["name"] for mount in old.get("volumeMounts") or []} - had
+            assert {mount["name"] for mount in new.get("volumeMounts") or []} <= have | dangling
+            paths = [mount["mountPath"] for mount in new.get("volumeMounts") or []]
+            old_paths = [mount["mountPath"] for mount in old.get("volumeMounts") or []]
+            assert paths.count(TOKEN_PATH) <= max(1, old_paths.count(TOKEN_PATH))
+
+
+@given(cases(), st.sampled_from(["uid", "controller"]))
+@settings(max_examples=100, deadline=None)
+def test_nobodys_pods_stay_as_they_are(case, how):
+    asked, objects, minor, environment = case
+    asked["metadata"]["ownerReferences"][0][how] = "other" if how == "uid" else False
+    decision = decide(asked, objects, minor=minor, **environment)
+    assert (decision.outcome, decision.patch, decision.allowed) == ("unmanaged", (), True)

@@ -1,0 +1,124 @@
+"""Whose pod: chains that lead to a resource, chains that do not, and chains that cannot be known."""
+
+import pytest
+
+from tests.support.pods import UNREACHABLE, Answers, decide, owned_by, pod, resource, vmsingle, workload
+from webhook.facts import Unknown
+
+
+def test_the_chain_counts_and_labels_do_not():
+    asked, objects = vmsingle()
+    asked["metadata"]["labels"] = {}
+    assert decide(asked, objects).outcome == "patched"
+
+
+def test_labels_alone_make_nobodys_pod_and_a_warning():
+    decision = decide(pod(), [resource("VMSingle")])
+    assert decision.outcome == "unmanaged"
+    assert decision.warnings == (
+        "the pod wears the operator's labels but is not its pod: it has no controller that leads to a resource of the"
+        " operator; nothing was changed [workload]",
+    )
+
+
+def _forged(kind="VMSingle", **changes):
+    cr = resource(kind)
+    owner = workload("Deployment", "vmsingle-db", cr)
+    replicas = workload("ReplicaSet", "vmsingle-db-1", owner)
+    asked = pod(replicas)
+    reference = asked["metadata"]["ownerReferences"][0]
+    reference.update(changes)
+    return asked, [cr, owner, replicas]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uid": "another"},
+        {"controller": False},
+        {"controller": None},
+        {"name": "../../secrets/x"},
+        {"name": "x" * 300},
+        {"name": ""},
+        {"kind": "Deployment"},
+        {"kind": "Job", "apiVersion": "batch/v1"},
+        {"kind": "VMSingle", "apiVersion": "operator.victoriametrics.com/v1beta1", "name": "db", "uid": "VMSingle-db"},
+        {"apiVersion": "apps.evil.example/v1"},
+    ],
+)
+def test_a_forged_owner_reference_leads_nowhere(changes):
+    decision = decide(*_forged(**changes))
+    assert decision.outcome == "unmanaged"
+    assert not decision.patch
+
+
+def test_a_deployment_that_names_another_resources_uid_leads_nowhere():
+    cr = resource("VMSingle")
+    owner = workload("Deployment", "vmsingle-db", cr)
+    owner["metadata"]["ownerReferences"] = owned_by(cr, uid="stolen")
+    replicas = workload("ReplicaSet", "r", owner)
+    assert decide(pod(replicas), [cr, owner, replicas]).outcome == "unmanaged"
+
+
+def test_a_cluster_workload_of_no_known_component_is_left_alone():
+    cr = resource("VMCluster", "c")
+    sts = workload("StatefulSet", "something-c", cr)
+    assert decide(pod(sts), [cr, sts]).outcome == "unmanaged"
+
+
+@pytest.mark.parametrize("kind", ["ReplicaSet", "Deployment", "VMSingle"])
+@pytest.mark.parametrize("webhook", ["mutate", "validate"])
+def test_what_cannot_be_known_is_refused_with_the_reason(kind, webhook):
+    asked, objects = vmsingle()
+    decision = decide(asked, source=Answers({kind: UNREACHABLE}, objects), webhook=webhook)
+    assert decision.outcome == "refused"
+    assert kind in decision.refused
+    assert "HTTP 503 from the API server" in decision.refused
+
+
+@pytest.mark.parametrize("environment", [{"VMGUARD_UNKNOWN": "allow"}, {"VMGUARD_MODE": "audit"}])
+def test_what_cannot_be_known_is_let_through_untouched_where_asked(environment):
+    asked, objects = vmsingle()
+    decision = decide(asked, source=Answers({"VMSingle": UNREACHABLE}, objects), **environment)
+    assert (decision.outcome, decision.allowed, decision.patch) == ("unknown", True, ())
+    assert decision.warnings[0].endswith("[workload]")
+
+
+def test_an_unknown_parent_is_not_guessed_either():
+    parent = resource("VMDistributed", "d")
+    cr = resource("VMSingle", "d-a", {"useStrictSecurity": False}, parent)
+    owner = workload("Deployment", "x", cr)
+    replicas = workload("ReplicaSet", "y", owner)
+    source = Answers({"VMDistributed": Unknown("timed out", "live")}, [parent, cr, owner, replicas])
+    assert decide(pod(replicas), source=source).outcome == "refused"
+
+
+def test_a_mirror_pod_is_skipped_when_a_node_made_the_request_only():
+    annotations = {"kubernetes.io/config.mirror": "x"}
+    asked, objects = vmsingle(None, None, annotations=annotations)
+    node = {"userInfo": {"username": "system:node:n1", "groups": ["system:nodes"]}}
+    assert decide(asked, objects, review=node).outcome == "ignored"
+    assert decide(asked, objects).outcome == "patched"
+    assert decide(asked, objects, review={"userInfo": {"username": "system:node:n1"}}).outcome == "patched"
+
+
+@pytest.mark.parametrize(
+    "review",
+    [
+        {"subResource": "ephemeralcontainers"},
+        {"operation": "UPDATE"},
+        {"operation": "DELETE"},
+        {"kind": {"group": "", "version": "v1", "kind": "ConfigMap"}},
+        {"kind": {"group": "metrics.k8s.io", "version": "v1", "kind": "Pod"}},
+    ],
+)
+def test_what_is_not_ours_is_allowed_without_a_patch(review):
+    asked, objects = vmsingle()
+    decision = decide(asked, objects, review=review)
+    assert (decision.outcome, decision.allowed, decision.patch) == ("ignored", True, ())
+
+
+def test_only_watched_namespaces_are_touched():
+    asked, objects = vmsingle()
+    assert decide(asked, objects, WATCH_NAMESPACE="a, b").outcome == "ignored"
+    assert decide(asked, objects, WATCH_NAMESPACE="a,mon").outcome == "patched"

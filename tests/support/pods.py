@@ -1,0 +1,114 @@
+"""Small pods, their owners and a FactSource of any facts, for tests of the core."""
+
+import asyncio
+import copy
+import json
+from typing import Any
+
+from webhook.admission.review import decode, encode, review_of
+from webhook.admit import admit
+from webhook.facts import Fact, Ref, Unknown
+from webhook.offline.facts import FileFacts
+from webhook.policy.decide import Decision, Webhook
+from webhook.settings import Settings
+
+GROUP = "operator.victoriametrics.com"
+LABELS = {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"}
+
+
+def settings(**environment: str) -> Settings:
+    return Settings.from_environment(environment)
+
+
+def owned_by(owner: dict[str, Any], *, controller: bool = True, uid: str | None = None) -> list[dict[str, Any]]:
+    return [
+        {
+            "apiVersion": owner["apiVersion"],
+            "kind": owner["kind"],
+            "name": owner["metadata"]["name"],
+            "uid": uid or owner["metadata"]["uid"],
+            "controller": controller,
+        }
+    ]
+
+
+def resource(kind: str, name: str = "db", spec: dict[str, Any] | None = None, owner: Any = None) -> dict[str, Any]:
+    version = {"VMDistributed": "v1alpha1", "VLAgent": "v1", "VLCluster": "v1"}.get(kind, "v1beta1")
+    metadata = {"name": name, "namespace": "mon", "uid": f"{kind}-{name}"}
+    if owner:
+        metadata["ownerReferences"] = owned_by(owner)  # type: ignore[assignment]
+    return {"apiVersion": f"{GROUP}/{version}", "kind": kind, "metadata": metadata, "spec": spec or {}}
+
+
+def workload(kind: str, name: str, owner: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "mon", "uid": f"{kind}-{name}", "ownerReferences": owned_by(owner)}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata}
+
+
+def pod(owner: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+    meta = {"name": "db-0", "namespace": "mon", "labels": dict(LABELS), **metadata}
+    if owner:
+        meta["ownerReferences"] = owned_by(owner)
+    default = {"containers": [{"name": "vmsingle"}], "securityContext": {}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {**default, **(spec or {})}}
+
+
+def vmsingle(cr_spec: dict[str, Any] | None = None, pod_spec: dict[str, Any] | None = None, **metadata: Any):
+    """A VMSingle, its StatefulSet-like owner chain, and its pod: `(pod, objects)`."""
+    cr = resource("VMSingle", "db", cr_spec)
+    deployment = workload("Deployment", "vmsingle-db", cr)
+    replicas = workload("ReplicaSet", "vmsingle-db-1", deployment)
+    return pod(replicas, pod_spec, **metadata), [cr, deployment, replicas]
+
+
+def decide(
+    thing: dict[str, Any],
+    objects: list[dict[str, Any]] | None = None,
+    *,
+    webhook: Webhook = "mutate",
+    minor: int = 30,
+    source: Any = None,
+    operation: str = "CREATE",
+    review: dict[str, Any] | None = None,
+    **environment: str,
+) -> Decision:
+    """The decision on one object."""
+    name = thing["metadata"].get("name", "")
+    body = review_of(thing, uid="u", namespace="mon", name=name, operation=operation)
+    if review:
+        whole = json.loads(body)
+        whole["request"] |= review
+        body = json.dumps(whole).encode()
+    facts = source or FileFacts(objects or [], minor)
+    asked = decode(body)
+    decision = asyncio.run(admit(asked, webhook, facts, settings(**environment), float("inf")))
+    encode(asked, allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
+    return decision
+
+
+def patched(thing: dict[str, Any], decision: Decision) -> dict[str, Any]:
+    import jsonpatch  # noqa: PLC0415
+    import msgspec  # noqa: PLC0415
+
+    done: dict[str, Any] = jsonpatch.apply_patch(copy.deepcopy(thing), msgspec.to_builtins(decision.patch))
+    return done
+
+
+class Answers:
+    """A FactSource that answers `facts` by kind and leaves the rest to files."""
+
+    labels_suffice = False
+
+    def __init__(self, facts: dict[str, Fact], objects: list[dict[str, Any]], minor: int = 24) -> None:
+        self.minor = minor
+        self._facts = facts
+        self._files = FileFacts(objects, minor)
+
+    async def get(self, ref: Ref, deadline: float) -> Fact:
+        return self._facts.get(ref.kind) or await self._files.get(ref, deadline)
+
+    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
+        return await self._files.names(ref, deadline)
+
+
+UNREACHABLE = Unknown("HTTP 503 from the API server", "live")

@@ -1,0 +1,141 @@
+"""The answer to a dry-run question: what would become of this pod or resource, and why, as the contract's one object.
+
+It knows only what the caller sent and the objects that the server was started with; it changes nothing anywhere.
+"""
+
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from webhook.admission.review import ReviewError
+from webhook.facts import FactSource, parse_kubernetes_version
+from webhook.offline.documents import DRY_RUN, DocumentError, read_documents
+from webhook.offline.facts import FileFacts, NoFacts, ObjectError
+from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
+from webhook.offline.judge import Judged, apply, judge
+from webhook.policy.decide import Decision
+from webhook.policy.findings import Change
+from webhook.policy.posture import Posture
+from webhook.policy.workload import Workload
+from webhook.settings import Settings
+
+
+class QuestionError(ValueError):
+    """A question that cannot be answered; `code` is the HTTP status, 400 for broken text, 422 for the wrong content."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Question(BaseModel):
+    """The long form of a question: a pod, the objects to decide by, and the cluster's version."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pod: dict[str, Any] = Field(description="the Pod to judge")
+    objects: list[dict[str, Any]] = Field(default=[], description="its owners, their custom resource, and so on")
+    kubernetesVersion: str | None = Field(default=None, description="such as 1.30")  # noqa: N815 - the wire's name
+
+
+async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> dict[str, Any]:
+    """The answer to a question in JSON or YAML; `known` are the objects that the server was started with.
+
+    Raises:
+        QuestionError: the question is broken, unsafe or about nothing.
+
+    """
+    try:
+        values = [document.value for document in read_documents(body, limits=DRY_RUN)]
+    except DocumentError as error:
+        raise QuestionError(400, f"line {error.line}: {error}" if error.line else str(error)) from None
+    try:
+        item, objects, minor = _asked(values, minor)
+        given = (*known, *objects)
+        source: FactSource = FileFacts(given, minor) if given else NoFacts(minor)
+        judged = await judge(item, source, settings)
+    except (InputError, ObjectError, ReviewError, ValueError) as error:
+        raise QuestionError(422, str(error)) from None
+    return _answered(judged)
+
+
+def _asked(values: list[Any], minor: int) -> tuple[Input, tuple[dict[str, Any], ...], int]:
+    if len(values) == 1 and isinstance(values[0], dict) and "pod" in values[0] and "kind" not in values[0]:
+        try:
+            question = Question.model_validate(values[0])
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        if question.kubernetesVersion:
+            minor = parse_kubernetes_version(question.kubernetesVersion)
+        inputs = sort_documents([("pod", question.pod)]).inputs
+        objects = facts_only((f"objects[{index}]", thing) for index, thing in enumerate(question.objects))
+        if not inputs or inputs[0].kind != "Pod":
+            raise InputError("pod: not a Pod")
+        return inputs[0], objects, minor
+    found = sort_documents((f"document {index}", value) for index, value in enumerate(values, 1))
+    pods = [item for item in found.inputs if item.kind == "Pod"]
+    asked = pods or list(found.inputs)
+    if len(asked) != 1:
+        raise InputError(
+            f"a question is about one Pod or one resource of the operator, not {len(asked)}: send one, with its owners"
+            ' in a List or as {"pod": …, "objects": […]}'
+        )
+    return asked[0], found.facts, minor
+
+
+def _answered(judged: Judged) -> dict[str, Any]:
+    decision = judged.decision
+    workload = decision.identity if isinstance(decision.identity, Workload) else None
+    is_pod = judged.input.kind == "Pod"
+    return {
+        "allowed": decision.allowed,
+        "message": decision.message,
+        "workload": _workload(workload) if workload else None,
+        "posture": [_posture(posture) for posture in decision.postures],
+        "changes": [_change(change) for change in decision.changes],
+        "warnings": list(decision.warnings),
+        "patch": msgspec.to_builtins(decision.patch),
+        "pod": apply(judged.input.object, decision) if is_pod else None,
+        "diff": judged.diff,
+        "podSecurity": _pod_security(judged, decision),
+    }
+
+
+def _workload(workload: Workload) -> dict[str, Any]:
+    parent = workload.parent
+    return {
+        "kind": workload.kind,
+        "namespace": workload.namespace,
+        "name": workload.name,
+        "component": workload.component.name,
+        "parent": str(parent) if parent else None,
+        "source": workload.source,
+    }
+
+
+def _posture(posture: Posture) -> dict[str, Any]:
+    return {
+        "component": posture.component.name,
+        "securityContext": posture.security_context,
+        "apiAccess": posture.api_access,
+        "podSecurityPolicy": posture.pod_security_policy,
+        "because": list(posture.because),
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    edit = change.edit
+    return {
+        "rule": change.rule,
+        "op": edit.op,
+        "path": edit.path,
+        "value": edit.value,
+        "why": change.why,
+        "source": change.source,
+    }
+
+
+def _pod_security(judged: Judged, decision: Decision) -> dict[str, Any] | None:  # noqa: ARG001
+    return None

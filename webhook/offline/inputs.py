@@ -1,0 +1,112 @@
+"""What a person hands in, sorted: inputs to be decided on, and facts to decide by.
+
+Every Pod, resource of the operator and AdmissionReview is an input; resources of the operator are facts as well, and
+every other kind is a fact only. A List is its items. A bare object is asked about as the API server would at its
+creation.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha1
+from typing import Any
+from uuid import NAMESPACE_OID, UUID
+
+import msgspec
+
+from webhook.admission.review import review_of
+from webhook.policy.resources import GROUP
+
+
+class InputError(ValueError):
+    """What was handed in cannot be understood; the text says what and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing to decide on: the AdmissionReview's bytes, its object, and where it stood."""
+
+    review: bytes
+    object: dict[str, Any]
+    place: str
+
+    @property
+    def kind(self) -> str:
+        return str(self.object.get("kind") or "")
+
+    @property
+    def title(self) -> str:
+        """Kind, namespace and name, and where it stood."""
+        metadata = self.object.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        name = metadata.get("name") or f"{metadata.get('generateName') or ''}*"
+        return f"{self.kind} {metadata.get('namespace') or 'default'}/{name}  ({self.place})"
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Inputs in their order, and facts in theirs."""
+
+    inputs: tuple[Input, ...]
+    facts: tuple[dict[str, Any], ...]
+
+
+def sort_documents(documents: Iterable[tuple[str, Any]]) -> Sorted:
+    """Sort `(place, value)` documents.
+
+    Raises:
+        InputError: a document is no Kubernetes object, or an AdmissionReview without a request.
+
+    """
+    inputs: list[Input] = []
+    facts: list[dict[str, Any]] = []
+    for place, thing in _objects(documents):
+        kind, group = thing["kind"], thing["apiVersion"].rpartition("/")[0]
+        if kind == "AdmissionReview":
+            inputs.append(Input(msgspec.json.encode(thing), _reviewed(thing, place), place))
+            continue
+        ours = group == GROUP
+        if ours or (kind == "Pod" and group == ""):
+            inputs.append(_bare(place, thing))
+        if ours or kind != "Pod":
+            facts.append(thing)
+    return Sorted(tuple(inputs), tuple(facts))
+
+
+def facts_only(documents: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The objects of documents that are facts and nothing else.
+
+    Raises:
+        InputError: a document is no Kubernetes object.
+
+    """
+    return tuple(thing for _, thing in _objects(documents))
+
+
+def _objects(documents: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, value in documents:
+        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+            raise InputError(f"{place}: not a Kubernetes object: it has no kind")
+        if not isinstance(value.get("apiVersion"), str):
+            raise InputError(f"{place}: {value['kind'][:60]} has no apiVersion")
+        if value["kind"].endswith("List") and isinstance(value.get("items"), list):
+            items = ((f"{place} items[{index}]", item) for index, item in enumerate(value["items"]))
+            yield from _objects(items)
+        elif not isinstance(value.get("metadata", {}), dict):
+            raise InputError(f"{place}: {value['kind'][:60]} has metadata that is not an object")
+        else:
+            yield place, value
+
+
+def _bare(place: str, thing: dict[str, Any]) -> Input:
+    metadata = thing.get("metadata") or {}
+    namespace, name = metadata.get("namespace") or "default", metadata.get("name") or ""
+    uid = UUID(bytes=sha1(NAMESPACE_OID.bytes + msgspec.json.encode(thing)).digest()[:16], version=5)  # noqa: S324 - what UUIDv5 is
+    return Input(review_of(thing, uid=str(uid), namespace=str(namespace), name=str(name)), thing, place)
+
+
+def _reviewed(thing: dict[str, Any], place: str) -> dict[str, Any]:
+    request = thing.get("request")
+    if not isinstance(request, dict):
+        raise InputError(f"{place}: AdmissionReview has no request")
+    found = request.get("object")
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,83 @@
+"""Decisions on what a person hands in, with the patched pod and its diff: the same line as an admission, from files."""
+
+from dataclasses import dataclass
+from difflib import unified_diff
+from typing import Any
+
+import jsonpatch
+import msgspec
+import yaml
+
+from webhook.admission.review import decode, encode
+from webhook.admit import admit
+from webhook.facts import FactSource
+from webhook.offline.inputs import Input
+from webhook.policy.decide import Decision, Webhook
+from webhook.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One input and what came of it; `answer` is the AdmissionReview that production would have sent."""
+
+    input: Input
+    webhook: Webhook
+    decision: Decision
+    answer: bytes
+
+    @property
+    def pod(self) -> dict[str, Any] | None:
+        """The pod as it would be stored, None when the input is none."""
+        if self.input.kind != "Pod":
+            return None
+        return apply(self.input.object, self.decision)
+
+    @property
+    def diff(self) -> str:
+        """Unified diff of the pod's YAML, "" when nothing changes."""
+        pod = self.pod
+        if pod is None or not self.decision.patch:
+            return ""
+        before, after = as_yaml(self.input.object), as_yaml(pod)
+        lines = unified_diff(before.splitlines(), after.splitlines(), "as asked", "as admitted", lineterm="")
+        return "\n".join(lines) + "\n"
+
+
+async def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook | None = None) -> Judged:
+    """The decision on one input; `webhook` is mutate for pods and validate for anything else unless it is said.
+
+    Raises:
+        ReviewError: the review or the object in it has a shape that none has.
+
+    """
+    asked: Webhook = webhook or ("mutate" if item.kind == "Pod" else "validate")
+    review = decode(item.review)
+    decision = await admit(review, asked, source, settings, float("inf"))
+    answer = encode(
+        review,
+        allowed=decision.allowed and not decision.refused,
+        message=decision.message or decision.refused,
+        patch=decision.patch,
+        warnings=decision.warnings,
+        annotations=decision.annotations,
+    )
+    return Judged(item, asked, decision, answer)
+
+
+def apply(pod: dict[str, Any], decision: Decision) -> dict[str, Any]:
+    """A copy of the pod with the decision's patch applied."""
+    patched: dict[str, Any] = jsonpatch.apply_patch(pod, msgspec.to_builtins(decision.patch))
+    return patched
+
+
+def as_yaml(value: Any) -> str:
+    """A value as YAML, keys in their order, nothing wrapped."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=2**31 - 1, allow_unicode=True)
+    return text
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Shared objects are written out, never as anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's shape
+        return True
