@@ -1,0 +1,157 @@
+"""A certificate authority of its own: one key that signs server certificates. It never writes to a disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from certs.errors import CertificateError
+from certs.leaf import Leaf
+from certs.names import subject_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BACKDATE = timedelta(minutes=5)
+"""How long before `now` a certificate begins: a client whose clock is behind ours would call it not yet valid."""
+
+_LONGEST_COMMON_NAME = 64  # X.520, ub-common-name
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A certificate that clients trust, and the key that signs server certificates for them.
+
+    Keys are EC P-256: made in a millisecond, and every client of the last ten years knows them.
+    """
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def create(cls, common_name: str, *, now: datetime, lifetime: timedelta) -> Self:
+        """A new authority with a new key, valid from five minutes before `now` until `lifetime` after it.
+
+        It signs servers' certificates only, no authorities below itself.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        start, end = _period(now, lifetime)
+        name = authority_name(common_name)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        certificate = (
+            _certificate(key.public_key(), start, end)
+            .subject_name(name)
+            .issuer_name(name)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        return cls(certificate, key)
+
+    @property
+    def certificate_pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key that signs, PKCS#8, not encrypted: who has it can be any server to those who trust this authority."""
+        return _key_pem(self.key)
+
+    def issue(self, names: Sequence[str], *, now: datetime, lifetime: timedelta) -> Leaf:
+        """A certificate for a server with these names, DNS names and IP addresses mixed, and its new key.
+
+        It is valid from five minutes before `now` until `lifetime` after it, and never outlives this authority:
+        past that no client would accept it, whatever date it bears.
+
+        Raises:
+            CertificateError: a name is none, there are no names, or this authority is not valid at `now`.
+
+        """
+        alternatives = subject_names(names)
+        start, end = _period(now, lifetime)
+        opens, closes = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
+        if not opens <= now <= closes:
+            raise CertificateError(
+                f"The authority {self.certificate.subject.rfc4514_string()!r} is valid from {opens.isoformat()} to "
+                f"{closes.isoformat()}, and it is {now.isoformat()}. Make a new authority, or set the clock right."
+            )
+        key = ec.generate_private_key(ec.SECP256R1())
+        # Nothing reads a common name but people and their tools, so that the first name must do.
+        title = str(alternatives[0].value)
+        subject = _name(title) if len(title) <= _LONGEST_COMMON_NAME else x509.Name([])
+        issuer = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        certificate = (
+            _certificate(key.public_key(), max(start, opens), min(end, closes))
+            .subject_name(subject)
+            .issuer_name(self.certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(digital_signature=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            # RFC 5280, 4.2.1.6: with an empty subject these are all there is to know it by, thus critical.
+            .add_extension(x509.SubjectAlternativeName(alternatives), critical=not subject.rdns)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        return Leaf(certificate.public_bytes(Encoding.PEM), _key_pem(key))
+
+
+def authority_name(common_name: str) -> x509.Name:
+    """The subject of an authority of this name, and so the issuer in what it signs."""
+    if not 0 < len(common_name) <= _LONGEST_COMMON_NAME:
+        raise CertificateError(
+            f"{common_name!r} can be no name of an authority: allowed are 1 to {_LONGEST_COMMON_NAME} characters."
+        )
+    return _name(common_name)
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _period(now: datetime, lifetime: timedelta) -> tuple[datetime, datetime]:
+    if now.tzinfo is None:
+        raise CertificateError(f"The time {now.isoformat()} has no time zone. Give it one, such as datetime.UTC.")
+    if lifetime < timedelta(seconds=1):
+        raise CertificateError(f"A certificate cannot live for {lifetime}. Allowed is one second or longer.")
+    moment = now.astimezone(UTC).replace(microsecond=0)  # certificates know whole seconds
+    return moment - BACKDATE, moment + lifetime
+
+
+def _certificate(key: ec.EllipticCurvePublicKey, start: datetime, end: datetime) -> x509.CertificateBuilder:
+    """What every certificate has: its key, the identifier issuers are found by, its time and a random serial."""
+    return (
+        x509.CertificateBuilder()
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -1,0 +1,109 @@
+"""The certificate a server shows, with its key. It never verifies for a client; it finds the mistakes of its owner."""
+
+from __future__ import annotations
+
+from dataclasses import InitVar, dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from certs.names import missing_names, names_in
+from certs.pem import PrivateKey, certificates_in, key_in, paths, unreadable_certificate
+from certs.reasons import Fault, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A server's certificate, followed by the certificates between it and its authority, and its key.
+
+    `chain_from` and `key_from` say in errors where the two texts stand, such as a file.
+
+    Raises:
+        CertificateError: one of the texts cannot be read. That the two belong together is not asked here.
+
+    """
+
+    chain_pem: bytes
+    key_pem: bytes = field(repr=False)
+    chain_from: InitVar[str] = "The certificate chain"
+    key_from: InitVar[str] = "The private key"
+    names: tuple[str, ...] = field(init=False, compare=False)
+    """Its DNS names in lower case, then its IP addresses. A name that stands only in the subject does not count."""
+    _chain: tuple[x509.Certificate, ...] = field(init=False, repr=False, compare=False)
+    _key: PrivateKey = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self, chain_from: str, key_from: str) -> None:
+        chain = certificates_in(self.chain_pem, chain_from)
+        try:
+            names = names_in(chain[0])
+            chain[0].public_key()
+        except (
+            ValueError,
+            UnsupportedAlgorithm,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
+            raise unreadable_certificate(chain_from) from error
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "_chain", chain)
+        object.__setattr__(self, "_key", key_in(self.key_pem, key_from))
+
+    @property
+    def not_before(self) -> datetime:
+        """The first moment it is valid, UTC."""
+        return self._chain[0].not_valid_before_utc
+
+    @property
+    def not_after(self) -> datetime:
+        """The last moment it is valid, UTC. The certificates that sign it may end earlier."""
+        return self._chain[0].not_valid_after_utc
+
+    @property
+    def key_matches(self) -> bool:
+        """Whether the key is the one the certificate was made for."""
+        return self._key.public_key() == self._chain[0].public_key()
+
+    def why_unusable(self, *, now: datetime, names: Iterable[str], authority_pem: bytes) -> Reason | None:
+        """Why clients that trust this authority would refuse it under one of these names; None if they would not.
+
+        The faults come in the order of what makes the rest pointless: key, signature, time, names.
+        `authority_pem` may hold several certificates; one suffices. `now` has a time zone.
+
+        Raises:
+            CertificateError: the authority cannot be read, or a name can be none.
+
+        """
+        if not self.key_matches:
+            return Reason(Fault.KEY_MISMATCH, "the private key is not the one the certificate was made for")
+        first, *between = dict.fromkeys(self._chain)
+        anchors = certificates_in(authority_pem, "The authority's certificate")
+        ways = tuple(paths(first, tuple(between), anchors))
+        if not ways:
+            issuer = first.issuer.rfc4514_string()
+            return Reason(Fault.NOT_SIGNED, f"the certificate was issued by {issuer!r}, not by this authority")
+        untimely = [_untimely(way, now) for way in ways]
+        if None not in untimely:  # one way that is valid now is enough
+            return untimely[0]
+        if missing := missing_names(names, self.names):
+            return Reason(
+                Fault.NAME_MISSING,
+                f"the certificate lacks the names {', '.join(missing)}; it has {', '.join(self.names) or 'none'}",
+            )
+        return None
+
+
+def _untimely(way: tuple[x509.Certificate, ...], now: datetime) -> Reason | None:
+    for certificate in way:
+        whose = f"the certificate of {certificate.subject.rfc4514_string()!r}"
+        if now < certificate.not_valid_before_utc:
+            start = certificate.not_valid_before_utc.isoformat()
+            return Reason(Fault.NOT_YET_VALID, f"{whose} is not valid before {start}, and it is {now.isoformat()}")
+        if now > certificate.not_valid_after_utc:
+            end = certificate.not_valid_after_utc.isoformat()
+            return Reason(Fault.EXPIRED, f"{whose} expired at {end}, and it is {now.isoformat()}")
+    return None
