@@ -1,0 +1,30 @@
+"""Files that a person names on the command line, read into documents; `-` is standard input."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from webhook.cli.usage import UsageError
+from webhook.offline.documents import COMMAND_LINE, DocumentError, read_documents
+
+
+def read_files(names: list[str]) -> list[tuple[str, Any]]:
+    """`(place, value)` of every document in the files, in order.
+
+    Raises:
+        UsageError: a file cannot be read, or is neither JSON nor YAML; the text is `FILE:LINE:COLUMN: what is wrong`.
+
+    """
+    documents: list[tuple[str, Any]] = []
+    for name in names:
+        shown = "stdin" if name == "-" else name
+        try:
+            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        except OSError as error:
+            raise UsageError(f"{shown}: {error.strerror or error}") from None
+        try:
+            documents += [(f"{shown}:{found.line}", found.value) for found in read_documents(data, limits=COMMAND_LINE)]
+        except DocumentError as error:
+            where = ":".join(str(part) for part in (shown, error.line, error.column) if part is not None)
+            raise UsageError(f"{where}: {error}") from None
+    return documents

@@ -1,0 +1,58 @@
+"""The command `vmguard`: finds the subcommand and turns every failure a person can mend into one line and exit 2."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from webhook import __version__
+from webhook.cli.usage import UsageError
+
+COMMANDS = {
+    "serve": "serve the webhook",
+    "review": "decide offline on pods, resources and AdmissionReviews",
+    "explain": "say what a rule id means",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; each subcommand's module adds its own options."""
+    top = _Parser(prog="vmguard", description="Makes the VictoriaMetrics operator's pods secure at admission.")
+    top.add_argument("--version", action="version", version=f"vmguard {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, description in COMMANDS.items():
+        sub = commands.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")
+        module = importlib.import_module(f"webhook.cli.{name}")
+        module.add_options(sub)
+        sub.set_defaults(run=module.run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0, 1 for a denial, 2 for bad input or usage."""
+    try:
+        options = parser().parse_args(arguments)
+        return int(options.run(options))
+    except UsageError as error:
+        print(_one_line(str(error)), file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not fail again
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

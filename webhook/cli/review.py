@@ -1,0 +1,118 @@
+"""`vmguard review`: the decision of production, offline, on everything in the files that a person names."""
+
+import argparse
+import asyncio
+import os
+import sys
+
+import msgspec
+
+from webhook.admission.review import ReviewError
+from webhook.cli.files import read_files
+from webhook.cli.usage import UsageError
+from webhook.facts import NEWEST_MINOR, FactSource, parse_kubernetes_version
+from webhook.offline.facts import FileFacts, NoFacts, ObjectError
+from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
+from webhook.offline.judge import Judged, as_yaml, judge
+from webhook.policy.explain import explain_pod, explain_resource, summary
+from webhook.settings import Settings, SettingsError
+
+_COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
+_PODS_ONLY = ("pod", "patch", "diff")
+
+
+def kubernetes_version(text: str) -> int:
+    """An option's Kubernetes version as its 1.x minor number."""
+    try:
+        return parse_kubernetes_version(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="AdmissionReviews, Pods, VM resources, Lists; - is stdin"
+    )
+    parser.add_argument(
+        "--objects", action="append", default=[], metavar="FILE", help="objects to decide by: facts only"
+    )
+    parser.add_argument(
+        "--kubernetes-version",
+        type=kubernetes_version,
+        default=NEWEST_MINOR,
+        metavar="VERSION",
+        help=f"such as 1.30, v1.30.2, 1.24+ (default 1.{NEWEST_MINOR})",
+    )
+    parser.add_argument("--webhook", choices=("mutate", "validate"), help="default mutate for pods, else validate")
+    parser.add_argument("--output", choices=("review", *_PODS_ONLY, "explain"), default="review")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Decide and print; 1 when something is denied, 2 when an input cannot be judged."""
+    if options.output in _PODS_ONLY and options.webhook == "validate":
+        raise UsageError(
+            f"vmguard review: --output {options.output} shows a patch, which --webhook validate never makes"
+        )
+    try:
+        settings = Settings.from_environment(os.environ)
+        found = sort_documents(read_files(options.files))
+        objects = facts_only(read_files(options.objects))
+        given = bool(options.objects or found.facts)
+        minor = options.kubernetes_version
+        source: FactSource = FileFacts((*objects, *found.facts), minor) if given else NoFacts(minor)
+    except (SettingsError, InputError, ObjectError) as error:
+        raise UsageError(f"vmguard review: {error}") from None
+    judged, status = asyncio.run(_judge_all(found.inputs, source, settings, options))
+    if options.output == "explain":
+        print(summary([(item.input.kind, item.decision) for item in judged]))
+    if any(not item.decision.allowed for item in judged):
+        status = max(status, 1)
+    return status
+
+
+async def _judge_all(
+    inputs: tuple[Input, ...], source: FactSource, settings: Settings, options: argparse.Namespace
+) -> tuple[list[Judged], int]:
+    judged: list[Judged] = []
+    status = 0
+    for item in inputs:
+        try:
+            result = await judge(item, source, settings, options.webhook)
+        except ReviewError as error:
+            print(f"vmguard review: {item.place}: {error}", file=sys.stderr)
+            status = 2
+            continue
+        judged.append(result)
+        _print(result, options.output)
+    return judged, status
+
+
+def _print(result: Judged, output: str) -> None:
+    decision = result.decision
+    if output == "review":
+        sys.stdout.write(result.answer.decode() + "\n")
+        return
+    if output != "explain":
+        for warning in decision.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)
+    if not decision.allowed:
+        print(f"Denied: {result.input.title}: {decision.message}", file=sys.stderr)
+    if output == "explain":
+        shown = explain_pod if result.input.kind == "Pod" else explain_resource
+        print(shown(result.input.title, decision))
+    elif output == "patch":
+        sys.stdout.write(msgspec.json.encode(decision.patch).decode() + "\n")
+    elif output == "diff":
+        sys.stdout.write(coloured(result.diff) if sys.stdout.isatty() else result.diff)
+    elif result.pod is not None:
+        sys.stdout.write("---\n" + as_yaml(result.pod))
+
+
+def coloured(diff: str) -> str:
+    """A diff with additions green, removals red and places blue, for a terminal."""
+    lines = (
+        f"{_COLOURS[line[0]]}{line}\033[0m" if line[:1] in _COLOURS and not line.startswith(("+++", "---")) else line
+        for line in diff.split("\n")
+    )
+    return "\n".join(lines)

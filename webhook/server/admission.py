@@ -1,0 +1,146 @@
+"""`/mutate` and `/validate`: an ASGI callable in front of the application, so that a review costs no routing.
+
+Reads a bounded body, walks `admit`, answers, counts and logs. What is wrong with a request is said in JSON with its
+status; what is wrong with us is a 500 without a trace, and the webhook's failurePolicy decides.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs
+
+from webhook.admission.review import Review, ReviewError, decode, encode
+from webhook.admit import admit
+from webhook.facts import FactSource
+from webhook.policy.decide import Decision, Webhook
+from webhook.policy.workload import Workload
+from webhook.server.http import Disconnected, HTTPError, Receive, Scope, Send, error_body, read_body, respond
+from webhook.server.state import State
+from webhook.settings import Settings
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+MAX_BODY = 7 * 1024 * 1024
+"""Bytes; the API server sends at most about this much."""
+
+WEBHOOKS: dict[str, Webhook] = {"/mutate": "mutate", "/validate": "validate"}
+
+DEFAULT_TIMEOUT = 10.0
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Admission:
+    """Serves reviews, and hands every other request to `rest`."""
+
+    def __init__(
+        self,
+        rest: Callable[[Scope, Receive, Send], Awaitable[None]],
+        source: FactSource,
+        settings: Settings,
+        metrics: Metrics,
+        log: Log,
+        state: State,
+    ) -> None:
+        self._rest = rest
+        self._source = source
+        self._settings = settings
+        self._metrics = metrics
+        self._log = log
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        webhook = WEBHOOKS.get(scope["path"]) if scope["type"] == "http" else None
+        if webhook is None:
+            await self._rest(scope, receive, send)
+            return
+        close = self._state.draining
+        started = time.perf_counter()
+        outcome = "error"
+        try:
+            body = await _body(scope, receive)
+            started = time.perf_counter()
+            review = decode(body)
+            seconds = time_allowed(scope["query_string"])
+            deadline = asyncio.get_running_loop().time() + seconds
+            decision = await admit(review, webhook, self._source, self._settings, deadline)
+            outcome = decision.outcome
+            self._tell(webhook, review, decision, started)
+            if decision.refused:
+                await respond(send, 500, error_body(500, decision.refused), close=close)
+                return
+            await respond(send, 200, _answer(review, decision), close=close)
+        except HTTPError as error:
+            outcome = "bad_request"
+            await respond(send, error.code, error_body(error.code, str(error)), close=True)
+        except ReviewError as error:
+            outcome = "bad_request"
+            await respond(send, 400, error_body(400, str(error)), close=close)
+        except Disconnected:
+            outcome = "disconnected"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and no trace
+            self._log.write("error", "admission failed", webhook=webhook, error=repr(error))
+            await respond(send, 500, error_body(500, "vmguard failed on this request; its log says why"), close=close)
+        finally:
+            self._metrics.requests.labels(webhook, outcome).inc()
+            self._metrics.duration.labels(webhook).observe(time.perf_counter() - started)
+
+    def _tell(self, webhook: Webhook, review: Review, decision: Decision, started: float) -> None:
+        for link in decision.chain:
+            self._metrics.lookups.labels(type(link.fact).__name__.lower(), link.fact.source).inc()
+        for finding in decision.findings:
+            self._metrics.findings.labels(finding.rule, type(finding).__name__.lower()).inc()
+        request = review.request
+        level = "warning" if decision.outcome in {"denied", "unknown", "refused", "would-deny"} else "info"
+        identity = decision.identity
+        extra = {"violations": [v.why for v in decision.violations]} if decision.violations else {}
+        self._log.write(
+            level,
+            "admission",
+            webhook=webhook,
+            uid=request.uid,
+            kind=request.kind.kind,
+            namespace=request.namespace,
+            name=request.name,
+            dry_run=bool(request.dry_run),
+            outcome=decision.outcome,
+            workload=str(identity) if isinstance(identity, Workload) else None,
+            decision=decision.annotations.get("decision"),
+            rules=decision.annotations.get("rules"),
+            facts=decision.annotations.get("facts"),
+            milliseconds=round((time.perf_counter() - started) * 1000, 3),
+            **extra,
+        )
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    if scope["method"] != "POST":
+        raise HTTPError(405, f"{scope['path']} takes POST")
+    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if content_type.partition(b";")[0].strip().lower() != b"application/json":
+        raise HTTPError(415, "Content-Type must be application/json")
+    return await read_body(scope, receive, MAX_BODY)
+
+
+def _answer(review: Review, decision: Decision) -> bytes:
+    return encode(
+        review,
+        allowed=decision.allowed,
+        message=decision.message,
+        patch=decision.patch,
+        warnings=decision.warnings,
+        annotations=decision.annotations,
+    )
+
+
+def time_allowed(query: bytes) -> float:
+    """Seconds for facts: `?timeout=` (a Go duration; 10 s when absent or not one) less max(200 ms, 10 %)."""
+    timeout = DEFAULT_TIMEOUT
+    if query:
+        said = parse_qs(query.decode("ascii", "replace")).get("timeout", [""])[0]
+        parts = _DURATION.findall(said)
+        if parts and "".join(number + unit for number, unit in parts) == said:
+            timeout = min(sum(float(number) * _UNITS[unit] for number, unit in parts), 30.0)
+    return max(timeout - max(0.2, timeout / 10), 0.0)

@@ -1,0 +1,194 @@
+"""`/dry-run` and the documentation: the FastAPI application behind the admission callable.
+
+One worker process answers, one question at a time, of at most 512 KiB, each within 2 s from its arrival; more than
+that is a 429 and costs the admissions nothing.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+import swagger_ui_bundle
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from webhook import __version__
+from webhook.offline.answer import Question
+from webhook.server.http import Disconnected, HTTPError, error_body, read_body
+from webhook.server.worker import ANSWER, QUESTION
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+MAX_BODY = 512 * 1024
+SECONDS = 2.0
+WAITING = 8
+"""Questions that may wait for the worker; one more is a 429 at once."""
+
+_DOCS = "/docs/files"
+_EXAMPLE = {
+    "pod": {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "vmsingle-db-0",
+            "namespace": "mon",
+            "labels": {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"},
+        },
+        "spec": {"containers": [{"name": "vmsingle", "image": "victoriametrics/victoria-metrics"}]},
+    },
+    "kubernetesVersion": "1.30",
+}
+
+
+class Worker:
+    """The worker process: started at need, ended when it is too slow."""
+
+    def __init__(self, arguments: list[str], log: Log) -> None:
+        self._arguments = arguments
+        self._log = log
+        self._lock = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._waiting = 0
+
+    async def ask(self, body: bytes) -> tuple[int, bytes]:
+        """HTTP status and body of the answer.
+
+        Raises:
+            HTTPError: 429, the worker is busy or the question took too long.
+
+        """
+        if self._waiting >= WAITING:
+            raise HTTPError(429, "dry-run is busy: ask again in a moment, or use vmguard review")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(SECONDS), self._lock:
+                return await self._exchange(body)
+        except TimeoutError:
+            raise HTTPError(429, f"no answer within {SECONDS:g} s: ask for less, or use vmguard review") from None
+        finally:
+            self._waiting -= 1
+
+    async def start(self) -> None:
+        """Start the process ahead of the first question."""
+        async with self._lock:
+            await self._running()
+
+    async def stop(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process and process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    async def _exchange(self, body: bytes) -> tuple[int, bytes]:
+        process = await self._running()
+        done = False
+        try:
+            assert process.stdin  # noqa: S101 - it is a pipe
+            assert process.stdout  # noqa: S101 - it is a pipe
+            process.stdin.write(QUESTION.pack(len(body)) + body)
+            await process.stdin.drain()
+            size, code = ANSWER.unpack(await process.stdout.readexactly(ANSWER.size))
+            answer = await process.stdout.readexactly(size)
+            done = True
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise HTTPError(422, "the question is too large to be answered here: use vmguard review") from None
+        else:
+            return code, answer
+        finally:
+            if not done:  # too slow or dead: what is half read belongs to nobody
+                self._process = None
+                if process.returncode is None:
+                    process.kill()
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "webhook.server.worker",
+                *self._arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+        return self._process
+
+
+def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> FastAPI:
+    """The FastAPI application; without `dry_run` it serves /healthz only."""
+    app = FastAPI(
+        title="vmguard",
+        version=__version__,
+        description="Ask what would become of a pod or a resource of the VictoriaMetrics operator. Changes nothing.",
+        openapi_url="/openapi.json" if dry_run else None,
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    @app.exception_handler(HTTPException)
+    async def not_found(request: Request, error: HTTPException) -> Response:
+        return _error(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+
+    @app.get("/healthz", summary="Whether the process lives")
+    async def healthz() -> Response:
+        return Response("ok", media_type="text/plain")
+
+    if not dry_run:
+        return app
+
+    @app.post(
+        "/dry-run",
+        summary="What would become of this, and why",
+        responses={code: {"description": text} for code, text in _ERRORS.items()},
+        openapi_extra={"requestBody": _BODY},
+    )
+    async def dry_run_endpoint(request: Request) -> Response:
+        try:
+            code, body = await worker.ask(await read_body(request.scope, request.receive, MAX_BODY))
+        except HTTPError as error:
+            code, body = error.code, error_body(error.code, str(error))
+        except Disconnected:
+            return Response(status_code=400)
+        metrics.dry_runs.labels(str(code)).inc()
+        return Response(body, code, media_type="application/json")
+
+    app.mount(_DOCS, StaticFiles(directory=str(swagger_ui_bundle.swagger_ui_path)))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="vmguard",
+            swagger_js_url=f"{_DOCS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_DOCS}/swagger-ui.css",
+            swagger_favicon_url=f"{_DOCS}/favicon-32x32.png",
+        )
+
+    return app
+
+
+_ERRORS = {
+    400: "Broken or unsafe text",
+    413: "Larger than 512 KiB",
+    422: "Well written, but not a question that can be answered",
+    429: "Busy, or no answer within 2 s",
+}
+
+_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        Question.model_json_schema(),
+        {"type": "object", "description": "an AdmissionReview, a Pod, a VM resource or a List", "required": ["kind"]},
+    ]
+}
+_BODY = {
+    "required": True,
+    "description": "JSON or YAML, recognised by looking",
+    "content": {kind: {"schema": _SCHEMA, "example": _EXAMPLE} for kind in ("application/json", "application/yaml")},
+}
+
+
+def _error(code: int, message: str) -> Response:
+    return Response(error_body(code, message), code, media_type="application/json")

@@ -1,0 +1,94 @@
+"""What every listener shares: answers as ASGI messages, bodies read within bounds, and errors as JSON.
+
+An error's body has the fields of a Kubernetes Status, whose message the API server shows to whoever made the request.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = b"application/json"
+
+_REASONS = {
+    400: "BadRequest",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    413: "RequestEntityTooLarge",
+    415: "UnsupportedMediaType",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+}
+
+
+class HTTPError(Exception):
+    """A request that cannot be served: `code` is the HTTP status, the text is for the person who sent it."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Disconnected(Exception):  # noqa: N818 - what happened, and nobody's error
+    """The client went away before its request was whole."""
+
+
+def error_body(code: int, message: str) -> bytes:
+    """The body of an error."""
+    return msgspec.json.encode(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "message": message,
+            "reason": _REASONS.get(code, "Unknown"),
+            "code": code,
+        }
+    )
+
+
+async def respond(send: Send, code: int, body: bytes, content_type: bytes = JSON, *, close: bool = False) -> None:
+    """Send one whole answer; `close` asks the client to end the connection."""
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The request's body.
+
+    Raises:
+        HTTPError: 413, it is longer than `limit` bytes, told at the first byte too many.
+        Disconnected: the client went away.
+
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (not value.isdigit() or int(value) > limit):
+            raise HTTPError(413, f"the body is larger than {limit} bytes")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if message["type"] != "http.request":
+            raise Disconnected
+        if len(body) > limit:
+            raise HTTPError(413, f"the body is larger than {limit} bytes")
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise HTTPError(413, f"the body is larger than {limit} bytes")
+    return b"".join(parts)

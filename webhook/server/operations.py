@@ -1,0 +1,36 @@
+"""The operations listener, plain HTTP: `/healthz`, `/readyz` (`?verbose`) and `/metrics`."""
+
+from webhook.server.http import Receive, Scope, Send, error_body, respond
+from webhook.server.state import State
+from webhook.telemetry.metrics import CONTENT_TYPE, Metrics
+
+_TEXT = b"text/plain; charset=utf-8"
+
+
+class Operations:
+    """The ASGI application of the operations listener."""
+
+    def __init__(self, metrics: Metrics, state: State) -> None:
+        self._metrics = metrics
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's shape
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if path not in {"/healthz", "/readyz", "/metrics"}:
+            await respond(send, 404, error_body(404, "there are /healthz, /readyz and /metrics"))
+        elif scope["method"] not in {"GET", "HEAD"}:
+            await respond(send, 405, error_body(405, f"{path} takes GET"))
+        elif path == "/healthz":
+            await respond(send, 200, b"ok", _TEXT)
+        elif path == "/metrics":
+            await respond(send, 200, self._metrics.text(), CONTENT_TYPE.encode())
+        else:
+            checks = self._state.reasons
+            ready = all(value == "ok" for value in checks.values())
+            verbose = scope["query_string"].split(b"=")[0] == b"verbose"
+            lines = "".join(f"[{'+' if value == 'ok' else '-'}]{name} {value}\n" for name, value in checks.items())
+            text = f"{lines}readyz check {'passed' if ready else 'failed'}\n" if verbose or not ready else "ok"
+            await respond(send, 200 if ready else 503, text.encode(), _TEXT)

@@ -1,0 +1,161 @@
+"""The server's life: sockets, TLS, two listeners in one event loop, and an orderly end.
+
+On SIGTERM or SIGINT it is not ready at once, goes on serving with `Connection: close` while endpoints learn of it,
+drains, and ends.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from webhook.facts import FactSource
+from webhook.server.admission import Admission
+from webhook.server.dry_run import Worker, application
+from webhook.server.operations import Operations
+from webhook.server.state import State
+from webhook.settings import Settings, parse_address
+from webhook.telemetry.log import Handler, Log
+from webhook.telemetry.metrics import Metrics
+
+KEEP_ALIVE = 120
+"""Seconds; longer than the API server keeps idle connections (90 s), or pods are lost to connections just closed."""
+
+DRAIN = 10
+"""Seconds that requests under way may take at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to serve: `lame_duck` is how many seconds to go on serving after the signal to end."""
+
+    settings: Settings
+    source: FactSource
+    certificate: Path
+    key: Path
+    expiry: float
+    worker_arguments: tuple[str, ...]
+    lame_duck: float = 0.0
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to us."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def bind(address: str) -> socket.socket:
+    """A listening socket; `:PORT` is every address of both families where the machine has both.
+
+    Raises:
+        OSError: the address is in use or not this machine's.
+
+    """
+    host, port = parse_address(address)
+    if host:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return _listening(family, host, port)
+    if socket.has_dualstack_ipv6():
+        try:
+            return _listening(socket.AF_INET6, "::", port)
+        except OSError as error:
+            if error.errno not in {97, 99}:  # EAFNOSUPPORT, EADDRNOTAVAIL: IPv6 is compiled in but not switched on
+                raise
+    return _listening(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - every address is what was asked for
+
+
+def _listening(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url(scheme: str, listener: socket.socket) -> str:
+    """How to reach a listener from this machine."""
+    host, port = listener.getsockname()[:2]
+    shown = "localhost" if host in {"::", "0.0.0.0", "127.0.0.1"} else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"{scheme}://{shown}:{port}"
+
+
+async def serve(
+    plan: Plan, webhook: socket.socket, operations: socket.socket, log: Log, ready: Callable[[], None]
+) -> None:
+    """Serve on both sockets until a signal; `ready` is called once, when both are served."""
+    state, metrics = State(), Metrics()
+    metrics.certificate_expiry.set(plan.expiry)
+    worker = Worker(list(plan.worker_arguments), log)
+    rest = application(worker, metrics, dry_run=plan.settings.dry_run)
+    front = Admission(rest, plan.source, plan.settings, metrics, log, state)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(plan.certificate, plan.key)
+    servers = [
+        _Server(_config(front, lambda _config, _default: context)),
+        _Server(_config(Operations(metrics, state), None)),
+    ]
+    _take_logging(log)
+    asked_to_end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_end.set)
+    tasks = [
+        asyncio.create_task(server.serve([listener]))
+        for server, listener in zip(servers, (webhook, operations), strict=True)
+    ]
+    if plan.settings.dry_run:
+        await worker.start()
+    while not all(server.started for server in servers) and not any(task.done() for task in tasks):  # noqa: ASYNC110 - uvicorn tells by an attribute
+        await asyncio.sleep(0.005)
+    state.ready = True
+    ready()
+    log.write("info", "serving", webhook=url("https", webhook), operations=url("http", operations))
+    ending = asyncio.create_task(asked_to_end.wait())
+    await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    state.draining = True
+    log.write("info", "ending", seconds=plan.lame_duck)
+    await asyncio.sleep(plan.lame_duck)
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*tasks)
+    ending.cancel()
+    await worker.stop()
+    log.write("info", "ended")
+
+
+def _config(app: Admission | Operations, context: Callable[..., ssl.SSLContext] | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=DRAIN,
+        ssl_context_factory=context,
+    )
+
+
+def _take_logging(log: Log) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [Handler(log)]
+    root.setLevel(logging.WARNING)

@@ -1,0 +1,56 @@
+"""The metrics: names, help texts and labels, each once. Counts and observes; reads no clock and decides nothing."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from webhook import __version__
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "vmguard_admission_requests",
+            "Admission reviews answered, by webhook and outcome.",
+            ("webhook", "outcome"),
+            registry=self.registry,
+        )
+        self.duration = Histogram(
+            "vmguard_admission_duration_seconds",
+            "Time from a review's last byte to its answer.",
+            ("webhook",),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.findings = Counter(
+            "vmguard_findings",
+            "Findings of rules, by rule and kind (change, violation, warn); in audit mode too.",
+            ("rule", "kind"),
+            registry=self.registry,
+        )
+        self.lookups = Counter(
+            "vmguard_lookups",
+            "Look-ups of owners and custom resources, by result and source.",
+            ("result", "source"),
+            registry=self.registry,
+        )
+        self.dry_runs = Counter(
+            "vmguard_dry_run_requests", "Dry-run requests, by HTTP status code.", ("code",), registry=self.registry
+        )
+        self.certificate_expiry = Gauge(
+            "vmguard_certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires, in seconds since 1970 (UTC).",
+            registry=self.registry,
+        )
+        build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)
+        build.labels(__version__).set(1)
+
+    def text(self) -> bytes:
+        """All of it in the Prometheus text format."""
+        return generate_latest(self.registry)
