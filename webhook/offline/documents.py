@@ -86,7 +86,7 @@ def _json(data: bytes, limits: Limits) -> list[Document]:
             more = _TRAILING.search(str(error))
             if more is None or not int(more[1]):
                 at = _BYTE.search(str(error))
-                where = _place(data, start + int(at[1])) if at else (None, None)
+                where = _place(data, start + int(at[1]) if at else len(data))
                 raise DocumentError(f"not valid JSON: {_BYTE.sub('', str(error)).strip()}", *where) from None
             end = int(more[1])
             value = msgspec.json.decode(view[start : start + end])

@@ -124,8 +124,8 @@ async def serve(
     while not all(server.started for server in servers) and not any(task.done() for task in tasks):  # noqa: ASYNC110 - uvicorn tells by an attribute
         await asyncio.sleep(0.005)
     state.ready = True
-    ready()
     log.write("info", "serving", webhook=url("https", webhook), operations=url("http", operations))
+    ready()
     ending = asyncio.create_task(asked_to_end.wait())
     await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
     state.draining = True

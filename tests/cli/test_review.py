@@ -1,0 +1,177 @@
+"""`vmguard review` and its neighbours, as a person runs them."""
+
+import json
+import subprocess
+import sys
+import uuid
+
+import pytest
+import yaml
+
+from tests.support.golden import CASES, expected, projection
+from tests.support.pods import pod, resource, vmsingle
+from tests.support.server import ROOT, environment
+
+
+def vmguard(*arguments, stdin="", cwd=None, **extra):
+    """`(status, stdout, stderr)` of one run."""
+    command = [sys.executable, "-m", "webhook.cli.main", *map(str, arguments)]
+    text = stdin if isinstance(stdin, str) else json.dumps(stdin)
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, env=environment(**extra), cwd=cwd, timeout=60, check=False
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def files(tmp_path):
+    thing, objects = vmsingle()
+    (tmp_path / "pod.json").write_text(json.dumps(thing))
+    (tmp_path / "objects.yaml").write_text("---\n".join(map(yaml.safe_dump, objects)))
+    return tmp_path
+
+
+def test_review_is_one_line_of_json_for_each_input(files):
+    status, out, err = vmguard("review", "--objects", "objects.yaml", "pod.json", "objects.yaml", cwd=files)
+    assert (status, err) == (0, "")
+    first, second = map(json.loads, out.splitlines())
+    assert first["response"]["patchType"] == "JSONPatch"
+    assert uuid.UUID(first["response"]["uid"]).version == 5
+    assert second["response"]["allowed"] is True
+    assert "patch" not in second["response"]
+
+
+def test_the_same_bytes_give_the_same_uid(files):
+    outs = {vmguard("review", "pod.json", cwd=files)[1] for _ in range(2)}
+    assert len(outs) == 1
+
+
+def test_pod_patch_and_diff(files):
+    run = ("review", "--objects", "objects.yaml", "pod.json", "--output")
+    admitted = yaml.safe_load(vmguard(*run, "pod", cwd=files)[1])
+    assert admitted["spec"]["securityContext"]["runAsUser"] == 65534
+    assert json.loads(vmguard(*run, "patch", cwd=files)[1])[0]["op"] == "add"
+    diff = vmguard(*run, "diff", cwd=files)[1]
+    assert diff.startswith("--- as asked\n+++ as admitted\n")
+    assert "+    runAsUser: 65534" in diff
+    assert "\033" not in diff
+
+
+def test_explain_says_what_why_whose_and_what_to_do(files):
+    status, out, _ = vmguard("review", "--objects", "objects.yaml", "pod.json", "--output", "explain", cwd=files)
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == "Pod mon/db-0  (pod.json:1)"
+    assert "found by its owners: ReplicaSet vmsingle-db-1 > Deployment vmsingle-db > VMSingle db" in lines[1]
+    assert lines[2] == "  security    strict, asked by VM_ENABLESTRICTSECURITY=true"
+    assert "  security-context  add     spec.securityContext.runAsNonRoot" in out
+    assert "to differ: write spec.securityContext; an empty one opts out" in out
+    assert lines[-1] == "Summary: 1 pod: 1 would change, 0 would not; 0 to mend by someone; 0 denied"
+
+
+def test_kubectl_output_is_judged_with_its_own_owners():
+    thing, objects = vmsingle()
+    listed = {"apiVersion": "v1", "kind": "List", "items": [*objects, thing]}
+    status, out, err = vmguard("review", "--output", "explain", "-", stdin=listed)
+    assert (status, err) == (0, "")
+    assert "Summary: 1 pod: 1 would change, 0 would not; 1 resource" in out
+
+
+def test_without_owners_labels_and_defaults_are_used_and_said():
+    status, out, err = vmguard("review", "--output", "patch", "-", stdin=pod())
+    assert status == 0
+    assert json.loads(out)
+    assert err.count("Warning: judged by its labels and the defaults") == 1
+
+
+def test_with_objects_the_chain_alone_counts(files):
+    (files / "empty.json").write_text('{"apiVersion":"v1","kind":"List","items":[]}')
+    _, out, _ = vmguard("review", "--objects", "empty.json", "pod.json", "--output", "patch", cwd=files)
+    assert json.loads(out) == []
+
+
+def test_a_denial_is_status_1_and_says_why():
+    cr = resource("VMSingle", spec={"podSecurityPolicyName": "gone"})
+    status, _, err = vmguard("review", "--kubernetes-version", "1.24", "--output", "explain", "-", stdin=cr)
+    assert status == 1
+    assert (
+        "Denied: VMSingle mon/db  (stdin:1): VMSingle mon/db spec.podSecurityPolicyName names PodSecurityPolicy" in err
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (("review", "nofile"), "", "nofile: No such file or directory"),
+        (("review", "-"), "a: [", "stdin:2:1: not valid YAML"),
+        (("review", "-"), '{"a": ', "stdin:1:7: not valid JSON: Input data was truncated"),
+        (("review", "-"), "{}", "vmguard review: stdin:1: not a Kubernetes object: it has no kind"),
+        (("review", "-", "--output", "pod", "--webhook", "validate"), "", "--output pod shows a patch"),
+        (("review", "-", "--kubernetes-version", "two"), "", "'two' is no Kubernetes version"),
+        (("review",), "", "the following arguments are required: FILE"),
+        (("nonsense",), "", "invalid choice: 'nonsense'"),
+        (("explain", "nonsense"), "", "no rule 'nonsense'"),
+        (("serve",), "", "--standalone"),
+        (("review", "-"), {"kind": "Pod", "apiVersion": "v1", "spec": {"containers": 5}}, "$.spec.containers"),
+        (("review", "-"), {"kind": "AdmissionReview", "apiVersion": "x"}, "AdmissionReview has no request"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, stdin, message):
+    status, _, err = vmguard(*arguments, stdin=stdin)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_2_beats_1_beats_0():
+    denied = resource("VMSingle", spec={"podSecurityPolicyName": "gone"})
+    broken = {**pod(), "spec": {"containers": 5}}
+    listed = {"apiVersion": "v1", "kind": "List", "items": [pod(), denied, broken, pod()]}
+    status, out, _ = vmguard("review", "-", stdin=listed)
+    assert status == 2
+    assert len(out.splitlines()) == 3, "every input that can be judged is"
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"VMGUARD_MODE": "x"}, "VMGUARD_MODE='x' is not allowed: write enforce or audit"),
+        ({"VM_ENABLESTRICTSECURITY": "maybe"}, "write true, false, 1, 0, yes or no"),
+        (
+            {"VM_ENABLESTRICTSECURITY": "true", "ENABLESTRICTSECURITY": "false"},
+            "are two names of one setting and disagree",
+        ),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_one_line(extra, message):
+    for command in (("review", "-"), ("serve", "--standalone")):
+        status, _, err = vmguard(*command, stdin=pod(), **extra)
+        assert (status, err.count("\n")) == (2, 1)
+        assert message in err
+
+
+@pytest.mark.parametrize("rule", ["security-context", "api-access", "pod-security-policy", "workload"])
+def test_every_rule_explains_itself(rule):
+    status, out, _ = vmguard("explain", rule)
+    assert status == 0
+    assert len(out) > 200
+
+
+def test_a_taken_address_is_told(tmp_path):
+    import socket  # noqa: PLC0415
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        status, _, err = vmguard("serve", "--standalone", "--cert-dir", tmp_path, VMGUARD_LISTEN=address)
+    assert status == 2
+    assert f"VMGUARD_LISTEN={address}" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
+def test_every_recorded_case_comes_out_right_on_the_command_line(case):
+    run = ("review", "--objects", case.path / "objects.json", case.path / "review.json", "--output")
+    status, out, _ = vmguard(*run, "pod", cwd=ROOT, **case.settings)
+    assert status == 0
+    assert projection(yaml.safe_load(out)) == expected(case)

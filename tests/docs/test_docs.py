@@ -1,0 +1,121 @@
+"""What the documentation says is what the code does."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.server import ROOT, environment
+from webhook.policy import rules
+from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.resources import BY_KIND as RESOURCES
+from webhook.server.admission import WEBHOOKS
+from webhook.settings import Settings
+from webhook.telemetry.metrics import Metrics
+
+DOCS = ROOT / "docs"
+
+
+def _table(name):
+    rows = re.findall(r"^\| `([^`]+)` \|(.*)\|$", (DOCS / name).read_text(), re.MULTILINE)
+    return dict(rows)
+
+
+def test_every_setting_is_documented_with_its_default():
+    table = _table("settings.md")
+    assert table.keys() == {field.alias for field in Settings.model_fields.values()}
+    for field in Settings.model_fields.values():
+        default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default or "none")
+        assert table[field.alias].split("|")[0].strip().strip("`") == default
+        assert table[field.alias].split("|")[1].strip() == field.description
+
+
+def test_every_metric_is_documented_with_its_labels():
+    table = _table("metrics.md")
+    known = {}
+    for metric in Metrics().registry.collect():
+        suffix = "_total" if metric.type == "counter" else ""
+        known[metric.name + suffix] = metric
+    assert table.keys() == known.keys()
+    metrics = Metrics()
+    for name, attribute in {
+        "vmguard_admission_requests_total": metrics.requests,
+        "vmguard_admission_duration_seconds": metrics.duration,
+        "vmguard_findings_total": metrics.findings,
+        "vmguard_lookups_total": metrics.lookups,
+        "vmguard_dry_run_requests_total": metrics.dry_runs,
+    }.items():
+        assert tuple(re.findall("`([^`]+)`", table[name].split("|")[0])) == attribute._labelnames
+
+
+def test_every_rule_is_documented():
+    assert _table("rules.md").keys() == {*rules.IDS, "workload"}
+
+
+def test_every_audit_annotation_is_documented():
+    from tests.support.pods import decide, vmsingle  # noqa: PLC0415
+
+    text = (DOCS / "http.md").read_text()
+    documented = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    assert documented == decide(*vmsingle()).annotations.keys()
+
+
+def test_the_webhook_configurations_ask_for_what_is_served():
+    documents = list(yaml.safe_load_all((ROOT / "deploy" / "webhook.yaml").read_text()))
+    hooks = [hook for document in documents for hook in document["webhooks"]]
+    assert {hook["clientConfig"]["service"]["path"] for hook in hooks} == WEBHOOKS.keys()
+    (resources,) = (hook for hook in hooks if hook["name"] == "resources.vmguard.io")
+    wanted = {RESOURCES[kind].plural for kind in (*BY_KIND, *PARENTS)}
+    assert set(resources["rules"][0]["resources"]) == wanted
+    assert all(hook["sideEffects"] == "None" for hook in hooks)
+
+
+def _shell(text):
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
+    return [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+
+
+def test_the_readmes_review_command_prints_what_it_shows():
+    text = (ROOT / "README.md").read_text()
+    (command,) = (line for line in _shell(text) if line.startswith("vmguard review"))
+    arguments = shlex.split(command)[1:]
+    run = [sys.executable, "-m", "webhook.cli.main", *arguments]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, env=environment(), check=True)
+    shown = text.split(command)[1].split("```")[0].strip("\n").splitlines()
+    printed = done.stdout.splitlines()
+    for line in (line for line in shown if line != "…"):
+        assert line in printed
+
+
+def test_the_readme_opens_with_the_two_commands_that_make_has():
+    commands = [line.split("#")[0].strip() for line in _shell((ROOT / "README.md").read_text())[:2]]
+    assert commands == ["make run", "make test"]
+    for target in commands:
+        assert f"\n{target.removeprefix('make ')}: " in (ROOT / "Makefile").read_text()
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_no_address_of_a_package_index_is_in_a_lock():
+    for lock in ROOT.glob("requirements*.lock"):
+        assert "://" not in lock.read_text()
+
+
+@pytest.mark.parametrize("option", ["--objects", "--kubernetes-version", "--webhook", "--output", "--cert-dir"])
+def test_every_option_is_documented(option):
+    assert option in (DOCS / "commands.md").read_text()
+
+
+def test_every_option_in_the_code_is_in_the_documentation():
+    text = (DOCS / "commands.md").read_text()
+    for path in (ROOT / "webhook" / "cli").glob("*.py"):
+        for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', Path(path).read_text()):
+            assert option == "--version" or option in text

@@ -1,0 +1,103 @@
+"""A real `vmguard serve --standalone` process on free ports, ended by whoever started it."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+READY = re.compile(r"vmguard serves (https://\S+), trust (\S+)\n")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment without settings of vmguard, and the project importable from anywhere."""
+    kept = {
+        k: v for k, v in os.environ.items() if not k.upper().startswith(("VMGUARD_", "VM_", "ENABLESTRICT", "WATCH_"))
+    }
+    return {**kept, "PYTHONPATH": str(ROOT), **extra}
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen[str]
+    url: str
+    ca: str
+    operations: str
+    log: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def connect(self) -> http.client.HTTPSConnection:
+        trusted = ssl.create_default_context(cafile=self.ca)
+        return http.client.HTTPSConnection("localhost", self.port, context=trusted, timeout=20)
+
+    def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json"):
+        """`(status, headers, body)` of one request on a connection of its own; the body decoded when it is JSON."""
+        connection = self.connect()
+        try:
+            data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+            headers = {"Content-Type": content_type} if content_type else {}
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+            text = response.read()
+            is_json = response.headers.get("content-type", "").startswith("application/json")
+            return response.status, response.headers, json.loads(text) if is_json else text.decode(errors="replace")
+        finally:
+            connection.close()
+
+    def operation(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"{self.operations}{path}", timeout=10) as response:  # noqa: S310
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@contextmanager
+def serving(folder: Path, objects: list[dict[str, Any]], **extra: str) -> Iterator[Server]:
+    """A server that knows `objects`, with `extra` in its environment."""
+    known = folder / "objects.json"
+    known.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    log = folder / "log"
+    command = [sys.executable, "-m", "webhook.cli.main", "serve", "--standalone", "--objects", str(known)]
+    command += ["--cert-dir", str(folder / "certs")]
+    ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**ports, **extra), cwd=folder
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            ready = READY.fullmatch(process.stdout.readline())
+            assert ready, log.read_text()
+            started = next(
+                line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving"
+            )
+            yield Server(process, ready[1], ready[2], started["operations"], log)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(20)

@@ -1,0 +1,68 @@
+"""Settings: names, values, and the one line that stops the start."""
+
+import pytest
+
+from webhook.server.admission import time_allowed
+from webhook.settings import Settings, SettingsError, parse_address
+
+
+@pytest.mark.parametrize("text", ["true", "1", "YES", " True "])
+def test_a_boolean_may_be_written_in_any_of_its_ways(text):
+    assert Settings.from_environment({"VMGUARD_DISABLE_AUTOMOUNT": text}).disable_automount is True
+
+
+def test_empty_is_unset():
+    assert Settings.from_environment({"VM_ENABLESTRICTSECURITY": " ", "VMGUARD_MODE": ""}).strict_security is True
+
+
+@pytest.mark.parametrize("name", ["ENABLESTRICTSECURITY", "EnableStrictSecurity", "vm_enablestrictsecurity"])
+def test_strict_security_is_read_under_each_name_in_any_case(name):
+    assert Settings.from_environment({name: "no"}).strict_security is False
+
+
+def test_two_names_that_agree_are_fine():
+    said = {"VM_ENABLESTRICTSECURITY": "0", "ENABLESTRICTSECURITY": "false"}
+    assert Settings.from_environment(said).strict_security is False
+
+
+def test_two_names_that_disagree_stop_the_start():
+    with pytest.raises(SettingsError, match="two names of one setting and disagree: unset one of them"):
+        Settings.from_environment({"VM_ENABLESTRICTSECURITY": "1", "ENABLESTRICTSECURITY": "no"})
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (":8443", ("", 8443)),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:1", ("::1", 1)),
+        ("host:65535", ("host", 65535)),
+    ],
+)
+def test_an_address_is_host_and_port(text, address):
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["8443", "host", "::1:80", ":65536", ":x", ":-1", ""])
+def test_anything_else_is_told_what_is_allowed(text):
+    with pytest.raises(ValueError, match=r"HOST:PORT|brackets"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        (b"", 9.0),
+        (b"timeout=10s", 9.0),
+        (b"timeout=1s", 0.8),
+        (b"timeout=500ms", 0.3),
+        (b"timeout=1m", 27.0),
+        (b"timeout=1.5s", 1.3),
+        (b"timeout=100ms", 0.0),
+        (b"timeout=nonsense", 9.0),
+        (b"timeout=10", 9.0),
+        (b"timeout=%ff", 9.0),
+    ],
+)
+def test_the_deadline_leaves_time_to_answer(query, seconds):
+    assert time_allowed(query) == pytest.approx(seconds)
