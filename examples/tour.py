@@ -6,6 +6,7 @@ Plain Python and the project's own packages; ends with Ctrl-C and takes the serv
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -23,6 +24,7 @@ POD, OBJECTS = HERE / "pod.yaml", HERE / "objects.yaml"
 
 def main() -> int:
     """Run the tour; the exit status is the server's."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server ends with it either way
     environment = os.environ.copy()
     for name, port in (("VMGUARD_LISTEN", 8443), ("VMGUARD_OPS_LISTEN", 8080)):
         environment.setdefault(name, f"127.0.0.1:{port if _is_free(port) else 0}")
@@ -47,9 +49,10 @@ def main() -> int:
             print("Ctrl-C ends it.", flush=True)
             return server.wait()
         except KeyboardInterrupt:
-            return server.wait()
+            return 0
         finally:
             server.terminate()
+            server.wait()
 
 
 def _show_admission(url: str, ca: str) -> None:
