@@ -43,6 +43,7 @@ class DocumentError(ValueError):
         self.column = column
 
 
+# msgspec counts bytes from 1 where it names one
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 
@@ -61,15 +62,7 @@ def read_documents(data: bytes, *, limits: Limits) -> list[Document]:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise DocumentError("not UTF-8 text", *_place(data, error.start)) from None
-    if text.lstrip()[:1] not in {"{", "["}:
-        return _yaml(text, limits)
-    try:
-        return _json(data, limits)
-    except DocumentError as error:
-        try:
-            return _yaml(text, limits)  # YAML's flow style begins like JSON
-        except DocumentError:
-            raise error from None
+    return _json(data, limits) if text.lstrip()[:1] in {"{", "["} else _yaml(text, limits)
 
 
 def _json(data: bytes, limits: Limits) -> list[Document]:
@@ -84,11 +77,11 @@ def _json(data: bytes, limits: Limits) -> list[Document]:
             raise DocumentError("nested too deeply", *_place(data, start)) from None
         except msgspec.DecodeError as error:
             more = _TRAILING.search(str(error))
-            if more is None or not int(more[1]):
+            if more is None:
                 at = _BYTE.search(str(error))
-                where = _place(data, start + int(at[1]) if at else len(data))
+                where = _place(data, start + int(at[1]) - 1 if at else len(data))
                 raise DocumentError(f"not valid JSON: {_BYTE.sub('', str(error)).strip()}", *where) from None
-            end = int(more[1])
+            end = int(more[1]) - 1
             value = msgspec.json.decode(view[start : start + end])
         _check_depth(value, limits)
         documents.append(Document(value, data.count(b"\n", 0, start) + 1))
