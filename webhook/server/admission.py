@@ -7,7 +7,9 @@ status; what is wrong with us is a 500 without a trace, and the webhook's failur
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import cache, lru_cache
 from urllib.parse import parse_qs
 
 from webhook.admission.review import Review, ReviewError, decode, encode
@@ -46,9 +48,13 @@ class Admission:
         self._rest = rest
         self._source = source
         self._settings = settings
-        self._metrics = metrics
         self._log = log
         self._state = state
+        # labels() looks its child up under a lock each time; the values are few, so each child is kept
+        self._request = cache(metrics.requests.labels)
+        self._duration = cache(metrics.duration.labels)
+        self._finding = cache(metrics.findings.labels)
+        self._lookup = cache(metrics.lookups.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -84,14 +90,14 @@ class Admission:
             self._log.write("error", "admission failed", webhook=webhook, error=repr(error))
             await respond(send, 500, error_body(500, "vmguard failed on this request; its log says why"), close=close)
         finally:
-            self._metrics.requests.labels(webhook, outcome).inc()
-            self._metrics.duration.labels(webhook).observe(time.perf_counter() - started)
+            self._request(webhook, outcome).inc()
+            self._duration(webhook).observe(time.perf_counter() - started)
 
     def _tell(self, webhook: Webhook, review: Review, decision: Decision, started: float) -> None:
         for link in decision.chain:
-            self._metrics.lookups.labels(type(link.fact).__name__.lower(), link.fact.source).inc()
-        for finding in decision.findings:
-            self._metrics.findings.labels(finding.rule, type(finding).__name__.lower()).inc()
+            self._lookup(type(link.fact).__name__.lower(), link.fact.source).inc()
+        for (rule, kind), count in Counter((finding.rule, type(finding)) for finding in decision.findings).items():
+            self._finding(rule, kind.__name__.lower()).inc(count)
         request = review.request
         level = "warning" if decision.outcome in {"denied", "unknown", "refused", "would-deny"} else "info"
         identity = decision.identity
@@ -135,6 +141,7 @@ def _answer(review: Review, decision: Decision) -> bytes:
     )
 
 
+@lru_cache(64)
 def time_allowed(query: bytes) -> float:
     """Seconds for facts: `?timeout=` (a Go duration; 10 s when absent or not one) less max(200 ms, 10 %)."""
     timeout = DEFAULT_TIMEOUT
