@@ -179,3 +179,66 @@ def test_nobodys_pods_stay_as_they_are(case, how):
     asked["metadata"]["ownerReferences"][0][how] = "other" if how == "uid" else False
     decision = decide(asked, objects, minor=minor, **environment)
     assert (decision.outcome, decision.patch, decision.allowed) == ("unmanaged", (), True)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 70000) | st.text("ab%ZONE", max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "spec",
+                    "name",
+                    "zones",
+                    "zoneCommon",
+                    "vmauth",
+                    "vmsingle",
+                    "vmcluster",
+                    "vmselect",
+                    "requestsLoadBalancer",
+                    "enabled",
+                    "useStrictSecurity",
+                    "securityContext",
+                    "capabilities",
+                    "add",
+                    "drop",
+                    "runAsUser",
+                    "volumes",
+                    "podSecurityPolicyName",
+                    "disableAutomountServiceAccountToken",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["zones", "zoneCommon", "vmauth", "vmselect", "podSecurityPolicyName"]), ANYTHING)
+)
+@settings(max_examples=300, deadline=None)
+def test_a_parent_of_any_content_is_answered(spec):
+    for kind in ("VMDistributed", "VMCluster", "VMSingle"):
+        assert decide(resource(kind, "x", spec), [], webhook="validate", minor=30).outcome in {"unchanged", "denied"}
+    parent = resource("VMDistributed", "x", spec)
+    cr = resource("VMSingle", "x-a", {}, parent)
+    owner = workload("StatefulSet", "vmsingle-x-a", cr)
+    assert decide(pod(owner), [parent, cr, owner]).outcome in {"patched", "unchanged"}
+
+
+@given(ANYTHING)
+@settings(max_examples=300, deadline=None)
+def test_a_resource_of_any_content_is_answered(part):
+    for kind, field in (("VMSingle", None), ("VMCluster", "vmselect")):
+        spec = {field: part} if field else part
+        if not isinstance(spec, dict):
+            continue
+        cr = resource(kind, "x", spec)
+        owner = workload("StatefulSet", "vmselect-x", cr)
+        asked = pod(owner, {"containers": [{"name": "vmselect"}]})
+        done = patched(asked, decide(asked, [cr, owner]))
+        assert not decide(done, [cr, owner]).patch

@@ -89,12 +89,20 @@ def _objects(documents: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, dict[s
         if not isinstance(value.get("apiVersion"), str):
             raise InputError(f"{place}: {value['kind'][:60]} has no apiVersion")
         if value["kind"].endswith("List") and isinstance(value.get("items"), list):
-            items = ((f"{place} items[{index}]", item) for index, item in enumerate(value["items"]))
+            items = ((f"{place} items[{index}]", _typed(item, value)) for index, item in enumerate(value["items"]))
             yield from _objects(items)
         elif not isinstance(value.get("metadata", {}), dict):
             raise InputError(f"{place}: {value['kind'][:60]} has metadata that is not an object")
         else:
             yield place, value
+
+
+def _typed(item: Any, listed: dict[str, Any]) -> Any:
+    """An item of a typed list (a PodList of the raw API) with the kind that only the list says."""
+    kind = listed["kind"].removesuffix("List")
+    if not kind or not isinstance(item, dict) or "kind" in item:
+        return item
+    return {"apiVersion": listed["apiVersion"], "kind": kind, **item}
 
 
 def _bare(place: str, thing: dict[str, Any]) -> Input:

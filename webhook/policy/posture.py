@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from webhook.policy.components import PARENTS, SHARED_CHILD, Component
+from webhook.policy.components import Component
+from webhook.policy.parents import said_of_child
 from webhook.policy.workload import Workload
 from webhook.settings import STRICT_SECURITY_NAMES, Settings
 
@@ -91,7 +92,7 @@ def _words(workload: Workload) -> list[tuple[str, Any]]:
     else:
         specs = [
             (str(workload.parent), path, spec)
-            for path, spec in child_specs(
+            for path, spec in said_of_child(
                 workload.parent.kind, workload.parent.name, workload.parent_spec or {}, workload.kind, workload.name
             )
         ]
@@ -104,34 +105,6 @@ def _words(workload: Workload) -> list[tuple[str, Any]]:
     return [(place, part.get("useStrictSecurity")) for place, part in words]
 
 
-def child_specs(
-    parent_kind: str, parent_name: str, parent_spec: dict[str, Any], kind: str, name: str
-) -> list[tuple[str, dict[str, Any]]]:
-    """Path and spec of everything a parent says of its child, the most special first: zone, then zoneCommon."""
-    field = PARENTS[parent_kind].get(kind)
-    if field is None:
-        return []
-    if field == SHARED_CHILD:
-        return [(f"spec.{field}.spec", _member(_member(parent_spec, field), "spec"))]
-    common = _member(_member(parent_spec, "zoneCommon"), field)
-    zones = parent_spec.get("zones")
-    found = [(f"spec.zoneCommon.{field}.spec", _member(common, "spec"))]
-    for index, zone in enumerate(zones if isinstance(zones, list) else ()):
-        own = _member(zone, field)
-        if _child_name(parent_name, zone, own, common) == name:
-            return [(f"spec.zones[{index}].{field}.spec", _member(own, "spec")), *found]
-    return found
-
-
-def _child_name(parent_name: str, zone: Any, own: dict[str, Any], common: dict[str, Any]) -> str:
-    zone_name = str(zone.get("name")) if isinstance(zone, dict) else ""
-    if own.get("name"):
-        return str(own["name"])
-    if common.get("name"):
-        return str(common["name"]).replace("%ZONE%", zone_name)
-    return f"{parent_name}-{zone_name}"
-
-
 def _automount_off(workload: Workload, part: dict[str, Any], settings: Settings) -> tuple[bool, Asked]:
     field = "disableAutomountServiceAccountToken"
     word = part.get(field)
@@ -142,8 +115,3 @@ def _automount_off(workload: Workload, part: dict[str, Any], settings: Settings)
 
 def _place(workload: Workload, path: tuple[str, ...], field: str) -> str:
     return f"{workload} {'.'.join((*path, field))}"
-
-
-def _member(value: Any, field: str) -> dict[str, Any]:
-    member = value.get(field) if isinstance(value, dict) else None
-    return member if isinstance(member, dict) else {}

@@ -9,8 +9,9 @@ from typing import Any
 
 from webhook.facts import Ref
 from webhook.objects import Pod
-from webhook.policy.components import BY_KIND, PARENTS, SHARED_CHILD
-from webhook.policy.posture import Posture, child_specs
+from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.parents import children, merged
+from webhook.policy.posture import Posture
 from webhook.policy.resources import GROUP
 from webhook.policy.rules.pod_security_policy import ANNOTATION
 from webhook.policy.workload import Workload
@@ -23,8 +24,10 @@ def workloads(ref: Ref, spec: dict[str, Any], parent: Ref | None, parent_spec: d
     if ref.kind in PARENTS:
         return [
             workload
-            for kind, name, child in _children(ref, spec)
-            for workload in workloads(Ref(GROUP, "", kind, ref.namespace, name), child, ref, spec)
+            for kind in PARENTS[ref.kind]
+            for name, said in children(ref.kind, ref.name, spec, kind)
+            if any(child for _, child in said)
+            for workload in workloads(Ref(GROUP, "", kind, ref.namespace, name), merged(said), ref, spec)
         ]
     return [
         Workload(ref.kind, ref.namespace, ref.name, component, "", spec, parent=parent, parent_spec=parent_spec)
@@ -62,46 +65,6 @@ def _parts(
         if len(component.path) > 1:
             yield (*path, *component.path[1:]), component.part_of(spec)
     for child in PARENTS.get(kind, {}):
-        for child_name in _names(kind, name, spec, child):
-            for child_path, child_spec in child_specs(kind, name, spec, child, child_name):
+        for child_name, said in children(kind, name, spec, child):
+            for child_path, child_spec in said:
                 yield from _parts(child, child_name, tuple(child_path.split(".")), child_spec)
-
-
-def _children(ref: Ref, spec: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for kind in PARENTS[ref.kind]:
-        for name in _names(ref.kind, ref.name, spec, kind):
-            said = child_specs(ref.kind, ref.name, spec, kind, name)
-            if any(child for _, child in said):
-                merged: dict[str, Any] = {}
-                for _, child in reversed(said):
-                    merged = _merge(merged, child)
-                yield kind, name, merged
-
-
-def _names(kind: str, name: str, spec: dict[str, Any], child: str) -> list[str]:
-    field = PARENTS[kind][child]
-    if field == SHARED_CHILD:
-        shared = spec.get(field)
-        return [str(shared.get("name") or name)] if isinstance(shared, dict) else []
-    zones = spec.get("zones")
-    names = []
-    for zone in zones if isinstance(zones, list) else ():
-        if not isinstance(zone, dict):
-            continue
-        zone_name = str(zone.get("name"))
-        own, common = zone.get(field), (spec.get("zoneCommon") or {}).get(field)
-        named = (own.get("name") if isinstance(own, dict) else None) or (
-            str(common["name"]).replace("%ZONE%", zone_name)
-            if isinstance(common, dict) and common.get("name")
-            else None
-        )
-        names.append(str(named or f"{name}-{zone_name}"))
-    return names
-
-
-def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(under)
-    for field, value in over.items():
-        below = merged.get(field)
-        merged[field] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
