@@ -3,8 +3,13 @@
 import base64
 import json
 import os
+import shlex
+import shutil
+import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +18,7 @@ import yaml
 
 from tests.support.golden import CASES, expected, projection
 from tests.support.pods import pod, resource, vmsingle
-from tests.support.server import serving
+from tests.support.server import ROOT, environment, serving
 
 pytestmark = pytest.mark.slow
 
@@ -309,3 +314,42 @@ def test_dry_run_can_be_switched_off(tmp_path):
         for path in ("/dry-run", "/docs", "/openapi.json"):
             assert running.ask("POST" if path == "/dry-run" else "GET", path, b"{}")[0] == 404
         assert running.ask("GET", "/healthz")[0] == 200
+
+
+def test_a_question_that_takes_too_long_is_a_429_and_the_next_is_answered(tmp_path):
+    with serving(tmp_path, []) as running:
+        children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+        (worker,) = map(int, children.read_text().split())
+        os.kill(worker, signal.SIGSTOP)
+        status, headers, answer = running.ask("POST", "/dry-run", pod())
+        assert (status, answer["code"], headers["retry-after"]) == (429, 429, None)
+        assert "no answer within 2 s" in answer["message"]
+        assert running.ask("POST", "/mutate", _review(pod()))[0] == 200, "admissions never wait for a person"
+        assert running.ask("POST", "/dry-run", pod())[0] == 200
+        assert children.read_text().split() != [str(worker)]
+
+
+def test_the_tour_shows_an_admission_and_its_curl_line_works(tmp_path):
+    """`make run` after its installation: the line that it prints is run as printed."""
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("no curl on this machine")
+    command = [sys.executable, "examples/tour.py"]
+    ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
+    env = environment(XDG_CACHE_HOME=str(tmp_path), PYTHONUNBUFFERED="1", **ports)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env) as tour:
+        try:
+            shown = []
+            for line in tour.stdout:
+                shown.append(line)
+                if line.startswith("Ctrl-C"):
+                    break
+            text = "".join(shown)
+            assert "+      readOnlyRootFilesystem: true" in text
+            assert "VM_ENABLESTRICTSECURITY=true" in text
+            (line,) = (line for line in shown if line.strip().startswith("curl "))
+            done = subprocess.run(shlex.split(line), capture_output=True, cwd=ROOT, check=True, timeout=20)
+            assert json.loads(done.stdout).keys() == KEYS
+        finally:
+            tour.terminate()
+            tour.wait(20)
