@@ -76,10 +76,11 @@ def _posture(posture: Posture) -> list[str]:
 
 
 def _verdict(decision: Decision) -> str:
+    told = decision.annotations.get("decision", "")
     text = {
         "patched": f"allowed, patched: {_count(len(decision.changes), 'change')}",
         "would-patch": f"allowed as it is (audit mode); would be patched: {_count(len(decision.changes), 'change')}",
-        "would-deny": f"allowed (audit mode); would be denied: {decision.annotations.get('decision', '')}",
+        "would-deny": f"allowed (audit mode); would be denied: {told.removeprefix('would-deny: ')}",
         "denied": f"denied: {decision.message}",
     }
     return text.get(decision.outcome, "allowed, nothing changes")
