@@ -212,6 +212,7 @@ def test_a_dry_run_tells_what_and_why(server, encode):
         "source": "VMSingle mon/db spec.useStrictSecurity",
     }
     assert answer["pod"]["spec"]["securityContext"]["runAsUser"] == 65534
+    assert answer["podSecurity"] == {"before": "baseline", "after": "restricted", "reasons": []}
     assert answer["diff"].startswith("--- as asked\n+++ as admitted\n")
 
 

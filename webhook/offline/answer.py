@@ -14,7 +14,6 @@ from webhook.offline.documents import DRY_RUN, DocumentError, read_documents
 from webhook.offline.facts import FileFacts, NoFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
 from webhook.offline.judge import Judged, apply, judge
-from webhook.policy.decide import Decision
 from webhook.policy.findings import Change
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Workload
@@ -99,7 +98,7 @@ def _answered(judged: Judged) -> dict[str, Any]:
         "patch": msgspec.to_builtins(decision.patch),
         "pod": apply(judged.input.object, decision) if is_pod else None,
         "diff": judged.diff,
-        "podSecurity": _pod_security(judged, decision),
+        "podSecurity": _pod_security(judged),
     }
 
 
@@ -137,5 +136,9 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def _pod_security(judged: Judged, decision: Decision) -> dict[str, Any] | None:  # noqa: ARG001
-    return None
+def _pod_security(judged: Judged) -> dict[str, Any] | None:
+    verdicts = judged.pod_security
+    if verdicts is None:
+        return None
+    before, after = verdicts
+    return {"before": str(before.level), "after": str(after.level), "reasons": [str(why) for why in after.reasons]}

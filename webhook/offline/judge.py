@@ -12,6 +12,7 @@ from webhook.admission.review import decode, encode
 from webhook.admit import admit
 from webhook.facts import FactSource
 from webhook.offline.inputs import Input
+from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import Decision, Webhook
 from webhook.settings import Settings
 
@@ -24,6 +25,7 @@ class Judged:
     webhook: Webhook
     decision: Decision
     answer: bytes
+    minor: int
 
     @property
     def pod(self) -> dict[str, Any] | None:
@@ -31,6 +33,12 @@ class Judged:
         if self.input.kind != "Pod":
             return None
         return apply(self.input.object, self.decision)
+
+    @property
+    def pod_security(self) -> tuple[Verdict, Verdict] | None:
+        """The Pod Security verdict on the pod as asked and as admitted, None when the input is no pod."""
+        pod = self.pod
+        return None if pod is None else (evaluate(self.input.object, self.minor), evaluate(pod, self.minor))
 
     @property
     def diff(self) -> str:
@@ -61,7 +69,7 @@ async def judge(item: Input, source: FactSource, settings: Settings, webhook: We
         warnings=decision.warnings,
         annotations=decision.annotations,
     )
-    return Judged(item, asked, decision, answer)
+    return Judged(item, asked, decision, answer, source.minor)
 
 
 def apply(pod: dict[str, Any], decision: Decision) -> dict[str, Any]:

@@ -11,19 +11,21 @@ _WIDEST = 48
 _HEAD = ("RULE", "CHANGE", "PATH", "VALUE", "WHO ASKED")
 
 
-def explain_pod(title: str, decision: Decision) -> str:
-    """The text for one pod; lines end without spaces, nothing is wrapped."""
+def explain_pod(title: str, decision: Decision, pod_security: str) -> str:
+    """The text for one pod; `pod_security` is its verdict in words. Nothing is wrapped."""
     lines = [title]
     identity = decision.identity
     if not isinstance(identity, Workload):
         why = identity.reason if identity else decision.annotations.get("decision", "").removeprefix("ignored: ")
         whose = "nobody's pod" if isinstance(identity, Nobodys) else "not judged"
-        lines += [f"  whose       {whose}: {why}", "  decision    allowed, nothing changes"]
+        lines += [f"  whose       {whose}: {why}", f"  standard    {pod_security}"]
+        lines.append("  decision    allowed, nothing changes")
         return _text(lines + _warnings(decision))
     chain = " > ".join(f"{link.ref.kind} {link.ref.name}" for link in decision.chain)
     found = f"by its owners: {chain}" if chain else "by its labels"
     lines.append(f"  whose       {identity}, component {identity.component.name}, found {found}")
     lines += _posture(decision.postures[0])
+    lines.append(f"  standard    {pod_security}")
     lines.append(f"  decision    {_verdict(decision)}")
     if decision.changes:
         lines += ["", *_table([_HEAD, *map(_row, decision.changes)])]

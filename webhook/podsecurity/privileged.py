@@ -1,0 +1,20 @@
+"""Containers must not be privileged: such a container is root on the node with next to nothing in its way.
+
+Fields, of every kind of container:
+    securityContext.privileged
+
+Allowed: absent, false. Every version.
+"""
+
+from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
+from webhook.podsecurity.pod import Pod
+
+
+def _v1_0(pod: Pod) -> Forbidden | None:
+    names = [container.name for container in pod.containers if container.security.get("privileged") is True]
+    if not names:
+        return None
+    return Forbidden("privileged", f"{listed('container', names)} must not set securityContext.privileged=true")
+
+
+CHECK = Check("privileged", Level.BASELINE, ((OLDEST, _v1_0),))

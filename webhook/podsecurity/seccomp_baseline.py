@@ -1,0 +1,42 @@
+"""Pods must not turn seccomp off.
+
+Fields, of the pod and of every kind of container:
+    securityContext.seccompProfile.type
+
+Allowed: seccompProfile absent, "RuntimeDefault", "Localhost". Every version since 1.19.
+"""
+
+from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, quoted, setters
+from webhook.podsecurity.pod import Json, Pod, object_at, string_at
+
+_TYPES = frozenset({"RuntimeDefault", "Localhost"})
+
+
+def _bad_type(security: Json) -> str | None:
+    profile = object_at(security, "seccompProfile")
+    if profile is None:
+        return None
+    kind = string_at(profile, "type")
+    return None if kind in _TYPES else kind
+
+
+def v1_19(pod: Pod) -> Forbidden | None:
+    """What the pod sets that no level above privileged allows; the restricted check begins with it too."""
+    by_pod = _bad_type(pod.security)
+    names: list[str] = []
+    kinds = set() if by_pod is None else {by_pod}
+    for container in pod.containers:
+        kind = _bad_type(container.security)
+        if kind is not None:
+            names.append(container.name)
+            kinds.add(kind)
+    if not kinds:
+        return None
+    return Forbidden(
+        "seccompProfile",
+        f"{setters(names, pod=by_pod is not None)} must not set securityContext.seccompProfile.type to "
+        f"{quoted(sorted(kinds))}",
+    )
+
+
+CHECK = Check("seccompProfile_baseline", Level.BASELINE, ((OLDEST, v1_19),))
