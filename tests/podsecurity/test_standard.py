@@ -106,8 +106,25 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                "containers initContainers securityContext capabilities add drop volumes ports seccompProfile type"
-                " sysctls name hostPort runAsUser annotations os httpGet".split()
+                [
+                    "containers",
+                    "initContainers",
+                    "securityContext",
+                    "capabilities",
+                    "add",
+                    "drop",
+                    "volumes",
+                    "ports",
+                    "seccompProfile",
+                    "type",
+                    "sysctls",
+                    "name",
+                    "hostPort",
+                    "runAsUser",
+                    "annotations",
+                    "os",
+                    "httpGet",
+                ]
             ),
             inner,
             max_size=4,
