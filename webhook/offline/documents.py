@@ -112,7 +112,7 @@ def _place(data: bytes, offset: int) -> tuple[int, int]:
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset(form for word in ("true", "yes", "on") for form in (word, word.title(), word.upper()))
 _FALSE = frozenset(form for word in ("false", "no", "off") for form in (word, word.title(), word.upper()))
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|(?:0|[1-9][0-9_]*))")
+_INT = re.compile(r"[-+]?(?:0b_*[01][01_]*|0o?_*[0-7][0-7_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|(?:0|[1-9][0-9_]*))")
 _FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
 _NOT_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _CORE = "tag:yaml.org,2002:"

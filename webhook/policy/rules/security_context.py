@@ -107,7 +107,7 @@ _ESCALATING = frozenset({"CAP_SYS_ADMIN", "SYS_ADMIN", "ALL"})
 
 def check(subject: Subject, posture: Posture) -> list[Finding]:
     """Findings for the pod and for each container that the posture speaks for."""
-    if posture.security_context == "off":
+    if posture.security_context == "off" or (posture.security_context == "custom" and not posture.own_context):
         return []
     source = posture.context_asked.place
     strict = posture.security_context == "strict"
@@ -216,6 +216,9 @@ def _container(
         elif field == "runAsNonRoot" and user == 0:
             if "runAsUser" not in pod:  # else the pod's own violation says it
                 yield Violation(ID, f"{base}/runAsUser", 0, "not 0", "the container must not run as root", source)
+        elif present.get("allowPrivilegeEscalation") is False and _escalating(field, value):
+            why = "the container may not escalate privileges, and this would let it"
+            yield Violation(ID, leaf, None, value, why, source)
         elif field == "allowPrivilegeEscalation" and value is False and escalates:
             yield Violation(
                 ID, leaf, None, False, "a privileged container, or one with CAP_SYS_ADMIN, always escalates", source
@@ -227,6 +230,12 @@ def _container(
             if not within and "/" in field and not context.get(field.partition("/")[0]):  # type: ignore[union-attr]
                 within = f"{base}/{field.partition('/')[0]}"
             yield _fill(leaf, value, within, strict=strict, source=source)
+
+
+def _escalating(field: str, value: Any) -> bool:
+    return (field == "privileged" and value is True) or (
+        field == "capabilities/add" and not _ESCALATING.isdisjoint(_strings(value))
+    )
 
 
 def _flat(context: dict[str, Any] | None) -> dict[str, Any]:
