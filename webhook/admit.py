@@ -14,13 +14,14 @@ from webhook.objects import Metadata
 from webhook.policy import decide, resource
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.decide import Decision, Enforce, Webhook
-from webhook.policy.findings import Finding
+from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import posture_of
 from webhook.policy.resources import GROUP
 from webhook.policy.rules import RULES
 from webhook.policy.rules.pod_security_policy import judge
 from webhook.policy.rules.subject import PolicyReference, Subject
 from webhook.policy.workload import (
+    Identity,
     Link,
     Nobodys,
     Unknowable,
@@ -29,6 +30,7 @@ from webhook.policy.workload import (
     identify,
     identify_by_labels,
     owner_of,
+    parentage_of,
 )
 from webhook.settings import Settings
 
@@ -68,20 +70,19 @@ async def _pod(request: Request, webhook: Webhook, source: FactSource, settings:
     namespace = request.namespace or ""
     if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
         return decide.ignored("mirror pod")
-    identity: Workload | Nobodys | Unknowable
+    identity: Identity
     chain: tuple[Link, ...] = ()
     if source.labels_suffice:
         identity = identify_by_labels(pod, namespace)
     else:
         chain = await _owners("Pod", pod.metadata, namespace, source, deadline)
         identity = identify(pod, chain)
-    if type(identity) is Nobodys:
+    if isinstance(identity, Nobodys):
         return decide.unmanaged(identity, chain)
-    if type(identity) is Unknowable:
+    if isinstance(identity, Unknowable):
         return decide.unknown(identity, chain, settings)
-    assert type(identity) is Workload  # noqa: S101 - the third of three
     posture = posture_of(identity, settings)
-    named = resource.policies_of_pod(pod, namespace, identity, posture)
+    named = resource.policies_of_pod(pod, namespace, posture)
     subject = Subject(
         pod=pod,
         minor=source.minor,
@@ -108,16 +109,16 @@ async def _resource(request: Request, source: FactSource, settings: Settings, de
     name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
     ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
     chain = await _owners(kind.kind, custom.metadata, namespace, source, deadline)
-    parent = chain[-1] if chain and type(chain[-1].fact) is Found else None
-    parent_spec = (parent.fact.object.spec or {}) if parent and type(parent.fact) is Found else None
+    parentage = parentage_of(chain, kind.kind, name)
     spec = custom.spec or {}
-    workloads = resource.workloads(ref, spec, parent.ref if parent else None, parent_spec)
-    postures = tuple(posture_of(workload, settings) for workload in workloads)
+    postures = tuple(posture_of(each, settings) for each in resource.workloads(ref, spec, parentage))
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
     before = frozenset(resource.policies_named(ref, old.spec or {})) if old else frozenset()
     references = await _policies(resource.policies_named(ref, spec), before, source, deadline)
-    findings = tuple(finding for reference in references if (finding := judge(reference, of_pod=False)))
-    return decide.decide_resource(str(ref), postures, findings, chain, settings)
+    findings = [finding for reference in references if (finding := judge(reference, of_pod=False))]
+    if parentage.note:
+        findings.append(Warn("workload", parentage.note))
+    return decide.decide_resource(str(ref), postures, tuple(findings), chain, settings)
 
 
 async def _owners(

@@ -105,7 +105,7 @@ def test_a_resource_that_names_an_existing_policy_is_allowed():
         (
             "VMDistributed",
             {"zones": [{"name": "a", "vmcluster": {"spec": {"vmselect": {"podSecurityPolicyName": "x"}}}}]},
-            "spec.zones[0].vmcluster.spec.vmselect",
+            "spec.zones[a].vmcluster.spec.vmselect",
         ),
     ],
 )

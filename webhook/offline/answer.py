@@ -9,10 +9,10 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from webhook.admission.review import ReviewError
-from webhook.facts import FactSource, parse_kubernetes_version
+from webhook.facts import parse_kubernetes_version
 from webhook.offline.documents import DRY_RUN, DocumentError, read_documents
-from webhook.offline.facts import FileFacts, NoFacts, ObjectError
-from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
+from webhook.offline.facts import FileFacts, ObjectError
+from webhook.offline.inputs import Input, InputError, Sorted, facts_only, sort_documents
 from webhook.offline.judge import Judged, apply, judge
 from webhook.policy.findings import Change
 from webhook.policy.posture import Posture
@@ -51,15 +51,14 @@ async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Setti
         raise QuestionError(400, f"line {error.line}: {error}" if error.line else str(error)) from None
     try:
         item, objects, minor = _asked(values, minor)
-        given = (*known, *objects)
-        source: FactSource = FileFacts(given, minor) if given else NoFacts(minor)
+        source = FileFacts((*known, *objects.facts), minor, complete=bool(known) or objects.has_owners)
         judged = await judge(item, source, settings)
     except (InputError, ObjectError, ReviewError, ValueError) as error:
         raise QuestionError(422, str(error)) from None
     return _answered(judged)
 
 
-def _asked(values: list[Any], minor: int) -> tuple[Input, tuple[dict[str, Any], ...], int]:
+def _asked(values: list[Any], minor: int) -> tuple[Input, Sorted, int]:
     if len(values) == 1 and isinstance(values[0], dict) and "pod" in values[0] and "kind" not in values[0]:
         try:
             question = Question.model_validate(values[0])
@@ -72,7 +71,7 @@ def _asked(values: list[Any], minor: int) -> tuple[Input, tuple[dict[str, Any], 
         objects = facts_only((f"objects[{index}]", thing) for index, thing in enumerate(question.objects))
         if not inputs or inputs[0].kind != "Pod":
             raise InputError("pod: not a Pod")
-        return inputs[0], objects, minor
+        return inputs[0], Sorted((), objects), minor
     found = sort_documents((f"document {index}", value) for index, value in enumerate(values, 1))
     pods = [item for item in found.inputs if item.kind == "Pod"]
     asked = pods or list(found.inputs)
@@ -81,7 +80,7 @@ def _asked(values: list[Any], minor: int) -> tuple[Input, tuple[dict[str, Any], 
             f"a question is about one Pod or one resource of the operator, not {len(asked)}: send one, with its owners"
             ' in a List or as {"pod": …, "objects": […]}'
         )
-    return asked[0], found.facts, minor
+    return asked[0], found, minor
 
 
 def _answered(judged: Judged) -> dict[str, Any]:
@@ -103,7 +102,7 @@ def _answered(judged: Judged) -> dict[str, Any]:
 
 
 def _workload(workload: Workload) -> dict[str, Any]:
-    parent = workload.parent
+    parent = workload.parentage.parent
     return {
         "kind": workload.kind,
         "namespace": workload.namespace,
@@ -119,7 +118,7 @@ def _posture(posture: Posture) -> dict[str, Any]:
         "component": posture.component.name,
         "securityContext": posture.security_context,
         "apiAccess": posture.api_access,
-        "podSecurityPolicy": posture.pod_security_policy,
+        "podSecurityPolicy": posture.pod_security_policy.word if posture.pod_security_policy else None,
         "because": list(posture.because),
     }
 

@@ -32,6 +32,9 @@ Outcome = Literal[
 
 _LISTED = 5
 _LONGEST_WARNING = 500
+_LONGEST_MESSAGE = 2000
+_POSTURES = 30
+"""How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -98,9 +101,8 @@ def decide_pod(
     violations: list[Violation] = [finding for finding in findings if isinstance(finding, Violation)]
     denials = [violation.why for violation in violations if violation.denies]
     warnings = [warning_line(f.rule, f.text) for f in findings if type(f) is Warn]
-    if workload.source == "labels":
-        text = "judged by its labels and the defaults, as no owner was given: a custom resource may say otherwise"
-        warnings.append(warning_line("workload", text))
+    if workload.note:
+        warnings.append(warning_line("workload", workload.note))
     patch: tuple[Operation, ...] = ()
     outcome: Outcome = "unchanged"
     left: list[Change | Violation] = [*changes, *violations]
@@ -119,7 +121,7 @@ def decide_pod(
     if audit:
         patch = ()
         outcome = {"patched": "would-patch", "denied": "would-deny"}.get(outcome, outcome)  # type: ignore[assignment]
-    message = "; ".join(denials)
+    message = one_line("; ".join(denials), _LONGEST_MESSAGE)
     annotations = {
         "decision": f"{outcome}: {message}" if message else outcome,
         "workload": f"{workload.component.name} of {workload}",
@@ -151,7 +153,7 @@ def decide_resource(
     if denials:
         outcome = "would-deny" if settings.mode == "audit" else "denied"
     denied = outcome == "denied"
-    message = "; ".join(denials)
+    message = one_line("; ".join(denials), _LONGEST_MESSAGE)
     return Decision(
         outcome,
         allowed=not denied,
@@ -160,7 +162,7 @@ def decide_resource(
         annotations={
             "decision": f"{outcome}: {message}" if message else outcome,
             "workload": what,
-            "posture": "; ".join(f"{posture.component.name}: {posture_line(posture)}" for posture in postures),
+            "posture": _postures_line(postures),
             "rules": rules_line(findings),
             "facts": facts_line(chain),
         },
@@ -184,10 +186,19 @@ def not_compliant(left: list[Change | Violation]) -> str:
 
 def warning_line(rule: str, text: str) -> str:
     """A warning as the API server passes it on: one line that ends with its rule id in brackets."""
+    return f"{one_line(text, _LONGEST_WARNING)} [{rule}]"
+
+
+def one_line(text: str, longest: int) -> str:
+    """The text without newlines, cut after `longest` characters: names in it are whatever somebody wrote."""
     line = " ".join(text.split())
-    if len(line) > _LONGEST_WARNING:
-        line = f"{line[:_LONGEST_WARNING]}…"
-    return f"{line} [{rule}]"
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def _postures_line(postures: tuple[Posture, ...]) -> str:
+    told = [f"{posture.component.name}: {posture_line(posture)}" for posture in postures[:_POSTURES]]
+    more = len(postures) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")
 
 
 def posture_line(posture: Posture) -> str:

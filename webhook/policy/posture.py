@@ -9,11 +9,11 @@ from typing import Any, Literal
 import msgspec
 
 from webhook.policy.components import Component
-from webhook.policy.parents import said_of_child
 from webhook.policy.workload import Workload
 from webhook.settings import STRICT_SECURITY_NAMES, Settings
 
 _STRICT_NAME = STRICT_SECURITY_NAMES[0]
+POLICY_FIELD = "podSecurityPolicyName"
 _AUTOMOUNT_NAME = "VMGUARD_DISABLE_AUTOMOUNT"
 
 
@@ -41,7 +41,7 @@ class Posture(msgspec.Struct, frozen=True):
     api_asked: Asked
     own_context: dict[str, Any]
     scrapes: bool
-    pod_security_policy: str | None = None
+    pod_security_policy: Asked | None = None
 
     @property
     def because(self) -> tuple[str, ...]:
@@ -61,7 +61,6 @@ def posture_of(workload: Workload, settings: Settings) -> Posture:
         strict, asked = _strict(workload, settings)
         mode = "strict" if strict else "off"
     automount_off, api_asked = _automount_off(workload, part, settings)
-    policy = part.get("podSecurityPolicyName") or spec.get("podSecurityPolicyName")
     return Posture(
         component=component,
         security_context=mode,
@@ -70,7 +69,7 @@ def posture_of(workload: Workload, settings: Settings) -> Posture:
         api_asked=api_asked,
         own_context=own if isinstance(own, dict) else {},
         scrapes=part.get("ingestOnlyMode") is False,
-        pod_security_policy=policy if isinstance(policy, str) else None,
+        pod_security_policy=_policy(workload, part),
     )
 
 
@@ -82,27 +81,13 @@ def _strict(workload: Workload, settings: Settings) -> tuple[bool, Asked]:
 
 
 def _words(workload: Workload) -> list[tuple[str, Any]]:
-    """Where `useStrictSecurity` may stand and what is there: component before root; the parent's word if it has one.
-
-    The operator writes its own default into the children of a parent, so theirs is nobody's word (seen in v0.74).
-    """
-    component = workload.component
-    if workload.parent is None:
-        specs = [(str(workload), "spec", workload.spec)]
-    else:
-        specs = [
-            (str(workload.parent), path, spec)
-            for path, spec in said_of_child(
-                workload.parent.kind, workload.parent.name, workload.parent_spec or {}, workload.kind, workload.name
-            )
-        ]
-    words = [
-        (f"{owner} {'.'.join((path, *component.path[1:]))}.useStrictSecurity", component.part_of(spec))
-        for owner, path, spec in specs
-    ]
+    """Where `useStrictSecurity` may stand and what is there: component before root; with a parent its word alone."""
+    component, said = workload.component, workload.parentage.said
+    specs = ((f"{workload} spec", workload.spec),) if said is None else said
+    words = [(".".join((place, *component.path[1:])), component.part_of(spec)) for place, spec in specs]
     if len(component.path) > 1:
-        words += [(f"{owner} {path}.useStrictSecurity", spec) for owner, path, spec in specs]
-    return [(place, part.get("useStrictSecurity")) for place, part in words]
+        words += specs
+    return [(f"{place}.useStrictSecurity", part.get("useStrictSecurity")) for place, part in words]
 
 
 def _automount_off(workload: Workload, part: dict[str, Any], settings: Settings) -> tuple[bool, Asked]:
@@ -111,6 +96,14 @@ def _automount_off(workload: Workload, part: dict[str, Any], settings: Settings)
     if isinstance(word, bool):
         return word, Asked(_place(workload, workload.component.path, field), "true" if word else "false")
     return settings.disable_automount, Asked(_AUTOMOUNT_NAME, "true" if settings.disable_automount else "false")
+
+
+def _policy(workload: Workload, part: dict[str, Any]) -> Asked | None:
+    for path, where in ((workload.component.path, part), (("spec",), workload.spec)):
+        name = where.get(POLICY_FIELD)
+        if isinstance(name, str) and name:
+            return Asked(_place(workload, path, POLICY_FIELD), name)
+    return None
 
 
 def _place(workload: Workload, path: tuple[str, ...], field: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.objects import Metadata, Pod
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
+from webhook.policy.parents import Said, said_of_child
 from webhook.policy.resources import GROUP
 
 MANAGED_BY = ("managed-by", "vm-operator")
@@ -33,7 +34,8 @@ OWNERS: dict[str, frozenset[tuple[str, str]]] = {
 }
 """Group and kind of the controllers that may own an object of a kind, for the chain to go on."""
 
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -41,6 +43,18 @@ class Link(msgspec.Struct, frozen=True):
 
     ref: Ref
     fact: Fact
+
+
+class Parentage(msgspec.Struct, frozen=True):
+    """The parent of a custom resource and what it says of it; `said` is None where there is no parent to heed.
+
+    The operator writes its own defaults into the children of a parent, so with a parent the child's own word on them
+    counts for nothing (seen in v0.74). `note` is for a person, "" when there is nothing to know.
+    """
+
+    parent: Ref | None = None
+    said: Said | None = None
+    note: str = ""
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -53,8 +67,14 @@ class Workload(msgspec.Struct, frozen=True):
     workload: str
     spec: dict[str, Any]
     source: Literal["chain", "labels"] = "chain"
-    parent: Ref | None = None
-    parent_spec: dict[str, Any] | None = None
+    parentage: Parentage = Parentage()
+
+    @property
+    def note(self) -> str:
+        """What a person should know of how this was found, "" for nothing."""
+        if self.source == "labels":
+            return "judged by its labels and the defaults, as no owner was given: a custom resource may say otherwise"
+        return self.parentage.note
 
     @property
     def in_daemonset(self) -> bool:
@@ -80,12 +100,17 @@ class Unknowable(msgspec.Struct, frozen=True):
 Identity = Workload | Nobodys | Unknowable
 
 
+def is_subdomain(name: str) -> bool:
+    """Whether it can be the name of an object: a DNS subdomain as of RFC 1123."""
+    return _SUBDOMAIN.fullmatch(name) is not None
+
+
 def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
     """The controller of an object, if it is one that the chain may go on to, else None."""
     for owner in metadata.owner_references or ():
         if owner.controller is not True:
             continue
-        if (owner.group, owner.kind) not in OWNERS.get(kind, ()) or not _SUBDOMAIN.fullmatch(owner.name):
+        if (owner.group, owner.kind) not in OWNERS.get(kind, ()) or not is_subdomain(owner.name):
             return None
         return Ref(owner.group, owner.version, owner.kind, namespace, owner.name, owner.uid)
     return None
@@ -115,7 +140,7 @@ def identify(pod: Pod, chain: tuple[Link, ...]) -> Identity:
             break
         if ref.group != GROUP:
             workload_kind, workload_name = ref.kind, ref.name
-            label = (fact.object.metadata.labels or {}).get("app.kubernetes.io/name", "")
+            label = (fact.object.metadata.labels or {}).get("app.kubernetes.io/name") or ""
         elif resource is None:
             resource = ref, fact.object.spec or {}
     if resource is None:
@@ -125,8 +150,6 @@ def identify(pod: Pod, chain: tuple[Link, ...]) -> Identity:
     if component is None:
         reason = f"{workload_kind} {ref.namespace}/{workload_name} is no known component of {ref}"
         return Nobodys(reason, wears_labels(pod))
-    last = chain[-1]
-    has_parent = last.ref.kind in PARENTS and type(last.fact) is Found
     return Workload(
         kind=ref.kind,
         namespace=ref.namespace,
@@ -134,20 +157,30 @@ def identify(pod: Pod, chain: tuple[Link, ...]) -> Identity:
         component=component,
         workload=workload_kind,
         spec=spec,
-        parent=last.ref if has_parent else None,
-        parent_spec=(last.fact.object.spec or {}) if has_parent and type(last.fact) is Found else None,
+        parentage=parentage_of(chain, ref.kind, ref.name),
     )
+
+
+def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
+    """The parent at the end of the chain of a resource, and what it says of the resource of that kind and name."""
+    if not chain or chain[-1].ref.kind not in PARENTS:
+        return Parentage()
+    ref, fact = chain[-1].ref, chain[-1].fact
+    if type(fact) is Found:
+        return Parentage(ref, said_of_child(ref, fact.object.spec or {}, kind, name))
+    gone = f"could not be read: {fact.reason}" if type(fact) is Unknown else "does not exist"
+    return Parentage(None, (), f"its parent {ref} {gone}; where the parent's word would count, the default does")
 
 
 def identify_by_labels(pod: Pod, namespace: str) -> Workload | Nobodys:
     """Whose pod it seems to be by its labels alone, for when no owner can be looked up anywhere."""
     labels = pod.metadata.labels or {}
-    component = BY_LABEL.get(labels.get("app.kubernetes.io/name", ""))
+    component = BY_LABEL.get(labels.get("app.kubernetes.io/name") or "")
     if not wears_labels(pod) or component is None:
         return Nobodys("its labels name no component of the operator", labelled=False)
     owners = pod.metadata.owner_references or ()
     workload = next((owner.kind for owner in owners if owner.controller), "")
-    name = labels.get("app.kubernetes.io/instance", "")
+    name = labels.get("app.kubernetes.io/instance") or ""
     return Workload(component.kind, namespace, name, component, workload, {}, source="labels")
 
 

@@ -1,0 +1,79 @@
+"""What a parent says of its children: which word counts, and that many zones are walked once."""
+
+from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, workload
+from webhook.facts import Absent, Ref
+from webhook.policy.parents import said_of_child
+from webhook.policy.resource import workloads
+from webhook.policy.workload import Parentage
+
+PARENT = Ref("operator.victoriametrics.com", "v1alpha1", "VMDistributed", "mon", "d")
+
+
+class Zones(list):
+    """A list that counts how often it is walked."""
+
+    walks = 0
+
+    def __iter__(self):
+        Zones.walks += 1
+        return super().__iter__()
+
+
+def _child(spec=None):
+    parent = resource("VMDistributed", "d", spec or {})
+    cr = resource("VMSingle", "d-a", {"useStrictSecurity": False}, parent)
+    sts = workload("StatefulSet", "vmsingle-d-a", cr)
+    return parent, [cr, sts], pod(sts)
+
+
+def test_zones_are_walked_once_whatever_is_asked():
+    spec = {"zones": Zones({"name": f"z{index}", "vmsingle": {"spec": {"x": 1}}} for index in range(300))}
+    Zones.walks = 0
+    assert len(workloads(PARENT, spec, Parentage())) == 300
+    assert Zones.walks <= 4, "once for each kind of child"
+    Zones.walks = 0
+    assert said_of_child(PARENT, spec, "VMSingle", "d-z299")[0][1] == {"x": 1}
+    assert Zones.walks == 1
+
+
+def test_the_posture_annotation_of_a_large_parent_is_short():
+    zones = [{"name": f"z{index}", "vmsingle": {"spec": {"x": 1}}} for index in range(300)]
+    decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate")
+    assert len(decision.postures) == 300
+    assert decision.annotations["posture"].endswith("; and 270 more")
+
+
+def test_where_the_parent_is_gone_the_default_counts_and_a_warning_says_so():
+    _, objects, asked = _child()
+    decision = decide(asked, objects)
+    assert decision.outcome == "patched"
+    assert decision.postures[0].because[0] == "VM_ENABLESTRICTSECURITY=true"
+    assert decision.warnings == (
+        "its parent VMDistributed mon/d does not exist; where the parent's word would count, the default does"
+        " [workload]",
+    )
+
+
+def test_a_pod_whose_parent_cannot_be_known_is_not_guessed():
+    _, objects, asked = _child()
+    decision = decide(asked, source=Answers({"VMDistributed": UNREACHABLE}, objects))
+    assert decision.outcome == "refused"
+
+
+def test_a_resource_whose_parent_cannot_be_known_is_judged_with_a_warning():
+    parent, objects, _ = _child({"vmauth": {}})
+    del parent
+    decision = decide(objects[0], source=Answers({"VMDistributed": UNREACHABLE}, objects), webhook="validate")
+    assert decision.allowed
+    assert "could not be read: HTTP 503" in decision.warnings[0]
+    absent = decide(objects[0], source=Answers({"VMDistributed": Absent("live")}, objects), webhook="validate")
+    assert "does not exist" in absent.warnings[0]
+
+
+def test_a_reference_that_moves_with_its_zone_is_settled():
+    zone = {"name": "a", "vmsingle": {"spec": {"podSecurityPolicyName": "gone"}}}
+    old = resource("VMDistributed", "d", {"zones": [zone]})
+    new = resource("VMDistributed", "d", {"zones": [{"name": "new"}, zone]})
+    decision = decide(new, [], webhook="validate", minor=24, operation="UPDATE", review={"oldObject": old})
+    assert decision.allowed
+    assert "spec.zones[a].vmsingle.spec.podSecurityPolicyName" in decision.warnings[0]
