@@ -37,8 +37,8 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     generate_name: str | None = None
     namespace: str | None = None
     uid: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
+    labels: dict[str, str | None] | None = None
+    annotations: dict[str, str | None] | None = None
     owner_references: list[OwnerReference] | None = None
 
 
@@ -56,6 +56,11 @@ class Container(msgspec.Struct, frozen=True, rename="camel"):
     args: list[str] | None = None
     volume_mounts: list[VolumeMount] | None = None
     security_context: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse the one nested object of a raw security context that a patch may have to go into."""
+        if self.security_context and not isinstance(self.security_context.get("capabilities"), dict | None):
+            raise ValueError("securityContext.capabilities must be an object")
 
 
 class ProjectedSource(msgspec.Struct, frozen=True, rename="camel"):
@@ -112,8 +117,8 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
 class Pod(msgspec.Struct, frozen=True):
     """A pod at admission: at CREATE it may have a `generateName` and no name."""
 
+    spec: PodSpec
     metadata: Metadata = Metadata()
-    spec: PodSpec = PodSpec()
 
     @property
     def display_name(self) -> str:

@@ -123,3 +123,13 @@ def test_a_vmagent_without_any_token_is_warned_of():
         "container 'vmagent' needs the Kubernetes API and has no token: its ServiceAccount or its pod says"
         " automountServiceAccountToken: false [api-access]",
     )
+
+
+def test_a_users_volume_of_the_name_is_no_matter_where_nobody_needs_the_api():
+    mine = {"name": "kube-api-access", "emptyDir": {}}
+    containers = [{"name": "vmsingle", "volumeMounts": [MOUNT, {"name": "kube-api-access", "mountPath": "/x"}]}]
+    spec, decision = _out({"containers": containers, "volumes": [mine, INJECTED]})
+    assert not decision.violations
+    assert spec["volumes"] == [mine]
+    assert spec["containers"][0]["volumeMounts"] == [{"name": "kube-api-access", "mountPath": "/x"}]
+    assert spec["automountServiceAccountToken"] is False

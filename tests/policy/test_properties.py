@@ -153,6 +153,21 @@ def test_filling_never_contradicts_itself(case):
             assert context["runAsUser"] == before["runAsUser"]
     if "/spec/securityContext/runAsNonRoot" in filled and pod_context["runAsNonRoot"]:
         assert pod_context.get("runAsUser") != 0
+    told = {violation.path for violation in decision.violations}
+    for group in ("containers", "initContainers"):
+        pairs = zip(asked["spec"].get(group, []), done["spec"].get(group, []), strict=True)
+        for index, (old, new) in enumerate(pairs):
+            if _root_that_must_not_be(done["spec"], new) and not _root_that_must_not_be(asked["spec"], old):
+                assert f"/spec/{group}/{index}/securityContext/runAsUser" in told
+
+
+def _root_that_must_not_be(spec, container):
+    """Whether the kubelet would not start it: its effective user is root and its effective runAsNonRoot is true."""
+    own, of_pod = container.get("securityContext") or {}, spec.get("securityContext") or {}
+    user, non_root = (
+        of_pod.get(field) if own.get(field) is None else own[field] for field in ("runAsUser", "runAsNonRoot")
+    )
+    return user == 0 and non_root is True
 
 
 @given(cases())

@@ -216,7 +216,7 @@ def test_component_before_root_before_default(root, part, environment, asked, na
                 "zoneCommon": {"vmsingle": {"spec": {"useStrictSecurity": False}}},
                 "zones": [{"name": "a"}, {"name": "b", "vmsingle": {"spec": {"useStrictSecurity": True}}}],
             },
-            "VMDistributed mon/d spec.zones[1].vmsingle.spec.useStrictSecurity=true",
+            "VMDistributed mon/d spec.zones[b].vmsingle.spec.useStrictSecurity=true",
         ),
     ],
 )
@@ -239,3 +239,30 @@ def test_a_daemonset_pod_keeps_root_and_a_collector_its_container_too():
         spec = patched(asked, decide(asked, [cr, ds]))["spec"]
         assert spec["securityContext"] == pod_context
         assert ("runAsUser" in spec["containers"][0]["securityContext"]) is not root
+
+
+def test_the_resources_own_root_is_not_filled_beside_non_root():
+    own = {"securityContext": {"runAsUser": 0}}
+    spec, decision = _out({"securityContext": {"runAsNonRoot": True}}, own)
+    assert "runAsUser" not in spec["securityContext"]
+    assert "/spec/securityContext/runAsUser" in _paths(decision)
+    spec, decision = _out(_container({"runAsNonRoot": True}), own)
+    assert "runAsUser" not in spec["securityContext"]
+    assert "runAsUser" not in spec["containers"][0]["securityContext"]
+    assert "container 'vmsingle' says runAsNonRoot: true" in decision.violations[0].why
+
+
+def test_a_container_keeps_the_non_root_word_that_its_pod_gives_it():
+    spec, decision = _out({"securityContext": {"runAsNonRoot": False}})
+    assert "runAsNonRoot" not in spec["containers"][0]["securityContext"]
+    assert _paths(decision) == ["/spec/securityContext/runAsNonRoot"]
+
+
+def test_a_container_that_switches_seccomp_off_is_a_violation():
+    spec, decision = _out(_container({"seccompProfile": {"type": "Unconfined"}}))
+    assert spec["containers"][0]["securityContext"]["seccompProfile"] == {"type": "Unconfined"}
+    assert _paths(decision) == ["/spec/containers/0/securityContext/seccompProfile"]
+    key = "container.seccomp.security.alpha.kubernetes.io/vmsingle"
+    annotated = {"annotations": {key: "unconfined"}}
+    assert len(_paths(_out(minor=26, metadata=annotated)[1])) == 1
+    assert not _paths(_out(minor=27, metadata=annotated)[1]), "from 1.27 on the annotation does nothing"

@@ -52,7 +52,7 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     if posture.api_access == "automount":
         return [_no_token(container) for _, container in needing if not _has_mount(container)]
     source = posture.api_asked.place
-    conflict = _conflict(subject, source)
+    conflict = _conflict(subject, needing, source)
     return [conflict] if conflict else _explicit(subject, posture, needing, source)
 
 
@@ -98,13 +98,14 @@ def _append(array: str, value: dict[str, Any], *, present: bool) -> Edit:
     return Edit("add", f"{array}/-", value) if present else Edit("add", array, [value])
 
 
-def _conflict(subject: Subject, source: str) -> Violation | None:
+def _conflict(subject: Subject, needing: list[tuple[str, Container]], source: str) -> Violation | None:
+    """Why nothing can be done by halves: the pod asks for a token, or the one name that is needed is taken."""
     spec = subject.pod.spec
     if spec.automount_service_account_token is True:
         path = "/spec/automountServiceAccountToken"
         return Violation(ID, path, found=True, wanted=False, why="the pod asks for a token explicitly", source=source)
     for index, volume in enumerate(spec.volumes or ()):
-        if volume.name == VOLUME and not volume.holds_token:
+        if volume.name == VOLUME and not volume.holds_token and needing:
             why = (
                 f"a volume of the name {VOLUME} is there and holds no token: rename it, then API access can be limited"
             )

@@ -5,18 +5,10 @@ Fields that are missing are filled; one that is there is never changed. Filling 
 `runAsNonRoot` where the user is root, and no container that is privileged or may take CAP_SYS_ADMIN gets
 `allowPrivilegeEscalation: false`, which the API server refuses. What is there and weaker than wanted is a violation.
 
-Wanted, strict:
-  pod        runAsNonRoot, runAsUser, runAsGroup, fsGroup, fsGroupChangePolicy (Kubernetes >= 1.20), seccompProfile
-  container  privileged, allowPrivilegeEscalation, readOnlyRootFilesystem, capabilities.drop, runAsUser, runAsGroup,
-             runAsNonRoot
-A DaemonSet's pod has no runAs fields (it reads the host's files), and a VLAgent collector's container has none either.
-A Windows pod takes runAsNonRoot only. With VMGUARD_RUN_AS=platform users, groups and fsGroup are left out.
-
-Source: pods that operators v0.54 and v0.74 make with strict security; API server validation 1.20 to 1.37.
+What is wanted is in `wanted_context`. Source: API server validation and kubelet 1.20 to 1.37.
 """
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from webhook.admission.patch import Edit
@@ -24,67 +16,9 @@ from webhook.objects import Container
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.subject import Subject
+from webhook.policy.rules.wanted_context import RUN_AS, wanted_context
 
 ID = "security-context"
-
-STRICT_ID = 65534
-"""The user and group `nobody`, which the images of VictoriaMetrics run as."""
-
-_RUN_AS = ("runAsNonRoot", "runAsUser", "runAsGroup")
-_LEFT_TO_PLATFORM = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
-_WINDOWS = ("runAsNonRoot", "windowsOptions")
-
-_STRICT_POD: dict[str, Any] = {
-    "runAsNonRoot": True,
-    "runAsUser": STRICT_ID,
-    "runAsGroup": STRICT_ID,
-    "fsGroup": STRICT_ID,
-    "fsGroupChangePolicy": "OnRootMismatch",
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-_STRICT_CONTAINER: dict[str, Any] = {
-    "privileged": False,
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities/drop": ["ALL"],
-    "runAsNonRoot": True,
-    "runAsUser": STRICT_ID,
-    "runAsGroup": STRICT_ID,
-}
-
-POD_FIELDS = (
-    "appArmorProfile",
-    "fsGroup",
-    "fsGroupChangePolicy",
-    "runAsGroup",
-    "runAsNonRoot",
-    "runAsUser",
-    "seLinuxChangePolicy",
-    "seLinuxOptions",
-    "seccompProfile",
-    "supplementalGroups",
-    "supplementalGroupsPolicy",
-    "sysctls",
-    "windowsOptions",
-)
-"""What a pod takes of a custom resource's own securityContext."""
-
-CONTAINER_FIELDS = (
-    "privileged",
-    "capabilities",
-    "readOnlyRootFilesystem",
-    "allowPrivilegeEscalation",
-    "procMount",
-    "runAsUser",
-    "runAsGroup",
-    "runAsNonRoot",
-    "appArmorProfile",
-    "seccompProfile",
-)
-"""What the operator's containers take of it."""
-
-_SINCE = {"fsGroupChangePolicy": 20, "appArmorProfile": 30, "supplementalGroupsPolicy": 31, "seLinuxChangePolicy": 32}
-"""The Kubernetes 1.x minor version that brought a field; an older API server would drop it."""
 
 _WEAK: dict[str, tuple[Any, ...]] = {
     "privileged": (True,),
@@ -111,59 +45,18 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
         return []
     source = posture.context_asked.place
     strict = posture.security_context == "strict"
-    wanted_pod, wanted_container = _wanted(subject, posture)
+    wanted_pod, wanted_container = wanted_context(subject, posture)
     findings: list[Finding] = []
     pod = _present(subject.pod.spec.security_context)
     findings += _pod(subject, pod, wanted_pod, strict=strict, source=source)
-    effective_pod = {**{field: value for field, value in wanted_pod.items() if field in _RUN_AS}, **pod}
-    if effective_pod.get("runAsUser") == 0 and "runAsNonRoot" not in pod:
-        effective_pod.pop("runAsNonRoot", None)
+    filled = {finding.edit.path.rpartition("/")[2] for finding in findings if type(finding) is Change}
+    effective_pod = pod | {field: wanted_pod[field] for field in RUN_AS if field in filled}
     operators = posture.component.containers
     for path, container in subject.containers():
         if container.name in operators or (strict and subject.harden_sidecars):
             findings += _container(subject, path, container, pod, wanted_container, strict, source)
         findings += _root_under_non_root(path, container, effective_pod, source)
     return _once(findings)
-
-
-def _wanted(subject: Subject, posture: Posture) -> tuple[dict[str, Any], dict[str, Any]]:
-    if posture.security_context == "strict":
-        return _strict(
-            subject.in_daemonset,
-            subject.in_daemonset and posture.component.runs_as_root_in_daemonset,
-            subject.run_as_platform,
-            subject.windows,
-            subject.minor,
-        )
-    own = posture.own_context
-    pod = {field: own[field] for field in POD_FIELDS if own.get(field) is not None}
-    container = {field: own[field] for field in CONTAINER_FIELDS if own.get(field) is not None}
-    capabilities = container.pop("capabilities", None)
-    if isinstance(capabilities, dict):
-        container |= {f"capabilities/{side}": capabilities[side] for side in ("add", "drop") if capabilities.get(side)}
-    return _allowed(pod, subject.windows, subject.minor), _allowed(container, subject.windows, subject.minor)
-
-
-@cache
-def _strict(
-    daemonset: bool,  # noqa: FBT001 - a key of the cache
-    root: bool,  # noqa: FBT001
-    platform: bool,  # noqa: FBT001
-    windows: bool,  # noqa: FBT001
-    minor: int,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    left_out = _LEFT_TO_PLATFORM if platform else ()
-    pod = {f: v for f, v in _STRICT_POD.items() if f not in left_out and not (daemonset and f in _RUN_AS)}
-    container = {f: v for f, v in _STRICT_CONTAINER.items() if f not in left_out and not (root and f in _RUN_AS)}
-    return _allowed(pod, windows, minor), _allowed(container, windows, minor)
-
-
-def _allowed(wanted: dict[str, Any], windows: bool, minor: int) -> dict[str, Any]:  # noqa: FBT001 - as _strict
-    return {
-        field: value
-        for field, value in wanted.items()
-        if _SINCE.get(field, 0) <= minor and (not windows or field in _WINDOWS)
-    }
 
 
 def _present(context: dict[str, Any] | None) -> dict[str, Any]:
@@ -176,18 +69,31 @@ def _pod(
 ) -> Iterator[Finding]:
     base = "/spec/securityContext"
     within = "" if subject.pod.spec.security_context else base
-    annotations = subject.pod.metadata.annotations or {}
+    annotation = (subject.pod.metadata.annotations or {}).get(_POD_SECCOMP_ANNOTATION)
     user = present.get("runAsUser", wanted.get("runAsUser"))
     for field, value in wanted.items():
         path = f"{base}/{field}"
         if field in present:
             yield from _there(path, field, present[field], value, strict=strict, source=source)
         elif field == "runAsNonRoot" and user == 0:
-            yield Violation(ID, f"{base}/runAsUser", 0, "not 0", "the pod must not run as root", source)
-        elif field == "seccompProfile" and _annotated(subject, annotations.get(_POD_SECCOMP_ANNOTATION)):
-            yield from _annotation(annotations[_POD_SECCOMP_ANNOTATION], _POD_SECCOMP_ANNOTATION, source)
+            yield _no_root(f"{base}/runAsUser", source)
+        elif field == "runAsUser" and value == 0 and (forbidding := _forbid_root(subject, present)):
+            yield _cannot_be_root(path, forbidding, source)
+        elif field == "seccompProfile" and annotation and subject.minor < _SECCOMP_ANNOTATIONS_UNTIL:
+            yield from _annotation(annotation, _POD_SECCOMP_ANNOTATION, strict=strict, source=source)
         else:
             yield _fill(path, value, within, strict=strict, source=source)
+
+
+def _forbid_root(subject: Subject, pod: dict[str, Any]) -> str:
+    """What says runAsNonRoot and takes its user from the pod, so that the pod's user cannot be filled with root."""
+    if pod.get("runAsNonRoot") is True:
+        return "the pod"
+    for _, container in subject.containers():
+        context = container.security_context or {}
+        if context.get("runAsNonRoot") is True and context.get("runAsUser") is None:
+            return f"container {container.name!r}"
+    return ""
 
 
 def _container(
@@ -204,6 +110,7 @@ def _container(
     base = f"{path}/securityContext"
     annotations = subject.pod.metadata.annotations or {}
     user = present.get("runAsUser", pod.get("runAsUser", wanted.get("runAsUser")))
+    non_root = present.get("runAsNonRoot", pod.get("runAsNonRoot"))
     escalates = present.get("privileged", wanted.get("privileged")) is True or not _ESCALATING.isdisjoint(
         _strings(present.get("capabilities/add", wanted.get("capabilities/add")))
     )
@@ -211,11 +118,13 @@ def _container(
         leaf = f"{base}/{field}"
         if field in present:
             yield from _there(leaf, field, present[field], value, strict=strict, source=source)
-        elif field in ("runAsUser", "runAsGroup") and pod.get(field, value) != value:
-            continue  # the pod says who runs; another id here would change that
+        elif field in RUN_AS and pod.get(field, value) != value:
+            continue  # the pod's word counts; another one here would change who runs
         elif field == "runAsNonRoot" and user == 0:
             if "runAsUser" not in pod:  # else the pod's own violation says it
-                yield Violation(ID, f"{base}/runAsUser", 0, "not 0", "the container must not run as root", source)
+                yield _no_root(f"{base}/runAsUser", source)
+        elif field == "runAsUser" and value == 0 and non_root is True:
+            yield _cannot_be_root(leaf, "the container or its pod", source)
         elif present.get("allowPrivilegeEscalation") is False and _escalating(field, value):
             why = "the container may not escalate privileges, and this would let it"
             yield Violation(ID, leaf, None, value, why, source)
@@ -230,6 +139,33 @@ def _container(
             if not within and "/" in field and not context.get(field.partition("/")[0]):  # type: ignore[union-attr]
                 within = f"{base}/{field.partition('/')[0]}"
             yield _fill(leaf, value, within, strict=strict, source=source)
+    if strict:
+        yield from _container_seccomp(subject, base, container, present, source)
+
+
+def _container_seccomp(
+    subject: Subject, base: str, container: Container, present: dict[str, Any], source: str
+) -> Iterator[Violation]:
+    """Strict says nothing of a container's seccomp, as the pod's counts; but a container may not switch it off."""
+    profile = present.get("seccompProfile")
+    if profile is not None:
+        wanted = {"type": "RuntimeDefault"}
+        yield from _there(f"{base}/seccompProfile", "seccompProfile", profile, wanted, strict=True, source=source)  # type: ignore[misc]
+        return
+    key = _CONTAINER_ANNOTATIONS["seccompProfile"] + container.name
+    annotation = (subject.pod.metadata.annotations or {}).get(key)
+    if annotation and subject.minor < _SECCOMP_ANNOTATIONS_UNTIL:
+        yield from _annotation(annotation, key, strict=True, source=source)
+
+
+def _no_root(path: str, source: str) -> Violation:
+    whose = "pod" if path.startswith("/spec/securityContext") else "container"
+    return Violation(ID, path, 0, "not 0", f"the {whose} must not run as root", source)
+
+
+def _cannot_be_root(path: str, forbidding: str, source: str) -> Violation:
+    why = f"{forbidding} says runAsNonRoot: true, so the kubelet would not start it as root"
+    return Violation(ID, path, None, 0, why, source)
 
 
 def _escalating(field: str, value: Any) -> bool:
@@ -286,19 +222,15 @@ def _once(findings: list[Finding]) -> list[Finding]:
     return kept
 
 
-def _annotated(subject: Subject, annotation: str | None) -> bool:
-    return annotation is not None and subject.minor < _SECCOMP_ANNOTATIONS_UNTIL
-
-
-def _annotated_field(subject: Subject, field: str, annotations: dict[str, str], name: str) -> bool:
+def _annotated_field(subject: Subject, field: str, annotations: dict[str, str | None], name: str) -> bool:
     prefix = _CONTAINER_ANNOTATIONS.get(field)
-    if prefix is None or prefix + name not in annotations:
+    if prefix is None or not annotations.get(prefix + name):
         return False
     return field != "seccompProfile" or subject.minor < _SECCOMP_ANNOTATIONS_UNTIL
 
 
-def _annotation(value: str, key: str, source: str) -> Iterator[Violation]:
-    if value == "unconfined":
+def _annotation(value: str, key: str, *, strict: bool, source: str) -> Iterator[Violation]:
+    if strict and value == "unconfined":
         path = f"/metadata/annotations/{key.replace('/', '~1')}"
         yield Violation(ID, path, value, "runtime/default", "seccomp must not be off", source)
 

@@ -1,0 +1,85 @@
+"""Recorded pods with one value of a wrong type: each is refused with words, or gets a patch that applies."""
+
+import asyncio
+import copy
+import json
+
+import jsonpatch
+import msgspec
+import pytest
+
+from tests.support.golden import CASES
+from webhook.admission.review import ReviewError, decode
+from webhook.admit import admit
+from webhook.offline.facts import FileFacts
+from webhook.settings import Settings
+
+ODD = (None, True, 0, -1, 1.5, "x", "", [], {}, [None], {"a": None})
+STRICT = [case for case in CASES if case.category == "strict+token"][::9]
+
+
+def _paths(value, path=()):
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from _paths(inner, (*path, key))
+
+
+def _replaced(review, path, odd):
+    changed = copy.deepcopy(review)
+    parent = changed["request"]["object"]
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = odd
+    return changed
+
+
+def _decision(review, source, settings):
+    return asyncio.run(admit(decode(json.dumps(review).encode()), "mutate", source, settings, float("inf")))
+
+
+@pytest.mark.parametrize("case", STRICT, ids=lambda case: case.path.name)
+def test_a_value_of_a_wrong_type_is_refused_or_the_patch_applies_and_is_enough(case):
+    review, source = json.loads(case.review), FileFacts(case.objects, 37)
+    settings = Settings.from_environment(case.settings)
+    pod = review["request"]["object"]
+    pod["metadata"].pop("managedFields", None)
+    answered = refused = 0
+    for path in (path for path in _paths(pod) if path and path[:2] not in {("spec", "tolerations"), ("status",)}):
+        for odd in ODD:
+            changed = _replaced(review, path, odd)
+            try:
+                decision = _decision(changed, source, settings)
+            except ReviewError:
+                refused += 1
+                continue
+            answered += 1
+            if decision.patch:
+                admitted = jsonpatch.apply_patch(changed["request"]["object"], msgspec.to_builtins(decision.patch))
+                changed["request"]["object"] = admitted
+                assert not _decision(changed, source, settings).patch, (path, odd)
+    assert answered > 100
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    ("pod", "says"),
+    [
+        ({"metadata": {}}, "spec"),
+        ({"metadata": {}, "spec": None}, "$.spec"),
+        ({"spec": {"containers": [{"name": "a", "securityContext": {"capabilities": "x"}}]}}, "capabilities"),
+    ],
+)
+def test_a_shape_that_no_pod_has_is_refused_with_its_place(pod, says):
+    request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE", "object": pod}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    with pytest.raises(ReviewError, match=says.replace("$", r"\$")):
+        _decision(review, FileFacts([], 37), Settings())
+
+
+def test_a_null_label_is_an_empty_one():
+    metadata = {"name": "p", "labels": {"managed-by": None}, "annotations": {"kubernetes.io/psp": None}}
+    request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE"}
+    request["object"] = {"metadata": metadata, "spec": {"containers": []}}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    assert _decision(review, FileFacts([], 37), Settings()).outcome == "unmanaged"
