@@ -144,7 +144,10 @@ def _strict_security(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name.upper() in STRICT_SECURITY_NAMES and value.strip()
     }
-    if len({_BOOLEANS.get(value.lower(), value) for value in said.values()}) > 1:
+    for name, value in said.items():
+        if value.lower() not in _BOOLEANS:
+            raise SettingsError(f"{name}={value!r} is not allowed: write true, false, 1, 0, yes or no")
+    if len({_BOOLEANS[value.lower()] for value in said.values()}) > 1:
         both = " and ".join(f"{name}={value!r}" for name, value in sorted(said.items()))
         raise SettingsError(f"{both} are two names of one setting and disagree: unset one of them")
     return {STRICT_SECURITY_NAMES[0]: next(iter(said.values()))} if said else {}

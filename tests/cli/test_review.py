@@ -91,6 +91,57 @@ def test_with_objects_the_chain_alone_counts(files):
     assert json.loads(out) == []
 
 
+def test_an_object_that_owns_nothing_leaves_labels_to_judge_by(files):
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "mon"}}
+    listed = {"apiVersion": "v1", "kind": "List", "items": [service, pod()]}
+    _, out, err = vmguard("review", "--output", "patch", "-", stdin=listed)
+    assert json.loads(out)
+    assert "judged by its labels" in err
+
+
+def test_nothing_to_judge_is_said_and_empty_input_is_an_error():
+    status, out, err = vmguard("review", "-", stdin={"apiVersion": "v1", "kind": "List", "items": []})
+    assert (status, out) == (0, "")
+    assert err == (
+        "vmguard review: nothing to judge: - has no Pod, no resource of the operator and no AdmissionReview\n"
+    )
+    assert vmguard("review", "-", stdin=" \n")[::2] == (2, "stdin: empty; what was to fill it may have failed\n")
+
+
+def test_the_title_of_a_review_has_the_namespace_of_its_request():
+    thing = pod()
+    thing["metadata"].pop("namespace")
+    request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE"}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+    review["request"] = {**request, "namespace": "real", "object": thing}
+    assert vmguard("review", "--output", "explain", "-", stdin=review)[1].startswith("Pod real/db-0  (stdin:1)")
+
+
+def test_whatever_is_in_a_file_can_be_printed():
+    named = pod(name="ä😀")
+    status, out, _ = vmguard("review", "--output", "explain", "-", stdin=named, PYTHONIOENCODING="ascii")
+    assert status == 0
+    assert "ä😀" in out
+
+
+def test_an_output_that_cannot_be_written_is_one_line_and_status_2(files):
+    run = [sys.executable, "-m", "webhook.cli.main", "review", "pod.json"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            run, stdout=full, stderr=subprocess.PIPE, text=True, cwd=files, env=environment(), check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "vmguard: standard output: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+def test_closed_standard_streams_are_no_traceback(files):
+    for closed, status in ((">&-", 0), ("<&-", 0), ("- <&-", 2)):
+        run = ["sh", "-c", f'"{sys.executable}" -m webhook.cli.main review pod.json {closed}']
+        done = subprocess.run(run, capture_output=True, text=True, cwd=files, env=environment(), check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (status, False), closed
+
+
 def test_a_denial_is_status_1_and_says_why():
     cr = resource("VMSingle", spec={"podSecurityPolicyName": "gone"})
     status, _, err = vmguard("review", "--kubernetes-version", "1.24", "--output", "explain", "-", stdin=cr)
@@ -138,6 +189,7 @@ def test_2_beats_1_beats_0():
     [
         ({"VMGUARD_MODE": "x"}, "VMGUARD_MODE='x' is not allowed: write enforce or audit"),
         ({"VM_ENABLESTRICTSECURITY": "maybe"}, "write true, false, 1, 0, yes or no"),
+        ({"EnableStrictSecurity": "maybe"}, "EnableStrictSecurity='maybe' is not allowed"),
         (
             {"VM_ENABLESTRICTSECURITY": "true", "ENABLESTRICTSECURITY": "false"},
             "are two names of one setting and disagree",

@@ -19,12 +19,20 @@ def read_files(names: list[str]) -> list[tuple[str, Any]]:
     for name in names:
         shown = "stdin" if name == "-" else name
         try:
-            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+            data = _standard_input() if name == "-" else Path(name).read_bytes()
         except OSError as error:
             raise UsageError(f"{shown}: {error.strerror or error}") from None
+        if not data.strip():
+            raise UsageError(f"{shown}: empty; what was to fill it may have failed")
         try:
             documents += [(f"{shown}:{found.line}", found.value) for found in read_documents(data, limits=COMMAND_LINE)]
         except DocumentError as error:
             where = ":".join(str(part) for part in (shown, error.line, error.column) if part is not None)
             raise UsageError(f"{where}: {error}") from None
     return documents
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:  # it was closed before the start
+        raise UsageError("stdin: closed; name a file, or pipe something in")
+    return sys.stdin.buffer.read()

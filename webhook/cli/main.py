@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import NoReturn
 
 from webhook import __version__
@@ -37,17 +38,41 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 for a denial, 2 for bad input or usage."""
+    _make_writable()
     try:
         options = parser().parse_args(arguments)
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
     except UsageError as error:
-        print(_one_line(str(error)), file=sys.stderr)
-        return 2
+        return _fail(str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not fail again
+        _abandon_output()
         return 141
+    except OSError as error:  # files are read behind a UsageError of their own, so this is the output
+        _abandon_output()
+        return _fail(f"vmguard: {error.filename or 'standard output'}: {error.strerror or error}")
     except KeyboardInterrupt:
         return 130
+    else:
+        return status
+
+
+def _make_writable() -> None:
+    """See that whatever is in a file can be printed: as UTF-8, and with an escape for what is not even that."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if sys.stdout is None:  # closed before the start: nobody listens
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the end
+
+
+def _abandon_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not fail again
+
+
+def _fail(message: str) -> int:
+    print(_one_line(message), file=sys.stderr)
+    return 2
 
 
 def _one_line(text: str) -> str:

@@ -11,7 +11,7 @@ from webhook.admission.review import ReviewError
 from webhook.cli.files import read_files
 from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR, FactSource, parse_kubernetes_version
-from webhook.offline.facts import FileFacts, NoFacts, ObjectError
+from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
 from webhook.offline.judge import Judged, as_yaml, judge
 from webhook.podsecurity import Verdict
@@ -19,6 +19,7 @@ from webhook.policy.explain import explain_pod, explain_resource, summary
 from webhook.settings import Settings, SettingsError
 
 _COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
+_JUDGED = "no Pod, no resource of the operator and no AdmissionReview"
 _PODS_ONLY = ("pod", "patch", "diff")
 
 
@@ -59,11 +60,12 @@ def run(options: argparse.Namespace) -> int:
         settings = Settings.from_environment(os.environ)
         found = sort_documents(read_files(options.files))
         objects = facts_only(read_files(options.objects))
-        given = bool(options.objects or found.facts)
-        minor = options.kubernetes_version
-        source: FactSource = FileFacts((*objects, *found.facts), minor) if given else NoFacts(minor)
+        complete = bool(options.objects) or found.has_owners
+        source = FileFacts((*objects, *found.facts), options.kubernetes_version, complete=complete)
     except (SettingsError, InputError, ObjectError) as error:
         raise UsageError(f"vmguard review: {error}") from None
+    if not found.inputs:
+        print(f"vmguard review: nothing to judge: {', '.join(options.files)} has {_JUDGED}", file=sys.stderr)
     judged, status = asyncio.run(_judge_all(found.inputs, source, settings, options))
     if options.output == "explain":
         print(summary([(item.input.kind, item.decision) for item in judged]))

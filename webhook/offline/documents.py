@@ -67,7 +67,7 @@ def read_documents(data: bytes, *, limits: Limits) -> list[Document]:
 
 def _json(data: bytes, limits: Limits) -> list[Document]:
     documents = []
-    start = 0
+    start, line = 0, 1
     view = memoryview(data)
     while rest := len(data) - start:
         try:
@@ -84,7 +84,8 @@ def _json(data: bytes, limits: Limits) -> list[Document]:
             end = int(more[1]) - 1
             value = msgspec.json.decode(view[start : start + end])
         _check_depth(value, limits)
-        documents.append(Document(value, data.count(b"\n", 0, start) + 1))
+        documents.append(Document(value, line))
+        line += data.count(b"\n", start, start + end)
         start += end
     return documents
 

@@ -19,11 +19,13 @@ class ObjectError(ValueError):
 
 
 class FileFacts:
-    """Facts from objects as they stand in files; of two of one name, the last counts."""
+    """Facts from objects as they stand in files; of two of one name, the last counts.
 
-    labels_suffice = False
+    When the objects are `complete`, one that is not among them does not exist. When they are not (no owner was given),
+    it is unknown, and pods can be judged by their labels only.
+    """
 
-    def __init__(self, objects: Iterable[dict[str, Any]], minor: int) -> None:
+    def __init__(self, objects: Iterable[dict[str, Any]], minor: int, *, complete: bool = True) -> None:
         """Index objects by group, kind, namespace and name.
 
         Raises:
@@ -31,12 +33,12 @@ class FileFacts:
 
         """
         self.minor = minor
+        self.labels_suffice = not complete
         self._objects: dict[tuple[str, str, str, str], KubeObject] = {}
         for raw in objects:
-            self.add(raw)
+            self._add(raw)
 
-    def add(self, raw: dict[str, Any]) -> None:
-        """Take one object more."""
+    def _add(self, raw: dict[str, Any]) -> None:
         kind = raw.get("kind", "")
         try:
             known = msgspec.convert(raw, KubeObject)
@@ -47,34 +49,15 @@ class FileFacts:
         namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
         self._objects[group, kind, namespace, known.metadata.name or ""] = known
 
-    def __len__(self) -> int:
-        return len(self._objects)
-
     async def get(self, ref: Ref, deadline: float) -> Fact:  # noqa: ARG002 - the protocol's shape
-        """Found or Absent; NotServed for PodSecurityPolicies where Kubernetes no longer has them."""
+        """What the files say; NotServed for PodSecurityPolicies where Kubernetes no longer has them."""
         if ref.kind == "PodSecurityPolicy" and self.minor >= POLICIES_REMOVED:
             return NotServed("file")
         known = self._objects.get((ref.group, ref.kind, ref.namespace, ref.name))
-        return Absent("file") if known is None else Found(known, "file")
+        if known is not None:
+            return Found(known, "file")
+        return Unknown("no objects were given", "file") if self.labels_suffice else Absent("file")
 
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's shape
         """Names of the given objects of one kind and namespace, sorted."""
         return tuple(sorted(key[3] for key in self._objects if key[:3] == (ref.group, ref.kind, ref.namespace)))
-
-
-class NoFacts:
-    """The source that was given nothing: pods are judged by their labels, and nothing else is known."""
-
-    labels_suffice = True
-
-    def __init__(self, minor: int) -> None:
-        self.minor = minor
-
-    async def get(self, ref: Ref, deadline: float) -> Fact:  # noqa: ARG002 - the protocol's shape
-        """Unknown, but for PodSecurityPolicies where Kubernetes no longer has them."""
-        if ref.kind == "PodSecurityPolicy" and self.minor >= POLICIES_REMOVED:
-            return NotServed("file")
-        return Unknown("no objects were given", "file")
-
-    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's shape
-        return ()

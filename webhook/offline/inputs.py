@@ -15,6 +15,9 @@ import msgspec
 
 from webhook.admission.review import review_of
 from webhook.policy.resources import GROUP
+from webhook.policy.workload import OWNERS
+
+_OWNERS = frozenset(owner for owners in OWNERS.values() for owner in owners)
 
 
 class InputError(ValueError):
@@ -28,6 +31,7 @@ class Input:
     review: bytes
     object: dict[str, Any]
     place: str
+    namespace: str = "default"
 
     @property
     def kind(self) -> str:
@@ -39,7 +43,7 @@ class Input:
         metadata = self.object.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
         name = metadata.get("name") or f"{metadata.get('generateName') or ''}*"
-        return f"{self.kind} {metadata.get('namespace') or 'default'}/{name}  ({self.place})"
+        return f"{self.kind} {self.namespace}/{name}  ({self.place})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class Sorted:
 
     inputs: tuple[Input, ...]
     facts: tuple[dict[str, Any], ...]
+
+    @property
+    def has_owners(self) -> bool:
+        """Whether a fact is of a kind that owns pods or their owners, so that the chain can be followed."""
+        return any((_group(fact), fact["kind"]) in _OWNERS for fact in self.facts)
 
 
 def sort_documents(documents: Iterable[tuple[str, Any]]) -> Sorted:
@@ -60,9 +69,9 @@ def sort_documents(documents: Iterable[tuple[str, Any]]) -> Sorted:
     inputs: list[Input] = []
     facts: list[dict[str, Any]] = []
     for place, thing in _objects(documents):
-        kind, group = thing["kind"], thing["apiVersion"].rpartition("/")[0]
+        kind, group = thing["kind"], _group(thing)
         if kind == "AdmissionReview":
-            inputs.append(Input(msgspec.json.encode(thing), _reviewed(thing, place), place))
+            inputs.append(_reviewed(place, thing))
             continue
         ours = group == GROUP
         if ours or (kind == "Pod" and group == ""):
@@ -109,12 +118,23 @@ def _bare(place: str, thing: dict[str, Any]) -> Input:
     metadata = thing.get("metadata") or {}
     namespace, name = metadata.get("namespace") or "default", metadata.get("name") or ""
     uid = UUID(bytes=sha1(NAMESPACE_OID.bytes + msgspec.json.encode(thing)).digest()[:16], version=5)  # noqa: S324 - what UUIDv5 is
-    return Input(review_of(thing, uid=str(uid), namespace=str(namespace), name=str(name)), thing, place)
+    review = review_of(thing, uid=str(uid), namespace=str(namespace), name=str(name))
+    return Input(review, thing, place, str(namespace))
 
 
-def _reviewed(thing: dict[str, Any], place: str) -> dict[str, Any]:
+def _reviewed(place: str, thing: dict[str, Any]) -> Input:
     request = thing.get("request")
     if not isinstance(request, dict):
         raise InputError(f"{place}: AdmissionReview has no request")
     found = request.get("object")
-    return found if isinstance(found, dict) else {}
+    return Input(
+        msgspec.json.encode(thing),
+        found if isinstance(found, dict) else {},
+        place,
+        str(request.get("namespace") or "default"),
+    )
+
+
+def _group(thing: dict[str, Any]) -> str:
+    group: str = thing["apiVersion"].rpartition("/")[0]
+    return group
