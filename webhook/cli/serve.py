@@ -1,18 +1,21 @@
-"""`vmguard serve`: the webhook. Standalone it needs no cluster: the objects in the files are all it knows."""
+"""`vmguard serve`: the webhook, in a cluster; standalone it needs none: the objects in the files are all it knows."""
 
 import argparse
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
+from typing import Any
 
 import uvloop
 
-from certs import CertificateError, DirectoryStore, ensure
+from certs import Bundle, CertificateError, DirectoryStore, ensure
 from webhook.cli.files import read_files
 from webhook.cli.review import kubernetes_version
 from webhook.cli.usage import UsageError
-from webhook.facts import NEWEST_MINOR
+from webhook.cluster.client import NoClusterError, connected
+from webhook.cluster.live import LiveFacts
+from webhook.facts import NEWEST_MINOR, FactSource
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
 from webhook.server.run import Plan, bind, serve, url
@@ -27,50 +30,99 @@ _LOOPBACK = {"VMGUARD_LISTEN": "127.0.0.1:8443", "VMGUARD_OPS_LISTEN": "127.0.0.
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
+    parser.add_argument("--kubeconfig", metavar="FILE", default="", help="the cluster to serve; default KUBECONFIG")
     parser.add_argument("--standalone", action="store_true", help="serve without a cluster, from files, on 127.0.0.1")
-    parser.add_argument("--objects", action="append", default=[], metavar="FILE", help="objects to decide by")
+    parser.add_argument("--objects", action="append", default=[], metavar="FILE", help="standalone: objects to know")
     parser.add_argument(
         "--kubernetes-version",
         type=kubernetes_version,
-        default=NEWEST_MINOR,
         metavar="VERSION",
-        help=f"such as 1.30 (default 1.{NEWEST_MINOR})",
+        help=f"standalone: such as 1.30 (default 1.{NEWEST_MINOR})",
     )
-    parser.add_argument("--cert-dir", metavar="DIR", help="where ca.crt, tls.crt and tls.key are, made when missing")
+    parser.add_argument(
+        "--cert-dir", metavar="DIR", help="where ca.crt, tls.crt and tls.key are; default VMGUARD_CERT_DIR"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal."""
-    if not options.standalone:
-        raise UsageError("vmguard serve: this version serves with --standalone only; serving in a cluster comes next")
+    try:
+        return _standalone(options) if options.standalone else _in_cluster(options)
+    except (SettingsError, InputError, ObjectError, CertificateError, NoClusterError) as error:
+        raise UsageError(f"vmguard serve: {error}") from None
+
+
+def _standalone(options: argparse.Namespace) -> int:
+    if options.kubeconfig:
+        raise UsageError("vmguard serve: --standalone knows no cluster: take --kubeconfig or --standalone away")
     if "-" in options.objects:
         raise UsageError("vmguard serve: --objects takes files; standard input is not read")
-    try:
-        unset = {name: value for name, value in _LOOPBACK.items() if not os.environ.get(name, "").strip()}
-        settings = Settings.from_environment(os.environ, **unset)
-        source = FileFacts(facts_only(read_files(options.objects)), options.kubernetes_version)
-        directory = Path(options.cert_dir or settings.cert_dir or _cache() / "standalone")
-        bundle, _ = ensure(DirectoryStore(directory), NAMES, now=datetime.now(UTC))
-    except (SettingsError, InputError, ObjectError, CertificateError) as error:
-        raise UsageError(f"vmguard serve: {error}") from None
-    listeners = [_bind("VMGUARD_LISTEN", settings.listen), _bind("VMGUARD_OPS_LISTEN", settings.ops_listen)]
-    plan = Plan(
+    unset = {name: value for name, value in _LOOPBACK.items() if not os.environ.get(name, "").strip()}
+    settings = Settings.from_environment(os.environ, **unset)
+    minor = NEWEST_MINOR if options.kubernetes_version is None else options.kubernetes_version
+    source = FileFacts(facts_only(read_files(options.objects)), minor)
+    directory = Path(options.cert_dir or settings.cert_dir or _cache() / "standalone")
+    bundle, _ = ensure(DirectoryStore(directory), NAMES, now=datetime.now(UTC))
+    log = Log(settings.log_level)
+    if settings.psp_autocreate:
+        log.write("warning", "VM_PSPAUTOCREATEENABLED has no effect without a cluster")
+    arguments = (str(minor), *(str(Path(name).resolve()) for name in options.objects))
+    plan = _plan(settings, source, directory, bundle, worker_arguments=lambda: arguments)
+    uvloop.run(_serve(plan, directory, log))
+    return 0
+
+
+def _in_cluster(options: argparse.Namespace) -> int:
+    if options.objects or options.kubernetes_version is not None:
+        raise UsageError("vmguard serve: --objects and --kubernetes-version go with --standalone; a cluster tells both")
+    settings = Settings.from_environment(os.environ)
+    if not (options.cert_dir or settings.cert_dir):
+        raise UsageError(
+            "vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt, tls.key and ca.crt"
+        )
+    directory = Path(options.cert_dir or settings.cert_dir)
+    bundle = DirectoryStore(directory).load()
+    log = Log(settings.log_level)
+
+    async def serving() -> None:
+        async with connected(options.kubeconfig) as client:
+            source = LiveFacts(client, log)
+            plan = _plan(
+                settings,
+                source,
+                directory,
+                bundle,
+                worker_arguments=lambda: (str(source.minor),),
+                prepare=source.learn,
+                checks={"cluster": lambda: source.trouble},
+            )
+            await _serve(plan, directory, log)
+
+    uvloop.run(serving())
+    return 0
+
+
+def _plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundle, **more: Any) -> Plan:
+    return Plan(
         settings=settings,
         source=source,
         certificate=directory / "tls.crt",
         key=directory / "tls.key",
         expiry=bundle.leaf.not_after.timestamp(),
-        worker_arguments=(str(options.kubernetes_version), *(str(Path(name).resolve()) for name in options.objects)),
+        **more,
     )
-    log = Log(settings.log_level)
-    if settings.psp_autocreate:
-        log.write("warning", "VM_PSPAUTOCREATEENABLED has no effect without a cluster")
+
+
+async def _serve(plan: Plan, directory: Path, log: Log) -> None:
+    listeners = (
+        _bind("VMGUARD_LISTEN", plan.settings.listen),
+        _bind("VMGUARD_OPS_LISTEN", plan.settings.ops_listen),
+    )
 
     def ready() -> None:
         print(f"vmguard serves {url('https', listeners[0])}, trust {directory / 'ca.crt'}", flush=True)
 
-    uvloop.run(serve(plan, listeners[0], listeners[1], log, ready))
-    return 0
+    await serve(plan, *listeners, log, ready)
 
 
 def _bind(name: str, address: str) -> socket:

@@ -81,7 +81,13 @@ def unknown(identity: Unknowable, chain: tuple[Link, ...], settings: Settings) -
     annotations = {"decision": f"unknown: {identity.reason}", "facts": facts_line(chain)}
     if settings.unknown == "refuse" and settings.mode == "enforce":
         reason = f"cannot know whose pod this is: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
-        return Decision("refused", refused=reason, annotations=annotations, identity=identity, chain=chain)
+        return Decision(
+            "refused",
+            refused=one_line(reason, _LONGEST_MESSAGE),
+            annotations=annotations,
+            identity=identity,
+            chain=chain,
+        )
     warning = warning_line("workload", f"not secured, as it cannot be known whose pod it is: {identity.reason}")
     return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity, chain=chain)
 

@@ -6,6 +6,7 @@ that is a 429 and costs the admissions nothing.
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import swagger_ui_bundle
@@ -46,7 +47,7 @@ _EXAMPLE = {
 class Worker:
     """The worker process: started at need, ended when it is too slow."""
 
-    def __init__(self, arguments: list[str], log: Log) -> None:
+    def __init__(self, arguments: Callable[[], tuple[str, ...]], log: Log) -> None:
         self._arguments = arguments
         self._log = log
         self._lock = asyncio.Lock()
@@ -110,7 +111,7 @@ class Worker:
                 sys.executable,
                 "-m",
                 "webhook.server.worker",
-                *self._arguments,
+                *self._arguments(),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
             )

@@ -9,9 +9,9 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
@@ -20,7 +20,7 @@ from webhook.facts import FactSource
 from webhook.server.admission import Admission
 from webhook.server.dry_run import Worker, application
 from webhook.server.operations import Operations
-from webhook.server.state import State
+from webhook.server.state import Check, State
 from webhook.settings import Settings, parse_address
 from webhook.telemetry.log import Handler, Log
 from webhook.telemetry.metrics import Metrics
@@ -32,16 +32,27 @@ DRAIN = 10
 """Seconds that requests under way may take at the end."""
 
 
+async def _nothing() -> None:
+    """Nothing to wait for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to serve: `lame_duck` is how many seconds to go on serving after the signal to end."""
+    """What to serve.
+
+    `worker_arguments` are asked for whenever the dry-run worker starts.
+    `prepare` is waited for before the server is ready; `checks` say what readiness depends on besides. `lame_duck` is
+    how many seconds to go on serving after the signal to end.
+    """
 
     settings: Settings
     source: FactSource
     certificate: Path
     key: Path
     expiry: float
-    worker_arguments: tuple[str, ...]
+    worker_arguments: Callable[[], tuple[str, ...]]
+    prepare: Callable[[], Awaitable[None]] = _nothing
+    checks: Mapping[str, Check] = field(default_factory=dict)
     lame_duck: float = 0.0
 
 
@@ -98,9 +109,9 @@ async def serve(
     plan: Plan, webhook: socket.socket, operations: socket.socket, log: Log, ready: Callable[[], None]
 ) -> None:
     """Serve on both sockets until a signal; `ready` is called once, when both are served."""
-    state, metrics = State(), Metrics()
+    state, metrics = State(checks=plan.checks), Metrics()
     metrics.certificate_expiry.set(plan.expiry)
-    worker = Worker(list(plan.worker_arguments), log)
+    worker = Worker(plan.worker_arguments, log)
     rest = application(worker, metrics, dry_run=plan.settings.dry_run)
     front = Admission(rest, plan.source, plan.settings, metrics, log, state)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -119,24 +130,35 @@ async def serve(
         asyncio.create_task(server.serve([listener]))
         for server, listener in zip(servers, (webhook, operations), strict=True)
     ]
-    if plan.settings.dry_run:
-        await worker.start()
-    while not all(server.started for server in servers) and not any(task.done() for task in tasks):  # noqa: ASYNC110 - uvicorn tells by an attribute
-        await asyncio.sleep(0.005)
-    state.ready = True
-    log.write("info", "serving", webhook=url("https", webhook), operations=url("http", operations))
-    ready()
     ending = asyncio.create_task(asked_to_end.wait())
-    await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    started = asyncio.create_task(_started(plan, servers, worker))
+    await asyncio.wait([ending, started, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    if started.done():
+        started.result()
+        state.ready = True
+        log.write("info", "serving", webhook=url("https", webhook), operations=url("http", operations))
+        ready()
+        await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
     state.draining = True
     log.write("info", "ending", seconds=plan.lame_duck)
     await asyncio.sleep(plan.lame_duck)
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
-    ending.cancel()
+    for task in (ending, started):
+        task.cancel()
+    await asyncio.gather(ending, started, return_exceptions=True)
     await worker.stop()
     log.write("info", "ended")
+
+
+async def _started(plan: Plan, servers: list[_Server], worker: Worker) -> None:
+    """Return once both listeners serve, what they depend on is there, and the dry-run worker runs."""
+    while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn tells by an attribute
+        await asyncio.sleep(0.005)
+    await plan.prepare()
+    if plan.settings.dry_run:
+        await worker.start()
 
 
 def _config(app: Admission | Operations, context: Callable[..., ssl.SSLContext] | None) -> uvicorn.Config:

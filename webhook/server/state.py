@@ -1,19 +1,25 @@
 """What the listeners know of the server's life: whether it is ready, and whether it is draining."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Check = Callable[[], str]
+"""Says what is wrong, "" for nothing."""
 
 
 @dataclass(slots=True)
 class State:
-    """Changed by the server's start and end only."""
+    """Changed by the server's start and end only; `checks` are further conditions of readiness, by name."""
 
     ready: bool = False
     draining: bool = False
+    checks: Mapping[str, Check] = field(default_factory=dict)
 
     @property
     def reasons(self) -> dict[str, str]:
         """Each check of readiness with `ok` or what is wrong."""
         return {
-            "listener": "ok" if self.ready else "not listening yet",
+            **{name: check() or "ok" for name, check in self.checks.items()},
+            "listener": "ok" if self.ready else "not serving yet",
             "shutdown": "shutting down" if self.draining else "ok",
         }

@@ -1,0 +1,96 @@
+"""The connection to the API server: whose cluster it is, and one bounded GET. Answers are bytes; nothing is modelled.
+
+Authentication is the client library's: kubeconfig with contexts, client certificates and exec plugins, or the pod's
+own service account. Every request names its time; none is retried here.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from webhook import __version__
+
+CONNECTIONS = 32
+"""Connections to the API server at the most; what comes beyond waits for one, within its own deadline."""
+
+METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+JSON = "application/json"
+
+
+class NoClusterError(ValueError):
+    """There is no cluster to connect to, or its configuration is broken; the text is for whoever starts the server."""
+
+
+class UnreachableError(Exception):
+    """No answer from the API server: refused, cut, or not in time; the text says which."""
+
+
+class Client:
+    """One API server, for one event loop."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    async def get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
+        """HTTP status and body of a GET, by `deadline`, a time of the running loop's clock in seconds.
+
+        Raises:
+            UnreachableError: there was no whole answer.
+
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                method, url, headers, *_ = await self._api.param_serialize(
+                    "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
+                )
+                response = await self._api.call_api(method, url, headers)
+                return response.status, await response.read()
+        except TimeoutError:
+            raise UnreachableError("no answer from the API server in time") from None
+        except (aiohttp.ClientError, ConfigException, OSError) as error:
+            raise UnreachableError(f"the API server cannot be reached: {type(error).__name__}: {error}") from None
+
+
+@asynccontextmanager
+async def connected(kubeconfig: str) -> AsyncIterator[Client]:
+    """A client for the cluster that `kubeconfig` names, "" for the first of KUBECONFIG, the pod's own, ~/.kube/config.
+
+    Raises:
+        NoClusterError: there is none, or its configuration cannot be used.
+
+    """
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.retries = None
+    try:
+        await _configure(configuration, kubeconfig)
+        api = ApiClient(configuration)
+    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+        raise NoClusterError(f"{error}: no cluster to serve; see --kubeconfig, or --standalone") from None
+    api.user_agent = f"vmguard/{__version__}"
+    try:
+        yield Client(api)
+    finally:
+        await api.close()
+
+
+async def _configure(configuration: Configuration, kubeconfig: str) -> None:
+    named = kubeconfig or os.environ.get("KUBECONFIG", "")
+    if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        load_incluster_config(configuration)
+        return
+    await load_kube_config(_existing(named), client_configuration=configuration, persist_config=False)
+
+
+def _existing(named: str) -> str:
+    files = named or str(Path.home() / ".kube" / "config")
+    if not any(Path(file).is_file() for file in files.split(os.pathsep)):
+        raise ConfigException(f"{files}: no such file")
+    return files
