@@ -12,6 +12,7 @@ run: $(VENV)/run ## serve the examples, show one admission, stay up
 	@$(BIN)/python examples/tour.py
 
 test: $(VENV)/dev ## everything
+	$(BIN)/python -m tests.controlplane.build
 	$(BIN)/python -m pytest -n 2 tests
 
 unit: $(VENV)/dev ## the fast tests

@@ -1,0 +1,5 @@
+"""Fixtures that tests of several rooms share."""
+
+from tests.controlplane.fixtures import can_have_control_plane, namespace, plane, plane_with_nodes
+
+__all__ = ["can_have_control_plane", "namespace", "plane", "plane_with_nodes"]

@@ -1,0 +1,186 @@
+"""Builds the programs of a control plane once a machine and keeps them in the user's cache folder.
+
+Whoever comes while another process builds waits for it; nothing is ever seen half made, and nothing is written into
+the module folders. Programs in `KUBEBUILDER_ASSETS` are taken before any is built. As a command it builds what the
+tests and `make cluster` need: `python -m tests.controlplane.build [VERSION]`.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from tests.controlplane.versions import ETCD, KUBERNETES, KWOK, NEWEST, Module
+
+ASSETS = "KUBEBUILDER_ASSETS"
+STAGES = "stages.yaml"
+_HEARTBEAT = 20
+"""Seconds between two signs of life while a build runs."""
+
+
+class UnavailableError(RuntimeError):
+    """No control plane can be had here; the text is one line that says what is missing and what to do."""
+
+
+def programs(version: str = NEWEST) -> dict[str, Path]:
+    """Where the programs of this version of Kubernetes are, with etcd's and kwok's, built now if they never were.
+
+    Raises:
+        UnavailableError: an unknown version, no Go, or a build that failed.
+
+    """
+    if version not in KUBERNETES:
+        raise UnavailableError(f"Kubernetes {version} is not in the table: choose from {', '.join(KUBERNETES)}")
+    given = _given(version)
+    paths: dict[str, Path] = {}
+    for module in (KUBERNETES[version], ETCD, KWOK):
+        names = [*module.programs, *([STAGES] if module.stages else [])]
+        taken = {name: given / name for name in names if given and (given / name).is_file()}
+        missing = [name for name in names if name not in taken]
+        paths |= taken | (_kept(module, missing) if missing else {})
+    return paths
+
+
+def _given(version: str) -> Path | None:
+    """The folder of KUBEBUILDER_ASSETS, if its API server is of this version."""
+    folder = os.environ.get(ASSETS, "").strip()
+    if not folder:
+        return None
+    try:
+        command = [Path(folder) / "kube-apiserver", "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UnavailableError(f"{ASSETS}={folder} holds no kube-apiserver that runs: unset it ({error})") from None
+    if said.startswith(f"Kubernetes v{version}."):
+        return Path(folder)
+    _tell(f"{ASSETS} holds {said} and Kubernetes {version} is asked for: not taken")
+    return None
+
+
+def _kept(module: Module, names: list[str]) -> dict[str, Path]:
+    """The named files of a module in the cache, made under a lock when they are not there."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmguard" / "controlplane"
+    folder = cache / f"{module.folder}-{_key(module)}"
+    paths = {name: folder / name for name in names}
+    if all(path.is_file() for path in paths.values()):
+        return paths
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder / "lock", module):
+        for name, path in paths.items():
+            if not path.is_file():
+                _make(module, name, path)
+    return paths
+
+
+def _make(module: Module, name: str, path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / name
+        if name == STAGES:
+            made.write_text(_stages(module))
+        else:
+            link = " ".join(("-s", "-w", *module.link))
+            _go_build(module, name, ["-trimpath", "-ldflags", link, "-o", str(made), module.programs[name]])
+        made.rename(path)
+
+
+def _go_build(module: Module, name: str, arguments: list[str]) -> None:
+    started = time.monotonic()
+    _tell(f"building {name} ({module.title}), once on this machine: all of it takes minutes")
+    with tempfile.TemporaryFile("w+") as said:
+        command = [_go_command(module), "build", *arguments]
+        with subprocess.Popen(command, cwd=module.path, env=_environment(), stdout=said, stderr=said) as build:
+            while True:
+                try:
+                    status = build.wait(_HEARTBEAT)
+                    break
+                except subprocess.TimeoutExpired:
+                    _tell(f"still building {name}, {time.monotonic() - started:.0f} s")
+                except BaseException:
+                    build.kill()
+                    raise
+        if status:
+            said.seek(0)
+            reason = " ".join(" ".join(said.readlines()[-4:]).split())
+            raise UnavailableError(f"No control plane: {name} ({module.title}) could not be built: {reason}")
+    _tell(f"built {name} in {time.monotonic() - started:.0f} s")
+
+
+def _stages(module: Module) -> str:
+    _go(module, "mod", "download", module.origin)
+    origin = Path(_go(module, "list", "-m", "-f", "{{.Dir}}", module.origin))
+    files = [path for pattern in module.stages for path in sorted(origin.glob(pattern))]
+    return "\n---\n".join(path.read_text() for path in files if path.name != "kustomization.yaml")
+
+
+def _key(module: Module) -> str:
+    """What a binary depends on: Go, its target, the flags, and every dependency's hash."""
+    parts = [_go(module, "env", "GOVERSION", "GOOS", "GOARCH", "CGO_ENABLED"), *module.link]
+    digest = hashlib.sha256("\n".join(parts).encode())
+    for name in ("go.mod", "go.sum"):
+        digest.update((module.path / name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _go(module: Module, *arguments: str) -> str:
+    command = [_go_command(module), *arguments]
+    done = subprocess.run(command, cwd=module.path, env=_environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnavailableError(f"No control plane: go {arguments[0]} said: {' '.join(done.stderr.split())}")
+    return done.stdout.strip()
+
+
+def _go_command(module: Module) -> str:
+    if found := shutil.which("go"):
+        return found
+    lines = (module.path / "go.mod").read_text().splitlines()
+    version = next(line.split()[1] for line in lines if line.startswith("go "))
+    raise UnavailableError(
+        f"No control plane: Go builds it and is not on the PATH. Install Go {version} or newer, "
+        f"or set {ASSETS} to a folder that has all of {', '.join(module.programs)}"
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+
+
+@contextmanager
+def _alone(path: Path, module: Module) -> Iterator[None]:
+    with path.open("w") as lock:
+        _acquire(lock, module)
+        yield
+
+
+def _acquire(lock: IO[str], module: Module) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _tell(f"another process builds {module.title}: waiting for it")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _tell(text: str) -> None:
+    print(f"control plane: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Build everything of a version; without Go that is a failure only where CI is set, since tests then skip."""
+    version = next(iter(sys.argv[1:]), "") or NEWEST
+    try:
+        programs(version)
+    except UnavailableError as error:
+        print(error, file=sys.stderr)
+        return 1 if os.environ.get("CI") else 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Fixtures for tests against a real control plane; `tests/conftest.py` makes them everyone's.
+
+One control plane serves a whole run (each worker of pytest-xdist has its own), one namespace one test. Where none can
+be had tests are skipped with the reason, and fail where CI is set.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.controlplane.build import UnavailableError, programs
+from tests.controlplane.plane import ControlPlane, control_plane
+
+_COUNT = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def can_have_control_plane(pytestconfig: pytest.Config) -> None:
+    """Everything is built, now if need be, with the progress on the terminal; or the test ends here."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    try:
+        with capture.global_and_fixture_disabled():
+            programs()
+    except UnavailableError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+
+
+@pytest.fixture(scope="session")
+def plane(can_have_control_plane: None) -> Iterator[ControlPlane]:
+    """A control plane with the operator's resources; its pods are made and run nowhere."""
+    with control_plane() as started:
+        started.install_resources()
+        yield started
+
+
+@pytest.fixture(scope="session")
+def plane_with_nodes(plane: ControlPlane) -> ControlPlane:
+    """The same control plane, from now on with a node where pods become ready.
+
+    So whether its pod is pending or ready is nothing that a test with `plane` alone may lean on.
+    """
+    plane.start_nodes()
+    return plane
+
+
+@pytest.fixture
+def namespace(plane: ControlPlane) -> Iterator[str]:
+    """A namespace of this test's own, ready for pods."""
+    name = plane.namespace(f"test-{next(_COUNT)}")
+    yield name
+    plane.api.delete("v1", "Namespace", name)

@@ -1,0 +1,243 @@
+"""A real control plane: etcd, kube-apiserver and kube-controller-manager, on request with a node where pods run.
+
+It starts in seconds, any number side by side, with all its files in one temporary folder; nothing of it outlives the
+process that started it. The node is kwok's: pods on it become ready and run nothing.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.controlplane.api import Api, ApiError, Object, wait_for
+from tests.controlplane.build import STAGES, programs
+from tests.controlplane.folder import temporary_folder
+from tests.controlplane.identity import Identities
+from tests.controlplane.process import FailedError, Process
+from tests.controlplane.versions import NEWEST
+from webhook.manifests.crds import definitions
+from webhook.policy.resources import GROUP, RESOURCES
+
+API_SERVER, CONTROLLERS, SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
+ADMIN = ("admin", ("system:masters",))
+NODE = "node-0"
+START = 60
+"""Seconds that a program may take to get ready; it takes two or three where nothing else runs."""
+
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "verbs": ["get", "list", "watch"]},
+        {"level": "Metadata", "resources": [{"group": ""}, {"group": "operator.victoriametrics.com"}]},
+        {"level": "None"},
+    ],
+}
+
+Flags = Mapping[str, Sequence[str]]
+
+
+class ControlPlane:
+    """One control plane. `api` is its administrator's client; `folder` holds every file and log of it."""
+
+    def __init__(self, folder: Path, version: str = NEWEST, flags: Flags | None = None) -> None:
+        self.version = version
+        self.folder = folder
+        self.programs = programs(version)
+        self._flags = flags or {}
+        self._held = socket.socket()  # never listens: it keeps the port ours while the API server is not there
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self.port: int = self._held.getsockname()[1]
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.identities = Identities(folder)
+        self._apis: list[Api] = []
+        self.api = self.api_as(*ADMIN)
+        self._running: dict[str, Process] = {}
+        (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
+
+    def start(self) -> None:
+        """Start everything but the node's part, and return when it answers."""
+        self._run("etcd", *self._etcd())
+        self.start_api_server()
+        self._run(CONTROLLERS, *self._controllers())
+        self.api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+        self._wait(lambda: self.api.find("v1", "ServiceAccount", "default", "default"), "the controllers")
+
+    def end(self) -> None:
+        """End every program, at once and without ceremony."""
+        for process in self._running.values():
+            process.end()
+        for api in self._apis:
+            api.close()
+        self._held.close()
+
+    def start_api_server(self) -> None:
+        """Start the API server on its port, for the first time or again."""
+        self._run(API_SERVER, *self._api_server())
+        self._wait(self._is_ready, "the API server to be ready")
+
+    def stop_api_server(self, number: int = signal.SIGKILL) -> None:
+        """End the API server and leave the rest running; with SIGTERM it waits for watches, 30 seconds and more."""
+        self._running.pop(API_SERVER).end(number)
+
+    def start_nodes(self) -> None:
+        """Let pods run: a scheduler, and kwok that plays the kubelet of the one node."""
+        self._run(SCHEDULER, *self._scheduler())
+        stages = f"--config={self.programs[STAGES]}"
+        self._run("kwok", f"--kubeconfig={self.kubeconfig()}", "--manage-all-nodes", stages)
+        self._wait(self._node_is_ready, "the node to be ready")
+
+    def pids(self) -> dict[str, int]:
+        return {name: process.pid for name, process in self._running.items()}
+
+    def api_as(self, user: str, groups: tuple[str, ...] = ()) -> Api:
+        """A client that is this user, by certificate."""
+        api = Api(self.url, self.identities.context(self.identities.client(user, groups)))
+        self._apis.append(api)
+        return api
+
+    def kubeconfig(self, user: str = ADMIN[0], groups: tuple[str, ...] | None = None) -> Path:
+        """A kubeconfig file of this user, by certificate; without arguments the administrator's."""
+        groups = ADMIN[1] if user == ADMIN[0] and groups is None else groups or ()
+        path = self.folder / f"{user.replace(':', '-')}.kubeconfig"
+        return self.identities.kubeconfig(path, self.url, self.identities.client(user, groups))
+
+    def kubectl(
+        self, *arguments: str, stdin: str | None = None, user: str = ADMIN[0]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl to its end; whether that is a success is the caller's to judge."""
+        command = [self.programs["kubectl"], "--kubeconfig", self.kubeconfig(user), *arguments]
+        environment = {"HOME": str(self.folder), "PATH": os.environ.get("PATH", "")}
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, env=environment, timeout=60, check=False
+        )
+
+    def audit(self) -> list[dict[str, Any]]:
+        """What the API server has written into its audit log: writes to the core group and to the operator's."""
+        log = self.folder / "audit.log"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """A new namespace that is ready for pods: with its service account and the authority's config map."""
+        self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
+        self._wait(lambda: self.api.find("v1", "ServiceAccount", "default", name), f"the service account of {name}")
+        return name
+
+    def install_resources(self) -> None:
+        """Make the operator's resources known, and return when they are served."""
+        for each in definitions():
+            self.api.create(each)
+        self._wait(self._serves_resources, "the operator's resources to be served")
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [str(self.programs[name]), *arguments, *self._flags.get(name, ())]
+        self._running[name] = Process(command, self.folder / f"{name}.log")
+
+    def _wait(self, probe: Any, what: str) -> Any:
+        def checked() -> Any:
+            for process in self._running.values():
+                process.check()
+            return probe()
+
+        try:
+            return wait_for(checked, what, START)
+        except TimeoutError as error:
+            tails = "\n".join(f"--- {p.log}\n{p.tail()}" for p in self._running.values())
+            raise FailedError(f"{error}\n{tails}") from None
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.api.request("GET", "/readyz") == "ok"
+        except (httpx.TransportError, ApiError):
+            return False
+
+    def _serves_resources(self) -> bool:
+        try:
+            return all(self.api.path(f"{GROUP}/{resource.storage}", resource.kind) for resource in RESOURCES)
+        except ApiError:
+            return False
+
+    def _node_is_ready(self) -> bool:
+        conditions: list[Object] = self.api.get("v1", "Node", NODE).get("status", {}).get("conditions", [])
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    def _etcd(self) -> list[str]:
+        peers, clients = f"unix://{self.folder}/peers.sock", f"unix://{self.folder}/clients.sock"
+        return [
+            f"--data-dir={self.folder}/etcd",
+            "--unsafe-no-fsync",
+            f"--listen-client-urls={clients}",
+            f"--advertise-client-urls={clients}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+        ]
+
+    def _api_server(self) -> list[str]:
+        who = self.identities
+        return [
+            f"--etcd-servers=unix://{self.folder}/clients.sock",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={self.port}",
+            "--permit-port-sharing=true",
+            f"--tls-cert-file={who.certificate}",
+            f"--tls-private-key-file={who.key}",
+            f"--client-ca-file={who.ca}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={who.accounts_public}",
+            f"--service-account-signing-key-file={who.accounts_key}",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--authorization-mode=RBAC",
+            "--allow-privileged=true",
+            "--endpoint-reconciler-type=none",
+            f"--audit-policy-file={self.folder}/audit-policy.json",
+            f"--audit-log-path={self.folder}/audit.log",
+        ]
+
+    def _controllers(self) -> list[str]:
+        return [
+            f"--kubeconfig={self.kubeconfig('system:kube-controller-manager')}",
+            f"--service-account-private-key-file={self.identities.accounts_key}",
+            f"--root-ca-file={self.identities.ca}",
+            "--use-service-account-credentials=true",
+            "--leader-elect=false",
+            "--secure-port=0",
+            "--node-startup-grace-period=240h",  # without kwok nobody reports for the node: it stays untainted, so that
+            "--node-monitor-grace-period=240h",  # DaemonSets make their pods
+            "--kube-api-qps=500",
+            "--kube-api-burst=1000",
+        ]
+
+    def _scheduler(self) -> list[str]:
+        config = self.kubeconfig("system:kube-scheduler")
+        return [f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0"]
+
+
+@contextmanager
+def control_plane(version: str = NEWEST, *, nodes: bool = False, flags: Flags | None = None) -> Iterator[ControlPlane]:
+    """A running control plane, gone afterwards. `flags` are more arguments, by program.
+
+    Raises:
+        UnavailableError: it cannot be had on this machine.
+        FailedError: something did not start; the text ends with what it logged.
+
+    """
+    with temporary_folder() as folder:
+        plane = ControlPlane(folder, version, flags)
+        try:
+            plane.start()
+            if nodes:
+                plane.start_nodes()
+            yield plane
+        finally:
+            plane.end()

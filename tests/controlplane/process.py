@@ -1,0 +1,65 @@
+"""One running program of a control plane: started on a leash, its output kept in a file, its end certain.
+
+It knows nothing of what the program is. A program dies with this process however this process ends; Linux does that.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+_LEASH = Path(__file__).parent / "leash.py"
+_TAIL = 25
+
+_STARTER = ThreadPoolExecutor(1, "starter")
+"""Starts every program: Linux ends a leashed process with the thread that started it, and this one lives on."""
+
+
+class FailedError(RuntimeError):
+    """A program ended or did not get ready; the text ends with the last lines it wrote."""
+
+
+class Process:
+    """A running program. Its output goes to `log`."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.name = Path(command[0]).name
+        self.log = log
+        self._popen = _STARTER.submit(_start, command, log).result()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def check(self) -> None:
+        """Raise FailedError if it has ended."""
+        if (status := self._popen.poll()) is not None:
+            raise FailedError(f"{self.name} ended with {status}; the end of {self.log}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL:])
+
+    def end(self, number: int = signal.SIGKILL, timeout: float = 30) -> None:
+        """Send a signal and wait for the end; what outlives `timeout` seconds is killed."""
+        if self._popen.poll() is None:
+            self._popen.send_signal(number)
+        try:
+            self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+
+
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    leashed = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            leashed,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            start_new_session=True,
+        )

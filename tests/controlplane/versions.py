@@ -1,0 +1,63 @@
+"""What a control plane is made of: one row a Go module, with the programs that are built from it and how.
+
+A table and nothing else; `build` reads it. A row names a folder under `modules/` whose go.mod and go.sum pin every
+dependency. To add a version of Kubernetes: its folder, its row in `KUBERNETES`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULES = Path(__file__).parent / "modules"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A folder of `modules/`.
+
+    `programs` are the names of the binaries and the packages they are built from; `stages` are globs of YAML files in
+    the module `origin`, kept beside the binaries in one file, `stages.yaml`.
+    """
+
+    folder: str
+    title: str
+    programs: dict[str, str]
+    link: tuple[str, ...] = ()
+    origin: str = ""
+    stages: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        return MODULES / self.folder
+
+
+def _kubernetes(minor: str, version: str) -> Module:
+    names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+    major, _, number = minor.partition(".")
+    told = {"gitVersion": version, "gitMajor": major, "gitMinor": number}
+    return Module(
+        f"kubernetes-{minor}",
+        f"Kubernetes {version}",
+        {name: f"k8s.io/kubernetes/cmd/{name}" for name in names},
+        tuple(f"-X k8s.io/component-base/version.{name}={value}" for name, value in told.items()),
+    )
+
+
+KUBERNETES: dict[str, Module] = {
+    "1.37": _kubernetes("1.37", "v1.37.2"),
+}
+
+NEWEST = "1.37"
+
+ETCD = Module("etcd", "etcd v3.7.3", {"etcd": "go.etcd.io/etcd/server/v3"})
+
+KWOK = Module(
+    "kwok",
+    "kwok v0.8.0",
+    {"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
+    origin="sigs.k8s.io/kwok",
+    stages=(
+        "kustomize/stage/node/fast/node-initialize.yaml",
+        "kustomize/stage/node/heartbeat-with-lease/*.yaml",
+        "kustomize/stage/pod/fast/*.yaml",
+    ),
+)
