@@ -26,6 +26,14 @@ class Case:
         return self._json("case.json")["class"]
 
     @property
+    def kind(self) -> str:
+        return self._json("case.json")["kind"]
+
+    @property
+    def request(self) -> dict[str, Any]:
+        return self._json("review.json")["request"]
+
+    @property
     def review(self) -> bytes:
         return (self.path / "review.json").read_bytes()
 
