@@ -13,8 +13,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from certs import DirectoryStore, ensure
 
 ROOT = Path(__file__).parent.parent.parent
 READY = re.compile(r"vmguard serves (https://\S+), trust (\S+)\n")
@@ -76,12 +79,25 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, objects: list[dict[str, Any]], **extra: str) -> Iterator[Server]:
-    """A server that knows `objects`, with `extra` in its environment."""
+    """A standalone server that knows `objects`, with `extra` in its environment."""
     known = folder / "objects.json"
     known.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    with _running(folder, ["--standalone", "--objects", str(known)], extra) as server:
+        yield server
+
+
+@contextmanager
+def serving_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Server]:
+    """A server of the cluster that `kubeconfig` leads to, with a certificate for localhost."""
+    ensure(DirectoryStore(folder / "certs"), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
+    with _running(folder, ["--kubeconfig", str(kubeconfig)], extra) as server:
+        yield server
+
+
+@contextmanager
+def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[Server]:
     log = folder / "log"
-    command = [sys.executable, "-m", "webhook.cli.main", "serve", "--standalone", "--objects", str(known)]
-    command += ["--cert-dir", str(folder / "certs")]
+    command = [sys.executable, "-m", "webhook.cli.main", "serve", *options, "--cert-dir", str(folder / "certs")]
     ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
     with (
         log.open("wb") as stderr,

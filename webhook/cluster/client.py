@@ -72,8 +72,9 @@ async def connected(kubeconfig: str) -> AsyncIterator[Client]:
     try:
         await _configure(configuration, kubeconfig)
         api = ApiClient(configuration)
-    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        raise NoClusterError(f"{error}: no cluster to serve; see --kubeconfig, or --standalone") from None
+    except Exception as error:  # noqa: BLE001 - the loader raises whatever its parsers do, on a file of the user's
+        told = f"{error or type(error).__name__}: no cluster to serve; see --kubeconfig, or --standalone"
+        raise NoClusterError(told) from None
     api.user_agent = f"vmguard/{__version__}"
     try:
         yield Client(api)

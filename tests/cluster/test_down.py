@@ -1,0 +1,81 @@
+"""The webhook is down, or others are at work beside it."""
+
+import socket
+
+import pytest
+
+from tests.cluster.conftest import LABEL, registered
+from tests.cluster.test_admission import SINGLE, STRICT, failed_create
+from tests.controlplane.stand_in_operator import recreate
+from tests.support.injector import injecting
+
+pytestmark = pytest.mark.slow
+
+
+def _closed_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(("policy", "made"), [("Fail", False), ("Ignore", True)])
+def test_the_failure_policy_decides_when_the_webhook_is_down(plane, policy, made):
+    label = f"down-{policy.lower()}"
+    with registered(plane, label, f"https://localhost:{_closed_port()}", b"", policy):
+        namespace = plane.namespace(f"{label}-pods", {LABEL: label})
+        recreated = recreate(SINGLE, plane.api, namespace) if made else _with_ignored_resource(plane, namespace)
+        if made:
+            assert recreated.pod()["spec"]["securityContext"] == {}
+        else:
+            assert failed_create(plane, namespace, "failed calling webhook")
+            assert not plane.api.list("v1", "Pod", namespace)
+
+
+def _with_ignored_resource(plane, namespace):
+    """The case's workload, with its resource made before the webhook for resources would refuse it."""
+    configuration = plane.api.get("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "m-down-fail")
+    for webhook in configuration["webhooks"]:
+        webhook["failurePolicy"] = "Ignore"
+    plane.api.replace(configuration)
+    return recreate(SINGLE, plane.api, namespace)
+
+
+def test_injectors_before_and_after_us_leave_a_hardened_pod(plane, guard, tmp_path):
+    """With IfNeeded we are asked again after a later injector, and harden what it added where we are told to."""
+    guarding = guard(VMGUARD_HARDEN_SIDECARS="true", **STRICT)
+    namespace = guarding.namespace()
+    names = ("a-mesh", "z-mesh")
+    with injecting(tmp_path) as (base, ca):
+        for name in names:
+            plane.api.create(_injector(name, base, ca, guarding.label))
+        try:
+            pod = recreate(SINGLE, plane.api, namespace).pod()
+        finally:
+            for name in names:
+                plane.api.delete("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", name)
+    containers = {container["name"]: container for container in pod["spec"]["containers"]}
+    assert containers.keys() >= {"a-mesh", "z-mesh", "vmsingle"}
+    for name, container in containers.items():
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
+    assert len([line for line in guarding.decisions(namespace) if line["webhook"] == "mutate"]) == 2
+
+
+def _injector(name, base, ca, label):
+    from base64 import b64encode  # noqa: PLC0415
+
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name},
+        "webhooks": [
+            {
+                "name": f"{name}.example.com",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "failurePolicy": "Fail",
+                "clientConfig": {"url": f"{base}/{name}", "caBundle": b64encode(ca).decode()},
+                "namespaceSelector": {"matchLabels": {LABEL: label}},
+                "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+            }
+        ],
+    }
