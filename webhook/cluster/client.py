@@ -73,7 +73,7 @@ async def connected(kubeconfig: str) -> AsyncIterator[Client]:
         await _configure(configuration, kubeconfig)
         api = ApiClient(configuration)
     except Exception as error:  # noqa: BLE001 - the loader raises whatever its parsers do, on a file of the user's
-        told = f"{error or type(error).__name__}: no cluster to serve; see --kubeconfig, or --standalone"
+        told = f"{str(error) or type(error).__name__}: no cluster to serve; see --kubeconfig, or --standalone"
         raise NoClusterError(told) from None
     api.user_agent = f"vmguard/{__version__}"
     try:
