@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import yaml
 
@@ -41,11 +42,12 @@ def main() -> int:
             if not ready:
                 print(f"vmguard did not start; {log} says why", file=sys.stderr)
                 return server.wait()
-            _, url, ca = ready.replace(", trust ", " ").rsplit(" ", 2)
+            served, _, ca = ready.partition(", trust ")
+            url = served.rpartition(" ")[2]
             print(f"\n{ready}\n")
             _show_admission(url, ca)
             print(f"Try next, in another terminal (the log is {log}):\n")
-            print(f"  curl --cacert {ca} --data-binary @{POD} {url}/dry-run\n")
+            print(f"  curl --cacert {quote(ca)} --data-binary @{quote(str(POD))} {url}/dry-run\n")
             print("Ctrl-C ends it.", flush=True)
             return server.wait()
         except KeyboardInterrupt:

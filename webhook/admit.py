@@ -9,7 +9,7 @@ the command line and the tests all walk this line.
 from difflib import get_close_matches
 
 from webhook.admission.review import Request, Review, decode_object, decode_pod
-from webhook.facts import Absent, FactSource, Found, Ref
+from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
 from webhook.objects import Metadata
 from webhook.policy import decide, resource
 from webhook.policy.components import BY_KIND, PARENTS
@@ -37,8 +37,57 @@ from webhook.settings import Settings
 ENFORCE_LABEL = "vmguard/enforce"
 """Namespace label that may tighten VMGUARD_ENFORCE there, never loosen it."""
 
+MOST_POLICIES = 20
+"""Different PodSecurityPolicies that are looked up for one request."""
+
 _MIRROR = "kubernetes.io/config.mirror"
 _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
+
+
+class _Inquiry:
+    """What one request asks of the source of facts, by its deadline; `links` is everything it has learnt, in order."""
+
+    def __init__(self, source: FactSource, deadline: float) -> None:
+        self._source = source
+        self._deadline = deadline
+        self.links: list[Link] = []
+
+    async def get(self, ref: Ref) -> Fact:
+        fact = checked(ref, await self._source.get(ref, self._deadline))
+        self.links.append(Link(ref, fact))
+        return fact
+
+    async def owners(self, kind: str, metadata: Metadata, namespace: str) -> tuple[Link, ...]:
+        """The controller chain from an object up, to the first fact that is not Found."""
+        before = len(self.links)
+        ref = owner_of(kind, metadata, namespace)
+        while ref is not None:
+            fact = await self.get(ref)
+            ref = owner_of(ref.kind, fact.object.metadata, namespace) if type(fact) is Found else None
+        return tuple(self.links[before:])
+
+    async def policies(
+        self, named: list[tuple[str, str]], before: frozenset[tuple[str, str]] = frozenset()
+    ) -> tuple[PolicyReference, ...]:
+        """What is known of the policies that are named; `before` are the references that this request found there."""
+        facts: dict[str, Fact] = {}
+        existing: tuple[str, ...] | None = None
+        references = []
+        for place, name in named:
+            ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
+            if name not in facts:
+                facts[name] = await self.get(ref) if len(facts) < MOST_POLICIES else _TOO_MANY
+            fact = facts[name]
+            similar: tuple[str, ...] = ()
+            if type(fact) is Absent:
+                if existing is None:
+                    existing = await self._source.names(ref, self._deadline)
+                similar = tuple(get_close_matches(name[:253], existing, n=3, cutoff=0.5))
+            references.append(PolicyReference(name, place, fact, similar, settled=(place, name) in before))
+        return tuple(references)
+
+
+_TOO_MANY = Unknown(f"more than {MOST_POLICIES} are named", "live")
 
 
 async def admit(review: Review, webhook: Webhook, source: FactSource, settings: Settings, deadline: float) -> Decision:
@@ -70,17 +119,16 @@ async def _pod(request: Request, webhook: Webhook, source: FactSource, settings:
     namespace = request.namespace or ""
     if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
         return decide.ignored("mirror pod")
+    inquiry = _Inquiry(source, deadline)
     identity: Identity
-    chain: tuple[Link, ...] = ()
     if source.labels_suffice:
         identity = identify_by_labels(pod, namespace)
     else:
-        chain = await _owners("Pod", pod.metadata, namespace, source, deadline)
-        identity = identify(pod, chain)
+        identity = identify(pod, await inquiry.owners("Pod", pod.metadata, namespace))
     if isinstance(identity, Nobodys):
-        return decide.unmanaged(identity, chain)
+        return decide.unmanaged(identity, tuple(inquiry.links))
     if isinstance(identity, Unknowable):
-        return decide.unknown(identity, chain, settings)
+        return decide.unknown(identity, tuple(inquiry.links), settings)
     posture = posture_of(identity, settings)
     named = resource.policies_of_pod(pod, namespace, posture)
     subject = Subject(
@@ -90,14 +138,20 @@ async def _pod(request: Request, webhook: Webhook, source: FactSource, settings:
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
         user_volumes=_user_volumes(identity),
-        policies=await _policies(named, frozenset(), source, deadline) if named else (),
+        policies=await inquiry.policies(named) if named else (),
     )
     findings: list[Finding] = []
     for rule in RULES:
         findings += rule(subject, posture)
-    enforce = await _enforce(namespace, webhook, source, settings, deadline)
+    enforce = settings.enforce if webhook == "mutate" else await _enforce(namespace, inquiry, settings)
     return decide.decide_pod(
-        identity, posture, tuple(findings), chain, webhook=webhook, settings=settings, enforce=enforce
+        identity,
+        posture,
+        tuple(findings),
+        tuple(inquiry.links),
+        webhook=webhook,
+        settings=settings,
+        enforce=enforce,
     )
 
 
@@ -108,52 +162,23 @@ async def _resource(request: Request, source: FactSource, settings: Settings, de
     kind, namespace = request.kind, request.namespace or ""
     name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
     ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
-    chain = await _owners(kind.kind, custom.metadata, namespace, source, deadline)
-    parentage = parentage_of(chain, kind.kind, name)
+    inquiry = _Inquiry(source, deadline)
+    parentage = parentage_of(await inquiry.owners(kind.kind, custom.metadata, namespace), kind.kind, name)
     spec = custom.spec or {}
     postures = tuple(posture_of(each, settings) for each in resource.workloads(ref, spec, parentage))
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
     before = frozenset(resource.policies_named(ref, old.spec or {})) if old else frozenset()
-    references = await _policies(resource.policies_named(ref, spec), before, source, deadline)
+    references = await inquiry.policies(resource.policies_named(ref, spec), before)
     findings = [finding for reference in references if (finding := judge(reference, of_pod=False))]
-    if parentage.note:
-        findings.append(Warn("workload", parentage.note))
-    return decide.decide_resource(str(ref), postures, tuple(findings), chain, settings)
+    notes = (parentage.note, resource.unjudged(ref, spec))
+    findings += [Warn("workload", note) for note in notes if note]
+    return decide.decide_resource(str(ref), postures, tuple(findings), tuple(inquiry.links), settings)
 
 
-async def _owners(
-    kind: str, metadata: Metadata, namespace: str, source: FactSource, deadline: float
-) -> tuple[Link, ...]:
-    """The controller chain from an object up, to the first fact that is not Found."""
-    links: list[Link] = []
-    ref = owner_of(kind, metadata, namespace)
-    while ref is not None:
-        fact = checked(ref, await source.get(ref, deadline))
-        links.append(Link(ref, fact))
-        ref = owner_of(ref.kind, fact.object.metadata, namespace) if type(fact) is Found else None
-    return tuple(links)
-
-
-async def _policies(
-    named: list[tuple[str, str]], before: frozenset[tuple[str, str]], source: FactSource, deadline: float
-) -> tuple[PolicyReference, ...]:
-    references = []
-    for place, name in named:
-        ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
-        fact = await source.get(ref, deadline)
-        similar: tuple[str, ...] = ()
-        if type(fact) is Absent:
-            similar = tuple(get_close_matches(name, await source.names(ref, deadline), n=3, cutoff=0.5))
-        references.append(PolicyReference(name, place, fact, similar, settled=(place, name) in before))
-    return tuple(references)
-
-
-async def _enforce(
-    namespace: str, webhook: Webhook, source: FactSource, settings: Settings, deadline: float
-) -> Enforce:
-    if webhook == "mutate" or settings.enforce == "deny":
+async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enforce:
+    if settings.enforce == "deny":
         return settings.enforce
-    fact = await source.get(Ref("", "v1", "Namespace", "", namespace), deadline)
+    fact = await inquiry.get(Ref("", "v1", "Namespace", "", namespace))
     label = (fact.object.metadata.labels or {}).get(ENFORCE_LABEL) if type(fact) is Found else None
     tightened: tuple[Enforce, ...] = tuple(level for level in _ORDER if level == label)
     return max(settings.enforce, *tightened, key=_ORDER.index) if tightened else settings.enforce

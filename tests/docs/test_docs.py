@@ -1,15 +1,13 @@
 """What the documentation says is what the code does."""
 
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.server import ROOT, environment
+from tests.support.documentation import as_printed, shell_lines
+from tests.support.server import ROOT
 from webhook.policy import rules
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.resources import BY_KIND as RESOURCES
@@ -74,17 +72,11 @@ def test_the_webhook_configurations_ask_for_what_is_served():
     assert all(hook["sideEffects"] == "None" for hook in hooks)
 
 
-def _shell(text):
-    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
-    return [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-
-
 def test_the_readmes_review_command_prints_what_it_shows():
     text = (ROOT / "README.md").read_text()
-    (command,) = (line for line in _shell(text) if line.startswith("vmguard review"))
-    arguments = shlex.split(command)[1:]
-    run = [sys.executable, "-m", "webhook.cli.main", *arguments]
-    done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, env=environment(), check=True)
+    (command,) = (line for line in shell_lines(text) if line.startswith("vmguard review"))
+    done = as_printed(command)
+    assert done.returncode == 0, done.stderr
     shown = text.split(command)[1].split("```")[0].strip("\n").splitlines()
     printed = done.stdout.splitlines()
     for line in (line for line in shown if line != "…"):
@@ -92,7 +84,7 @@ def test_the_readmes_review_command_prints_what_it_shows():
 
 
 def test_the_readme_opens_with_the_two_commands_that_make_has():
-    commands = [line.split("#")[0].strip() for line in _shell((ROOT / "README.md").read_text())[:2]]
+    commands = [line.split("#")[0].strip() for line in shell_lines((ROOT / "README.md").read_text())[:2]]
     assert commands == ["make run", "make test"]
     for target in commands:
         assert f"\n{target.removeprefix('make ')}: " in (ROOT / "Makefile").read_text()

@@ -10,7 +10,7 @@ PARENT = Ref("operator.victoriametrics.com", "v1alpha1", "VMDistributed", "mon",
 
 
 class Zones(list):
-    """A list that counts how often it is walked."""
+    """A list that counts how often it is walked; a list of the JSON kind otherwise."""
 
     walks = 0
 
@@ -29,7 +29,7 @@ def _child(spec=None):
 def test_zones_are_walked_once_whatever_is_asked():
     spec = {"zones": Zones({"name": f"z{index}", "vmsingle": {"spec": {"x": 1}}} for index in range(300))}
     Zones.walks = 0
-    assert len(workloads(PARENT, spec, Parentage())) == 300
+    assert len(list(workloads(PARENT, spec, Parentage()))) == 300
     assert Zones.walks <= 4, "once for each kind of child"
     Zones.walks = 0
     assert said_of_child(PARENT, spec, "VMSingle", "d-z299")[0][1] == {"x": 1}
@@ -49,8 +49,8 @@ def test_where_the_parent_is_gone_the_default_counts_and_a_warning_says_so():
     assert decision.outcome == "patched"
     assert decision.postures[0].because[0] == "VM_ENABLESTRICTSECURITY=true"
     assert decision.warnings == (
-        "its parent VMDistributed mon/d does not exist; where the parent's word would count, the default does"
-        " [workload]",
+        "its parent VMDistributed mon/d is not among the objects given; where the parent's word would count, the"
+        " default does [workload]",
     )
 
 
@@ -77,3 +77,26 @@ def test_a_reference_that_moves_with_its_zone_is_settled():
     decision = decide(new, [], webhook="validate", minor=24, operation="UPDATE", review={"oldObject": old})
     assert decision.allowed
     assert "spec.zones[a].vmsingle.spec.podSecurityPolicyName" in decision.warnings[0]
+
+
+def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
+    """Zone and common words are not merged whole: ten thousand arguments for each of many zones would be copied."""
+    arguments = {str(index): "x" for index in range(10000)}
+    zones = [{"name": str(index), "vmagent": {"spec": {"extraArgs": {"z": "1"}}}} for index in range(600)]
+    common = {"vmagent": {"spec": {"extraArgs": arguments, "securityContext": {"runAsUser": 1000}}}}
+    made = list(workloads(PARENT, {"zones": zones, "zoneCommon": common}, Parentage()))
+    assert len(made) == 500
+    assert made[0].spec == {"securityContext": {"runAsUser": 1000}}
+    decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate")
+    assert decision.warnings == (
+        "VMDistributed mon/d has more than 500 zones: the last 100 are not judged here [workload]",
+    )
+
+
+def test_only_so_many_policies_are_looked_up():
+    zones = [{"name": str(i), "vmagent": {"spec": {"podSecurityPolicyName": f"p{i}"}}} for i in range(300)]
+    decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate", minor=24)
+    assert not decision.allowed
+    assert len([link for link in decision.looked_up if link.ref.kind == "PodSecurityPolicy"]) == 20
+    assert len(decision.warnings) == 21
+    assert decision.warnings[-1] == "and 260 warnings more [workload]"

@@ -154,6 +154,17 @@ def test_filling_never_contradicts_itself(case):
     if "/spec/securityContext/runAsNonRoot" in filled and pod_context["runAsNonRoot"]:
         assert pod_context.get("runAsUser") != 0
     told = {violation.path for violation in decision.violations}
+    posture = decision.postures[0]
+    if posture.security_context == "strict" and "VMGUARD_RUN_AS" not in environment:
+        root = before.get("runAsUser") == 0 or before.get("runAsNonRoot") is False
+        collector = posture.component.runs_as_root_in_daemonset and decision.identity.in_daemonset
+        windows = "os" in asked["spec"]
+        weak = {path for path in told if path.startswith("/spec/securityContext/runAs")}
+        assert bool(weak) >= bool(root and not collector and not windows)
+    for index, container in enumerate(done["spec"]["containers"]):
+        base = f"/spec/containers/{index}/securityContext"
+        if f"{base}/seccompProfile" in filled and before.get("seccompProfile"):
+            assert container["securityContext"]["seccompProfile"] == before["seccompProfile"]
     for group in ("containers", "initContainers"):
         pairs = zip(asked["spec"].get(group, []), done["spec"].get(group, []), strict=True)
         for index, (old, new) in enumerate(pairs):

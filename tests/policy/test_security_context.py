@@ -266,3 +266,39 @@ def test_a_container_that_switches_seccomp_off_is_a_violation():
     annotated = {"annotations": {key: "unconfined"}}
     assert len(_paths(_out(minor=26, metadata=annotated)[1])) == 1
     assert not _paths(_out(minor=27, metadata=annotated)[1]), "from 1.27 on the annotation does nothing"
+
+
+def test_a_daemonsets_pod_that_runs_as_root_is_a_violation_though_nothing_is_filled_there():
+    cr = resource("VMAgent", "a", {"daemonSetMode": True})
+    ds = workload("DaemonSet", "vmagent-a", cr)
+    for context in ({"runAsUser": 0}, {"runAsNonRoot": False}):
+        decision = decide(pod(ds, {"containers": [{"name": "vmagent"}], "securityContext": context}), [cr, ds])
+        (field,) = context
+        assert _paths(decision) == [f"/spec/securityContext/{field}"]
+
+
+def test_the_resources_own_seccomp_does_not_take_the_place_of_the_pods():
+    own = {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}
+    spec, decision = _out({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}, own)
+    assert "seccompProfile" not in spec["containers"][0].get("securityContext", {})
+    assert "RuntimeDefault" in decision.warnings[0]
+    annotated = {"annotations": {"seccomp.security.alpha.kubernetes.io/pod": "localhost/x"}}
+    spec, _ = _out(None, own, minor=26, metadata=annotated)
+    assert "seccompProfile" not in spec["containers"][0].get("securityContext", {})
+
+
+def test_a_root_container_that_will_not_start_is_named_and_one_that_says_so_itself_is_warned_of():
+    _, decision = _out(_container({"runAsUser": 0}))
+    assert "container 'vmsingle' runs as root in a pod that must not: the kubelet will not start it" in str(decision)
+    sidecar = {"name": "shipper", "securityContext": {"runAsUser": 0, "runAsNonRoot": False}}
+    _, decision = _out({"containers": [{"name": "vmsingle"}, sidecar]})
+    assert not decision.violations
+    assert decision.warnings[0].startswith("container 'shipper' runs as root in a pod that must not")
+
+
+def test_many_violations_are_told_in_few_lines():
+    containers = [{"name": "vmsingle", "securityContext": {"privileged": True}}] * 500
+    _, decision = _out({"containers": containers})
+    assert len(decision.violations) == 1000
+    assert len(decision.warnings) == 6
+    assert decision.warnings[-1] == "and 995 more like these [security-context]"

@@ -14,6 +14,9 @@ from webhook.objects import KubeObject, Pod
 
 T = TypeVar("T")
 
+MOST_CONTAINERS = 1000
+"""Containers of a pod, init containers among them; the largest that are seen in the field have some dozens."""
+
 API_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
 
 
@@ -108,10 +111,15 @@ def decode_pod(raw: msgspec.Raw) -> Pod:
     """The pod in `request.object`.
 
     Raises:
-        ReviewError: a field that decisions read has a type that no pod has.
+        ReviewError: a field that decisions read has a type that no pod has, or there are more containers than any pod
+            has (whoever can create pods could otherwise make every other pod wait).
 
     """
-    return _decoded(_pod, raw, "Pod")
+    pod = _decoded(_pod, raw, "Pod")
+    count = len(pod.spec.containers or ()) + len(pod.spec.init_containers or ())
+    if count > MOST_CONTAINERS:
+        raise ReviewError(f"not a valid Pod: {count} containers are too many: at most {MOST_CONTAINERS} are judged")
+    return pod
 
 
 def decode_object(raw: msgspec.Raw) -> KubeObject | None:

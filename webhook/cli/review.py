@@ -96,9 +96,8 @@ def _print(result: Judged, output: str) -> None:
     if output == "review":
         sys.stdout.write(result.answer.decode() + "\n")
         return
-    if output != "explain":
-        for warning in decision.warnings:
-            print(f"Warning: {warning}", file=sys.stderr)
+    for warning in decision.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
     if not decision.allowed:
         print(f"Denied: {result.input.title}: {decision.message}", file=sys.stderr)
     if output == "explain":

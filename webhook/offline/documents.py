@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import yaml
 
+from webhook.words import one_line
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -21,6 +23,9 @@ class Limits:
     max_nodes: int
     max_depth: int = 100
 
+
+_SHORT = 60
+"""Characters of a file's text that a message shows."""
 
 COMMAND_LINE = Limits(256 * 1024 * 1024, 20_000_000)
 DRY_RUN = Limits(512 * 1024, 100_000)
@@ -149,7 +154,9 @@ class _Builder:
             self._start = line
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise DocumentError(f"alias *{_short(event.anchor)} stands for nothing that is complete", line)
+                raise DocumentError(
+                    f"alias *{one_line(event.anchor, _SHORT)} stands for nothing that is complete", line
+                )
             self._add(self._copied(self._anchors[event.anchor], line), line)
         elif isinstance(event, yaml.ScalarEvent):
             self._count(1, line)
@@ -160,7 +167,7 @@ class _Builder:
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             self._count(1, line)
             if event.tag not in _TAGS and event.tag is not None:
-                raise DocumentError(f"tag {_short(event.tag)} is not allowed", line)
+                raise DocumentError(f"tag {one_line(event.tag, _SHORT)} is not allowed", line)
             if len(self._stack) >= self._limits.max_depth:
                 raise DocumentError(f"nested deeper than {self._limits.max_depth} levels", line)
             self._stack.append(_Open({} if isinstance(event, yaml.MappingStartEvent) else [], event.anchor, line))
@@ -203,7 +210,7 @@ class _Builder:
             if top.key is _MERGE:
                 top.merges = [*(top.merges or []), *_merged(value, line)]
             elif top.key in top.value:
-                raise DocumentError(f"key {_short(top.key)!r} stands twice", line)
+                raise DocumentError(f"key {one_line(top.key, _SHORT)!r} stands twice", line)
             else:
                 top.value[top.key] = "<<" if value is _MERGE else value
 
@@ -216,9 +223,9 @@ def _yaml(text: str, limits: Limits) -> list[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise DocumentError(f"not valid YAML: {_short(error.problem or str(error), 120)}", *where) from None
+        raise DocumentError(f"not valid YAML: {one_line(error.problem or str(error), 120)}", *where) from None
     except yaml.YAMLError as error:
-        raise DocumentError(f"not valid YAML: {_short(str(error), 120)}") from None
+        raise DocumentError(f"not valid YAML: {one_line(str(error), 120)}") from None
     except RecursionError:
         raise DocumentError("nested too deeply") from None
     return builder.documents
@@ -228,7 +235,7 @@ def _scalar(event: Any, line: int) -> Any:
     text, tag = event.value, event.tag
     if tag is not None and tag != "!":
         if tag not in _TAGS:
-            raise DocumentError(f"tag {_short(tag)} is not allowed", line)
+            raise DocumentError(f"tag {one_line(tag, _SHORT)} is not allowed", line)
         if tag == f"{_CORE}str":
             return text
     elif not event.implicit[0]:
@@ -244,7 +251,7 @@ def _scalar(event: Any, line: int) -> Any:
     if _FLOAT.fullmatch(text) and any(character.isdigit() for character in text):
         number = float(text.replace("_", ""))
         if number in {float("inf"), float("-inf")}:
-            raise DocumentError(f"number {_short(text)} is too large", line)
+            raise DocumentError(f"number {one_line(text, _SHORT)} is too large", line)
         return number
     if _NOT_JSON.fullmatch(text):
         raise DocumentError(f"{text} is no JSON number", line)
@@ -260,7 +267,7 @@ def _integer(text: str, line: int) -> int:
         number = sign * int(digits, base)
         if -(2**63) <= number < 2**64:
             return number
-    raise DocumentError(f"integer {_short(text)} has more than 64 bits", line)
+    raise DocumentError(f"integer {one_line(text, _SHORT)} has more than 64 bits", line)
 
 
 def _key(value: Any, line: int) -> str:
@@ -276,8 +283,3 @@ def _merged(value: Any, line: int) -> list[dict[str, Any]]:
     if not all(isinstance(item, dict) for item in merged):
         raise DocumentError("a merge key (<<) takes a mapping or a list of mappings", line)
     return merged
-
-
-def _short(text: object, most: int = 60) -> str:
-    clean = "".join(character if character.isprintable() else "?" for character in " ".join(str(text).split()))
-    return clean if len(clean) <= most else f"{clean[: most - 1]}…"

@@ -16,6 +16,7 @@ import msgspec
 from webhook.admission.review import review_of
 from webhook.policy.resources import GROUP
 from webhook.policy.workload import OWNERS
+from webhook.words import one_line
 
 _OWNERS = frozenset(owner for owners in OWNERS.values() for owner in owners)
 
@@ -43,7 +44,7 @@ class Input:
         metadata = self.object.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
         name = metadata.get("name") or f"{metadata.get('generateName') or ''}*"
-        return f"{self.kind} {self.namespace}/{name}  ({self.place})"
+        return f"{one_line(f'{self.kind} {self.namespace}/{name}', 300)}  ({self.place})"
 
 
 @dataclass(frozen=True, slots=True)

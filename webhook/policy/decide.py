@@ -14,6 +14,7 @@ from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Identity, Link, Nobodys, Unknowable, Workload
 from webhook.settings import Settings
+from webhook.words import one_line
 
 Webhook = Literal["mutate", "validate"]
 Enforce = Literal["off", "warn", "deny"]
@@ -30,15 +31,21 @@ Outcome = Literal[
     "would-deny",
 ]
 
-_LISTED = 5
+MOST_TOLD = 5
+"""Findings that a message or a log line tells one by one."""
 _LONGEST_WARNING = 500
 _LONGEST_MESSAGE = 2000
+_MOST_WARNINGS = 20
 _POSTURES = 30
 """How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What is answered and why. `refused` is the reason to answer with HTTP 500 instead, "" for an answer."""
+    """What is answered and why.
+
+    `looked_up` is every fact that was asked for. `refused` is the reason to answer with HTTP 500 instead, "" for an
+    answer.
+    """
 
     outcome: Outcome
     allowed: bool = True
@@ -49,7 +56,7 @@ class Decision(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     identity: Identity | None = None
     postures: tuple[Posture, ...] = ()
-    chain: tuple[Link, ...] = ()
+    looked_up: tuple[Link, ...] = ()
     refused: str = ""
 
     @property
@@ -66,19 +73,19 @@ def ignored(reason: str) -> Decision:
     return Decision("ignored", annotations={"decision": f"ignored: {reason}"})
 
 
-def unmanaged(identity: Nobodys, chain: tuple[Link, ...]) -> Decision:
+def unmanaged(identity: Nobodys, looked_up: tuple[Link, ...]) -> Decision:
     """The decision on nobody's pod: allowed untouched, with a warning if it wears the operator's labels."""
     warnings: tuple[str, ...] = ()
     if identity.labelled:
         text = f"the pod wears the operator's labels but is not its pod: {identity.reason}; nothing was changed"
         warnings = (warning_line("workload", text),)
-    annotations = {"decision": f"unmanaged: {identity.reason}", "facts": facts_line(chain)}
-    return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity, chain=chain)
+    annotations = {"decision": f"unmanaged: {identity.reason}", "facts": facts_line(looked_up)}
+    return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity, looked_up=looked_up)
 
 
-def unknown(identity: Unknowable, chain: tuple[Link, ...], settings: Settings) -> Decision:
+def unknown(identity: Unknowable, looked_up: tuple[Link, ...], settings: Settings) -> Decision:
     """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
-    annotations = {"decision": f"unknown: {identity.reason}", "facts": facts_line(chain)}
+    annotations = {"decision": f"unknown: {identity.reason}", "facts": facts_line(looked_up)}
     if settings.unknown == "refuse" and settings.mode == "enforce":
         reason = f"cannot know whose pod this is: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
         return Decision(
@@ -86,17 +93,17 @@ def unknown(identity: Unknowable, chain: tuple[Link, ...], settings: Settings) -
             refused=one_line(reason, _LONGEST_MESSAGE),
             annotations=annotations,
             identity=identity,
-            chain=chain,
+            looked_up=looked_up,
         )
     warning = warning_line("workload", f"not secured, as it cannot be known whose pod it is: {identity.reason}")
-    return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity, chain=chain)
+    return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity, looked_up=looked_up)
 
 
 def decide_pod(
     workload: Workload,
     posture: Posture,
     findings: tuple[Finding, ...],
-    chain: tuple[Link, ...],
+    looked_up: tuple[Link, ...],
     *,
     webhook: Webhook,
     settings: Settings,
@@ -117,7 +124,9 @@ def decide_pod(
     elif webhook == "mutate":
         patch = build(change.edit for change in changes)
         outcome = "patched" if patch else outcome
-        warnings += [warning_line(violation.rule, complaint(violation)) for violation in violations]
+        warnings += [warning_line(violation.rule, complaint(violation)) for violation in violations[:MOST_TOLD]]
+        if len(violations) > MOST_TOLD:
+            warnings.append(warning_line(violations[0].rule, f"and {len(violations) - MOST_TOLD} more like these"))
     elif left and enforce == "deny":
         outcome, denials = "denied", [not_compliant(left)]
     elif left and enforce == "warn":
@@ -133,7 +142,7 @@ def decide_pod(
         "workload": f"{workload.component.name} of {workload}",
         "posture": posture_line(posture),
         "rules": rules_line(findings),
-        "facts": facts_line(chain),
+        "facts": facts_line(looked_up),
     }
     denied = outcome == "denied"
     return Decision(
@@ -146,12 +155,16 @@ def decide_pod(
         findings=findings,
         identity=workload,
         postures=(posture,),
-        chain=chain,
+        looked_up=looked_up,
     )
 
 
 def decide_resource(
-    what: str, postures: tuple[Posture, ...], findings: tuple[Finding, ...], chain: tuple[Link, ...], settings: Settings
+    what: str,
+    postures: tuple[Posture, ...],
+    findings: tuple[Finding, ...],
+    looked_up: tuple[Link, ...],
+    settings: Settings,
 ) -> Decision:
     """The decision on a custom resource."""
     denials = [finding.why for finding in findings if type(finding) is Violation and finding.denies]
@@ -164,18 +177,24 @@ def decide_resource(
         outcome,
         allowed=not denied,
         message=message if denied else "",
-        warnings=tuple(warning_line(f.rule, f.text) for f in findings if type(f) is Warn),
+        warnings=_most(findings),
         annotations={
             "decision": f"{outcome}: {message}" if message else outcome,
-            "workload": what,
+            "workload": one_line(what, _LONGEST_WARNING),
             "posture": _postures_line(postures),
             "rules": rules_line(findings),
-            "facts": facts_line(chain),
+            "facts": facts_line(looked_up),
         },
         findings=findings,
         postures=postures,
-        chain=chain,
+        looked_up=looked_up,
     )
+
+
+def _most(findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    texts = [warning_line(finding.rule, finding.text) for finding in findings if type(finding) is Warn]
+    more = len(texts) - _MOST_WARNINGS
+    return (*texts[:_MOST_WARNINGS], *([warning_line("workload", f"and {more} warnings more")] if more > 0 else []))
 
 
 def not_compliant(left: list[Change | Violation]) -> str:
@@ -184,21 +203,15 @@ def not_compliant(left: list[Change | Violation]) -> str:
         f"{dotted(f.edit.path)} is not {as_json(f.edit.value) if f.edit.op == 'add' else 'removed'} ({f.source})"
         if isinstance(f, Change)
         else complaint(f)
-        for f in left[:_LISTED]
+        for f in left[:MOST_TOLD]
     )
-    more = f"; and {len(left) - _LISTED} more" if len(left) > _LISTED else ""
+    more = f"; and {len(left) - MOST_TOLD} more" if len(left) > MOST_TOLD else ""
     return f"not compliant: {listed}{more}"
 
 
 def warning_line(rule: str, text: str) -> str:
     """A warning as the API server passes it on: one line that ends with its rule id in brackets."""
     return f"{one_line(text, _LONGEST_WARNING)} [{rule}]"
-
-
-def one_line(text: str, longest: int) -> str:
-    """The text without newlines, cut after `longest` characters: names in it are whatever somebody wrote."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def _postures_line(postures: tuple[Posture, ...]) -> str:
@@ -208,7 +221,9 @@ def _postures_line(postures: tuple[Posture, ...]) -> str:
 
 
 def posture_line(posture: Posture) -> str:
-    return f"{posture.security_context} ({posture.context_asked}), {posture.api_access} ({posture.api_asked})"
+    """What is wanted of the pods of one component, and who asked."""
+    line = f"{posture.security_context} ({posture.context_asked}), {posture.api_access} ({posture.api_asked})"
+    return one_line(line, _LONGEST_WARNING)
 
 
 def rules_line(findings: tuple[Finding, ...]) -> str:
@@ -219,12 +234,12 @@ def rules_line(findings: tuple[Finding, ...]) -> str:
     return ", ".join(f"{rule}={count}" for rule, count in counts.items())
 
 
-def facts_line(chain: tuple[Link, ...]) -> str:
+def facts_line(looked_up: tuple[Link, ...]) -> str:
     """What was looked up, what came of it, from where and, in seconds, how old."""
     return ", ".join(
         f"{link.ref.kind}={type(link.fact).__name__.lower()}/{link.fact.source}"
         + (f"/{link.fact.age:.1f}s" if type(link.fact) is Found and link.fact.age else "")
-        for link in chain
+        for link in looked_up
     )
 
 

@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 
+from webhook.facts import Absent
 from webhook.policy.decide import Decision, as_json, complaint, dotted
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Nobodys, Workload
+from webhook.words import one_line
 
+_NOT_GIVEN = Absent("file")
 _WIDEST = 48
+_WIDEST_CELL = 200
 _HEAD = ("RULE", "CHANGE", "PATH", "VALUE", "WHO ASKED")
+_WANTED = ("RULE", "WANTED", "PATH", "VALUE", "WHO ASKED")
+_CHANGING = frozenset({"patched", "would-patch"})
 
 
 def explain_pod(title: str, decision: Decision, pod_security: str) -> str:
@@ -21,14 +27,15 @@ def explain_pod(title: str, decision: Decision, pod_security: str) -> str:
         lines += [f"  whose       {whose}: {why}", f"  standard    {pod_security}"]
         lines.append("  decision    allowed, nothing changes")
         return _text(lines + _warnings(decision))
-    chain = " > ".join(f"{link.ref.kind} {link.ref.name}" for link in decision.chain)
+    chain = " > ".join(f"{link.ref.kind} {link.ref.name}" for link in decision.looked_up if link.ref.uid)
     found = f"by its owners: {chain}" if chain else "by its labels"
     lines.append(f"  whose       {identity}, component {identity.component.name}, found {found}")
     lines += _posture(decision.postures[0])
     lines.append(f"  standard    {pod_security}")
     lines.append(f"  decision    {_verdict(decision)}")
     if decision.changes:
-        lines += ["", *_table([_HEAD, *map(_row, decision.changes)])]
+        head = _HEAD if decision.outcome in _CHANGING else _WANTED
+        lines += ["", *_table([head, *map(_row, decision.changes)])]
     if decision.violations:
         lines += ["", "  Someone must mend:"]
         lines += [f"    {complaint(violation)} [{violation.rule}]" for violation in decision.violations]
@@ -61,13 +68,21 @@ def summary(decisions: Sequence[tuple[str, Decision]]) -> str:
     others = [decision for kind, decision in decisions if kind != "Pod"]
     parts = []
     if pods:
-        changed = sum(1 for decision in pods if decision.changes)
+        changed = sum(1 for decision in pods if decision.outcome in _CHANGING)
         parts.append(f"{_count(len(pods), 'pod')}: {changed} would change, {len(pods) - changed} would not")
+        missing = sorted({kind for decision in pods for kind in _not_given(decision)})
+        if missing:
+            parts.append(f"not judged whole, as owners were not given: {', '.join(missing)}")
     if others:
         parts.append(_count(len(others), "resource"))
     mend = sum(len(decision.violations) for decision in pods)
     denied = sum(1 for _, decision in decisions if decision.outcome in {"denied", "would-deny"})
     return f"Summary: {'; '.join(parts) or 'nothing to judge'}; {mend} to mend by someone; {denied} denied"
+
+
+def _not_given(decision: Decision) -> list[str]:
+    """Kinds of the owners that a pod names and that were not among the objects given."""
+    return [link.ref.kind for link in decision.looked_up if link.fact == _NOT_GIVEN and link.ref.uid]
 
 
 def _posture(posture: Posture) -> list[str]:
@@ -79,7 +94,9 @@ def _posture(posture: Posture) -> list[str]:
 
 def _verdict(decision: Decision) -> str:
     told = decision.annotations.get("decision", "")
+    findings = len(decision.changes) + len(decision.violations)
     text = {
+        "warned": f"allowed, but not compliant: {_count(findings, 'finding')}",
         "patched": f"allowed, patched: {_count(len(decision.changes), 'change')}",
         "would-patch": f"allowed as it is (audit mode); would be patched: {_count(len(decision.changes), 'change')}",
         "would-deny": f"allowed (audit mode); would be denied: {told.removeprefix('would-deny: ')}",
@@ -95,6 +112,7 @@ def _row(change: Change) -> tuple[str, ...]:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    rows = [tuple(one_line(cell, _WIDEST_CELL) for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -125,4 +143,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def _text(lines: list[str]) -> str:
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    """The lines as they were laid out; what stands in them is somebody's text and stays on its line."""
+    return "\n".join(_printable(line).rstrip() for line in lines) + "\n"
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)

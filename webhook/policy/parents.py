@@ -6,6 +6,7 @@ asked, as a parent may have many. Source: operator v0.74, `VMAgentName`, `VMClus
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from webhook.facts import Ref
@@ -14,9 +15,12 @@ from webhook.policy.components import PARENTS, SHARED_CHILD
 Said = tuple[tuple[str, dict[str, Any]], ...]
 """Place (`VMDistributed mon/x spec.zones[a].vmagent.spec`) and spec of all that is said, the most special first."""
 
+MOST_ZONES = 500
+"""Zones that are judged when a parent itself is; one request must not cost what all others wait for."""
 
-def children(parent: Ref, spec: dict[str, Any], kind: str) -> Iterator[tuple[str, Said]]:
-    """Name of each child of a kind that the parent's spec makes, and what is said of it."""
+
+def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = None) -> Iterator[tuple[str, Said]]:
+    """Name of each child of a kind that the parent's first `most` zones make (None: all), and what is said of it."""
     field = PARENTS[parent.kind].get(kind)
     if field is None:
         return
@@ -26,8 +30,7 @@ def children(parent: Ref, spec: dict[str, Any], kind: str) -> Iterator[tuple[str
         return
     common = member(member(spec, "zoneCommon"), field)
     said_of_all = _said_of_all(parent, spec, field)
-    zones = spec.get("zones")
-    for index, zone in enumerate(zones if isinstance(zones, list) else ()):
+    for index, zone in enumerate(islice(zones(spec), most)):
         own = member(zone, field)
         zone_name = str(zone.get("name") or "") if isinstance(zone, dict) else ""
         named = own.get("name") or str(common.get("name") or "").replace("%ZONE%", zone_name)
@@ -36,18 +39,16 @@ def children(parent: Ref, spec: dict[str, Any], kind: str) -> Iterator[tuple[str
         yield name, ((place, member(own, "spec")), *said_of_all)
 
 
+def zones(spec: dict[str, Any]) -> list[Any]:
+    """The zones as they stand there; [] for anything else than a list."""
+    found = spec.get("zones")
+    return found if isinstance(found, list) else []
+
+
 def said_of_child(parent: Ref, spec: dict[str, Any], kind: str, name: str) -> Said:
     """What a parent says of one child; of a name that no zone makes, what it says of all."""
     said = next((said for child, said in children(parent, spec, kind) if child == name), None)
     return _said_of_all(parent, spec, PARENTS[parent.kind].get(kind, "")) if said is None else said
-
-
-def merged(said: Said) -> dict[str, Any]:
-    """One spec of all that is said, the most special word winning field by field."""
-    result: dict[str, Any] = {}
-    for _, spec in reversed(said):
-        result = _merge(result, spec)
-    return result
 
 
 def member(value: Any, field: str) -> dict[str, Any]:
@@ -61,11 +62,3 @@ def _said_of_all(parent: Ref, spec: dict[str, Any], field: str) -> Said:
         return ((f"{parent} spec.{field}.spec", member(member(spec, field), "spec")),)
     common = member(member(member(spec, "zoneCommon"), field), "spec")
     return ((f"{parent} spec.zoneCommon.{field}.spec", common),)
-
-
-def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    result = dict(under)
-    for field, value in over.items():
-        below = result.get(field)
-        result[field] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return result

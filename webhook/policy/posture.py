@@ -14,6 +14,10 @@ from webhook.settings import STRICT_SECURITY_NAMES, Settings
 
 _STRICT_NAME = STRICT_SECURITY_NAMES[0]
 POLICY_FIELD = "podSecurityPolicyName"
+_AUTOMOUNT_FIELD = "disableAutomountServiceAccountToken"
+READ = ("securityContext", "useStrictSecurity", _AUTOMOUNT_FIELD, "ingestOnlyMode", POLICY_FIELD)
+"""The fields of a component's part that say something here."""
+
 _AUTOMOUNT_NAME = "VMGUARD_DISABLE_AUTOMOUNT"
 
 
@@ -91,10 +95,9 @@ def _words(workload: Workload) -> list[tuple[str, Any]]:
 
 
 def _automount_off(workload: Workload, part: dict[str, Any], settings: Settings) -> tuple[bool, Asked]:
-    field = "disableAutomountServiceAccountToken"
-    word = part.get(field)
+    word = part.get(_AUTOMOUNT_FIELD)
     if isinstance(word, bool):
-        return word, Asked(_place(workload, workload.component.path, field), "true" if word else "false")
+        return word, Asked(_place(workload, workload.component.path, _AUTOMOUNT_FIELD), "true" if word else "false")
     return settings.disable_automount, Asked(_AUTOMOUNT_NAME, "true" if settings.disable_automount else "false")
 
 

@@ -1,7 +1,7 @@
 """A custom resource as the pods it stands for: its components as workloads, and the policies that it names.
 
 A parent (VMDistributed, VLDistributed) stands for the pods of its children, which the operator makes of its zones and
-zoneCommon. Pure; fetches nothing.
+zoneCommon. Pure; fetches nothing; costs no more than in proportion to what the resource holds.
 """
 
 from collections.abc import Iterator
@@ -9,29 +9,35 @@ from typing import Any
 
 from webhook.facts import Ref
 from webhook.objects import Pod
-from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.parents import children, merged
-from webhook.policy.posture import POLICY_FIELD, Posture
+from webhook.policy.components import BY_KIND, PARENTS, Component
+from webhook.policy.parents import MOST_ZONES, Said, children, zones
+from webhook.policy.posture import POLICY_FIELD, READ, Posture
 from webhook.policy.resources import GROUP
 from webhook.policy.rules.pod_security_policy import ANNOTATION
+from webhook.policy.rules.wanted_context import CONTAINER_FIELDS, POD_FIELDS
 from webhook.policy.workload import Parentage, Workload
 
+_CONTEXT = (*POD_FIELDS, *CONTAINER_FIELDS)
 
-def workloads(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> list[Workload]:
+
+def workloads(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> Iterator[Workload]:
     """The workloads that the operator makes of a resource, without their kind of controller."""
     if ref.kind in PARENTS:
-        return [
-            workload
-            for kind in PARENTS[ref.kind]
-            for name, said in children(ref, spec, kind)
-            if any(child for _, child in said)
-            for workload in workloads(Ref(GROUP, "", kind, ref.namespace, name), merged(said), Parentage(ref, said))
-        ]
-    return [
-        Workload(ref.kind, ref.namespace, ref.name, component, "", spec, parentage=parentage)
-        for component in BY_KIND[ref.kind]
-        if component.runs_in(spec)
-    ]
+        for kind in PARENTS[ref.kind]:
+            for name, said in children(ref, spec, kind, MOST_ZONES):
+                if any(child for _, child in said):
+                    child_ref = Ref(GROUP, "", kind, ref.namespace, name)
+                    yield from workloads(child_ref, _read(kind, said), Parentage(ref, said))
+        return
+    for component in BY_KIND[ref.kind]:
+        if component.runs_in(spec):
+            yield Workload(ref.kind, ref.namespace, ref.name, component, "", spec, parentage=parentage)
+
+
+def unjudged(ref: Ref, spec: dict[str, Any]) -> str:
+    """What of a resource is too much to be judged, for a person; "" for nothing."""
+    more = len(zones(spec)) - MOST_ZONES if ref.kind in PARENTS else 0
+    return f"{ref} has more than {MOST_ZONES} zones: the last {more} are not judged here" if more > 0 else ""
 
 
 def policies_named(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
@@ -62,6 +68,44 @@ def _parts(ref: Ref, place: str, spec: dict[str, Any]) -> Iterator[tuple[str, di
         if len(component.path) > 1:
             yield ".".join((place, *component.path[1:])), component.part_of(spec)
     for kind in PARENTS.get(ref.kind, {}):
-        for name, said in children(ref, spec, kind):
-            for child_place, child_spec in said:
-                yield from _parts(Ref(GROUP, "", kind, ref.namespace, name), child_place, child_spec)
+        said_of_all: Said = ()
+        for name, said in children(ref, spec, kind, MOST_ZONES):
+            said_of_all = said[1:]
+            yield from _parts(Ref(GROUP, "", kind, ref.namespace, name), *said[0])
+        for child_place, child_spec in said_of_all:
+            yield from _parts(Ref(GROUP, "", kind, ref.namespace, ""), child_place, child_spec)
+
+
+def _read(kind: str, said: Said) -> dict[str, Any]:
+    """One spec of all that is said of a child, with what postures read and nothing else: the first word wins."""
+    specs = [spec for _, spec in said]
+    result = _first_words(specs)
+    for component in BY_KIND[kind]:
+        if len(component.path) > 1 and any(isinstance(spec.get(component.path[1]), dict) for spec in specs):
+            _put(result, component, specs)
+    return result
+
+
+def _put(result: dict[str, Any], component: Component, specs: list[dict[str, Any]]) -> None:
+    """Put a component's part into the spec, and beside it whether a balancer is enabled."""
+    inner = _first_words([component.part_of(spec) for spec in specs])
+    first, *rest = component.path[1:]
+    if not rest:
+        result[first] = inner
+        return
+    outer = [spec[first] for spec in specs if isinstance(spec.get(first), dict)]
+    enabled = next((part["enabled"] for part in outer if part.get("enabled") is not None), None)
+    result[first] = {"enabled": enabled, rest[0]: inner}
+
+
+def _first_words(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    words = {field: _first(field, parts) for field in READ}
+    contexts = [part["securityContext"] for part in parts if isinstance(part.get("securityContext"), dict)]
+    if contexts and isinstance(words["securityContext"], dict):
+        merged = {field: _first(field, contexts) for field in _CONTEXT}
+        words["securityContext"] = {field: value for field, value in merged.items() if value is not None}
+    return {field: value for field, value in words.items() if value is not None}
+
+
+def _first(field: str, parts: list[dict[str, Any]]) -> Any:
+    return next((part[field] for part in parts if part.get(field) is not None), None)

@@ -168,7 +168,9 @@ def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
     ref, fact = chain[-1].ref, chain[-1].fact
     if type(fact) is Found:
         return Parentage(ref, said_of_child(ref, fact.object.spec or {}, kind, name))
-    gone = f"could not be read: {fact.reason}" if type(fact) is Unknown else "does not exist"
+    gone = "is not among the objects given" if fact.source == "file" else "does not exist"
+    if type(fact) is Unknown:
+        gone = f"could not be read: {fact.reason}"
     return Parentage(None, (), f"its parent {ref} {gone}; where the parent's word would count, the default does")
 
 
@@ -191,5 +193,6 @@ def _where_it_ended(chain: tuple[Link, ...]) -> str:
     if type(fact) is NotServed:
         return f"the cluster serves no {ref.kind}"
     if type(fact) is Absent:
-        return f"its owner {ref} does not exist with the UID that the pod names" if ref.uid else f"no {ref} exists"
+        gone = "is not among the objects given" if fact.source == "file" else "does not exist"
+        return f"its owner {ref} {gone}{' with the UID that the pod names' if ref.uid else ''}"
     return f"{ref} has no controller that is a resource of the operator"

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 from webhook.admission.review import Review, ReviewError, decode, encode
 from webhook.admit import admit
 from webhook.facts import FactSource
-from webhook.policy.decide import Decision, Webhook
+from webhook.policy.decide import MOST_TOLD, Decision, Webhook
 from webhook.policy.workload import Workload
 from webhook.server.http import Disconnected, HTTPError, Receive, Scope, Send, error_body, read_body, respond
 from webhook.server.state import State
@@ -94,14 +94,14 @@ class Admission:
             self._duration(webhook).observe(time.perf_counter() - started)
 
     def _tell(self, webhook: Webhook, review: Review, decision: Decision, started: float) -> None:
-        for link in decision.chain:
+        for link in decision.looked_up:
             self._lookup(type(link.fact).__name__.lower(), link.fact.source).inc()
         for (rule, kind), count in Counter((finding.rule, type(finding)) for finding in decision.findings).items():
             self._finding(rule, kind.__name__.lower()).inc(count)
         request = review.request
         level = "warning" if decision.outcome in {"denied", "unknown", "refused", "would-deny"} else "info"
         identity = decision.identity
-        extra = {"violations": [v.why for v in decision.violations]} if decision.violations else {}
+        extra = {"violations": [v.why for v in decision.violations[:MOST_TOLD]]} if decision.violations else {}
         self._log.write(
             level,
             "admission",

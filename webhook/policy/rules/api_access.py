@@ -140,8 +140,8 @@ def _users_volume(container: Container) -> Warn:
 def _no_token(container: Container) -> Warn:
     return Warn(
         ID,
-        f"container {container.name!r} needs the Kubernetes API and has no"
-        " token: its ServiceAccount or its pod says automountServiceAccountToken: false",
+        f"container {container.name!r} needs the Kubernetes API and has no token: its ServiceAccount or its pod says"
+        " automountServiceAccountToken: false, or the pod has not been through an API server",
     )
 
 

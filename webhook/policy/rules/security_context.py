@@ -36,6 +36,9 @@ _CONTAINER_ANNOTATIONS = {
     "appArmorProfile": "container.apparmor.security.beta.kubernetes.io/",
 }
 
+_POD_SPEAKS = (*RUN_AS, "seccompProfile", "appArmorProfile")
+"""Fields in which a container's word takes the place of its pod's."""
+
 _ESCALATING = frozenset({"CAP_SYS_ADMIN", "SYS_ADMIN", "ALL"})
 
 
@@ -51,11 +54,12 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     findings += _pod(subject, pod, wanted_pod, strict=strict, source=source)
     filled = {finding.edit.path.rpartition("/")[2] for finding in findings if type(finding) is Change}
     effective_pod = pod | {field: wanted_pod[field] for field in RUN_AS if field in filled}
+    findings += _of_pod_for_containers(pod, wanted_pod, wanted_container, strict=strict, source=source)
     operators = posture.component.containers
     for path, container in subject.containers():
+        findings += _root_under_non_root(path, container, effective_pod, source)
         if container.name in operators or (strict and subject.harden_sidecars):
             findings += _container(subject, path, container, pod, wanted_container, strict, source)
-        findings += _root_under_non_root(path, container, effective_pod, source)
     return _once(findings)
 
 
@@ -83,6 +87,16 @@ def _pod(
             yield from _annotation(annotation, _POD_SECCOMP_ANNOTATION, strict=strict, source=source)
         else:
             yield _fill(path, value, within, strict=strict, source=source)
+
+
+def _of_pod_for_containers(
+    pod: dict[str, Any], wanted_pod: dict[str, Any], wanted_container: dict[str, Any], *, strict: bool, source: str
+) -> Iterator[Finding]:
+    """Judge what the pod says of who runs where only containers are asked about it, as in a DaemonSet."""
+    for field in RUN_AS:
+        if field in pod and field in wanted_container and field not in wanted_pod:
+            path = f"/spec/securityContext/{field}"
+            yield from _there(path, field, pod[field], wanted_container[field], strict=strict, source=source)
 
 
 def _forbid_root(subject: Subject, pod: dict[str, Any]) -> str:
@@ -118,8 +132,8 @@ def _container(
         leaf = f"{base}/{field}"
         if field in present:
             yield from _there(leaf, field, present[field], value, strict=strict, source=source)
-        elif field in RUN_AS and pod.get(field, value) != value:
-            continue  # the pod's word counts; another one here would change who runs
+        elif field in _POD_SPEAKS and _of_pod(subject, pod, field, value) != value:
+            continue  # the pod's word counts; another one here would take its place
         elif field == "runAsNonRoot" and user == 0:
             if "runAsUser" not in pod:  # else the pod's own violation says it
                 yield _no_root(f"{base}/runAsUser", source)
@@ -141,6 +155,13 @@ def _container(
             yield _fill(leaf, value, within, strict=strict, source=source)
     if strict:
         yield from _container_seccomp(subject, base, container, present, source)
+
+
+def _of_pod(subject: Subject, pod: dict[str, Any], field: str, otherwise: Any) -> Any:
+    """What the pod says in a field that its containers may say otherwise, `otherwise` where it is silent."""
+    if field == "seccompProfile" and field not in pod and subject.minor < _SECCOMP_ANNOTATIONS_UNTIL:
+        return (subject.pod.metadata.annotations or {}).get(_POD_SECCOMP_ANNOTATION) or otherwise
+    return pod.get(field, otherwise)
 
 
 def _container_seccomp(
@@ -201,12 +222,22 @@ def _there(path: str, field: str, found: Any, wanted: Any, *, strict: bool, sour
         yield Violation(ID, path, found, wanted, "it is there and weaker than strict", source)
 
 
-def _root_under_non_root(path: str, container: Container, pod: dict[str, Any], source: str) -> Iterator[Violation]:
+def _root_under_non_root(
+    path: str, container: Container, pod: dict[str, Any], source: str
+) -> Iterator[Violation | Warn]:
     context = container.security_context or {}
-    non_root = context.get("runAsNonRoot")
-    if context.get("runAsUser") == 0 and (pod.get("runAsNonRoot") if non_root is None else non_root) is True:
-        why = f"container {container.name!r} runs as root in a pod that must not: the kubelet will not start it"
-        yield Violation(ID, f"{path}/securityContext/runAsUser", 0, "not 0", why, source)
+    if context.get("runAsUser") != 0 or pod.get("runAsNonRoot") is not True:
+        if context.get("runAsUser") == 0 and context.get("runAsNonRoot") is True:
+            yield _not_started(path, container, "which says runAsNonRoot: true itself", source)
+    elif context.get("runAsNonRoot") is False:
+        yield Warn(ID, f"container {container.name!r} runs as root in a pod that must not: it says so itself")
+    else:
+        yield _not_started(path, container, "in a pod that must not", source)
+
+
+def _not_started(path: str, container: Container, where: str, source: str) -> Violation:
+    why = f"container {container.name!r} runs as root {where}: the kubelet will not start it"
+    return Violation(ID, f"{path}/securityContext/runAsUser", 0, "not 0", why, source)
 
 
 def _once(findings: list[Finding]) -> list[Finding]:

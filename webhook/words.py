@@ -1,0 +1,14 @@
+"""Text that came from somebody's object, made fit to be read: on one line, without control characters, and cut.
+
+Whoever can write an object could otherwise forge lines of a log or an explanation, or steer the reader's terminal.
+"""
+
+
+def one_line(text: object, longest: int) -> str:
+    """The text with every run of white space as one space and every other unprintable character as `?`, cut with `…`.
+
+    `longest` is in characters.
+    """
+    words = " ".join(str(text)[: 8 * longest].split())
+    line = words if words.isprintable() else "".join(char if char.isprintable() else "?" for char in words)
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
