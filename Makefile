@@ -1,9 +1,9 @@
-# vmguard. `make run` and `make test` need Python 3.11 or newer and nothing else.
+# vmguard. Python 3.11 or newer is all that is needed; `make test` and `make cluster` build a control plane with Go.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test unit lint clean
+.PHONY: help run test unit cluster lint clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -17,6 +17,9 @@ test: $(VENV)/dev ## everything
 
 unit: $(VENV)/dev ## the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+
+cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.37
+	@$(BIN)/python -m tests.controlplane.cluster $(VERSION)
 
 lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint
 	$(BIN)/ruff check .

@@ -100,6 +100,13 @@ class Api:
     def delete(self, api_version: str, kind: str, name: str, namespace: str = "", **query: str) -> None:
         self.request("DELETE", self.path(api_version, kind, namespace, name), **query)
 
+    def delete_if_there(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
+        """Delete an object that may be gone, or whose API server may be."""
+        try:
+            self.delete(api_version, kind, name, namespace)
+        except (ApiError, httpx.TransportError):
+            return
+
 
 def _warning(header: str) -> str:
     """The text in `299 - "text"`."""

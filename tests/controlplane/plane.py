@@ -96,6 +96,11 @@ class ControlPlane:
         self._run("kwok", f"--kubeconfig={self.kubeconfig()}", "--manage-all-nodes", stages)
         self._wait(self._node_is_ready, "the node to be ready")
 
+    def check(self) -> None:
+        """Raise FailedError if a program has ended that should run."""
+        for process in self._running.values():
+            process.check()
+
     def pids(self) -> dict[str, int]:
         return {name: process.pid for name, process in self._running.items()}
 
@@ -144,8 +149,7 @@ class ControlPlane:
 
     def _wait(self, probe: Any, what: str) -> Any:
         def checked() -> Any:
-            for process in self._running.values():
-                process.check()
+            self.check()
             return probe()
 
         try:
@@ -162,9 +166,11 @@ class ControlPlane:
 
     def _serves_resources(self) -> bool:
         try:
-            return all(self.api.path(f"{GROUP}/{resource.storage}", resource.kind) for resource in RESOURCES)
-        except ApiError:
+            for resource in RESOURCES:
+                self.api.list(f"{GROUP}/{resource.storage}", resource.kind)
+        except ApiError:  # 404 until discovery knows it, then 429 until its storage is there
             return False
+        return True
 
     def _node_is_ready(self) -> bool:
         conditions: list[Object] = self.api.get("v1", "Node", NODE).get("status", {}).get("conditions", [])

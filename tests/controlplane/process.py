@@ -24,10 +24,10 @@ class FailedError(RuntimeError):
 class Process:
     """A running program. Its output goes to `log`."""
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
         self.name = Path(command[0]).name
         self.log = log
-        self._popen = _STARTER.submit(_start, command, log).result()
+        self._popen = _STARTER.submit(_start, command, log, environment).result()
 
     @property
     def pid(self) -> int:
@@ -52,7 +52,7 @@ class Process:
             self._popen.wait()
 
 
-def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+def _start(command: list[str], log: Path, environment: dict[str, str] | None) -> subprocess.Popen[bytes]:
     leashed = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -61,5 +61,6 @@ def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=log.parent,
+            env=environment,
             start_new_session=True,
         )

@@ -9,9 +9,10 @@ import copy
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tests.controlplane.api import Api, Object, wait_for
+from tests.controlplane.api import Api, ApiError, Object, wait_for
 from tests.support.golden import CASES, Case
 from webhook.policy.resources import BY_KIND, GROUP
 
@@ -125,7 +126,8 @@ def _take_given_token(spec: Object) -> None:
 def operate(api: Api, stop: threading.Event) -> None:
     """Until `stop`, make for every new resource the workload that an operator without security settings made.
 
-    Of the resource only kind and name count. What its deletion leaves is the real garbage collector's.
+    Of the resource only kind and name count. What a refusal leaves unmade stays so, and what a resource's deletion
+    leaves is the real garbage collector's.
     """
     cases = {case.kind: case for case in reversed(CASES) if case.category == "strict"}
     served: set[str] = set()
@@ -143,7 +145,8 @@ def _serve(case: Case, resource: Object, api: Api) -> None:
     uids = {recorded["metadata"]["uid"]: resource["metadata"]["uid"]}
     for each in _to_make(case):
         if each["kind"] in {"ServiceAccount", "Deployment", "StatefulSet", "DaemonSet"}:
-            api.create(_renamed(portable(each, uids), name), namespace)
+            with suppress(ApiError):  # it is there, or the namespace goes
+                api.create(_renamed(portable(each, uids), name), namespace)
 
 
 def _renamed(thing: Object, name: str) -> Object:

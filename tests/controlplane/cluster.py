@@ -1,0 +1,87 @@
+"""`make cluster`: a control plane, its node, the operator's resources and vmguard, up until Ctrl-C.
+
+For a person who wants to see vmguard in a cluster without having one. It prints what to type next. A stand-in plays
+the operator, so of a resource only kind, name and security settings matter.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.controlplane.build import UnavailableError
+from tests.controlplane.guard import Guard, guarding
+from tests.controlplane.plane import ADMIN, ControlPlane, control_plane
+from tests.controlplane.process import FailedError
+from tests.controlplane.stand_in_operator import operate
+from tests.controlplane.versions import NEWEST
+from webhook.settings import STRICT_SECURITY_NAMES, Settings
+
+EXAMPLES = Path(os.path.relpath(Path(__file__).parent.parent.parent / "examples"))
+NAMESPACE = "monitoring"
+_OURS = {"VMGUARD_LISTEN", "VMGUARD_OPS_LISTEN", "VMGUARD_CERT_DIR"}
+
+
+def main() -> int:
+    """Run it; 1 when something could not be had or ended by itself."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything ends in order either way
+    version = next(iter(sys.argv[1:]), "") or NEWEST
+    try:
+        with control_plane(version, nodes=True) as plane:
+            _stay_up(plane)
+    except (UnavailableError, FailedError, TimeoutError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nAll ended.")
+        return 0
+    return 0
+
+
+def _stay_up(plane: ControlPlane) -> None:
+    plane.install_resources()
+    plane.namespace(NAMESPACE)
+    stop = threading.Event()
+    operator = threading.Thread(target=operate, args=(plane.api_as(*ADMIN), stop))
+    with guarding(plane, **_settings()) as guard:
+        operator.start()
+        try:
+            _say(plane, guard)
+            while operator.is_alive():
+                plane.check()
+                guard.process.check()
+                time.sleep(0.5)
+        finally:
+            stop.set()
+            operator.join()
+    raise FailedError("the stand-in operator ended")
+
+
+def _settings() -> dict[str, str]:
+    """The person's own settings of vmguard, but where it listens."""
+    known = {field.alias for field in Settings.model_fields.values()} - _OURS
+    return {name: value for name, value in os.environ.items() if name in known or name.upper() in STRICT_SECURITY_NAMES}
+
+
+def _say(plane: ControlPlane, guard: Guard) -> None:
+    server = plane.api.request("GET", "/version")["gitVersion"]
+    print(f"\nKubernetes {server} is up with one node, and asks vmguard at {guard.base} (log: {guard.process.log}).")
+    print("\nIn another terminal:\n")
+    print(f"  export KUBECONFIG={plane.kubeconfig()}")
+    if not shutil.which("kubectl"):
+        print(f'  export PATH="{shlex.quote(str(plane.programs["kubectl"].parent))}:$PATH"')
+    print("\nA pod as an operator without security settings makes it, hardened at admission:\n")
+    print(f"  kubectl apply -f {EXAMPLES / 'cluster-vmsingle.yaml'}")
+    print(f"  kubectl wait -n {NAMESPACE} --for=create --timeout=20s pod -l app.kubernetes.io/name=vmsingle")
+    print(f"  kubectl get -n {NAMESPACE} pod -l app.kubernetes.io/name=vmsingle -o yaml")
+    print("\nA resource that names a PodSecurityPolicy that is not there, denied:\n")
+    print(f"  kubectl apply -f {EXAMPLES / 'cluster-denied.yaml'}")
+    print("\nCtrl-C ends it all.", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Programs are built once, taken from where they are given, and missed in one line. Go is a script here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane import build
+from tests.controlplane.versions import ETCD, KUBERNETES, KWOK, NEWEST
+from tests.support.server import ROOT, environment
+
+GO = """#!/bin/sh
+case "$1" in
+  env) echo go1.0 ;;
+  list) echo "$HERE" ;;
+  build)
+    [ -z "$FAIL" ] || { echo "some/package: no such package" >&2; exit 1; }
+    while [ "$1" != -o ]; do shift; done
+    echo "$2" >> "$HERE/built"
+    sleep 0.1
+    echo binary > "$2" ;;
+esac
+"""
+NAMES = [name for module in (KUBERNETES[NEWEST], ETCD, KWOK) for name in module.programs]
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with an empty cache and a Go that only pretends."""
+    (tmp_path / "go").write_text(GO)
+    (tmp_path / "go").chmod(0o755)
+    for name in (build.ASSETS, "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HERE", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return tmp_path
+
+
+@pytest.mark.parametrize("module", [*KUBERNETES.values(), ETCD, KWOK], ids=lambda module: module.folder)
+def test_each_modules_folder_pins_what_the_table_says(module):
+    text = (module.path / "go.mod").read_text()
+    version = module.title.rpartition(" ")[2]
+    assert f" {version} // indirect\n" in text  # what only tools need
+    assert all(f"tool {package}\n" in text for package in module.programs.values())
+    assert (module.path / "go.sum").is_file()
+
+
+def _built(machine):
+    record = machine / "built"
+    return [Path(line).name for line in record.read_text().splitlines()] if record.exists() else []
+
+
+def test_processes_that_come_together_build_once(machine):
+    command = [sys.executable, "-m", "tests.controlplane.build"]
+    running = [subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert sorted(_built(machine)) == sorted(NAMES)
+    paths = build.programs()
+    assert all(paths[name].read_text() == "binary\n" for name in NAMES)
+    assert sorted(_built(machine)) == sorted(NAMES)
+
+
+def test_a_module_that_changes_is_built_anew(machine, monkeypatch):
+    before = build.programs()["etcd"]
+    monkeypatch.setattr(build, "_key", lambda module: "another")
+    assert build.programs()["etcd"] != before
+
+
+def test_given_programs_are_not_built(machine, monkeypatch):
+    given = machine / "assets"
+    given.mkdir()
+    for name in ("etcd", "kube-apiserver", "kubectl"):
+        (given / name).write_text("#!/bin/sh\necho Kubernetes v1.37.9\n")
+        (given / name).chmod(0o755)
+    monkeypatch.setenv(build.ASSETS, str(given))
+    paths = build.programs("1.37")
+    assert paths["kube-apiserver"] == given / "kube-apiserver"
+    assert sorted(_built(machine)) == ["kube-controller-manager", "kube-scheduler", "kwok"]
+
+
+def test_given_programs_of_another_version_are_left(machine, monkeypatch, capsys):
+    (machine / "kube-apiserver").write_text("#!/bin/sh\necho Kubernetes v1.30.1\n")
+    (machine / "kube-apiserver").chmod(0o755)
+    monkeypatch.setenv(build.ASSETS, str(machine))
+    assert build.programs("1.37")["kube-apiserver"].parent != machine
+    assert "holds Kubernetes v1.30.1 and Kubernetes 1.37 is asked for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+def test_without_go_one_line_says_what_to_do(machine, monkeypatch, capsys, ci, status):
+    (machine / "go").unlink()
+    monkeypatch.setenv("PATH", str(machine))
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(sys, "argv", ["build"])
+    assert build.main() == status
+    said = capsys.readouterr().err
+    assert said.startswith("No control plane: Go builds it and is not on the PATH. Install Go 1.26.0 or newer")
+    assert said.count("\n") == 1
+
+
+def test_a_build_that_fails_says_why_and_leaves_nothing(machine, monkeypatch):
+    monkeypatch.setenv("FAIL", "yes")
+    with pytest.raises(build.UnavailableError, match="could not be built: some/package: no such package"):
+        build.programs()
+    cached = {name for _, _, files in os.walk(machine / "cache") for name in files}
+    assert cached == {"lock"}
