@@ -68,26 +68,32 @@ class Review(msgspec.Struct, frozen=True, rename="camel"):
     request: Request
 
 
-class _Status(msgspec.Struct, frozen=True):
+class ResponseStatus(msgspec.Struct, frozen=True):
+    """Why it is denied."""
+
     message: str
     reason: str
     code: int
     status: str = "Failure"
 
 
-class _Response(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class Response(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """`response` of an AdmissionReview; `patch` is base64."""
+
     uid: str
     allowed: bool | msgspec.UnsetType = msgspec.UNSET
-    status: _Status | None = None
+    status: ResponseStatus | None = None
     patch_type: str = ""
     patch: str = ""
     warnings: tuple[str, ...] = ()
     audit_annotations: dict[str, str] = {}
 
 
-class _Answer(msgspec.Struct, frozen=True, rename="camel"):
+class Answer(msgspec.Struct, frozen=True, rename="camel"):
+    """An AdmissionReview that answers."""
+
     api_version: str
-    response: _Response
+    response: Response
     kind: str = "AdmissionReview"
 
 
@@ -153,16 +159,16 @@ def encode(  # the response's own fields
     annotations: dict[str, str] | None = None,
 ) -> bytes:
     """The answer to `review`: same version and uid; `message` is why it is denied; no patch where none is due."""
-    response = _Response(
+    response = Response(
         uid=review.request.uid,
         allowed=allowed,
-        status=None if allowed else _Status(message, "Forbidden", 403),
+        status=None if allowed else ResponseStatus(message, "Forbidden", 403),
         patch_type="JSONPatch" if patch else "",
         patch=b64encode(_encode(patch)).decode() if patch else "",
         warnings=warnings,
         audit_annotations=annotations or {},
     )
-    return _encode(_Answer(review.api_version, response))
+    return _encode(Answer(review.api_version, response))
 
 
 def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, operation: str = "CREATE") -> bytes:

@@ -5,7 +5,6 @@ It knows only what the caller sent and the objects that the server was started w
 
 from typing import Any
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from webhook.admission.review import ReviewError
@@ -14,6 +13,8 @@ from webhook.offline.documents import DRY_RUN, DocumentError, read_documents
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, Sorted, facts_only, sort_documents
 from webhook.offline.judge import Judged, apply, judge
+from webhook.offline.reply import ComponentPosture, DryRunAnswer, Level, PodChange, PodSecurity, WhosePod
+from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Workload
@@ -38,7 +39,7 @@ class Question(BaseModel):
     kubernetesVersion: str | None = Field(default=None, description="such as 1.30")  # noqa: N815 - the wire's name
 
 
-async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> dict[str, Any]:
+async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> DryRunAnswer:
     """The answer to a question in JSON or YAML; `known` are the objects that the server was started with.
 
     Raises:
@@ -83,61 +84,60 @@ def _asked(values: list[Any], minor: int) -> tuple[Input, Sorted, int]:
     return asked[0], found, minor
 
 
-def _answered(judged: Judged) -> dict[str, Any]:
+def _answered(judged: Judged) -> DryRunAnswer:
     decision = judged.decision
     workload = decision.identity if isinstance(decision.identity, Workload) else None
-    is_pod = judged.input.kind == "Pod"
-    return {
-        "allowed": decision.allowed,
-        "message": decision.message,
-        "workload": _workload(workload) if workload else None,
-        "posture": [_posture(posture) for posture in decision.postures],
-        "changes": [_change(change) for change in decision.changes],
-        "warnings": list(decision.warnings),
-        "patch": msgspec.to_builtins(decision.patch),
-        "pod": apply(judged.input.object, decision) if is_pod else None,
-        "diff": judged.diff,
-        "podSecurity": _pod_security(judged),
-    }
+    return DryRunAnswer(
+        allowed=decision.allowed,
+        message=decision.message,
+        workload=_workload(workload) if workload else None,
+        posture=[_posture(posture) for posture in decision.postures],
+        changes=[_change(change) for change in decision.changes],
+        warnings=list(decision.warnings),
+        patch=list(decision.patch),
+        pod=apply(judged.input.object, decision) if judged.input.kind == "Pod" else None,
+        diff=judged.diff,
+        pod_security=_pod_security(judged),
+    )
 
 
-def _workload(workload: Workload) -> dict[str, Any]:
+def _workload(workload: Workload) -> WhosePod:
     parent = workload.parentage.parent
-    return {
-        "kind": workload.kind,
-        "namespace": workload.namespace,
-        "name": workload.name,
-        "component": workload.component.name,
-        "parent": str(parent) if parent else None,
-        "source": workload.source,
-    }
+    return WhosePod(
+        kind=workload.kind,
+        namespace=workload.namespace,
+        name=workload.name,
+        component=workload.component.name,
+        parent=str(parent) if parent else None,
+        source=workload.source,
+    )
 
 
-def _posture(posture: Posture) -> dict[str, Any]:
-    return {
-        "component": posture.component.name,
-        "securityContext": posture.security_context,
-        "apiAccess": posture.api_access,
-        "podSecurityPolicy": posture.pod_security_policy.word if posture.pod_security_policy else None,
-        "because": list(posture.because),
-    }
+def _posture(posture: Posture) -> ComponentPosture:
+    return ComponentPosture(
+        component=posture.component.name,
+        security_context=posture.security_context,
+        api_access=posture.api_access,
+        pod_security_policy=posture.pod_security_policy.word if posture.pod_security_policy else None,
+        because=list(posture.because),
+    )
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: Change) -> PodChange:
     edit = change.edit
-    return {
-        "rule": change.rule,
-        "op": edit.op,
-        "path": edit.path,
-        "value": edit.value,
-        "why": change.why,
-        "source": change.source,
-    }
+    return PodChange(
+        rule=change.rule, op=edit.op, path=edit.path, value=edit.value, why=change.why, source=change.source
+    )
 
 
-def _pod_security(judged: Judged) -> dict[str, Any] | None:
+def _pod_security(judged: Judged) -> PodSecurity | None:
     verdicts = judged.pod_security
     if verdicts is None:
         return None
     before, after = verdicts
-    return {"before": str(before.level), "after": str(after.level), "reasons": [str(why) for why in after.reasons]}
+    return PodSecurity(_level(before), _level(after), [str(why) for why in after.reasons])
+
+
+def _level(verdict: Verdict) -> Level:
+    levels: tuple[Level, ...] = ("privileged", "baseline", "restricted")
+    return levels[verdict.level]

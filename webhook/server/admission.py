@@ -29,7 +29,9 @@ MAX_BODY = 7 * 1024 * 1024
 WEBHOOKS: dict[str, Webhook] = {"/mutate": "mutate", "/validate": "validate"}
 
 DEFAULT_TIMEOUT = 10.0
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
+_PARTS = re.compile(_PART)
+_DURATION = re.compile(f"(?:{_PART})+")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -147,7 +149,6 @@ def time_allowed(query: bytes) -> float:
     timeout = DEFAULT_TIMEOUT
     if query:
         said = parse_qs(query.decode("ascii", "replace")).get("timeout", [""])[0]
-        parts = _DURATION.findall(said)
-        if parts and "".join(number + unit for number, unit in parts) == said:
-            timeout = min(sum(float(number) * _UNITS[unit] for number, unit in parts), 30.0)
+        if _DURATION.fullmatch(said):  # first: it looks from one place only, where findall looks from each
+            timeout = min(sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(said)), 30.0)
     return max(timeout - max(0.2, timeout / 10), 0.0)

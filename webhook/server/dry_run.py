@@ -7,7 +7,6 @@ that is a 429 and costs the admissions nothing.
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import swagger_ui_bundle
 from fastapi import FastAPI, Request, Response
@@ -16,8 +15,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from webhook import __version__
-from webhook.offline.answer import Question
+from webhook.server.description import description
 from webhook.server.http import Disconnected, HTTPError, error_body, read_body
 from webhook.server.worker import ANSWER, QUESTION
 from webhook.telemetry.log import Log
@@ -29,19 +27,6 @@ WAITING = 8
 """Questions that may wait for the worker; one more is a 429 at once."""
 
 _DOCS = "/docs/files"
-_EXAMPLE = {
-    "pod": {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "vmsingle-db-0",
-            "namespace": "mon",
-            "labels": {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"},
-        },
-        "spec": {"containers": [{"name": "vmsingle", "image": "victoriametrics/victoria-metrics"}]},
-    },
-    "kubernetesVersion": "1.30",
-}
 
 
 class Worker:
@@ -120,32 +105,24 @@ class Worker:
 
 def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> FastAPI:
     """The FastAPI application; without `dry_run` it serves /healthz only."""
-    app = FastAPI(
-        title="vmguard",
-        version=__version__,
-        description="Ask what would become of a pod or a resource of the VictoriaMetrics operator. Changes nothing.",
-        openapi_url="/openapi.json" if dry_run else None,
-        docs_url=None,
-        redoc_url=None,
-    )
+    openapi_url = "/openapi.json" if dry_run else None
+    app = FastAPI(openapi_url=openapi_url, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.openapi = description  # type: ignore[method-assign]  # FastAPI's documented way to describe otherwise
 
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: HTTPException) -> Response:
-        return _error(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+        message = f"{request.method} {request.scope['path']}: {error.detail}"
+        body = error_body(error.status_code, message)
+        return Response(body, error.status_code, error.headers, media_type="application/json")
 
-    @app.get("/healthz", summary="Whether the process lives")
+    @app.get("/healthz")
     async def healthz() -> Response:
         return Response("ok", media_type="text/plain")
 
     if not dry_run:
         return app
 
-    @app.post(
-        "/dry-run",
-        summary="What would become of this, and why",
-        responses={code: {"description": text} for code, text in _ERRORS.items()},
-        openapi_extra={"requestBody": _BODY},
-    )
+    @app.post("/dry-run")
     async def dry_run_endpoint(request: Request) -> Response:
         try:
             code, body = await worker.ask(await read_body(request.scope, request.receive, MAX_BODY))
@@ -158,7 +135,7 @@ def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> FastAPI:
 
     app.mount(_DOCS, StaticFiles(directory=str(swagger_ui_bundle.swagger_ui_path)))
 
-    @app.get("/docs", include_in_schema=False)
+    @app.get("/docs")
     async def docs() -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url="/openapi.json",
@@ -169,27 +146,3 @@ def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> FastAPI:
         )
 
     return app
-
-
-_ERRORS = {
-    400: "Broken or unsafe text",
-    413: "Larger than 512 KiB",
-    422: "Well written, but not a question that can be answered",
-    429: "Busy, or no answer within 2 s",
-}
-
-_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        Question.model_json_schema(),
-        {"type": "object", "description": "an AdmissionReview, a Pod, a VM resource or a List", "required": ["kind"]},
-    ]
-}
-_BODY = {
-    "required": True,
-    "description": "JSON or YAML, recognised by looking",
-    "content": {kind: {"schema": _SCHEMA, "example": _EXAMPLE} for kind in ("application/json", "application/yaml")},
-}
-
-
-def _error(code: int, message: str) -> Response:
-    return Response(error_body(code, message), code, media_type="application/json")

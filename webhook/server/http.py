@@ -4,7 +4,7 @@ An error's body has the fields of a Kubernetes Status, whose message the API ser
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,10 +19,12 @@ _REASONS = {
     400: "BadRequest",
     404: "NotFound",
     405: "MethodNotAllowed",
+    408: "Timeout",
     413: "RequestEntityTooLarge",
     415: "UnsupportedMediaType",
     422: "Invalid",
     429: "TooManyRequests",
+    431: "RequestHeaderFieldsTooLarge",
     500: "InternalError",
     503: "ServiceUnavailable",
 }
@@ -40,18 +42,20 @@ class Disconnected(Exception):  # noqa: N818 - what happened, and nobody's error
     """The client went away before its request was whole."""
 
 
+class ErrorStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The body of an error, with the fields of a Kubernetes Status."""
+
+    kind: Literal["Status"]
+    api_version: Literal["v1"]
+    status: Literal["Failure"]
+    message: str
+    reason: str
+    code: int
+
+
 def error_body(code: int, message: str) -> bytes:
     """The body of an error."""
-    return msgspec.json.encode(
-        {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "status": "Failure",
-            "message": message,
-            "reason": _REASONS.get(code, "Unknown"),
-            "code": code,
-        }
-    )
+    return msgspec.json.encode(ErrorStatus("Status", "v1", "Failure", message, _REASONS.get(code, "Unknown"), code))
 
 
 async def respond(send: Send, code: int, body: bytes, content_type: bytes = JSON, *, close: bool = False) -> None:

@@ -18,7 +18,9 @@ import uvicorn
 
 from webhook.facts import FactSource
 from webhook.server.admission import Admission
+from webhook.server.connection import Connection
 from webhook.server.dry_run import Worker, application
+from webhook.server.memory import trim
 from webhook.server.operations import Operations
 from webhook.server.state import Check, State
 from webhook.settings import Settings, parse_address
@@ -30,6 +32,9 @@ KEEP_ALIVE = 120
 
 DRAIN = 10
 """Seconds that requests under way may take at the end."""
+
+_TRIM_EVERY = 100
+"""Ticks of uvicorn, 0.1 s each."""
 
 
 async def _nothing() -> None:
@@ -57,7 +62,12 @@ class Plan:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to us."""
+    """A uvicorn server that leaves signals to us, and gives memory back."""
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TRIM_EVERY == 0:
+            trim()
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -164,7 +174,7 @@ async def _started(plan: Plan, servers: list[_Server], worker: Worker) -> None:
 def _config(app: Admission | Operations, context: Callable[..., ssl.SSLContext] | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,0 +1,293 @@
+"""The bounds of one connection, on a server in this process whose bounds are small enough to be met."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+
+from webhook.server.connection import Connection
+from webhook.server.http import Disconnected, HTTPError, error_body, read_body, respond
+
+HANG = 20
+"""Seconds after which something hangs; nothing here takes one."""
+
+
+class _Small(Connection):
+    seconds = 0.3
+    most_connections = 3
+
+
+async def _echo(scope, receive, send):
+    """Answers a body with its length, and `/large` with more than any buffer holds."""
+    if scope["path"] == "/large":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1000):
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    if scope["path"] == "/unread":
+        await respond(send, 404, b"{}")
+        return
+    try:
+        await respond(send, 200, str(len(await read_body(scope, receive, 300_000))).encode())
+    except HTTPError as error:
+        await respond(send, error.code, error_body(error.code, str(error)), close=True)
+    except Disconnected:
+        return
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, protocol, keep_alive):
+        super().__init__(
+            uvicorn.Config(
+                _echo, http=protocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive
+            )
+        )
+        self.config.load()
+
+    @asynccontextmanager
+    async def listening(self):
+        def connection():
+            return self.config.http_protocol_class(self.config, self.server_state, {})
+
+        listener = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+        async with listener:
+            yield listener.sockets[0].getsockname()[1]
+        for open_one in list(self.server_state.connections):
+            open_one.transport.abort()
+
+
+def _run(ask, protocol=_Small, keep_alive=60):
+    """What `ask(connect, server)` comes to; `connect()` makes a connection to a server of that protocol."""
+
+    async def inside():
+        server = _Server(protocol, keep_alive)
+        opened = []
+        async with server.listening() as port:
+
+            async def connect():
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                opened.append(writer)
+                return reader, writer
+
+            try:
+                async with asyncio.timeout(HANG):
+                    return await ask(connect, server)
+            finally:
+                for writer in opened:
+                    writer.transport.abort()
+                await asyncio.sleep(0)
+
+    return asyncio.run(inside())
+
+
+async def _until(true):
+    while not true():  # noqa: ASYNC110 - uvicorn tells by its attributes
+        await asyncio.sleep(0.01)
+
+
+async def _rest(reader):
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+
+
+def _status(answer):
+    """The status of an error and its reason, which must be JSON."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    said = json.loads(body)
+    assert b"connection: close" in head
+    assert said["kind"] == "Status"
+    assert head.startswith(b"HTTP/1.1 %d " % said["code"])
+    return said["code"], said["message"]
+
+
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"P",
+        b"\r\n",
+        HEAD,
+        HEAD + b"X: y",
+        HEAD + b"Content-Length: 10\r\n\r\n",
+        HEAD + b"Content-Length: 10\r\n\r\n123",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n12",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n12\r\n0\r\nX: y",
+    ],
+)
+def test_half_a_request_is_a_408_and_the_connection_ends(half):
+    async def ask(connect, server):
+        reader, writer = await connect()
+        writer.write(half)
+        return await _rest(reader)
+
+    code, message = _status(_run(ask))
+    assert code == 408
+    assert "took more than" in message
+
+
+@pytest.mark.parametrize("start", [HEAD, HEAD + b"Content-Length: 1000\r\n\r\n", b""])
+def test_a_request_that_trickles_is_a_408_all_the_same(start):
+    async def ask(connect, server):
+        reader, writer = await connect()
+        writer.write(start)
+        answer = asyncio.ensure_future(_rest(reader))
+        while not answer.done():
+            writer.write(b"\r\n" if not start else b"a")
+            await asyncio.sleep(0.05)
+        return await answer
+
+    assert _status(_run(ask))[0] == 408
+
+
+def test_half_a_request_after_a_whole_one_is_a_408():
+    async def ask(connect, server):
+        reader, writer = await connect()
+        writer.write(HEAD + b"Content-Length: 2\r\n\r\nab" + HEAD)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(1) == b"2"
+        return await _rest(reader)
+
+    assert _status(_run(ask))[0] == 408
+
+
+def test_a_body_that_nobody_waits_for_is_bounded_too():
+    """Its answer is out, so there is nothing to say any more but the end."""
+
+    async def ask(connect, server):
+        reader, writer = await connect()
+        writer.write(b"POST /unread HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n{}")).startswith(b"HTTP/1.1 404")
+        answer = asyncio.ensure_future(_rest(reader))
+        while not answer.done():
+            writer.write(b"1\r\na\r\n")
+            await asyncio.sleep(0.05)
+        return await answer
+
+    assert _status(_run(ask))[0] == 408
+
+
+def test_a_client_that_takes_no_answer_is_cut_off():
+    async def ask(connect, server):
+        _, writer = await connect()
+        writer.transport.pause_reading()
+        writer.write(b"GET /large HTTP/1.1\r\n\r\n" * 3)
+        await _until(lambda: server.server_state.tasks)
+        await _until(lambda: not server.server_state.connections and not server.server_state.tasks)
+
+    _run(ask)
+
+
+def test_an_unused_connection_stays_as_long_as_an_idle_one_and_ends_then():
+    async def ask(connect, server):
+        reader, _ = await connect()
+        return await _rest(reader)
+
+    assert _run(ask, keep_alive=0.5) == b""
+
+
+def test_an_unused_connection_outlives_the_time_for_a_request():
+    """Go's client keeps one that lost a race; to close it early would cost a pod its admission."""
+
+    async def ask(connect, server):
+        reader, writer = await connect()
+        await asyncio.sleep(3 * _Small.seconds)
+        writer.write(HEAD + b"Content-Length: 1\r\n\r\na")
+        return await reader.readuntil(b"\r\n\r\n")
+
+    assert _run(ask).startswith(b"HTTP/1.1 200")
+
+
+def test_requests_one_after_another_may_take_longer_together_than_one_may():
+    async def ask(connect, server):
+        reader, writer = await connect()
+        for _ in range(10):
+            writer.write(HEAD + b"Content-Length: 1\r\n\r\na")
+            assert (await reader.readuntil(b"\r\n\r\n1")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(_Small.seconds / 5)
+        return True
+
+    assert _run(ask)
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"", b"A"),
+        (b"GET /", b"a"),
+        (b"GET / HTTP/1.1\r\nX: ", b"y"),
+        (b"GET / HTTP/1.1\r\n", b"Y"),
+        (b"GET / HTTP/1.1\r\n", b"X: y\r\n"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", b"X: y\r\n"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    ],
+    ids=["method", "path", "value", "name", "headers", "chunks", "trailers", "chunk extension"],
+)
+def test_what_stands_beside_a_body_ends_at_its_bound(start, more):
+    async def ask(connect, server):
+        reader, writer = await connect()
+        writer.write(start)
+        answer, sent = asyncio.ensure_future(_rest(reader)), 0
+        while not answer.done():
+            writer.write(more * 2000)
+            sent += 2000 * len(more)
+            await asyncio.sleep(0.01)
+        return sent, await answer
+
+    class Patient(Connection):
+        seconds = HANG * 2
+
+    sent, answer = _run(ask, Patient)
+    assert sent < 2 * Connection.most_beside_body
+    assert _status(answer)[0] in {400, 431}
+
+
+def test_a_body_in_chunks_of_a_usual_size_is_not_counted():
+    async def ask(connect, server):
+        reader, writer = await connect()
+        writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(64):
+            writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+        writer.write(b"0\r\n\r\n")
+        return await reader.readuntil(b"\r\n\r\n262144")
+
+    assert _run(ask, Connection).startswith(b"HTTP/1.1 200")
+
+
+def test_one_connection_too_many_is_refused_and_those_that_are_there_go_on():
+    async def ask(connect, server):
+        there = [await connect() for _ in range(_Small.most_connections)]
+        await _until(lambda: len(server.server_state.connections) == _Small.most_connections)
+        refused, _ = await connect()
+        assert await _rest(refused) == b""
+        for reader, writer in there:
+            writer.write(HEAD + b"Content-Length: 1\r\n\r\na")
+            assert (await reader.readuntil(b"\r\n\r\n1")).startswith(b"HTTP/1.1 200")
+        there[0][1].close()
+        await _until(lambda: len(server.server_state.connections) < _Small.most_connections)
+        reader, writer = await connect()
+        writer.write(HEAD + b"Content-Length: 1\r\n\r\na")
+        return await reader.readuntil(b"\r\n\r\n1")
+
+    assert _run(ask).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c", b"x"])
+@pytest.mark.parametrize("body", [b"", b"abc"])
+def test_an_upgrade_is_not_taken_and_its_connection_ends_with_the_answer(protocol, body):
+    async def ask(connect, server):
+        reader, writer = await connect()
+        writer.write(HEAD + b"Connection: Upgrade\r\nUpgrade: %s\r\nContent-Length: %d\r\n\r\n" % (protocol, len(body)))
+        writer.write(body)
+        return await _rest(reader)
+
+    answer = _run(ask)
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert not answer.startswith((b"HTTP/1.1 101", b"HTTP/1.1 5"))

@@ -1,0 +1,64 @@
+"""The shape of a dry-run answer: every key is always there. Its OpenAPI description is made from these types."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from webhook.admission.patch import Operation
+
+Level = Literal["privileged", "baseline", "restricted"]
+
+
+class WhosePod(msgspec.Struct, frozen=True):
+    """Whose pod it is: the custom resource, its component, and how that was found."""
+
+    kind: str
+    namespace: str
+    name: str
+    component: str
+    parent: str | None
+    source: Literal["chain", "labels"]
+
+
+class ComponentPosture(msgspec.Struct, frozen=True, rename="camel"):
+    """What the pods of one component must look like, and because of which settings."""
+
+    component: str
+    security_context: Literal["strict", "custom", "off"]
+    api_access: Literal["automount", "explicit"]
+    pod_security_policy: str | None
+    because: list[str]
+
+
+class PodChange(msgspec.Struct, frozen=True):
+    """One change, with the rule that makes it and the setting that asked for it; `value` is null for a removal."""
+
+    rule: str
+    op: Literal["add", "remove"]
+    path: str
+    value: Any
+    why: str
+    source: str
+
+
+class PodSecurity(msgspec.Struct, frozen=True):
+    """Pod Security levels as asked and as admitted; `reasons` say why the latter is not restricted."""
+
+    before: Level
+    after: Level
+    reasons: list[str]
+
+
+class DryRunAnswer(msgspec.Struct, frozen=True, rename="camel"):
+    """What would become of a pod or a resource; `pod` and `pod_security` are null for a resource."""
+
+    allowed: bool
+    message: str
+    workload: WhosePod | None
+    posture: list[ComponentPosture]
+    changes: list[PodChange]
+    warnings: list[str]
+    patch: list[Operation]
+    pod: dict[str, Any] | None
+    diff: str
+    pod_security: PodSecurity | None

@@ -1,0 +1,117 @@
+"""One connection of a listener: uvicorn's HTTP/1.1 protocol with the bounds that uvicorn does not set.
+
+uvicorn 0.54 waits for ever for a first request, for the rest of one and for a client to take its answer; its C parser
+takes a head of any size. A client meets each bound with a reason in JSON, or with a closed connection where it would
+not read one. Nothing here knows what a request is for.
+"""
+
+from asyncio import AbstractEventLoop, TimerHandle, Transport
+from typing import Any, ClassVar, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from webhook.server.http import error_body
+
+
+class Connection(HttpToolsProtocol):
+    """Serves one connection within bounds."""
+
+    seconds: ClassVar[float] = 60.0
+    """For one request, from its first byte to the last of its answer; twice what the API server waits at most."""
+
+    most_connections: ClassVar[int] = 1000
+    """At one time; an API server keeps up to 25 idle. One idle TLS connection takes about 50 KB."""
+
+    most_beside_body: ClassVar[int] = 64 * 1024
+    """Bytes of a request that are not its body: its head, chunk sizes, trailers. One read more may slip through."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._since: float | None = None
+        self._reading = False
+        self._beside_body = 0
+        self._watch: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            self.logger.warning("a connection was refused: %d are open", self.most_connections)
+            transport.abort()
+            return
+        # Go's client keeps a connection that lost a race unused among its idle ones: it may stay as long as they may
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._watch = self.loop.call_later(self.seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch:
+            self._watch.cancel()
+        self._unset_keepalive_if_required()  # uvicorn leaves it running when the client cut the connection
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._since is None:
+            self._since = self.loop.time()
+        self._beside_body += len(data)
+        super().data_received(data)
+        if self._beside_body > self.most_beside_body and not self.transport.is_closing():
+            self._refuse(431, f"the request has more than {self.most_beside_body} bytes beside its body")
+
+    def on_message_begin(self) -> None:
+        self._reading = True
+        super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        self._beside_body -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._beside_body = 0
+        self._reading = False
+        super().on_message_complete()
+        if self.cycle.response_complete:  # answered before it was whole
+            self._since = None
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time() if self._reading or self.pipeline else None
+        super().on_response_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade is never taken; the parser reads nothing after one, so the connection ends with the answer."""
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
+    def _look(self) -> None:
+        """Look whether the request under way, or the end of the connection, takes too long."""
+        now = self.loop.time()
+        closing = self.transport.is_closing()
+        if self._since is None:
+            self._since = now if closing else None
+        elif now - self._since >= self.seconds:
+            if closing:
+                self.transport.abort()
+                return
+            self._refuse(408, f"the request took more than {self.seconds:g} s")
+            self._since = now
+        self._watch = self.loop.call_at((self._since or now) + self.seconds, self._look)
+
+    def _refuse(self, code: int, message: str) -> None:
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.abort()
+            return
+        body = error_body(code, message)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[code] + head + body)
+        self.transport.close()

@@ -1,0 +1,151 @@
+"""The OpenAPI description of the webhook listener. What is answered is described by the types that are encoded."""
+
+from typing import Any
+
+import msgspec
+
+from webhook import __version__
+from webhook.admission.review import API_VERSIONS, Answer
+from webhook.offline.answer import Question
+from webhook.offline.reply import DryRunAnswer
+from webhook.server.http import ErrorStatus
+
+_EXAMPLE = {
+    "pod": {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "vmsingle-db-0",
+            "namespace": "mon",
+            "labels": {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"},
+        },
+        "spec": {"containers": [{"name": "vmsingle", "image": "victoriametrics/victoria-metrics"}]},
+    },
+    "kubernetesVersion": "1.30",
+}
+
+_EVERY_ERROR = {408: "Not whole within 60 s", 431: "More than 64 KiB beside the body"}
+_DRY_RUN_ERRORS = {
+    400: "Broken or unsafe text",
+    413: "Larger than 512 KiB",
+    422: "Well written, but not a question that can be answered",
+    429: "Busy, or no answer within 2 s",
+    500: "Our own fault; the log says why",
+}
+_REVIEW_ERRORS = {
+    400: "No AdmissionReview, or an object in it of the wrong shape",
+    413: "Larger than 7 MiB",
+    415: "Content-Type is not application/json",
+    500: "Whose pod it is cannot be known (failurePolicy decides), or our own fault",
+}
+
+_REVIEW: dict[str, Any] = {
+    "type": "object",
+    "description": "AdmissionReview with a request; only the fields that are read are named",
+    "required": ["apiVersion", "kind", "request"],
+    "properties": {
+        "apiVersion": {"enum": list(API_VERSIONS)},
+        "kind": {"const": "AdmissionReview"},
+        "request": {
+            "type": "object",
+            "required": ["uid", "kind", "operation"],
+            "properties": {
+                "uid": {"type": "string"},
+                "kind": {
+                    "type": "object",
+                    "properties": {name: {"type": "string"} for name in ("group", "version", "kind")},
+                },
+                "operation": {"type": "string"},
+                "namespace": {"type": ["string", "null"]},
+                "name": {"type": ["string", "null"]},
+                "subResource": {"type": ["string", "null"]},
+                "dryRun": {"type": ["boolean", "null"]},
+                "userInfo": {
+                    "type": ["object", "null"],
+                    "properties": {
+                        "username": {"type": "string"},
+                        "groups": {"type": ["array", "null"], "items": {"type": "string"}},
+                    },
+                },
+                "object": {"description": "the Pod or resource", "type": ["object", "null"]},
+                "oldObject": {"type": ["object", "null"]},
+            },
+        },
+    },
+}
+_BARE = {"type": "object", "description": "an AdmissionReview, a Pod, a VM resource or a List", "required": ["kind"]}
+_TIMEOUT = {
+    "name": "timeout",
+    "in": "query",
+    "required": False,
+    "description": "a Go duration; 10s when absent or not one",
+    "schema": {"type": "string", "example": "10s"},
+}
+
+
+def description() -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    _, types = msgspec.json.schema_components((Answer, DryRunAnswer, ErrorStatus), ref_template=_ref("{name}"))
+    schemas = {**types, "AdmissionReview": _REVIEW, "Question": {"anyOf": [Question.model_json_schema(), _BARE]}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "vmguard",
+            "version": __version__,
+            "description": "Ask what would become of a pod or a resource of the VictoriaMetrics operator. /dry-run"
+            " changes nothing; /mutate and /validate are what the API server asks.",
+        },
+        "paths": {
+            "/dry-run": {"post": _dry_run()},
+            "/mutate": {"post": _admission("mutate", "What to change in a pod")},
+            "/validate": {"post": _admission("validate", "Whether a pod or a resource is as it must be")},
+            "/healthz": {
+                "get": {
+                    "operationId": "healthz",
+                    "summary": "Whether the process lives",
+                    "responses": {"200": {"description": "ok", "content": {"text/plain": {"schema": {"const": "ok"}}}}},
+                }
+            },
+        },
+        "components": {"schemas": dict(sorted(schemas.items()))},
+    }
+
+
+def _dry_run() -> dict[str, Any]:
+    content = {"schema": {"$ref": _ref("Question")}, "example": _EXAMPLE}
+    return {
+        "operationId": "dry-run",
+        "summary": "What would become of this, and why",
+        "requestBody": {
+            "required": True,
+            "description": "JSON or YAML, recognised by looking",
+            "content": {"application/json": content, "application/yaml": content},
+        },
+        "responses": _responses("DryRunAnswer", "What would become of it", _DRY_RUN_ERRORS),
+    }
+
+
+def _admission(name: str, summary: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": _ref("AdmissionReview")}}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": [_TIMEOUT],
+        "requestBody": {"required": True, "content": content},
+        "responses": _responses("Answer", "The decision", _REVIEW_ERRORS),
+    }
+
+
+def _responses(answer: str, what: str, errors: dict[int, str]) -> dict[str, Any]:
+    def response(text: str, schema: str) -> dict[str, Any]:
+        return {"description": text, "content": {"application/json": {"schema": {"$ref": _ref(schema)}}}}
+
+    described = {**errors, **_EVERY_ERROR}
+    return {
+        "200": response(what, answer),
+        **{str(code): response(described[code], "ErrorStatus") for code in sorted(described)},
+    }
+
+
+def _ref(name: str) -> str:
+    return f"#/components/schemas/{name}"
