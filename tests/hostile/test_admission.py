@@ -186,7 +186,9 @@ def test_what_is_no_review_is_a_400_with_a_reason(webhook, body):
     answer = asked.ask(webhook, body)
     assert (answer.status, answer.json()["code"]) == (400, 400)
     assert answer.json()["message"]
-    assert not asked.lines()
+    (line,) = asked.lines()
+    assert (line["level"], line["message"], line["code"]) == ("warning", "not answered", 400)
+    assert len(asked.stderr.getvalue()) < 1000
 
 
 def _in_review(text: str, *, of: str) -> bytes:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.controlplane.api import wait_for
 from tests.support.golden import CASES, expected, projection
 from tests.support.pods import pod, resource, vmsingle
 from tests.support.server import ROOT, environment, serving
@@ -326,7 +327,7 @@ def test_a_question_that_takes_too_long_is_a_429_and_the_next_is_answered(tmp_pa
         assert (status, answer["code"], headers["retry-after"]) == (429, 429, None)
         assert "no answer within 2 s" in answer["message"]
         assert running.ask("POST", "/mutate", _review(pod()))[0] == 200, "admissions never wait for a person"
-        assert running.ask("POST", "/dry-run", pod())[0] == 200
+        assert wait_for(lambda: running.ask("POST", "/dry-run", pod())[0] == 200, "a new worker's answer")
         assert children.read_text().split() != [str(worker)]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from socket import socket
 from typing import Any
 
+import msgspec
 import uvloop
 
 from certs import Bundle, CertificateError, DirectoryStore, ensure
@@ -60,14 +61,14 @@ def _standalone(options: argparse.Namespace) -> int:
     unset = {name: value for name, value in _LOOPBACK.items() if not os.environ.get(name, "").strip()}
     settings = Settings.from_environment(os.environ, **unset)
     minor = NEWEST_MINOR if options.kubernetes_version is None else options.kubernetes_version
-    source = FileFacts(facts_only(read_files(options.objects)), minor)
+    objects = facts_only(read_files(options.objects))
+    source = FileFacts(objects, minor)
     directory = Path(options.cert_dir or settings.cert_dir or _cache() / "standalone")
     bundle, _ = ensure(DirectoryStore(directory), NAMES, now=datetime.now(UTC))
     log = Log(settings.log_level)
     if settings.psp_autocreate:
         log.write("warning", "VM_PSPAUTOCREATEENABLED has no effect without a cluster")
-    arguments = (str(minor), *(str(Path(name).resolve()) for name in options.objects))
-    plan = _plan(settings, source, directory, bundle, worker_arguments=lambda: arguments)
+    plan = _plan(settings, source, directory, bundle, known=msgspec.json.encode(objects))
     uvloop.run(_serve(plan, directory, log))
     return 0
 
@@ -92,7 +93,6 @@ def _in_cluster(options: argparse.Namespace) -> int:
                 source,
                 directory,
                 bundle,
-                worker_arguments=lambda: (str(source.minor),),
                 prepare=source.learn,
                 checks={"cluster": lambda: source.trouble},
             )

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import cache, lru_cache
+from typing import Any
 from urllib.parse import parse_qs
 
 from webhook.admission.review import Review, ReviewError, decode, encode
@@ -20,8 +21,9 @@ from webhook.policy.workload import Workload
 from webhook.server.http import Disconnected, HTTPError, Receive, Scope, Send, error_body, read_body, respond
 from webhook.server.state import State
 from webhook.settings import Settings
-from webhook.telemetry.log import Log
+from webhook.telemetry.log import Log, described
 from webhook.telemetry.metrics import Metrics
+from webhook.words import one_line
 
 MAX_BODY = 7 * 1024 * 1024
 """Bytes; the API server sends at most about this much."""
@@ -67,6 +69,7 @@ class Admission:
         close = self._state.draining
         started = time.perf_counter()
         outcome = "error"
+        review: Review | None = None
         try:
             body = await _body(scope, receive)
             started = time.perf_counter()
@@ -80,16 +83,17 @@ class Admission:
                 await respond(send, 500, error_body(500, decision.refused), close=close)
                 return
             await respond(send, 200, _answer(review, decision), close=close)
-        except HTTPError as error:
+        except (HTTPError, ReviewError) as error:
             outcome = "bad_request"
-            await respond(send, error.code, error_body(error.code, str(error)), close=True)
-        except ReviewError as error:
-            outcome = "bad_request"
-            await respond(send, 400, error_body(400, str(error)), close=close)
+            code = error.code if isinstance(error, HTTPError) else 400
+            self._log.write(
+                "warning", "not answered", webhook=webhook, code=code, reason=one_line(error, 500), **_about(review)
+            )
+            await respond(send, code, error_body(code, str(error)), close=close or isinstance(error, HTTPError))
         except Disconnected:
             outcome = "disconnected"
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and no trace
-            self._log.write("error", "admission failed", webhook=webhook, error=repr(error))
+            self._log.write("error", "failed", webhook=webhook, **described(error), **_about(review))
             await respond(send, 500, error_body(500, "vmguard failed on this request; its log says why"), close=close)
         finally:
             self._request(webhook, outcome).inc()
@@ -100,7 +104,6 @@ class Admission:
             self._lookup(type(link.fact).__name__.lower(), link.fact.source).inc()
         for (rule, kind), count in Counter((finding.rule, type(finding)) for finding in decision.findings).items():
             self._finding(rule, kind.__name__.lower()).inc(count)
-        request = review.request
         level = "warning" if decision.outcome in {"denied", "unknown", "refused", "would-deny"} else "info"
         identity = decision.identity
         extra = {"violations": [v.why for v in decision.violations[:MOST_TOLD]]} if decision.violations else {}
@@ -108,11 +111,7 @@ class Admission:
             level,
             "admission",
             webhook=webhook,
-            uid=request.uid,
-            kind=request.kind.kind,
-            namespace=request.namespace,
-            name=request.name,
-            dry_run=bool(request.dry_run),
+            **_about(review),
             outcome=decision.outcome,
             workload=str(identity) if isinstance(identity, Workload) else None,
             decision=decision.annotations.get("decision"),
@@ -121,6 +120,20 @@ class Admission:
             milliseconds=round((time.perf_counter() - started) * 1000, 3),
             **extra,
         )
+
+
+def _about(review: Review | None) -> dict[str, Any]:
+    """What a log line says of the request, as far as it could be read."""
+    if review is None:
+        return {}
+    request = review.request
+    return {
+        "uid": request.uid,
+        "kind": request.kind.kind,
+        "namespace": request.namespace,
+        "name": request.name,
+        "dry_run": bool(request.dry_run),
+    }
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:

@@ -45,9 +45,9 @@ async def _nothing() -> None:
 class Plan:
     """What to serve.
 
-    `worker_arguments` are asked for whenever the dry-run worker starts.
-    `prepare` is waited for before the server is ready; `checks` say what readiness depends on besides. `lame_duck` is
-    how many seconds to go on serving after the signal to end.
+    `known` are the objects that dry-run answers with, a JSON array. `prepare` is waited for before the server is ready;
+    `checks` say what readiness depends on besides. `lame_duck` is how many seconds to go on serving after the signal to
+    end.
     """
 
     settings: Settings
@@ -55,7 +55,7 @@ class Plan:
     certificate: Path
     key: Path
     expiry: float
-    worker_arguments: Callable[[], tuple[str, ...]]
+    known: bytes = b"[]"
     prepare: Callable[[], Awaitable[None]] = _nothing
     checks: Mapping[str, Check] = field(default_factory=dict)
     lame_duck: float = 0.0
@@ -121,7 +121,7 @@ async def serve(
     """Serve on both sockets until a signal; `ready` is called once, when both are served."""
     state, metrics = State(checks=plan.checks), Metrics()
     metrics.certificate_expiry.set(plan.expiry)
-    worker = Worker(plan.worker_arguments, log)
+    worker = Worker(plan.known, lambda: plan.source.minor, log)
     rest = application(worker, metrics, dry_run=plan.settings.dry_run)
     front = Admission(rest, plan.source, plan.settings, metrics, log, state)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -3,9 +3,16 @@
 import logging
 import sys
 import time
+import traceback
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+
+from webhook.words import one_line
+
+_FRAMES = 4
+"""Places that a line names of an error's way."""
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -32,17 +39,24 @@ class Log:
             return  # a log that cannot be written must not cost a pod its admission
 
 
+def described(error: BaseException) -> dict[str, Any]:
+    """An error for a log line: its type and text, and where it arose, innermost place last."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = [f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
+    return {"error": one_line(repr(error), 500), "where": places}
+
+
 class Handler(logging.Handler):
-    """Takes what libraries log through `logging` into the same lines."""
+    """Takes what libraries log through `logging` into the same lines, an exception by type, text and place."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; an exception by type and text, its traceback only at level debug."""
+        """Write one record."""
         fields: dict[str, Any] = {"logger": record.name}
         if record.exc_info and record.exc_info[1] is not None:
-            fields["error"] = repr(record.exc_info[1])
+            fields |= described(record.exc_info[1])
         level = next((name for name, number in reversed(LEVELS.items()) if record.levelno >= number), "debug")
         self._log.write(level, record.getMessage(), **fields)
