@@ -83,7 +83,7 @@ def portable(recorded: Object, uids: Mapping[str, str]) -> Object:
 
 
 def _to_make(case: Case) -> list[Object]:
-    """What must be made of a case, owners before what they own."""
+    """What must be made of a case, owners before what they own, and accounts before who uses them."""
     objects = {each["metadata"]["uid"]: each for each in case.objects}
     ordered: dict[str, Object] = {}
 
@@ -95,7 +95,7 @@ def _to_make(case: Case) -> list[Object]:
             add(owner["uid"])
         ordered[uid] = thing
 
-    for uid in objects:
+    for uid in sorted(objects, key=lambda uid: objects[uid]["kind"] != "ServiceAccount"):  # or the first pod is refused
         add(uid)
     made = [each for each in ordered.values() if not _comes_by_itself(each)]
     has_workload = any("template" in each.get("spec", {}) for each in made)
