@@ -27,6 +27,9 @@ class Connection(HttpToolsProtocol):
     most_beside_body: ClassVar[int] = 64 * 1024
     """Bytes of a request that are not its body: its head, chunk sizes, trailers. One read more may slip through."""
 
+    parting: ClassVar[float] = 3.0
+    """Seconds at the server's end for a request to become whole and for the client to end its side."""
+
     def __init__(
         self,
         config: uvicorn.Config,
@@ -82,6 +85,18 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._since = self.loop.time() if self._reading or self.pipeline else None
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._watch:
+            self._watch.cancel()
+        self._watch = self.loop.call_later(self.parting, self._part)
+
+    def _part(self) -> None:
+        if self._reading or self.transport.is_closing():
+            self.transport.abort()
+        else:  # its answer is under way, which the server waits for
+            self._watch = self.loop.call_later(self.parting, self._part)
 
     def _unsupported_upgrade_warning(self) -> None:
         """An upgrade is never taken; the parser reads nothing after one, so the connection ends with the answer."""
