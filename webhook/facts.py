@@ -78,8 +78,12 @@ class FactSource(Protocol):
     def labels_suffice(self) -> bool:
         """True only of a source that was given nothing to know: then a pod's labels are all there is to judge by."""
 
-    async def get(self, ref: Ref, deadline: float) -> Fact:
-        """The fact about one object; never raises. `deadline` is a time of the running loop's clock, in seconds."""
+    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:
+        """The fact about one object; never raises. `deadline` is a time of the running loop's clock, in seconds.
+
+        `generation` names the generation of pods that asks, "" for none: a source that keeps facts reads what pods are
+        judged by anew for the first pod of a generation.
+        """
 
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
         """Names of existing objects of the ref's kind and namespace, for an error message; () when not known."""

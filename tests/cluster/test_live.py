@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from webhook.cluster.client import NoClusterError, connected
+from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.facts import Absent, Found, NotServed, Ref, Unknown
 from webhook.policy.resources import GROUP
@@ -25,7 +26,7 @@ def ask(kubeconfig, *refs, seconds=5.0, names=False):
 
     async def asked():
         async with connected(str(kubeconfig)) as client:
-            source = LiveFacts(client, Log())
+            source = LiveFacts(client, Discovery(client, Log()))
             deadline = asyncio.get_running_loop().time() + seconds
             look_up = source.names if names else source.get
             return [await look_up(ref, deadline) for ref in refs]

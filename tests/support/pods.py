@@ -104,8 +104,8 @@ class Answers:
         self._facts = facts
         self._files = FileFacts(objects, minor)
 
-    async def get(self, ref: Ref, deadline: float) -> Fact:
-        return self._facts.get(ref.kind) or await self._files.get(ref, deadline)
+    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:
+        return self._facts.get(ref.kind) or await self._files.get(ref, deadline, generation)
 
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
         return await self._files.names(ref, deadline)

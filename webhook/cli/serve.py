@@ -15,6 +15,7 @@ from webhook.cli.files import read_files
 from webhook.cli.review import kubernetes_version
 from webhook.cli.usage import UsageError
 from webhook.cluster.client import NoClusterError, connected
+from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.facts import NEWEST_MINOR, FactSource
 from webhook.offline.facts import FileFacts, ObjectError
@@ -87,14 +88,15 @@ def _in_cluster(options: argparse.Namespace) -> int:
 
     async def serving() -> None:
         async with connected(options.kubeconfig) as client:
-            source = LiveFacts(client, log)
+            discovery = Discovery(client, log)
+            source = LiveFacts(client, discovery)
             plan = _plan(
                 settings,
                 source,
                 directory,
                 bundle,
-                prepare=source.learn,
-                checks={"cluster": lambda: source.trouble},
+                prepare=discovery.learn,
+                checks={"cluster": lambda: discovery.trouble},
             )
             await _serve(plan, directory, log)
 

@@ -19,10 +19,6 @@ from webhook import __version__
 CONNECTIONS = 32
 """Connections to the API server at the most; what comes beyond waits for one, within its own deadline."""
 
-METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
-METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-JSON = "application/json"
-
 
 class NoClusterError(ValueError):
     """There is no cluster to connect to, or its configuration is broken; the text is for whoever starts the server."""

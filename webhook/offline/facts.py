@@ -49,7 +49,7 @@ class FileFacts:
         namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
         self._objects[group, kind, namespace, known.metadata.name or ""] = known
 
-    async def get(self, ref: Ref, deadline: float) -> Fact:  # noqa: ARG002 - the protocol's shape
+    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - the protocol's
         """What the files say; NotServed for PodSecurityPolicies where Kubernetes no longer has them."""
         if ref.kind == "PodSecurityPolicy" and self.minor >= POLICIES_REMOVED:
             return NotServed("file")

@@ -1,0 +1,39 @@
+"""What the API server's answers say besides the objects in them: why not, and whether a 404 is about an object."""
+
+import msgspec
+
+from webhook.words import one_line
+
+
+class _Details(msgspec.Struct):
+    name: str = ""
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: _Details | None = None
+
+
+_status = msgspec.json.Decoder(_Status)
+
+
+def status_of(body: bytes | msgspec.Raw) -> _Status:
+    """The Status in a body; an empty one where there is none."""
+    try:
+        return _status.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Status()
+
+
+def names_an_object(body: bytes) -> bool:
+    """Whether a 404 is about an object; that of an API that is not served names none (it is plain text)."""
+    details = status_of(body).details
+    return details is not None and bool(details.name)
+
+
+def reason(code: int, body: bytes | msgspec.Raw) -> str:
+    """Why there is no object, for a person."""
+    message = one_line(status_of(body).message, 300)
+    return f"HTTP {code} from the API server{f': {message}' if message else ''}"

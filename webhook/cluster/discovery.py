@@ -1,0 +1,127 @@
+"""What the cluster serves: its version, which of the operator's kinds in which version, and PodSecurityPolicies.
+
+Discovery is open to everyone who is authenticated, so it works with a Role alone. Its answer is kept until it is asked
+again; a definition that appears, changes its version or goes is for whoever calls `learn` to notice.
+"""
+
+import asyncio
+import random
+import re
+
+import msgspec
+
+from webhook.cluster.answers import reason
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.resources import JSON, JUDGED, PSP
+from webhook.facts import NEWEST_MINOR, parse_kubernetes_version
+from webhook.policy.resources import GROUP
+from webhook.telemetry.log import Log
+
+PAUSES = (0.2, 10.0)
+"""Seconds between attempts to reach a cluster: the first pause, and the longest."""
+
+_SECONDS = 5.0
+"""For one answer."""
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    git_version: str = ""
+    major: str = ""
+    minor: str = ""
+
+
+class _GroupVersion(msgspec.Struct):
+    version: str = ""
+
+
+class _Group(msgspec.Struct, rename="camel"):
+    versions: list[_GroupVersion] = []
+    preferred_version: _GroupVersion | None = None
+
+
+class _Served(msgspec.Struct):
+    name: str = ""
+    kind: str = ""
+
+
+class _Resources(msgspec.Struct):
+    resources: list[_Served] = []
+
+
+_version = msgspec.json.Decoder(_Version)
+_group = msgspec.json.Decoder(_Group)
+_resources = msgspec.json.Decoder(_Resources)
+
+
+class Discovery:
+    """What one cluster serves. `trouble` is why that is not known, "" when it is."""
+
+    def __init__(self, client: Client, log: Log) -> None:
+        self._client = client
+        self._log = log
+        self._minor: int | None = None
+        self.versions: dict[str, str] = {}
+        self.serves_policies: bool | None = None
+        self.trouble = "not reached yet"
+
+    @property
+    def minor(self) -> int:
+        """The cluster's 1.x minor version; the newest known until the cluster has said it."""
+        return NEWEST_MINOR if self._minor is None else self._minor
+
+    async def learn(self) -> None:
+        """Ask until everything is known; each failure is logged, and the next attempt comes later."""
+        pause, longest = PAUSES
+        while True:
+            self.trouble = await self._learn()
+            if not self.trouble:
+                return
+            self._log.write("warning", "cluster not reached", reason=self.trouble, seconds=pause)
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads replicas, guards nothing
+            pause = min(pause * 2, longest)
+
+    async def _learn(self) -> str:
+        try:
+            said = _version.decode(await self._get("/version") or b"{}")
+            minor = _minor(said)
+            policies = await self._get(PSP.root)
+            versions = await self._versions()
+        except UnreachableError as error:
+            return str(error)
+        except ValueError as error:
+            return f"what the API server says of itself cannot be read: {error}"
+        self._minor, self.versions = minor, versions
+        served = _resources.decode(policies).resources if policies else []
+        self.serves_policies = any(each.name == PSP.plural for each in served)
+        return ""
+
+    async def _versions(self) -> dict[str, str]:
+        """The version that each of the operator's kinds is best read in, for those that are served."""
+        group = await self._get(f"/apis/{GROUP}")
+        if group is None:
+            return {}
+        said = _group.decode(group)
+        preferred = said.preferred_version.version if said.preferred_version else ""
+        found: dict[str, str] = {}
+        for version in dict.fromkeys((preferred, *(each.version for each in said.versions))):
+            resources = await self._get(f"/apis/{GROUP}/{version}") if version else None
+            for each in _resources.decode(resources).resources if resources else ():
+                if each.kind in JUDGED and "/" not in each.name:
+                    found.setdefault(each.kind, version)
+        return found
+
+    async def _get(self, path: str) -> bytes | None:
+        """The body, None where there is nothing."""
+        status, body = await self._client.get(path, JSON, asyncio.get_running_loop().time() + _SECONDS)
+        if status == 404:
+            return None
+        if status != 200:
+            raise UnreachableError(reason(status, body))
+        return body
+
+
+def _minor(said: _Version) -> int:
+    digits = re.match(r"[0-9]+", said.minor)
+    if said.major == "1" and digits:
+        return int(digits[0])
+    return parse_kubernetes_version(said.git_version)

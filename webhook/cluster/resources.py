@@ -1,0 +1,73 @@
+"""What is looked up and watched: where each kind is in the API, and how much of it is ever read.
+
+One table for live look-ups, discovery and reflectors. Of the operator's resources the version comes from discovery;
+everything else has the one version that Kubernetes 1.20 and newer serves.
+"""
+
+from urllib.parse import quote
+
+import msgspec
+
+from webhook.policy import components
+from webhook.policy.resources import BY_KIND, GROUP
+from webhook.policy.workload import MANAGED_BY
+
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+
+POLICIES = "PodSecurityPolicy"
+
+
+class Resource(msgspec.Struct, frozen=True, gc=False):
+    """One resource of the API. Of one with `metadata_only` the rest is never asked for."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+    metadata_only: bool = True
+    selector: str = ""
+
+    @property
+    def root(self) -> str:
+        """`/apis/GROUP/VERSION`."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Path of one object, or without a name of the collection; every part is escaped."""
+        parts = [self.root]
+        if self.namespaced and namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=""))
+        return "/".join(parts)
+
+    def __str__(self) -> str:
+        """The name that RBAC and people use: `replicasets.apps`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+_MADE_BY_OPERATOR = "=".join(MANAGED_BY)
+
+WORKLOADS = tuple(
+    Resource("apps", "v1", kind, f"{kind.lower()}s", selector=_MADE_BY_OPERATOR)
+    for kind in ("ReplicaSet", "Deployment", "StatefulSet", "DaemonSet")
+)
+NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
+PSP = Resource("policy", "v1beta1", POLICIES, "podsecuritypolicies", namespaced=False)
+DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
+
+BUILT_IN = {(each.group, each.kind): each for each in (*WORKLOADS, NAMESPACES, PSP)}
+
+JUDGED = (*components.BY_KIND, *components.PARENTS)
+"""The operator's kinds that make pods, and those that make such resources."""
+
+
+def custom(kind: str, version: str) -> Resource:
+    """One of the operator's resources, in a version."""
+    return Resource(GROUP, version, kind, BY_KIND[kind].plural, metadata_only=False)
