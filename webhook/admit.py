@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from webhook.admission.review import Request, Review, decode_object, decode_pod
 from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
-from webhook.objects import Metadata
+from webhook.objects import Metadata, Pod
 from webhook.policy import decide, resource
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.decide import Decision, Enforce, Webhook
@@ -40,20 +40,25 @@ ENFORCE_LABEL = "vmguard/enforce"
 MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
+_HASHES = ("pod-template-hash", "controller-revision-hash")
 _MIRROR = "kubernetes.io/config.mirror"
 _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 
 
 class _Inquiry:
-    """What one request asks of the source of facts, by its deadline; `links` is everything it has learnt, in order."""
+    """What one request asks of the source of facts, by its deadline; `links` is everything it has learnt, in order.
 
-    def __init__(self, source: FactSource, deadline: float) -> None:
+    `generation` names the generation of pods that it asks for, "" for none.
+    """
+
+    def __init__(self, source: FactSource, deadline: float, generation: str = "") -> None:
         self._source = source
         self._deadline = deadline
+        self._generation = generation
         self.links: list[Link] = []
 
     async def get(self, ref: Ref) -> Fact:
-        fact = checked(ref, await self._source.get(ref, self._deadline))
+        fact = checked(ref, await self._source.get(ref, self._deadline, self._generation))
         self.links.append(Link(ref, fact))
         return fact
 
@@ -115,11 +120,27 @@ async def admit(review: Review, webhook: Webhook, source: FactSource, settings: 
 
 
 async def _pod(request: Request, webhook: Webhook, source: FactSource, settings: Settings, deadline: float) -> Decision:
+    """The decision on a pod; nobody is denied on a fact from memory, which is read again first."""
     pod = decode_pod(request.object)
+    decision = await _decide_pod(pod, request, webhook, source, settings, deadline, _generation(pod))
+    if not decision.allowed and any(link.fact.source == "cache" for link in decision.looked_up):
+        return await _decide_pod(pod, request, webhook, source, settings, deadline, f"request {request.uid}")
+    return decision
+
+
+async def _decide_pod(
+    pod: Pod,
+    request: Request,
+    webhook: Webhook,
+    source: FactSource,
+    settings: Settings,
+    deadline: float,
+    generation: str,
+) -> Decision:
     namespace = request.namespace or ""
     if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
         return decide.ignored("mirror pod")
-    inquiry = _Inquiry(source, deadline)
+    inquiry = _Inquiry(source, deadline, generation)
     identity: Identity
     if source.labels_suffice:
         identity = identify_by_labels(pod, namespace)
@@ -182,6 +203,12 @@ async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enf
     label = (fact.object.metadata.labels or {}).get(ENFORCE_LABEL) if type(fact) is Found else None
     tightened: tuple[Enforce, ...] = tuple(level for level in _ORDER if level == label)
     return max(settings.enforce, *tightened, key=_ORDER.index) if tightened else settings.enforce
+
+
+def _generation(pod: Pod) -> str:
+    """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
+    labels = pod.metadata.labels or {}
+    return next((hashed for label in _HASHES if (hashed := labels.get(label))), "")
 
 
 def _user_volumes(workload: Workload) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """`vmguard serve`: the webhook, in a cluster; standalone it needs none: the objects in the files are all it knows."""
 
 import argparse
+import asyncio
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,15 +15,18 @@ from certs import Bundle, CertificateError, DirectoryStore, ensure
 from webhook.cli.files import read_files
 from webhook.cli.review import kubernetes_version
 from webhook.cli.usage import UsageError
+from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import NoClusterError, connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
+from webhook.cluster.watching import Watching
 from webhook.facts import NEWEST_MINOR, FactSource
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
 from webhook.server.run import Plan, bind, serve, url
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
 
 NAMES = ("localhost", "127.0.0.1")
 """What the standalone certificate is for."""
@@ -88,17 +92,24 @@ def _in_cluster(options: argparse.Namespace) -> int:
 
     async def serving() -> None:
         async with connected(options.kubeconfig) as client:
+            metrics = Metrics()
             discovery = Discovery(client, log)
-            source = LiveFacts(client, discovery)
+            watching = Watching(client, discovery, settings.watch_namespaces, log, metrics)
+            source = CachedFacts(watching, discovery, LiveFacts(client, discovery))
             plan = _plan(
                 settings,
                 source,
                 directory,
                 bundle,
-                prepare=discovery.learn,
-                checks={"cluster": lambda: discovery.trouble},
+                prepare=watching.synced,
+                checks={"cluster": watching.missing},
+                notes=watching.troubles,
+                metrics=metrics,
             )
-            await _serve(plan, directory, log)
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(watching.run())
+                await _serve(plan, directory, log)
+                running.cancel()
 
     uvloop.run(serving())
     return 0

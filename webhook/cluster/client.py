@@ -53,6 +53,41 @@ class Client:
         except (aiohttp.ClientError, ConfigException, OSError) as error:
             raise UnreachableError(f"the API server cannot be reached: {type(error).__name__}: {error}") from None
 
+    @asynccontextmanager
+    async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """HTTP status and lines of a GET that goes on; a connection that says nothing for `silence` seconds is dead.
+
+        Raises:
+            UnreachableError: there was no answer, or it broke off; also from within the lines.
+
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
+        try:
+            method, url, headers, *_ = await self._api.param_serialize(
+                "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
+            )
+            response = (await self._api.call_api(method, url, headers, _request_timeout=timeout)).response
+            try:
+                yield response.status, _lines(response)
+            finally:
+                response.close()
+        except (TimeoutError, aiohttp.ClientError, ConfigException, OSError) as error:
+            raise UnreachableError(f"the API server cannot be reached: {type(error).__name__}: {error}") from None
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body's lines, of any length; what comes after the last newline is one too."""
+    parts: list[bytes] = []
+    async for chunk in response.content.iter_any():
+        head, newline, rest = chunk.partition(b"\n")
+        parts.append(head)
+        while newline:
+            yield b"".join(parts)
+            head, newline, rest = rest.partition(b"\n")
+            parts = [head]
+    if line := b"".join(parts):
+        yield line
+
 
 @asynccontextmanager
 async def connected(kubeconfig: str) -> AsyncIterator[Client]:

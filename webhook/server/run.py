@@ -58,6 +58,8 @@ class Plan:
     known: bytes = b"[]"
     prepare: Callable[[], Awaitable[None]] = _nothing
     checks: Mapping[str, Check] = field(default_factory=dict)
+    notes: Callable[[], Mapping[str, str]] = dict
+    metrics: Metrics = field(default_factory=Metrics)
     lame_duck: float = 0.0
 
 
@@ -119,7 +121,7 @@ async def serve(
     plan: Plan, webhook: socket.socket, operations: socket.socket, log: Log, ready: Callable[[], None]
 ) -> None:
     """Serve on both sockets until a signal; `ready` is called once, when both are served."""
-    state, metrics = State(checks=plan.checks), Metrics()
+    state, metrics = State(checks=plan.checks, notes=plan.notes), plan.metrics
     metrics.certificate_expiry.set(plan.expiry)
     worker = Worker(plan.known, lambda: plan.source.minor, log)
     rest = application(worker, metrics, dry_run=plan.settings.dry_run)

@@ -43,6 +43,12 @@ class Metrics:
         self.dry_runs = Counter(
             "vmguard_dry_run_requests", "Dry-run requests, by HTTP status code.", ("code",), registry=self.registry
         )
+        self.cached = Gauge(
+            "vmguard_cache_objects",
+            "Objects that are kept of each watched collection.",
+            ("resource", "namespace"),
+            registry=self.registry,
+        )
         self.certificate_expiry = Gauge(
             "vmguard_certificate_expiry_timestamp_seconds",
             "When the serving certificate expires, in seconds since 1970 (UTC).",

@@ -1,0 +1,228 @@
+"""One collection of the API, kept as it is there: listed in pages, then watched, and listed again where that broke.
+
+What is kept stays served until a new list is whole, so that nobody ever sees half of it. A broken watch goes on from
+where it was; one that is too old (410) leads to a new list; a dead connection is noticed, as the API server sends a
+bookmark at least every minute. A reflector never decides what an object means: `keep` says what is kept of each.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import msgspec
+
+from webhook.cluster.answers import reason, status_of
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.discovery import PAUSES
+from webhook.cluster.resources import JSON, METADATA, METADATA_LIST, Resource
+from webhook.objects import KubeObject
+from webhook.telemetry.log import Log
+
+PAGE = 500
+WATCH_SECONDS = (300, 600)
+"""How long the API server is asked to let a watch live: somewhere between these, so that not all end together."""
+
+SILENCE = 150.0
+"""Seconds without a word, not even a bookmark, after which a connection counts as dead."""
+
+LIST_SECONDS = 60.0
+"""For one page."""
+
+Key = tuple[str, str]
+"""Namespace ("" for a cluster-scoped object) and name."""
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+    items: list[msgspec.Raw] = []
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+_list = msgspec.json.Decoder(_List)
+_event = msgspec.json.Decoder(_Event)
+_object = msgspec.json.Decoder(KubeObject)
+
+
+class _ExpiredError(Exception):
+    """The version to go on from is no longer there (410): list anew."""
+
+
+class NotAllowedError(Exception):
+    """Forbidden or not served, with the verb: nothing that another attempt would change soon."""
+
+
+class Reflector:
+    """A collection, in one namespace or ("") all; `objects` is what is there by key.
+
+    `trouble` is what is wrong just now, "" for nothing. `synced` once there was a whole list. `heard` is the loop's
+    time at which `objects` was last known to be current.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        namespace: str,
+        keep: Callable[[KubeObject], KubeObject],
+        log: Log,
+        changed: Callable[[Key, KubeObject | None], None] | None = None,
+    ) -> None:
+        self._client = client
+        self.resource = resource
+        self.namespace = namespace
+        self._keep = keep
+        self._log = log
+        self._changed = changed
+        self.objects: dict[Key, KubeObject] = {}
+        self.synced = asyncio.Event()
+        self.trouble = "not listed yet"
+        self.heard = 0.0
+        self.lists = 0
+        self._version = ""
+
+    def __str__(self) -> str:
+        return f"{self.resource}{f' in {self.namespace}' if self.namespace else ''}"
+
+    async def run(self) -> None:
+        """Keep the collection until this is cancelled."""
+        pause, longest = PAUSES
+        version = ""
+        while True:
+            try:
+                if not version:
+                    version = await self._list_all()
+                    pause = PAUSES[0]
+                version = await self._watch(version)
+                pause = PAUSES[0]
+                continue
+            except _ExpiredError:
+                version = ""
+                continue
+            except NotAllowedError as error:
+                self._troubled(str(error))
+                version, pause = "", longest
+            except UnreachableError as error:
+                self._troubled(str(error))
+                version = self._version
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                self._troubled(f"an answer cannot be read: {error}")
+                version = ""
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads replicas, guards nothing
+            pause = min(pause * 2, longest)
+
+    def put(self, found: KubeObject) -> None:
+        """Take in an object that was read beside the watch, if the watch has yet to tell of it.
+
+        What is not newer than the watch is known already, or gone by now.
+        """
+        version = found.metadata.resource_version or ""
+        if self.synced.is_set() and version.isdigit() and self._version.isdigit() and int(version) > int(self._version):
+            self._put(_key(found), found)
+
+    async def _list_all(self) -> str:
+        """List every page, then serve the new state; the version that it is of."""
+        found: dict[Key, KubeObject] = {}
+        query = f"limit={PAGE}{self._selector()}"
+        page = await self._page(query)
+        while True:
+            for raw in page.items:
+                each = _object.decode(raw)
+                found[_key(each)] = self._keep(each)
+            if not page.metadata.continue_:
+                break
+            await asyncio.sleep(0)  # a long list must not hold up admissions
+            page = await self._page(f"{query}&continue={page.metadata.continue_}")
+        gone = self.objects.keys() - found.keys()
+        changed = [key for key, kept in found.items() if key not in self.objects or self.objects[key] != kept]
+        self.objects = found
+        if self._changed:
+            for key in gone:
+                self._changed(key, None)
+            for key in changed:
+                self._changed(key, found[key])
+        self._version = page.metadata.resource_version
+        self.lists += 1
+        self._well()
+        self.synced.set()
+        return self._version
+
+    async def _page(self, query: str) -> _List:
+        accept = METADATA_LIST if self.resource.metadata_only else JSON
+        deadline = asyncio.get_running_loop().time() + LIST_SECONDS
+        code, body = await self._client.get(f"{self.resource.path(self.namespace)}?{query}", accept, deadline)
+        self._check(code, body, "list")
+        return _list.decode(body)
+
+    async def _watch(self, version: str) -> str:
+        """Follow the collection from a version; the version to go on from when the API server has had enough."""
+        self._version = version
+        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - as above
+        query = f"watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={seconds}"
+        path = f"{self.resource.path(self.namespace)}?{query}{self._selector()}"
+        accept = METADATA if self.resource.metadata_only else JSON
+        async with self._client.lines(path, accept, SILENCE) as (code, lines):
+            if code != 200:
+                self._check(code, await anext(aiter(lines), b""), "watch")
+            self._well()
+            async for line in lines:
+                event = _event.decode(line)
+                if event.type == "ERROR":
+                    self._check(status_of(event.object).code, bytes(event.object), "watch")
+                self._take(event)
+        return self._version
+
+    def _take(self, event: _Event) -> None:
+        found = _object.decode(event.object)
+        key = _key(found)
+        if event.type in {"ADDED", "MODIFIED"}:
+            self._put(key, found)
+        elif event.type == "DELETED" and self.objects.pop(key, None) is not None and self._changed:
+            self._changed(key, None)
+        self._version = found.metadata.resource_version or self._version
+        self.heard = asyncio.get_running_loop().time()
+
+    def _put(self, key: Key, found: KubeObject) -> None:
+        kept = self.objects[key] = self._keep(found)
+        if self._changed:
+            self._changed(key, kept)
+
+    def _check(self, code: int, body: bytes, verb: str) -> None:
+        if code == 200:
+            return
+        if code == 410:
+            raise _ExpiredError
+        if code in {401, 403}:
+            where = f"in namespace {self.namespace}" if self.namespace else "in all namespaces"
+            if not self.resource.namespaced:
+                where = "in the cluster"
+            raise NotAllowedError(f"may not {verb} {self.resource} {where}: {reason(code, body)}")
+        if code == 404:
+            raise NotAllowedError(f"{self.resource} is not served")
+        raise UnreachableError(reason(code, body))
+
+    def _selector(self) -> str:
+        return f"&labelSelector={self.resource.selector.replace('=', '%3D')}" if self.resource.selector else ""
+
+    def _well(self) -> None:
+        self.heard = asyncio.get_running_loop().time()
+        if self.trouble and self.synced.is_set():
+            self._log.write("info", "watching again", resource=str(self))
+        self.trouble = ""
+
+    def _troubled(self, why: str) -> None:
+        if why != self.trouble:
+            self._log.write("warning", "not watching", resource=str(self), reason=why)
+        self.trouble = why
+
+
+def _key(found: KubeObject) -> Key:
+    return found.metadata.namespace or "", found.metadata.name or ""

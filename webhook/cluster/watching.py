@@ -1,0 +1,205 @@
+"""Everything that is watched: which collections, in which namespaces, and whether they are known.
+
+Owners by their metadata, the operator's resources by what decisions read of them, Namespaces by their labels and
+PodSecurityPolicies by name. A definition that appears, changes its version or goes is followed. With WATCH_NAMESPACE
+only those namespaces are watched, and nothing that belongs to the cluster.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from webhook.cluster.client import Client
+from webhook.cluster.discovery import Discovery
+from webhook.cluster.reflector import Key, Reflector
+from webhook.cluster.resources import DEFINITIONS, JUDGED, NAMESPACES, PSP, WORKLOADS, Resource, custom
+from webhook.facts import Ref
+from webhook.objects import KubeObject, Metadata
+from webhook.policy.kept import kept
+from webhook.policy.resources import GROUP
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+ASK_AGAIN = 60.0
+"""Seconds until discovery is asked again where definitions cannot be watched."""
+
+_SETTLES = (0.3, 2.0, 6.0)
+"""Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
+
+_COMPONENT = "app.kubernetes.io/name"
+
+Place = tuple[str, str]
+"""Kind and namespace ("" for all)."""
+
+
+class Watching:
+    """The reflectors of one cluster, run by `run`."""
+
+    def __init__(
+        self, client: Client, discovery: Discovery, namespaces: tuple[str, ...], log: Log, metrics: Metrics
+    ) -> None:
+        self._client = client
+        self._discovery = discovery
+        self._namespaces = namespaces or ("",)
+        self.whole_cluster = not namespaces
+        self._log = log
+        self._metrics = metrics
+        self._reflectors: dict[Place, Reflector] = {}
+        self._tasks: dict[Reflector, asyncio.Task[None]] = {}
+        self._definitions_changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until this is cancelled."""
+        try:
+            await self._discovery.learn()
+            for resource in WORKLOADS:
+                self._start(resource, _owner)
+            if self.whole_cluster:
+                self._start(NAMESPACES, _labelled)
+                self._start(DEFINITIONS, _named, self._definition)
+                if self._discovery.serves_policies:
+                    self._start(PSP, _named)
+            while True:
+                self._follow()
+                await self._until_definitions_change()
+                await self._discovery.learn()
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def synced(self) -> None:
+        """Wait until everything that decisions depend on has been listed once."""
+        while self.missing():  # noqa: ASYNC110 - many events, of reflectors that come and go
+            await asyncio.sleep(0.05)
+
+    def find(self, ref: Ref) -> tuple[Reflector, KubeObject] | None:
+        """The object as it is kept, with the reflector that keeps it."""
+        reflector = self.of(ref)
+        found = reflector.objects.get((ref.namespace, ref.name)) if reflector else None
+        return (reflector, found) if reflector and found else None
+
+    def of(self, ref: Ref) -> Reflector | None:
+        """The reflector that would keep an object."""
+        return self._reflectors.get((ref.kind, ref.namespace)) or self._reflectors.get((ref.kind, ""))
+
+    def missing(self) -> str:
+        """What decisions depend on and has never been listed, with the reason; "" for nothing."""
+        if self._discovery.trouble:
+            return self._discovery.trouble
+        if not self._reflectors:
+            return "nothing is watched yet"
+        return "; ".join(
+            f"{each}: {each.trouble}"
+            for each in self._reflectors.values()
+            if not each.synced.is_set() and each.resource not in {PSP, DEFINITIONS, NAMESPACES}
+        )
+
+    def troubles(self) -> dict[str, str]:
+        """What is wrong with each collection just now, by its name; "" for those that are well."""
+        return {str(each): each.trouble for each in self._reflectors.values()}
+
+    def _start(
+        self,
+        resource: Resource,
+        keep: Callable[[KubeObject], KubeObject],
+        changed: Callable[[Key, KubeObject | None], None] | None = None,
+    ) -> None:
+        for namespace in self._namespaces if resource.namespaced else ("",):
+            reflector = Reflector(self._client, resource, namespace, keep, self._log, changed)
+            self._tasks[reflector] = asyncio.create_task(self._run(reflector))
+            place = (resource.kind, namespace)
+            older = self._reflectors.get(place)
+            if older is None:
+                self._reflectors[place] = reflector
+            else:  # another version of a kind: the old one serves until the new one can
+                self._tasks[older].add_done_callback(lambda _: None)
+                asyncio.create_task(self._take_over(place, older, reflector))  # noqa: RUF006 - ends with the reflector
+            self._metrics.cached.labels(str(resource), namespace).set_function(partial(_count, reflector))
+
+    async def _take_over(self, place: Place, older: Reflector, newer: Reflector) -> None:
+        await newer.synced.wait()
+        self._reflectors[place] = newer
+        self._stop(older)
+
+    async def _run(self, reflector: Reflector) -> None:
+        while True:
+            try:
+                await reflector.run()
+            except Exception as error:  # noqa: BLE001 - one collection that fails must not end the others
+                self._log.write("error", "reflector failed", resource=str(reflector), error=repr(error))
+                await asyncio.sleep(1)
+
+    def _stop(self, reflector: Reflector) -> None:
+        task = self._tasks.pop(reflector, None)
+        if task is not None:
+            task.cancel()
+
+    def _follow(self) -> None:
+        """Start and stop reflectors of the operator's kinds as they are served now."""
+        served = self._discovery.versions
+        for kind in JUDGED:
+            current = [(place, each) for place, each in self._reflectors.items() if place[0] == kind]
+            if kind not in served:
+                for place, reflector in current:
+                    del self._reflectors[place]
+                    self._stop(reflector)
+            elif not current or current[0][1].resource.version != served[kind]:
+                self._start(custom(kind, served[kind]), partial(_resource, kind))
+
+    def _definition(self, key: Key, _: KubeObject | None) -> None:
+        if key[1].endswith(f".{GROUP}"):
+            self._definitions_changed.set()
+
+    async def _until_definitions_change(self) -> None:
+        watched = self._reflectors.get((DEFINITIONS.kind, ""))
+        while watched is not None and not watched.trouble:
+            try:
+                async with asyncio.timeout(ASK_AGAIN):
+                    await self._definitions_changed.wait()
+            except TimeoutError:
+                continue
+            self._definitions_changed.clear()
+            for seconds in _SETTLES:
+                await asyncio.sleep(seconds)
+                before = dict(self._discovery.versions)
+                await self._discovery.learn()
+                if self._discovery.versions != before:
+                    return
+        await asyncio.sleep(ASK_AGAIN if watched is None else 1.0)
+
+
+def _count(reflector: Reflector) -> float:
+    return float(len(reflector.objects))
+
+
+def _owner(found: KubeObject) -> KubeObject:
+    """What is kept of an owner: its UID, its owners, and the label that names its component."""
+    meta = found.metadata
+    label = (meta.labels or {}).get(_COMPONENT)
+    return _kept(meta, labels={_COMPONENT: label} if label else None)
+
+
+def _labelled(found: KubeObject) -> KubeObject:
+    return _kept(found.metadata, labels=found.metadata.labels)
+
+
+def _named(found: KubeObject) -> KubeObject:
+    return _kept(found.metadata, labels=None)
+
+
+def _resource(kind: str, found: KubeObject) -> KubeObject:
+    return KubeObject(_kept(found.metadata, labels=None).metadata, kept(kind, found.spec))
+
+
+def _kept(meta: Metadata, labels: dict[str, str | None] | None) -> KubeObject:
+    return KubeObject(
+        Metadata(
+            name=meta.name,
+            namespace=meta.namespace,
+            uid=meta.uid,
+            resource_version=meta.resource_version,
+            labels=labels,
+            owner_references=meta.owner_references,
+        )
+    )
