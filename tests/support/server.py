@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import ssl
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 from certs import DirectoryStore, ensure
 
 ROOT = Path(__file__).parent.parent.parent
+READY_SECONDS = 60
 READY = re.compile(r"vmguard serves (https://\S+), trust (\S+)\n")
 
 
@@ -107,6 +109,7 @@ def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterato
     ):
         try:
             assert process.stdout
+            assert select.select([process.stdout], [], [], READY_SECONDS)[0], f"not ready: {log.read_text()}"
             ready = READY.fullmatch(process.stdout.readline())
             assert ready, log.read_text()
             started = next(

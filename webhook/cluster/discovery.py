@@ -35,7 +35,7 @@ class _GroupVersion(msgspec.Struct):
 
 
 class _Group(msgspec.Struct, rename="camel"):
-    versions: list[_GroupVersion] = []
+    versions: list[_GroupVersion] | None = None
     preferred_version: _GroupVersion | None = None
 
 
@@ -45,7 +45,7 @@ class _Served(msgspec.Struct):
 
 
 class _Resources(msgspec.Struct):
-    resources: list[_Served] = []
+    resources: list[_Served] | None = None
 
 
 _version = msgspec.json.Decoder(_Version)
@@ -91,7 +91,7 @@ class Discovery:
         except ValueError as error:
             return f"what the API server says of itself cannot be read: {error}"
         self._minor, self.versions = minor, versions
-        served = _resources.decode(policies).resources if policies else []
+        served = (_resources.decode(policies).resources or ()) if policies else ()
         self.serves_policies = any(each.name == PSP.plural for each in served)
         return ""
 
@@ -103,9 +103,9 @@ class Discovery:
         said = _group.decode(group)
         preferred = said.preferred_version.version if said.preferred_version else ""
         found: dict[str, str] = {}
-        for version in dict.fromkeys((preferred, *(each.version for each in said.versions))):
+        for version in dict.fromkeys((preferred, *(each.version for each in said.versions or ()))):
             resources = await self._get(f"/apis/{GROUP}/{version}") if version else None
-            for each in _resources.decode(resources).resources if resources else ():
+            for each in (_resources.decode(resources).resources or ()) if resources else ():
                 if each.kind in JUDGED and "/" not in each.name:
                     found.setdefault(each.kind, version)
         return found

@@ -30,7 +30,7 @@ class _Item(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    items: list[_Item] = []
+    items: list[_Item] | None = None
 
 
 _object = msgspec.json.Decoder(KubeObject)
@@ -66,7 +66,7 @@ class LiveFacts:
             try:
                 status, body = await self._client.get(f"{place.path(ref.namespace)}?limit=500", METADATA_LIST, deadline)
                 if status == 200:
-                    return tuple(sorted(item.metadata.name for item in _list.decode(body).items))
+                    return tuple(sorted(item.metadata.name for item in _list.decode(body).items or ()))
             except (UnreachableError, msgspec.DecodeError):
                 continue
         return ()

@@ -39,7 +39,7 @@ class _ListMeta(msgspec.Struct, rename="camel"):
 
 class _List(msgspec.Struct):
     metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
-    items: list[msgspec.Raw] = []
+    items: list[msgspec.Raw] | None = None
 
 
 class _Event(msgspec.Struct):
@@ -134,7 +134,7 @@ class Reflector:
         query = f"limit={PAGE}{self._selector()}"
         page = await self._page(query)
         while True:
-            for raw in page.items:
+            for raw in page.items or ():
                 each = _object.decode(raw)
                 found[_key(each)] = self._keep(each)
             if not page.metadata.continue_:
