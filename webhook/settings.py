@@ -109,6 +109,12 @@ class Settings(BaseModel):
         ":8080", alias="VMGUARD_OPS_LISTEN", description="address of the operations listener (plain HTTP)"
     )
     cert_dir: str = Field("", alias="VMGUARD_CERT_DIR", description="directory with tls.crt, tls.key and ca.crt")
+    kube_api_qps: Annotated[float, Field(gt=0)] = Field(
+        50, alias="VMGUARD_KUBE_API_QPS", description="requests a second to the API server at the most"
+    )
+    kube_api_burst: Annotated[int, Field(gt=0)] = Field(
+        100, alias="VMGUARD_KUBE_API_BURST", description="requests at once to the API server after a quiet time"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         "info", alias="VMGUARD_LOG_LEVEL", description="least severe log lines to write"
     )

@@ -91,8 +91,9 @@ def _in_cluster(options: argparse.Namespace) -> int:
     log = Log(settings.log_level)
 
     async def serving() -> None:
-        async with connected(options.kubeconfig) as client:
-            metrics = Metrics()
+        metrics = Metrics()
+        rate = (settings.kube_api_qps, settings.kube_api_burst)
+        async with connected(options.kubeconfig, rate, metrics.count_api_request) as client:
             discovery = Discovery(client, log)
             watching = Watching(client, discovery, settings.watch_namespaces, log, metrics)
             source = CachedFacts(watching, discovery, LiveFacts(client, discovery))

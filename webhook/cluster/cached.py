@@ -11,6 +11,7 @@ from collections import OrderedDict
 
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
+from webhook.cluster.rate import Bucket
 from webhook.cluster.resources import NAMESPACES, POLICIES
 from webhook.cluster.watching import Watching
 from webhook.facts import Fact, Found, NotServed, Ref, Unknown
@@ -37,7 +38,7 @@ class CachedFacts:
         self._live = live
         self._read: OrderedDict[tuple[Ref, str], None] = OrderedDict()
         self._under_way: dict[tuple[Ref, str], asyncio.Task[Fact]] = {}
-        self._budgets: OrderedDict[str, _Budget] = OrderedDict()
+        self._budgets: OrderedDict[str, Bucket] = OrderedDict()
 
     @property
     def minor(self) -> int:
@@ -102,24 +103,7 @@ class CachedFacts:
     def _affordable(self, namespace: str) -> bool:
         budget = self._budgets.get(namespace)
         if budget is None:
-            budget = self._budgets[namespace] = _Budget()
+            budget = self._budgets[namespace] = Bucket(*BUDGET)
             if len(self._budgets) > GENERATIONS:
                 self._budgets.popitem(last=False)
         return budget.take(asyncio.get_running_loop().time())
-
-
-class _Budget:
-    """A token bucket."""
-
-    def __init__(self) -> None:
-        self._tokens = BUDGET[1]
-        self._at: float | None = None
-
-    def take(self, now: float) -> bool:
-        rate, most = BUDGET
-        self._tokens = min(most, self._tokens + (now - (now if self._at is None else self._at)) * rate)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

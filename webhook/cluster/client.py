@@ -6,7 +6,7 @@ own service account. Every request names its time; none is retried here.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from webhook import __version__
+from webhook.cluster.rate import Bucket
 
 CONNECTIONS = 32
 """Connections to the API server at the most; what comes beyond waits for one, within its own deadline."""
@@ -29,10 +30,12 @@ class UnreachableError(Exception):
 
 
 class Client:
-    """One API server, for one event loop."""
+    """One API server, for one event loop; `count` is told the verb and HTTP status of each request (0: no answer)."""
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: ApiClient, bucket: Bucket, count: Callable[[str, int], None]) -> None:
         self._api = api
+        self._bucket = bucket
+        self._count = count
 
     async def get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
         """HTTP status and body of a GET, by `deadline`, a time of the running loop's clock in seconds.
@@ -43,15 +46,26 @@ class Client:
         """
         try:
             async with asyncio.timeout_at(deadline):
+                await self._turn()
                 method, url, headers, *_ = await self._api.param_serialize(
                     "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
                 )
                 response = await self._api.call_api(method, url, headers)
-                return response.status, await response.read()
+                body = await response.read()
+                self._count("get", response.status)
+                return response.status, body
         except TimeoutError:
+            self._count("get", 0)
             raise UnreachableError("no answer from the API server in time") from None
         except (aiohttp.ClientError, ConfigException, OSError) as error:
+            self._count("get", 0)
             raise UnreachableError(f"the API server cannot be reached: {type(error).__name__}: {error}") from None
+
+    async def _turn(self) -> None:
+        """Wait for this request's turn, so that the API server is not asked more often than it was agreed."""
+        seconds = self._bucket.reserve(asyncio.get_running_loop().time())
+        if seconds:
+            await asyncio.sleep(seconds)
 
     @asynccontextmanager
     async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
@@ -63,10 +77,12 @@ class Client:
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
         try:
+            await self._turn()
             method, url, headers, *_ = await self._api.param_serialize(
                 "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
             )
             response = (await self._api.call_api(method, url, headers, _request_timeout=timeout)).response
+            self._count("watch", response.status)
             try:
                 yield response.status, _lines(response)
             finally:
@@ -90,8 +106,14 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def connected(kubeconfig: str) -> AsyncIterator[Client]:
+async def connected(
+    kubeconfig: str,
+    rate: tuple[float, float] = (50, 100),
+    count: Callable[[str, int], None] = lambda _verb, _status: None,
+) -> AsyncIterator[Client]:
     """A client for the cluster that `kubeconfig` names, "" for the first of KUBECONFIG, the pod's own, ~/.kube/config.
+
+    `rate` is requests a second, and at once after a quiet time.
 
     Raises:
         NoClusterError: there is none, or its configuration cannot be used.
@@ -108,7 +130,7 @@ async def connected(kubeconfig: str) -> AsyncIterator[Client]:
         raise NoClusterError(told) from None
     api.user_agent = f"vmguard/{__version__}"
     try:
-        yield Client(api)
+        yield Client(api, Bucket(*rate), count)
     finally:
         await api.close()
 

@@ -43,6 +43,12 @@ class Metrics:
         self.dry_runs = Counter(
             "vmguard_dry_run_requests", "Dry-run requests, by HTTP status code.", ("code",), registry=self.registry
         )
+        self.api_requests = Counter(
+            "vmguard_api_requests",
+            "Requests to the API server, by verb (get, watch) and HTTP status; 0 is no answer.",
+            ("verb", "code"),
+            registry=self.registry,
+        )
         self.cached = Gauge(
             "vmguard_cache_objects",
             "Objects that are kept of each watched collection.",
@@ -56,6 +62,10 @@ class Metrics:
         )
         build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
+
+    def count_api_request(self, verb: str, code: int) -> None:
+        """Count one request to the API server."""
+        self.api_requests.labels(verb, str(code)).inc()
 
     def text(self) -> bytes:
         """All of it in the Prometheus text format."""

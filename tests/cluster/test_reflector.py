@@ -1,0 +1,120 @@
+"""A collection is kept as the API server has it, whatever happens to the connection."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from webhook.cluster import reflector as module
+from webhook.cluster.client import connected
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.resources import WORKLOADS, custom
+from webhook.policy.resources import GROUP
+from webhook.telemetry.log import Log
+
+pytestmark = pytest.mark.slow
+
+SINGLES = custom("VMSingle", "v1beta1")
+
+
+def single(name, **spec):
+    return {"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "metadata": {"name": name}, "spec": spec}
+
+
+def follow(kubeconfig, resource, namespace, *steps, changed=None, of=Reflector):
+    """Run a reflector; each step is `(do, expected)`: after `do()` in a thread, `expected(reflector)` comes true."""
+
+    async def run():
+        async with connected(str(kubeconfig)) as client:
+            reflector = of(client, resource, namespace, lambda found: found, Log("error"), changed)
+            task = asyncio.create_task(reflector.run())
+            try:
+                for do, expected in steps:
+                    if do is not None:
+                        await asyncio.to_thread(do)
+                    async with asyncio.timeout(30):
+                        while not expected(reflector):
+                            assert not task.done(), task.result()
+                            await asyncio.sleep(0.02)
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            return reflector
+
+    return asyncio.run(run())
+
+
+def names(reflector):
+    return {name for _, name in reflector.objects}
+
+
+def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, namespace, monkeypatch):
+    monkeypatch.setattr(module, "PAGE", 7)
+    for index in range(20):
+        plane.api.create(single(f"s{index}"), namespace)
+    seen = []
+    follow(
+        plane.kubeconfig(),
+        SINGLES,
+        namespace,
+        (None, lambda r: r.synced.is_set() and len(r.objects) == 20),
+        (lambda: plane.api.create(single("late", a=1), namespace), lambda r: "late" in names(r)),
+        (
+            lambda: plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "late", {"spec": {"a": 2}}, namespace),
+            lambda r: r.objects[namespace, "late"].spec == {"a": 2},
+        ),
+        (
+            lambda: plane.api.delete(f"{GROUP}/v1beta1", "VMSingle", "late", namespace),
+            lambda r: "late" not in names(r),
+        ),
+        changed=lambda key, found: seen.append((key[1], found is not None)),
+    )
+    assert seen[-3:] == [("late", True), ("late", True), ("late", False)]
+
+
+def test_a_version_that_is_too_old_leads_to_a_new_list_and_nothing_is_missing_meanwhile(plane, namespace):
+    plane.api.create(single("a"), namespace)
+
+    def too_old(reflector):
+        assert "a" in names(reflector) or not reflector.synced.is_set()
+        return reflector.lists == 2 and not reflector.trouble
+
+    class Old(Reflector):
+        async def _list_all(self):
+            version = await super()._list_all()
+            return "1" if self.lists == 1 else version
+
+    reflector = follow(plane.kubeconfig(), SINGLES, namespace, (None, too_old), of=Old)
+    assert names(reflector) == {"a"}
+
+
+def test_only_metadata_of_what_wears_the_label_is_asked_for(plane, namespace):
+    meta = {"managed-by": "vm-operator"}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
+    spec = {"serviceName": "x", "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    for name, labels in (("mine", meta), ("other", {})):
+        thing = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name, "labels": labels}}
+        plane.api.create({**thing, "spec": spec}, namespace)
+    statefulsets = next(each for each in WORKLOADS if each.kind == "StatefulSet")
+    reflector = follow(plane.kubeconfig(), statefulsets, namespace, (None, lambda r: "mine" in names(r)))
+    assert names(reflector) == {"mine"}
+    assert reflector.objects[namespace, "mine"].spec is None
+
+
+def test_a_missing_permission_is_named_with_verb_resource_and_namespace(plane, namespace):
+    reflector = follow(
+        plane.kubeconfig("nobody-at-all", ("none",)),
+        SINGLES,
+        namespace,
+        (None, lambda r: r.trouble.startswith("may not")),
+    )
+    assert f"may not list vmsingles.{GROUP} in namespace {namespace}: HTTP 403" in reflector.trouble
+    assert not reflector.synced.is_set()
+
+
+def test_what_is_not_served_is_told(plane):
+    reflector = follow(
+        plane.kubeconfig(), custom("VMSingle", "v9"), "", (None, lambda r: r.trouble.endswith("is not served"))
+    )
+    assert not reflector.objects

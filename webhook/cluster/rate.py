@@ -1,0 +1,30 @@
+"""A token bucket: so many a second, and so many at once after a quiet time. It reads no clock and never waits."""
+
+
+class Bucket:
+    """Full at first. Times are seconds of any one clock."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._at: float | None = None
+
+    def take(self, now: float) -> bool:
+        """Take a token if there is one."""
+        self._fill(now)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def reserve(self, now: float) -> float:
+        """Take a token that may only come; seconds until it is there."""
+        self._fill(now)
+        self._tokens -= 1
+        return max(0.0, -self._tokens / self._rate)
+
+    def _fill(self, now: float) -> None:
+        passed = now - (now if self._at is None else self._at)
+        self._tokens = min(self._burst, self._tokens + passed * self._rate)
+        self._at = now
