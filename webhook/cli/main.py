@@ -23,16 +23,21 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; each subcommand's module adds its own options."""
+def parser(asked: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the whole command line; the module of the subcommand that is asked for adds its options.
+
+    Only that module is imported: serving needs a great deal that a review should not wait for.
+    """
+    wanted = next((argument for argument in asked if not argument.startswith("-")), "")
     top = _Parser(prog="vmguard", description="Makes the VictoriaMetrics operator's pods secure at admission.")
     top.add_argument("--version", action="version", version=f"vmguard {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, description in COMMANDS.items():
         sub = commands.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")
-        module = importlib.import_module(f"webhook.cli.{name}")
-        module.add_options(sub)
-        sub.set_defaults(run=module.run)
+        if name == wanted:
+            module = importlib.import_module(f"webhook.cli.{name}")
+            module.add_options(sub)
+            sub.set_defaults(run=module.run)
     return top
 
 
@@ -40,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 for a denial, 2 for bad input or usage."""
     _make_writable()
     try:
-        options = parser().parse_args(arguments)
+        asked = sys.argv[1:] if arguments is None else arguments
+        options = parser(asked).parse_args(asked)
         status = int(options.run(options))
         sys.stdout.flush()
     except UsageError as error:
