@@ -1,7 +1,8 @@
-"""The connection to the API server: whose cluster it is, and one bounded GET. Answers are bytes; nothing is modelled.
+"""The connection to the API server: whose cluster it is, and bounded requests. Answers are bytes; nothing is modelled.
 
-Authentication is the client library's: kubeconfig with contexts, client certificates and exec plugins, or the pod's
-own service account. Every request names its time; none is retried here.
+Authentication is the client library's: kubeconfig with contexts, client certificates and exec plugins, or the pod's own
+service account with its rotating token. Credentials that the API server no longer takes (401) are loaded anew, once in
+a while. Every request names its time, and none is retried otherwise.
 """
 
 import asyncio
@@ -17,8 +18,13 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from webhook import __version__
 from webhook.cluster.rate import Bucket
 
-CONNECTIONS = 32
-"""Connections to the API server at the most; what comes beyond waits for one, within its own deadline."""
+CONNECTIONS = 64
+"""Connections to the API server at the most, one for each watch among them."""
+
+LOAD_AGAIN = 10.0
+"""Seconds between two attempts to load credentials anew."""
+
+_GONE = (aiohttp.ClientError, ConfigException, OSError)
 
 
 class NoClusterError(ValueError):
@@ -32,10 +38,12 @@ class UnreachableError(Exception):
 class Client:
     """One API server, for one event loop; `count` is told the verb and HTTP status of each request (0: no answer)."""
 
-    def __init__(self, api: ApiClient, bucket: Bucket, count: Callable[[str, int], None]) -> None:
+    def __init__(self, api: ApiClient, kubeconfig: str, bucket: Bucket, count: Callable[[str, int], None]) -> None:
         self._api = api
+        self._kubeconfig = kubeconfig
         self._bucket = bucket
         self._count = count
+        self._loaded = asyncio.get_running_loop().time()
 
     async def get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
         """HTTP status and body of a GET, by `deadline`, a time of the running loop's clock in seconds.
@@ -44,28 +52,19 @@ class Client:
             UnreachableError: there was no whole answer.
 
         """
+        code = 0
         try:
             async with asyncio.timeout_at(deadline):
-                await self._turn()
-                method, url, headers, *_ = await self._api.param_serialize(
-                    "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
-                )
-                response = await self._api.call_api(method, url, headers)
-                body = await response.read()
-                self._count("get", response.status)
-                return response.status, body
+                code, body = await self._get(path, accept)
+                if code == 401 and await self._load_again():
+                    code, body = await self._get(path, accept)
+                return code, body
         except TimeoutError:
-            self._count("get", 0)
             raise UnreachableError("no answer from the API server in time") from None
-        except (aiohttp.ClientError, ConfigException, OSError) as error:
-            self._count("get", 0)
-            raise UnreachableError(f"the API server cannot be reached: {type(error).__name__}: {error}") from None
-
-    async def _turn(self) -> None:
-        """Wait for this request's turn, so that the API server is not asked more often than it was agreed."""
-        seconds = self._bucket.reserve(asyncio.get_running_loop().time())
-        if seconds:
-            await asyncio.sleep(seconds)
+        except _GONE as error:
+            raise _unreachable(error) from None
+        finally:
+            self._count("get", code)
 
     @asynccontextmanager
     async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
@@ -75,20 +74,48 @@ class Client:
             UnreachableError: there was no answer, or it broke off; also from within the lines.
 
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
         try:
-            await self._turn()
-            method, url, headers, *_ = await self._api.param_serialize(
-                "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
-            )
-            response = (await self._api.call_api(method, url, headers, _request_timeout=timeout)).response
+            response = await self._request(path, accept, patience)
             self._count("watch", response.status)
             try:
                 yield response.status, _lines(response)
             finally:
                 response.close()
-        except (TimeoutError, aiohttp.ClientError, ConfigException, OSError) as error:
-            raise UnreachableError(f"the API server cannot be reached: {type(error).__name__}: {error}") from None
+        except (TimeoutError, *_GONE) as error:
+            raise _unreachable(error) from None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._api.close()
+
+    async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
+        response = await self._request(path, accept, None)
+        return response.status, await response.read()
+
+    async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
+        seconds = self._bucket.reserve(asyncio.get_running_loop().time())
+        if seconds:  # the API server is not asked more often than was agreed
+            await asyncio.sleep(seconds)
+        method, url, headers, *_ = await self._api.param_serialize(
+            "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
+        )
+        answer = await self._api.call_api(method, url, headers, _request_timeout=patience)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    async def _load_again(self) -> bool:
+        """Load the credentials anew, if that was not tried just now; whether there are new ones."""
+        now = asyncio.get_running_loop().time()
+        if now - self._loaded < LOAD_AGAIN:
+            return False
+        self._loaded = now
+        try:
+            older, self._api = self._api, await _api(self._kubeconfig)
+        except NoClusterError:
+            return False
+        await older.close()
+        return True
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -119,6 +146,14 @@ async def connected(
         NoClusterError: there is none, or its configuration cannot be used.
 
     """
+    client = Client(await _api(kubeconfig), kubeconfig, Bucket(*rate), count)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _api(kubeconfig: str) -> ApiClient:
     configuration = Configuration()
     configuration.connection_pool_maxsize = CONNECTIONS
     configuration.retries = None
@@ -129,10 +164,7 @@ async def connected(
         told = f"{str(error) or type(error).__name__}: no cluster to serve; see --kubeconfig, or --standalone"
         raise NoClusterError(told) from None
     api.user_agent = f"vmguard/{__version__}"
-    try:
-        yield Client(api, Bucket(*rate), count)
-    finally:
-        await api.close()
+    return api
 
 
 async def _configure(configuration: Configuration, kubeconfig: str) -> None:
@@ -148,3 +180,7 @@ def _existing(named: str) -> str:
     if not any(Path(file).is_file() for file in files.split(os.pathsep)):
         raise ConfigException(f"{files}: no such file")
     return files
+
+
+def _unreachable(error: BaseException) -> UnreachableError:
+    return UnreachableError(f"the API server cannot be reached: {type(error).__name__}: {error}")

@@ -97,6 +97,7 @@ class Reflector:
         pause, longest = PAUSES
         version = ""
         while True:
+            tried = asyncio.get_running_loop().time()
             try:
                 if not version:
                     version = await self._list_all()
@@ -111,6 +112,8 @@ class Reflector:
                 self._troubled(str(error))
                 version, pause = "", longest
             except UnreachableError as error:
+                if self.heard > tried + pause:  # it lived for a while: this is another fault, not the same again
+                    pause = PAUSES[0]
                 self._troubled(str(error))
                 version = self._version
             except (msgspec.DecodeError, UnicodeDecodeError) as error:

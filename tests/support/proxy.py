@@ -1,0 +1,85 @@
+"""A TCP proxy between vmguard and an API server that can be told to misbehave: cut, hold, or refuse connections."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Proxy:
+    """Forwards to one port. `delay` is seconds before each piece goes on; `refusing` ends newcomers at once."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._ended = False
+        self.port: int = self._listener.getsockname()[1]
+        self.delay = 0.0
+        self.refusing = False
+        self.accepted = 0
+
+    def run(self) -> None:
+        """Forward until `end`."""
+        while not self._ended:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            if self.refusing:
+                client.close()
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target), 5)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            with self._lock:
+                self._open |= {client, server}
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection in the middle of whatever it carries."""
+        with self._lock:
+            cut, self._open = self._open, set()
+        for each in cut:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def end(self) -> None:
+        """Forward nothing any more."""
+        self._ended = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                if self.delay:
+                    time.sleep(self.delay)
+                sink.sendall(piece)
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def proxied(target: int) -> Iterator[Proxy]:
+    """A running proxy to a port of this machine."""
+    proxy = Proxy(target)
+    thread = threading.Thread(target=proxy.run, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.end()
+        thread.join(5)
