@@ -12,6 +12,7 @@ from webhook.admission.review import Request, Review, decode_object, decode_pod
 from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
 from webhook.objects import Metadata, Pod
 from webhook.policy import decide, resource
+from webhook.policy.alike import as_decided, known_standing, pod_key, standing_of
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.decide import Decision, Enforce, Webhook
 from webhook.policy.findings import Finding, Warn
@@ -21,7 +22,6 @@ from webhook.policy.rules import RULES
 from webhook.policy.rules.pod_security_policy import judge
 from webhook.policy.rules.subject import PolicyReference, Subject
 from webhook.policy.workload import (
-    Identity,
     Link,
     Nobodys,
     Unknowable,
@@ -141,32 +141,36 @@ async def _decide_pod(
     if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
         return decide.ignored("mirror pod")
     inquiry = _Inquiry(source, deadline, generation)
-    identity: Identity
-    if source.labels_suffice:
-        identity = identify_by_labels(pod, namespace)
-    else:
-        identity = identify(pod, await inquiry.owners("Pod", pod.metadata, namespace))
-    if isinstance(identity, Nobodys):
-        return decide.unmanaged(identity, tuple(inquiry.links))
-    if isinstance(identity, Unknowable):
-        return decide.unknown(identity, tuple(inquiry.links), settings)
-    posture = posture_of(identity, settings)
+    chain = () if source.labels_suffice else await inquiry.owners("Pod", pod.metadata, namespace)
+    standing = known_standing(chain, settings)
+    if standing is None:
+        identity = identify_by_labels(pod, namespace) if source.labels_suffice else identify(pod, chain)
+        if isinstance(identity, Nobodys):
+            return decide.unmanaged(identity, tuple(inquiry.links))
+        if isinstance(identity, Unknowable):
+            return decide.unknown(identity, tuple(inquiry.links), settings)
+        standing = standing_of(identity, _user_volumes(identity), chain, settings)
+    workload, posture = standing.workload, standing.posture
     named = resource.policies_of_pod(pod, namespace, posture)
+    policies = await inquiry.policies(named) if named else ()
+    enforce = settings.enforce if webhook == "mutate" else await _enforce(namespace, inquiry, settings)
+    key = None if named else pod_key(pod, standing, webhook, enforce, source.minor)
+    if key is not None and (decision := standing.decisions.get(key)):
+        return as_decided(decision, tuple(inquiry.links))
     subject = Subject(
         pod=pod,
         minor=source.minor,
-        in_daemonset=identity.in_daemonset,
+        in_daemonset=workload.in_daemonset,
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
-        user_volumes=_user_volumes(identity),
-        policies=await inquiry.policies(named) if named else (),
+        user_volumes=standing.user_volumes,
+        policies=policies,
     )
     findings: list[Finding] = []
     for rule in RULES:
         findings += rule(subject, posture)
-    enforce = settings.enforce if webhook == "mutate" else await _enforce(namespace, inquiry, settings)
-    return decide.decide_pod(
-        identity,
+    decision = decide.decide_pod(
+        workload,
         posture,
         tuple(findings),
         tuple(inquiry.links),
@@ -174,6 +178,8 @@ async def _decide_pod(
         settings=settings,
         enforce=enforce,
     )
+    standing.keep(key, decision)
+    return decision
 
 
 async def _resource(request: Request, source: FactSource, settings: Settings, deadline: float) -> Decision:
