@@ -52,14 +52,19 @@ class Contestant:
     cold_start: float
 
     def cpu(self) -> float:
-        """Seconds of CPU that its process took so far, its threads' all and its children's not."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
+        """Seconds of CPU that it took so far."""
+        return cpu_of(self.process.pid)
 
     def resident(self) -> float:
         """MiB of memory that it holds now."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * resource.getpagesize() / 2**20
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process took so far, its threads' all and its children's not."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 NAMES = ("bare", "vmguard", "typed-go")

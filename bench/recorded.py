@@ -29,6 +29,15 @@ def write_objects(chosen: list[Case], path: Path) -> None:
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items.values())}))
 
 
+def contexts(shown: dict[str, Any]) -> dict[str, Any]:
+    """The security contexts alone of a projection, or of what a case expects."""
+    containers = {**shown["containers"], **shown["initContainers"]}
+    return {
+        "pod": shown["podSecurityContext"],
+        **{name: container["securityContext"] for name, container in containers.items()},
+    }
+
+
 def _key(item: dict[str, Any]) -> tuple[str, ...]:
     metadata = item["metadata"]
     return item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"]

@@ -13,14 +13,13 @@ import tempfile
 from base64 import b64decode
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import jsonpatch
 
 from bench.contestants import NAMES, Contestant, Ground, running
 from bench.load import Round, load
-from bench.recorded import cases, write_objects
+from bench.recorded import cases, contexts, write_objects
 from tests.support.golden import Case, projection
 
 
@@ -91,22 +90,14 @@ def agree(webhooks: list[Contestant], chosen: list[Case], ground: Ground) -> int
     trusted = ssl.create_default_context(cafile=str(ground.certificates / "ca.crt"))
     client = httpx.Client(verify=trusted, trust_env=False)
     for case in strict:
-        wanted = _contexts(case.expected)
+        wanted = contexts(case.expected)
         for webhook in webhooks:
             headers = {"Content-Type": "application/json"}
             response = client.post(f"{webhook.url}/mutate", content=case.review, headers=headers).json()["response"]
             pod = json.loads(case.review)["request"]["object"]
             admitted = jsonpatch.apply_patch(pod, json.loads(b64decode(response.get("patch", "W10="))))
-            assert _contexts(projection(admitted)) == wanted, f"{webhook.name} on {case.path.name}"
+            assert contexts(projection(admitted)) == wanted, f"{webhook.name} on {case.path.name}"
     return len(strict)
-
-
-def _contexts(shown: dict[str, Any]) -> dict[str, Any]:
-    containers = {**shown["containers"], **shown["initContainers"]}
-    return {
-        "pod": shown["podSecurityContext"],
-        **{name: container["securityContext"] for name, container in containers.items()},
-    }
 
 
 if __name__ == "__main__":
