@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test unit cluster lint clean
+.PHONY: help run test unit cluster lint bench clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -27,6 +27,12 @@ lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+
+bench: $(VENV)/dev ## side by side: reviews, cold start and memory, pods through an API server; needs Go
+	$(BIN)/python -m bench.reviews
+	$(BIN)/python -m bench.memory
+	$(BIN)/python -m tests.controlplane.build
+	$(BIN)/python -m bench.pods
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -39,15 +39,17 @@ def build(edits: Iterable[Edit]) -> tuple[Operation, ...]:
     operations: list[Operation] = []
     objects: dict[str, dict[str, Any]] = {}
     for edit in edits:
-        if not edit.within:
+        within = edit.within
+        if not within:
             operations.append(Operation(edit.op, edit.path, edit.value))
             continue
-        target = objects.get(edit.within)
+        target = objects.get(within)
         if target is None:
-            target = objects[edit.within] = {}
-            operations.append(Operation("add", edit.within, target))
-        *parents, leaf = edit.path[len(edit.within) + 1 :].split("/")
-        for parent in parents:
+            target = objects[within] = {}
+            operations.append(Operation("add", within, target))
+        leaf = edit.path[len(within) + 1 :]
+        while "/" in leaf:
+            parent, _, leaf = leaf.partition("/")
             target = target.setdefault(parent, {})
         target[leaf] = edit.value
     return tuple(operations)

@@ -34,7 +34,7 @@ class FileFacts:
         """
         self.minor = minor
         self.labels_suffice = not complete
-        self._objects: dict[tuple[str, str, str, str], KubeObject] = {}
+        self._found: dict[tuple[str, str, str, str], Found] = {}
         for raw in objects:
             self._add(raw)
 
@@ -47,17 +47,17 @@ class FileFacts:
             raise ObjectError(f"{kind} {name!r}: {error}") from None
         group = str(raw.get("apiVersion", "")).rpartition("/")[0]
         namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
-        self._objects[group, kind, namespace, known.metadata.name or ""] = known
+        self._found[group, kind, namespace, known.metadata.name or ""] = Found(known, "file")
 
     async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - the protocol's
         """What the files say; NotServed for PodSecurityPolicies where Kubernetes no longer has them."""
         if ref.kind == "PodSecurityPolicy" and self.minor >= POLICIES_REMOVED:
             return NotServed("file")
-        known = self._objects.get((ref.group, ref.kind, ref.namespace, ref.name))
-        if known is not None:
-            return Found(known, "file")
+        found = self._found.get((ref.group, ref.kind, ref.namespace, ref.name))
+        if found is not None:
+            return found
         return Unknown("no objects were given", "file") if self.labels_suffice else Absent("file")
 
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's shape
         """Names of the given objects of one kind and namespace, sorted."""
-        return tuple(sorted(key[3] for key in self._objects if key[:3] == (ref.group, ref.kind, ref.namespace)))
+        return tuple(sorted(key[3] for key in self._found if key[:3] == (ref.group, ref.kind, ref.namespace)))

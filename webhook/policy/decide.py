@@ -110,10 +110,17 @@ def decide_pod(
     enforce: Enforce,
 ) -> Decision:
     """The decision on a pod of the operator."""
-    changes: list[Change] = [finding for finding in findings if isinstance(finding, Change)]
-    violations: list[Violation] = [finding for finding in findings if isinstance(finding, Violation)]
+    changes: list[Change] = []
+    violations: list[Violation] = []
+    warnings: list[str] = []
+    for finding in findings:
+        if isinstance(finding, Change):
+            changes.append(finding)
+        elif isinstance(finding, Violation):
+            violations.append(finding)
+        else:
+            warnings.append(warning_line(finding.rule, finding.text))
     denials = [violation.why for violation in violations if violation.denies]
-    warnings = [warning_line(f.rule, f.text) for f in findings if type(f) is Warn]
     if workload.note:
         warnings.append(warning_line("workload", workload.note))
     patch: tuple[Operation, ...] = ()
@@ -122,7 +129,7 @@ def decide_pod(
     if denials:
         outcome = "denied"
     elif webhook == "mutate":
-        patch = build(change.edit for change in changes)
+        patch = build([change.edit for change in changes])
         outcome = "patched" if patch else outcome
         warnings += [warning_line(violation.rule, complaint(violation)) for violation in violations[:MOST_TOLD]]
         if len(violations) > MOST_TOLD:

@@ -8,12 +8,13 @@ the pod nobody's; one that cannot be known is never guessed.
 """
 
 import re
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
-from webhook.objects import Metadata, Pod
+from webhook.objects import Metadata, OwnerReference, Pod
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
 from webhook.policy.parents import Said, said_of_child
 from webhook.policy.resources import GROUP
@@ -110,10 +111,15 @@ def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
     for owner in metadata.owner_references or ():
         if owner.controller is not True:
             continue
-        if (owner.group, owner.kind) not in OWNERS.get(kind, ()) or not is_subdomain(owner.name):
-            return None
-        return Ref(owner.group, owner.version, owner.kind, namespace, owner.name, owner.uid)
+        return _allowed_owner(kind, owner, namespace)
     return None
+
+
+@lru_cache(4096)
+def _allowed_owner(kind: str, owner: OwnerReference, namespace: str) -> Ref | None:
+    if (owner.group, owner.kind) not in OWNERS.get(kind, ()) or not is_subdomain(owner.name):
+        return None
+    return Ref(owner.group, owner.version, owner.kind, namespace, owner.name, owner.uid)
 
 
 def checked(ref: Ref, fact: Fact) -> Fact:

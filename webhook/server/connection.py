@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from webhook.server.http import error_body
+from webhook.server.transport import HeadWaits
 
 
 class Connection(HttpToolsProtocol):
@@ -44,7 +45,7 @@ class Connection(HttpToolsProtocol):
         self._watch: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
+        super().connection_made(cast("Transport", HeadWaits(transport, self.loop)))
         if len(self.connections) > self.most_connections:
             self.logger.warning("a connection was refused: %d are open", self.most_connections)
             transport.abort()

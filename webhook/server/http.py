@@ -60,7 +60,7 @@ def error_body(code: int, message: str) -> bytes:
 
 async def respond(send: Send, code: int, body: bytes, content_type: bytes = JSON, *, close: bool = False) -> None:
     """Send one whole answer; `close` asks the client to end the connection."""
-    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": code, "headers": headers})

@@ -1,6 +1,8 @@
 """The metrics: names, help texts and labels, each once. Counts and observes; reads no clock and decides nothing."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from webhook import __version__
@@ -9,12 +11,72 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
+_TOGETHER = 500
+
+
+class Tally:
+    """Counts on their way to a counter: adding is one dictionary's work, and labels are looked up when somebody reads.
+
+    For one thread, which both adds and reads.
+    """
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._counts: dict[tuple[str, ...], int] = {}
+
+    def add(self, labels: tuple[str, ...], count: int = 1) -> None:
+        """Count more of these labels' values."""
+        self._counts[labels] = self._counts.get(labels, 0) + count
+
+    def settle(self) -> None:
+        """Hand all that was counted to the counter."""
+        for labels, count in self._counts.items():
+            self._counter.labels(*labels).inc(count)
+        self._counts.clear()
+
+
+class Times:
+    """Durations on their way to a histogram: many filed together cost a fraction of as many filed one by one."""
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
+        self._seconds: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        """Keep one more duration."""
+        self._seconds.append(seconds)
+        if len(self._seconds) >= _TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Hand all that was kept to the histogram."""
+        for seconds in self._seconds:
+            self._observe(seconds)
+        self._seconds.clear()
+
+
+class _Settling:
+    """A collector with no metric of its own; it stands first in the registry, and so all others are up to date."""
+
+    def __init__(self, tallies: list[Tally | Times]) -> None:
+        self._tallies = tallies
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        for tally in self._tallies:
+            tally.settle()
+        return iter(())
+
 
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._tallies: list[Tally | Times] = []
+        self.registry.register(_Settling(self._tallies))
         self.requests = Counter(
             "vmguard_admission_requests",
             "Admission reviews answered, by webhook and outcome.",
@@ -66,6 +128,18 @@ class Metrics:
     def count_api_request(self, verb: str, code: int) -> None:
         """Count one request to the API server."""
         self.api_requests.labels(verb, str(code)).inc()
+
+    def tally(self, counter: Counter) -> Tally:
+        """What counts for a counter on the way of a request."""
+        tally = Tally(counter)
+        self._tallies.append(tally)
+        return tally
+
+    def times(self, histogram: Histogram, *labels: str) -> Times:
+        """What times for a histogram on the way of a request."""
+        times = Times(histogram.labels(*labels).observe)
+        self._tallies.append(times)
+        return times
 
     def text(self) -> bytes:
         """All of it in the Prometheus text format."""

@@ -1,0 +1,131 @@
+"""The servers measured side by side: started on one core, watched through /proc, ended by whoever started them.
+
+Each prints its URL when it is ready; its standard error, with a line for each decision, goes to a file.
+"""
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.built import binary
+from certs import DirectoryStore, ensure
+from tests.support.server import ROOT, environment
+
+SERVER_CORE, LOAD_CORE = 0, max(os.cpu_count() or 1, 1) - 1
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all contestants share: a folder, one certificate for `localhost`, and one file of objects."""
+
+    folder: Path
+
+    @property
+    def certificates(self) -> Path:
+        return self.folder / "certs"
+
+    @property
+    def objects(self) -> Path:
+        return self.folder / "objects.json"
+
+    def prepare(self) -> None:
+        """Make the certificate."""
+        ensure(DirectoryStore(self.certificates), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A running server. `cold_start` is seconds from its process's start to its ready line."""
+
+    name: str
+    process: subprocess.Popen[str]
+    url: str
+    cold_start: float
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it took so far."""
+        return cpu_of(self.process.pid)
+
+    def resident(self) -> float:
+        """MiB of memory that it holds now."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process took so far, its threads' all and its children's not."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+NAMES = ("bare", "vmguard", "typed-go")
+
+
+def command(name: str, ground: Ground) -> tuple[list[str], dict[str, str]]:
+    """How to start one, and its environment. A name that is a path is the vmguard of another checkout."""
+    port = str(free_port())
+    if name == "bare":
+        return [sys.executable, str(ROOT / "bench" / "bare.py"), port, str(ground.certificates)], environment()
+    if name == "typed-go":
+        options = ["--objects", str(ground.objects), "--cert-dir", str(ground.certificates), "--port", port]
+        return [str(binary("typed-go")), *options], environment(GOMAXPROCS="1")
+    listen = {"VMGUARD_LISTEN": f"127.0.0.1:{port}", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
+    options = ["--standalone", "--objects", str(ground.objects), "--cert-dir", str(ground.certificates)]
+    code = ROOT if name == "vmguard" else Path(name)
+    variables = {**environment(**listen), "PYTHONPATH": str(code)}
+    return [sys.executable, "-m", "webhook.cli.main", "serve", *options], variables
+
+
+@contextmanager
+def running(name: str, ground: Ground) -> Iterator[Contestant]:
+    """One contestant, pinned to the server's core."""
+    words, variables = command(name, ground)
+    told = ground.folder / f"{Path(name).name}.log"
+    with told.open("wb") as log, on_core(SERVER_CORE):
+        started = time.monotonic()
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=log, text=True, env=variables, cwd=ground.folder
+        )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        cold_start = time.monotonic() - started
+        if "https://" not in line:
+            raise RuntimeError(f"{name} did not start: {told.read_text()[-2000:]}")
+        yield Contestant(name, process, line[line.index("https://") :].split()[0].rstrip(","), cold_start)
+    finally:
+        process.terminate()
+        process.wait(30)
+        assert process.stdout
+        process.stdout.close()
+
+
+@contextmanager
+def on_core(number: int) -> Iterator[None]:
+    """What is started inside runs on one core; all cores where they cannot be chosen."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {number})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,3 @@
+module vmguard.example/bench/load
+
+go 1.26
