@@ -113,7 +113,6 @@ _review = msgspec.json.Decoder(Review)
 _pod = msgspec.json.Decoder(Pod)
 _kube_object = msgspec.json.Decoder(KubeObject)
 _encode = msgspec.json.Encoder().encode
-_NO_UID = b'{"apiVersion":"","response":{"uid":""'
 
 
 def decode(body: bytes) -> Review:
@@ -179,19 +178,8 @@ def encode(  # the response's own fields
     annotations: dict[str, str] | None = None,
 ) -> bytes:
     """The answer to `review`: same version and uid; `message` is why it is denied; no patch where none is due."""
-    return answer(review, rest_of_answer(allowed, message, patch, warnings, annotations))
-
-
-def rest_of_answer(
-    allowed: bool,  # noqa: FBT001 - the response's own field
-    message: str,
-    patch: tuple[Operation, ...],
-    warnings: tuple[str, ...],
-    annotations: dict[str, str] | None,
-) -> bytes:
-    """All of an answer but its version and uid, for `answer`: the same for all reviews that are decided alike."""
     response = Response(
-        uid="",
+        uid=review.request.uid,
         allowed=allowed,
         status=None if allowed else ResponseStatus(message, "Forbidden", 403),
         patch_type="JSONPatch" if patch else "",
@@ -199,13 +187,7 @@ def rest_of_answer(
         warnings=warnings,
         audit_annotations=annotations or {},
     )
-    return _encode(Answer("", response)).removeprefix(_NO_UID)
-
-
-def answer(review: Review, rest: bytes) -> bytes:
-    """The answer to `review`, of what `rest_of_answer` made."""
-    version, uid = review.api_version.encode(), _encode(review.request.uid)
-    return b'{"apiVersion":"%b","response":{"uid":%b%b' % (version, uid, rest)
+    return _encode(Answer(review.api_version, response))
 
 
 def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, operation: str = "CREATE") -> bytes:

@@ -9,12 +9,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
-from webhook.admission.review import Review, ReviewError, answer, decode, rest_of_answer
+from webhook.admission.review import Review, ReviewError, decode, encode
 from webhook.admit import admit
 from webhook.facts import FactSource
 from webhook.policy.decide import MOST_TOLD, Decision, Webhook
@@ -30,11 +29,6 @@ MAX_BODY = 7 * 1024 * 1024
 """Bytes; the API server sends at most about this much."""
 
 WEBHOOKS: dict[str, Webhook] = {"/mutate": "mutate", "/validate": "validate"}
-
-MOST_TELLINGS = 1000
-"""How many decisions to keep the telling of, so that the next of their kind costs less."""
-
-_NOTABLE = frozenset({"denied", "unknown", "refused", "would-deny"})
 
 DEFAULT_TIMEOUT = 10.0
 _PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
@@ -64,7 +58,6 @@ class Admission:
         self._count_finding = metrics.tally(metrics.findings).add
         self._count_lookup = metrics.tally(metrics.lookups).add
         self._times = {webhook: metrics.times(metrics.duration, webhook) for webhook in WEBHOOKS.values()}
-        self._tellings: dict[int, _Telling] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -84,12 +77,11 @@ class Admission:
             deadline = asyncio.get_running_loop().time() + seconds
             decision = await admit(review, webhook, self._source, self._settings, deadline)
             outcome = decision.outcome
-            telling = self._telling(decision)
-            self._tell(webhook, review, telling, started)
+            self._tell(webhook, review, decision, started)
             if decision.refused:
                 await respond(send, 500, error_body(500, decision.refused), close=close)
                 return
-            await respond(send, 200, answer(review, telling.answer), close=close)
+            await respond(send, 200, _answer(review, decision), close=close)
         except (HTTPError, ReviewError) as error:
             outcome = "bad_request"
             code = error.code if isinstance(error, HTTPError) else 400
@@ -106,59 +98,27 @@ class Admission:
             self._count_request((webhook, outcome))
             self._times[webhook].add(time.perf_counter() - started)
 
-    def _telling(self, decision: Decision) -> "_Telling":
-        """What to tell of a decision; that of decisions which come again is kept."""
-        telling = self._tellings.get(id(decision))
-        if telling is None:
-            if len(self._tellings) >= MOST_TELLINGS:
-                self._tellings.clear()
-            telling = self._tellings[id(decision)] = self._new_telling(decision)
-        return telling
-
-    def _new_telling(self, decision: Decision) -> "_Telling":
-        identity, annotations = decision.identity, decision.annotations
-        written = self._log.fields(
-            outcome=decision.outcome,
-            workload=str(identity) if isinstance(identity, Workload) else None,
-            decision=annotations.get("decision"),
-            rules=annotations.get("rules"),
-            facts=annotations.get("facts"),
-            **({"violations": [v.why for v in decision.violations[:MOST_TOLD]]} if decision.violations else {}),
-        )
-        return _Telling(
-            decision,
-            answer=rest_of_answer(decision.allowed, decision.message, decision.patch, decision.warnings, annotations),
-            level="warning" if decision.outcome in _NOTABLE else "info",
-            written=written,
-            findings=Counter((finding.rule, type(finding).__name__.lower()) for finding in decision.findings),
-            lookups=Counter((type(link.fact).__name__.lower(), link.fact.source) for link in decision.looked_up),
-        )
-
-    def _tell(self, webhook: Webhook, review: Review, telling: "_Telling", started: float) -> None:
-        for labels, count in telling.lookups.items():
-            self._count_lookup(labels, count)
-        for labels, count in telling.findings.items():
-            self._count_finding(labels, count)
+    def _tell(self, webhook: Webhook, review: Review, decision: Decision, started: float) -> None:
+        for link in decision.looked_up:
+            self._count_lookup((type(link.fact).__name__.lower(), link.fact.source))
+        for (rule, kind), count in Counter((finding.rule, type(finding)) for finding in decision.findings).items():
+            self._count_finding((rule, kind.__name__.lower()), count)
+        level = "warning" if decision.outcome in {"denied", "unknown", "refused", "would-deny"} else "info"
+        identity = decision.identity
+        extra = {"violations": [v.why for v in decision.violations[:MOST_TOLD]]} if decision.violations else {}
         self._log.write(
-            telling.level,
+            level,
             "admission",
-            telling.written,
             webhook=webhook,
             **_about(review),
+            outcome=decision.outcome,
+            workload=str(identity) if isinstance(identity, Workload) else None,
+            decision=decision.annotations.get("decision"),
+            rules=decision.annotations.get("rules"),
+            facts=decision.annotations.get("facts"),
             milliseconds=round((time.perf_counter() - started) * 1000, 3),
+            **extra,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Telling:
-    """What is told of a decision wherever it is made: its answer but for version and uid, log fields, and counts."""
-
-    decision: Decision
-    answer: bytes
-    level: str
-    written: bytes
-    findings: Counter[tuple[str, ...]]
-    lookups: Counter[tuple[str, ...]]
 
 
 def _about(review: Review | None) -> dict[str, Any]:
@@ -186,6 +146,17 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
     if content_type != b"application/json" and content_type.partition(b";")[0].strip().lower() != b"application/json":
         raise HTTPError(415, "Content-Type must be application/json")
     return await read_body(scope, receive, MAX_BODY)
+
+
+def _answer(review: Review, decision: Decision) -> bytes:
+    return encode(
+        review,
+        allowed=decision.allowed,
+        message=decision.message,
+        patch=decision.patch,
+        warnings=decision.warnings,
+        annotations=decision.annotations,
+    )
 
 
 @lru_cache(64)

@@ -27,12 +27,8 @@ class Log:
         self._second = 0
         self._date = ""
 
-    def fields(self, **fields: Any) -> bytes:
-        """Fields as they will stand in lines, for `write`: what many lines say alike is written once."""
-        return self._encode(fields)[1:-1]
-
-    def write(self, level: str, message: str, written: bytes = b"", **fields: Any) -> None:
-        """One line: time (UTC, RFC 3339), level, message, the fields, and those that are `written` already."""
+    def write(self, level: str, message: str, **fields: Any) -> None:
+        """One line: time (UTC, RFC 3339), level, message, and the fields."""
         if LEVELS[level] < self._least:
             return
         now = time.time()
@@ -42,7 +38,7 @@ class Log:
         stamp = f"{self._date}.{int((now - second) * 1000):03}Z"
         line = self._encode({"time": stamp, "level": level, "message": message, **fields})
         try:
-            self._stream.write(b"%b,%b}\n" % (line[:-1], written) if written else line + b"\n")
+            self._stream.write(line + b"\n")
             self._stream.flush()
         except (OSError, ValueError):
             return  # a log that cannot be written must not cost a pod its admission
