@@ -9,6 +9,7 @@ the command line and the tests all walk this line.
 from difflib import get_close_matches
 
 from webhook.admission.review import Request, Review, decode_object, decode_pod
+from webhook.alike import Alike
 from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
 from webhook.objects import Metadata, Pod
 from webhook.policy import decide, resource
@@ -95,8 +96,17 @@ class _Inquiry:
 _TOO_MANY = Unknown(f"more than {MOST_POLICIES} are named", "live")
 
 
-async def admit(review: Review, webhook: Webhook, source: FactSource, settings: Settings, deadline: float) -> Decision:
+async def admit(
+    review: Review,
+    webhook: Webhook,
+    source: FactSource,
+    settings: Settings,
+    deadline: float,
+    alike: Alike | None = None,
+) -> Decision:
     """The decision on a review. `deadline` is a time of the running loop's clock, in seconds.
+
+    `alike` remembers, for the same settings, decisions on pods that are alike; it makes nothing come out otherwise.
 
     Raises:
         ReviewError: the object in the review has a shape that no such object has.
@@ -111,7 +121,7 @@ async def admit(review: Review, webhook: Webhook, source: FactSource, settings: 
     if kind.kind == "Pod" and kind.group == "":
         if request.operation != "CREATE":
             return decide.ignored(f"operation {request.operation}")
-        return await _pod(request, webhook, source, settings, deadline)
+        return await _pod(request, webhook, source, settings, deadline, alike)
     if kind.group == GROUP and (kind.kind in BY_KIND or kind.kind in PARENTS):
         if request.operation not in {"CREATE", "UPDATE"}:
             return decide.ignored(f"operation {request.operation}")
@@ -119,12 +129,21 @@ async def admit(review: Review, webhook: Webhook, source: FactSource, settings: 
     return decide.ignored(f"kind {kind.kind}")
 
 
-async def _pod(request: Request, webhook: Webhook, source: FactSource, settings: Settings, deadline: float) -> Decision:
+async def _pod(
+    request: Request,
+    webhook: Webhook,
+    source: FactSource,
+    settings: Settings,
+    deadline: float,
+    alike: Alike | None,
+) -> Decision:
     """The decision on a pod; nobody is denied on a fact from memory, which is read again first."""
     pod = decode_pod(request.object)
-    decision = await _decide_pod(pod, request, webhook, source, settings, deadline, _generation(pod))
+    inquiry = _Inquiry(source, deadline, _generation(pod))
+    decision = await _decide_pod(pod, request, webhook, source, settings, inquiry, alike)
     if not decision.allowed and any(link.fact.source == "cache" for link in decision.looked_up):
-        return await _decide_pod(pod, request, webhook, source, settings, deadline, f"request {request.uid}")
+        anew = _Inquiry(source, deadline, f"request {request.uid}")
+        return await _decide_pod(pod, request, webhook, source, settings, anew, alike)
     return decision
 
 
@@ -134,22 +153,28 @@ async def _decide_pod(
     webhook: Webhook,
     source: FactSource,
     settings: Settings,
-    deadline: float,
-    generation: str,
+    inquiry: _Inquiry,
+    alike: Alike | None,
 ) -> Decision:
     namespace = request.namespace or ""
     if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
         return decide.ignored("mirror pod")
-    inquiry = _Inquiry(source, deadline, generation)
     identity: Identity
+    chain: tuple[Link, ...] = ()
     if source.labels_suffice:
         identity = identify_by_labels(pod, namespace)
     else:
-        identity = identify(pod, await inquiry.owners("Pod", pod.metadata, namespace))
+        chain = await inquiry.owners("Pod", pod.metadata, namespace)
+        identity = identify(pod, chain)
     if isinstance(identity, Nobodys):
         return decide.unmanaged(identity, tuple(inquiry.links))
     if isinstance(identity, Unknowable):
         return decide.unknown(identity, tuple(inquiry.links), settings)
+    enforce = settings.enforce if webhook == "mutate" else await _enforce(namespace, inquiry, settings)
+    user_volumes = _user_volumes(identity)
+    key = alike.key(pod, chain, user_volumes, webhook, enforce, source.minor) if alike else None
+    if alike and key and (kept := alike.get(key, tuple(inquiry.links))):
+        return kept
     posture = posture_of(identity, settings)
     named = resource.policies_of_pod(pod, namespace, posture)
     subject = Subject(
@@ -158,22 +183,19 @@ async def _decide_pod(
         in_daemonset=identity.in_daemonset,
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
-        user_volumes=_user_volumes(identity),
+        user_volumes=user_volumes,
         policies=await inquiry.policies(named) if named else (),
     )
     findings: list[Finding] = []
     for rule in RULES:
         findings += rule(subject, posture)
-    enforce = settings.enforce if webhook == "mutate" else await _enforce(namespace, inquiry, settings)
-    return decide.decide_pod(
-        identity,
-        posture,
-        tuple(findings),
-        tuple(inquiry.links),
-        webhook=webhook,
-        settings=settings,
-        enforce=enforce,
+    looked_up = tuple(inquiry.links)
+    decision = decide.decide_pod(
+        identity, posture, tuple(findings), looked_up, webhook=webhook, settings=settings, enforce=enforce
     )
+    if alike and key and not named:  # whether a policy exists is asked each time
+        alike.keep(key, decision, chain)
+    return decision
 
 
 async def _resource(request: Request, source: FactSource, settings: Settings, deadline: float) -> Decision:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 from webhook.admission.review import Review, ReviewError, decode, encode
 from webhook.admit import admit
+from webhook.alike import Alike
 from webhook.facts import FactSource
 from webhook.policy.decide import MOST_TOLD, Decision, Webhook
 from webhook.policy.workload import Workload
@@ -54,6 +55,7 @@ class Admission:
         self._settings = settings
         self._log = log
         self._state = state
+        self._alike = Alike()
         self._count_request = metrics.tally(metrics.requests).add
         self._count_finding = metrics.tally(metrics.findings).add
         self._count_lookup = metrics.tally(metrics.lookups).add
@@ -75,7 +77,7 @@ class Admission:
             review = decode(body)
             seconds = time_allowed(scope["query_string"])
             deadline = asyncio.get_running_loop().time() + seconds
-            decision = await admit(review, webhook, self._source, self._settings, deadline)
+            decision = await admit(review, webhook, self._source, self._settings, deadline, self._alike)
             outcome = decision.outcome
             self._tell(webhook, review, decision, started)
             if decision.refused:
