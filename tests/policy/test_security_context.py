@@ -302,3 +302,9 @@ def test_many_violations_are_told_in_few_lines():
     assert len(decision.violations) == 1000
     assert len(decision.warnings) == 6
     assert decision.warnings[-1] == "and 995 more like these [security-context]"
+
+
+def test_what_is_empty_in_the_resources_own_context_is_not_said():
+    spec, decision = _out(None, {"securityContext": {"runAsUser": [], "supplementalGroups": [], "capabilities": {}}})
+    assert not decision.patch
+    assert spec["containers"] == [{"name": "vmsingle"}]

@@ -45,6 +45,7 @@ class Watching:
         self._log = log
         self._metrics = metrics
         self._reflectors: dict[Place, Reflector] = {}
+        self._newer: dict[Place, Reflector] = {}
         self._tasks: dict[Reflector, asyncio.Task[None]] = {}
         self._definitions_changed = asyncio.Event()
 
@@ -106,29 +107,32 @@ class Watching:
         changed: Callable[[Key, KubeObject | None], None] | None = None,
     ) -> None:
         for namespace in self._namespaces if resource.namespaced else ("",):
-            reflector = Reflector(self._client, resource, namespace, keep, self._log, changed)
-            self._tasks[reflector] = asyncio.create_task(self._run(reflector))
             place = (resource.kind, namespace)
-            older = self._reflectors.get(place)
-            if older is None:
+            reflector = Reflector(self._client, resource, namespace, keep, self._log, changed)
+            if place in self._reflectors:  # another version of a kind: the old one serves until the new one can
+                self._newer[place] = reflector
+            else:
                 self._reflectors[place] = reflector
-            else:  # another version of a kind: the old one serves until the new one can
-                self._tasks[older].add_done_callback(lambda _: None)
-                asyncio.create_task(self._take_over(place, older, reflector))  # noqa: RUF006 - ends with the reflector
+            self._tasks[reflector] = asyncio.create_task(self._run(place, reflector))
             self._metrics.cached.labels(str(resource), namespace).set_function(partial(_count, reflector))
 
-    async def _take_over(self, place: Place, older: Reflector, newer: Reflector) -> None:
-        await newer.synced.wait()
-        self._reflectors[place] = newer
-        self._stop(older)
-
-    async def _run(self, reflector: Reflector) -> None:
+    async def _run(self, place: Place, reflector: Reflector) -> None:
         while True:
             try:
-                await reflector.run()
-            except Exception as error:  # noqa: BLE001 - one collection that fails must not end the others
-                self._log.write("error", "reflector failed", resource=str(reflector), error=repr(error))
-                await asyncio.sleep(1)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(reflector.run())
+                    tasks.create_task(self._take_over(place, reflector))
+            except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
+                self._log.write("error", "reflector failed", resource=str(reflector), error=repr(errors.exceptions[0]))
+            await asyncio.sleep(1)
+
+    async def _take_over(self, place: Place, reflector: Reflector) -> None:
+        """Put a reflector in the place of an older one as soon as it knows everything."""
+        await reflector.synced.wait()
+        if self._newer.get(place) is reflector:
+            del self._newer[place]
+            older, self._reflectors[place] = self._reflectors[place], reflector
+            self._stop(older)
 
     def _stop(self, reflector: Reflector) -> None:
         task = self._tasks.pop(reflector, None)
@@ -139,12 +143,16 @@ class Watching:
         """Start and stop reflectors of the operator's kinds as they are served now."""
         served = self._discovery.versions
         for kind in JUDGED:
-            current = [(place, each) for place, each in self._reflectors.items() if place[0] == kind]
-            if kind not in served:
-                for place, reflector in current:
-                    del self._reflectors[place]
-                    self._stop(reflector)
-            elif not current or current[0][1].resource.version != served[kind]:
+            current = [each for place, each in self._reflectors.items() if place[0] == kind]
+            newest = [each for place, each in self._newer.items() if place[0] == kind] or current
+            if newest and newest[0].resource.version == served.get(kind):
+                continue
+            for places in (self._newer,) if kind in served else (self._newer, self._reflectors):
+                for place in [place for place in places if place[0] == kind]:
+                    gone = places.pop(place)
+                    self._stop(gone)
+                    self._metrics.cached.remove(str(gone.resource), gone.namespace)
+            if kind in served:
                 self._start(custom(kind, served[kind]), partial(_resource, kind))
 
     def _definition(self, key: Key, _: KubeObject | None) -> None:

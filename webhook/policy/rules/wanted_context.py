@@ -88,8 +88,9 @@ def wanted_context(subject: Subject, posture: Posture) -> tuple[dict[str, Any], 
             subject.minor,
         )
     own = posture.own_context
-    pod = {field: own[field] for field in POD_FIELDS if own.get(field) is not None}
-    container = {field: own[field] for field in CONTAINER_FIELDS if own.get(field) is not None}
+    said = {field: value for field, value in own.items() if value is not None and value not in ([], {})}
+    pod = {field: said[field] for field in POD_FIELDS if field in said}
+    container = {field: said[field] for field in CONTAINER_FIELDS if field in said}
     capabilities = container.pop("capabilities", None)
     if isinstance(capabilities, dict):
         container |= {f"capabilities/{side}": capabilities[side] for side in ("add", "drop") if capabilities.get(side)}
