@@ -13,10 +13,10 @@ run: $(VENV)/run ## serve the examples, show one admission, stay up
 
 test: $(VENV)/dev ## everything
 	$(BIN)/python -m tests.controlplane.build
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 unit: $(VENV)/dev ## the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests
 
 cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.37
 	@$(BIN)/python -m tests.controlplane.cluster $(VERSION)

@@ -24,6 +24,8 @@ CONNECTIONS = 64
 LOAD_AGAIN = 10.0
 """Seconds between two attempts to load credentials anew."""
 
+_LAST_TURNS = 0.1
+
 _GONE = (aiohttp.ClientError, ConfigException, OSError)
 
 
@@ -86,8 +88,9 @@ class Client:
             raise _unreachable(error) from None
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, those too that were cut off while they were being made."""
         await self._api.close()
+        await asyncio.sleep(_LAST_TURNS)  # aiohttp closes some only in the loop's next turns, and this may be its last
 
     async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
         response = await self._request(path, accept, None)
