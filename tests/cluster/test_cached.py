@@ -1,0 +1,82 @@
+"""Who asks for the same at the same time shares one look-up, and each keeps its own deadline.
+
+The API server is a stand-in here that answers when it is told to: how often it is asked must be counted exactly.
+"""
+
+import asyncio
+from types import SimpleNamespace
+
+from webhook.cluster import cached as module
+from webhook.cluster.cached import CachedFacts
+from webhook.facts import Absent, Ref, Unknown
+from webhook.policy.resources import GROUP
+
+SINGLE = Ref(GROUP, "v1beta1", "VMSingle", "mon", "x")
+
+
+class _Slow:
+    """Live facts that come when `answer` is set."""
+
+    def __init__(self):
+        self.asked = 0
+        self.answer = asyncio.Event()
+
+    async def get(self, ref, deadline):
+        self.asked += 1
+        await self.answer.wait()
+        return Absent("live")
+
+
+def _source(live):
+    watching = SimpleNamespace(find=lambda ref: None, of=lambda ref: None, whole_cluster=True)
+    return CachedFacts(watching, SimpleNamespace(serves_policies=False, minor=30), live)
+
+
+def test_three_hundred_pods_of_a_generation_ask_once_and_each_keeps_its_deadline():
+    async def burst():
+        live = _Slow()
+        source = _source(live)
+        now = asyncio.get_running_loop().time()
+        patient = [asyncio.create_task(source.get(SINGLE, now + 30, "one")) for _ in range(299)]
+        hasty = await source.get(SINGLE, now + 0.05, "one")
+        live.answer.set()
+        return live.asked, hasty, await asyncio.gather(*patient)
+
+    asked, hasty, patient = asyncio.run(burst())
+    assert asked == 1
+    assert hasty == Unknown("no answer from the API server in time", "live")
+    assert set(map(str, patient)) == {str(Absent("live"))}
+
+
+def test_another_generation_asks_anew():
+    """What one generation is being told may be older than what the next was made of."""
+
+    async def two():
+        live = _Slow()
+        source = _source(live)
+        deadline = asyncio.get_running_loop().time() + 30
+        both = [asyncio.create_task(source.get(SINGLE, deadline, generation)) for generation in ("one", "two")]
+        await asyncio.sleep(0.05)
+        live.answer.set()
+        await asyncio.gather(*both)
+        return live.asked
+
+    assert asyncio.run(two()) == 2
+
+
+def test_a_namespace_has_a_budget_of_look_ups(monkeypatch):
+    monkeypatch.setattr(module, "BUDGET", (0.001, 5.0))
+
+    async def many():
+        live = _Slow()
+        live.answer.set()
+        source = _source(live)
+        deadline = asyncio.get_running_loop().time() + 30
+        mine = [await source.get(SINGLE, deadline, str(index)) for index in range(7)]
+        theirs = await source.get(Ref(GROUP, "v1beta1", "VMSingle", "other", "x"), deadline, "1")
+        return mine, theirs
+
+    mine, theirs = asyncio.run(many())
+    assert [type(fact) for fact in mine] == [Absent] * 5 + [Unknown] * 2
+    assert "budget is used up" in mine[-1].reason
+    assert theirs == Absent("live")
