@@ -9,6 +9,10 @@ def one_line(text: object, longest: int) -> str:
 
     `longest` is in characters.
     """
-    words = " ".join(str(text)[: 8 * longest].split())
-    line = words if words.isprintable() else "".join(char if char.isprintable() else "?" for char in words)
+    line = printable(" ".join(str(text)[: 8 * longest].split()))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def printable(line: str) -> str:
+    """The line with every unprintable character as `?`; its spaces stay as they are."""
+    return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)

@@ -7,7 +7,7 @@ from webhook.policy.decide import Decision, as_json, complaint, dotted
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Nobodys, Workload
-from webhook.words import one_line
+from webhook.words import one_line, printable
 
 _NOT_GIVEN = Absent("file")
 _WIDEST = 48
@@ -144,8 +144,4 @@ def _count(number: int, noun: str) -> str:
 
 def _text(lines: list[str]) -> str:
     """The lines as they were laid out; what stands in them is somebody's text and stays on its line."""
-    return "\n".join(_printable(line).rstrip() for line in lines) + "\n"
-
-
-def _printable(line: str) -> str:
-    return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)
+    return "\n".join(printable(line).rstrip() for line in lines) + "\n"
