@@ -8,10 +8,10 @@ the command line and the tests all walk this line.
 
 from difflib import get_close_matches
 
-from webhook.admission.review import Request, Review, decode_object, decode_pod
-from webhook.alike import Alike
+from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, pod_object
+from webhook.alike import Alike, key_of
 from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
-from webhook.objects import Metadata, Pod
+from webhook.objects import Metadata
 from webhook.policy import decide, resource
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.decide import Decision, Enforce, Webhook
@@ -41,7 +41,6 @@ ENFORCE_LABEL = "vmguard/enforce"
 MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
-_HASHES = ("pod-template-hash", "controller-revision-hash")
 _MIRROR = "kubernetes.io/config.mirror"
 _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 
@@ -53,24 +52,26 @@ class _Inquiry:
     """
 
     def __init__(self, source: FactSource, deadline: float, generation: str = "") -> None:
-        self._source = source
+        self.source = source
         self._deadline = deadline
         self._generation = generation
         self.links: list[Link] = []
 
     async def get(self, ref: Ref) -> Fact:
-        fact = checked(ref, await self._source.get(ref, self._deadline, self._generation))
+        fact = checked(ref, await self.source.get(ref, self._deadline, self._generation))
         self.links.append(Link(ref, fact))
         return fact
 
     async def owners(self, kind: str, metadata: Metadata, namespace: str) -> tuple[Link, ...]:
         """The controller chain from an object up, to the first fact that is not Found."""
-        before = len(self.links)
+        chain: list[Link] = []
         ref = owner_of(kind, metadata, namespace)
         while ref is not None:
-            fact = await self.get(ref)
+            fact = checked(ref, await self.source.get(ref, self._deadline, self._generation))
+            chain.append(Link(ref, fact))
             ref = owner_of(ref.kind, fact.object.metadata, namespace) if type(fact) is Found else None
-        return tuple(self.links[before:])
+        self.links += chain
+        return tuple(chain)
 
     async def policies(
         self, named: list[tuple[str, str]], before: frozenset[tuple[str, str]] = frozenset()
@@ -87,7 +88,7 @@ class _Inquiry:
             similar: tuple[str, ...] = ()
             if type(fact) is Absent:
                 if existing is None:
-                    existing = await self._source.names(ref, self._deadline)
+                    existing = await self.source.names(ref, self._deadline)
                 similar = tuple(get_close_matches(name[:253], existing, n=3, cutoff=0.5))
             references.append(PolicyReference(name, place, fact, similar, settled=(place, name) in before))
         return tuple(references)
@@ -103,10 +104,11 @@ async def admit(
     settings: Settings,
     deadline: float,
     alike: Alike | None = None,
-) -> Decision:
-    """The decision on a review. `deadline` is a time of the running loop's clock, in seconds.
+) -> tuple[Decision, tuple[Link, ...]]:
+    """The decision on a review, and every fact that was asked for.
 
-    `alike` remembers, for the same settings, decisions on pods that are alike; it makes nothing come out otherwise.
+    `deadline` is a time of the running loop's clock, in seconds. `alike` remembers, for the same
+    settings, decisions on pods that are alike; it makes nothing come out otherwise.
 
     Raises:
         ReviewError: the object in the review has a shape that no such object has.
@@ -115,18 +117,18 @@ async def admit(
     request = review.request
     kind = request.kind
     if request.sub_resource:
-        return decide.ignored(f"subresource {request.sub_resource}")
+        return decide.ignored(f"subresource {request.sub_resource}"), ()
     if settings.watch_namespaces and (request.namespace or "") not in settings.watch_namespaces:
-        return decide.ignored("namespace is not watched")
+        return decide.ignored("namespace is not watched"), ()
     if kind.kind == "Pod" and kind.group == "":
         if request.operation != "CREATE":
-            return decide.ignored(f"operation {request.operation}")
+            return decide.ignored(f"operation {request.operation}"), ()
         return await _pod(request, webhook, source, settings, deadline, alike)
     if kind.group == GROUP and (kind.kind in BY_KIND or kind.kind in PARENTS):
         if request.operation not in {"CREATE", "UPDATE"}:
-            return decide.ignored(f"operation {request.operation}")
+            return decide.ignored(f"operation {request.operation}"), ()
         return await _resource(request, source, settings, deadline)
-    return decide.ignored(f"kind {kind.kind}")
+    return decide.ignored(f"kind {kind.kind}"), ()
 
 
 async def _pod(
@@ -136,47 +138,46 @@ async def _pod(
     settings: Settings,
     deadline: float,
     alike: Alike | None,
-) -> Decision:
+) -> tuple[Decision, tuple[Link, ...]]:
     """The decision on a pod; nobody is denied on a fact from memory, which is read again first."""
-    pod = decode_pod(request.object)
-    inquiry = _Inquiry(source, deadline, _generation(pod))
-    decision = await _decide_pod(pod, request, webhook, source, settings, inquiry, alike)
-    if not decision.allowed and any(link.fact.source == "cache" for link in decision.looked_up):
-        anew = _Inquiry(source, deadline, f"request {request.uid}")
-        return await _decide_pod(pod, request, webhook, source, settings, anew, alike)
-    return decision
+    sent = pod_object(request.object)
+    if request.from_node and _MIRROR in (sent.metadata.annotations or {}):
+        return decide.ignored("mirror pod"), ()
+    inquiry = _Inquiry(source, deadline, _generation(sent.metadata))
+    decision = await _decide_pod(sent, request, webhook, settings, inquiry, alike)
+    if not decision.allowed and any(link.fact.source == "cache" for link in inquiry.links):
+        inquiry = _Inquiry(source, deadline, f"request {request.uid}")
+        decision = await _decide_pod(sent, request, webhook, settings, inquiry, alike)
+    return decision, tuple(inquiry.links)
 
 
 async def _decide_pod(
-    pod: Pod,
+    sent: PodObject,
     request: Request,
     webhook: Webhook,
-    source: FactSource,
     settings: Settings,
     inquiry: _Inquiry,
     alike: Alike | None,
 ) -> Decision:
-    namespace = request.namespace or ""
-    if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
-        return decide.ignored("mirror pod")
-    identity: Identity
+    namespace, source = request.namespace or "", inquiry.source
     chain: tuple[Link, ...] = ()
-    if source.labels_suffice:
-        identity = identify_by_labels(pod, namespace)
-    else:
-        chain = await inquiry.owners("Pod", pod.metadata, namespace)
-        identity = identify(pod, chain)
-    if isinstance(identity, Nobodys):
-        return decide.unmanaged(identity, tuple(inquiry.links))
-    if isinstance(identity, Unknowable):
-        return decide.unknown(identity, tuple(inquiry.links), settings)
-    enforce = settings.enforce if webhook == "mutate" else await _enforce(namespace, inquiry, settings)
-    user_volumes = _user_volumes(identity)
-    key = alike.key(pod, chain, user_volumes, webhook, enforce, source.minor) if alike else None
-    if alike and key and (kept := alike.get(key, tuple(inquiry.links))):
+    if not source.labels_suffice:
+        chain = await inquiry.owners("Pod", sent.metadata, namespace)
+    enforce = settings.enforce
+    if webhook == "validate" and any(link.ref.group == GROUP and type(link.fact) is Found for link in chain):
+        enforce = await _enforce(namespace, inquiry, settings)
+    key = key_of(sent, chain, webhook, enforce, source.minor) if alike else None
+    if alike and key and (kept := alike.get(key)):
         return kept
+    pod = decode_pod(sent)
+    identity: Identity = identify_by_labels(pod, namespace) if source.labels_suffice else identify(pod, chain)
+    if isinstance(identity, Nobodys):
+        return decide.unmanaged(identity)
+    if isinstance(identity, Unknowable):
+        return decide.unknown(identity, settings)
     posture = posture_of(identity, settings)
     named = resource.policies_of_pod(pod, namespace, posture)
+    user_volumes = _user_volumes(identity)
     subject = Subject(
         pod=pod,
         minor=source.minor,
@@ -189,19 +190,20 @@ async def _decide_pod(
     findings: list[Finding] = []
     for rule in RULES:
         findings += rule(subject, posture)
-    looked_up = tuple(inquiry.links)
     decision = decide.decide_pod(
-        identity, posture, tuple(findings), looked_up, webhook=webhook, settings=settings, enforce=enforce
+        identity, posture, tuple(findings), webhook=webhook, settings=settings, enforce=enforce
     )
     if alike and key and not named:  # whether a policy exists is asked each time
-        alike.keep(key, decision, chain)
+        alike.keep(key, pod, decision, chain, user_volumes)
     return decision
 
 
-async def _resource(request: Request, source: FactSource, settings: Settings, deadline: float) -> Decision:
+async def _resource(
+    request: Request, source: FactSource, settings: Settings, deadline: float
+) -> tuple[Decision, tuple[Link, ...]]:
     custom = decode_object(request.object)
     if custom is None:
-        return decide.ignored("no object")
+        return decide.ignored("no object"), ()
     kind, namespace = request.kind, request.namespace or ""
     name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
     ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
@@ -215,7 +217,7 @@ async def _resource(request: Request, source: FactSource, settings: Settings, de
     findings = [finding for reference in references if (finding := judge(reference, of_pod=False))]
     notes = (parentage.note, resource.unjudged(ref, spec))
     findings += [Warn("workload", note) for note in notes if note]
-    return decide.decide_resource(str(ref), postures, tuple(findings), tuple(inquiry.links), settings)
+    return decide.decide_resource(str(ref), postures, tuple(findings), settings), tuple(inquiry.links)
 
 
 async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enforce:
@@ -227,10 +229,10 @@ async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enf
     return max(settings.enforce, *tightened, key=_ORDER.index) if tightened else settings.enforce
 
 
-def _generation(pod: Pod) -> str:
+def _generation(metadata: Metadata) -> str:
     """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
-    labels = pod.metadata.labels or {}
-    return next((hashed for label in _HASHES if (hashed := labels.get(label))), "")
+    labels = metadata.labels or {}
+    return labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
 
 
 def _user_volumes(workload: Workload) -> frozenset[str]:

@@ -66,6 +66,9 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
 
 Fact = Found | Absent | NotServed | Unknown
 
+RESULTS: dict[type[Fact], str] = {each: each.__name__.lower() for each in (Found, Absent, NotServed, Unknown)}
+"""A fact in one word."""
+
 
 class FactSource(Protocol):
     """Where facts come from."""

@@ -77,7 +77,11 @@ async def _every_place(asked: Asked, review: dict[str, Any]) -> tuple[int, list[
     return count, wrong
 
 
-@pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.category)
+@pytest.mark.parametrize(
+    "case",
+    [RECORDED[0], *(pytest.param(case, marks=pytest.mark.slow) for case in RECORDED[1:])],
+    ids=lambda case: case.category,
+)
 def test_any_value_at_any_place_of_a_recorded_review_gets_an_answer_that_can_be_used(case):
     asked = admission(case.objects, **case.settings)
     count, wrong = asyncio.run(_every_place(asked, json.loads(case.review)))
