@@ -22,7 +22,7 @@ class Operations:
         if path not in {"/healthz", "/readyz", "/metrics"}:
             await respond(send, 404, error_body(404, "there are /healthz, /readyz and /metrics"))
         elif scope["method"] not in {"GET", "HEAD"}:
-            await respond(send, 405, error_body(405, f"{path} takes GET"))
+            await respond(send, 405, error_body(405, f"{path} takes GET"), allow=b"GET, HEAD")
         elif path == "/healthz":
             await respond(send, 200, b"ok", _TEXT)
         elif path == "/metrics":
