@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from tests.cluster.conftest import LABEL
 from tests.cluster.test_admission import SINGLE, STRICT
 from tests.cluster.test_bursts import _scale
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import control_plane
+from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.server import serving_cluster
 from webhook.policy.resources import GROUP

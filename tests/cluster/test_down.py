@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from tests.cluster.conftest import LABEL, registered
 from tests.cluster.test_admission import SINGLE, STRICT, failed_create
+from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.injector import injecting
 
@@ -21,7 +21,7 @@ def _closed_port():
 @pytest.mark.parametrize(("policy", "made"), [("Fail", False), ("Ignore", True)])
 def test_the_failure_policy_decides_when_the_webhook_is_down(plane, policy, made):
     label = f"down-{policy.lower()}"
-    with registered(plane, label, f"https://localhost:{_closed_port()}", b"", policy):
+    with registered(plane, f"https://localhost:{_closed_port()}", b"", label, policy):
         namespace = plane.namespace(f"{label}-pods", {LABEL: label})
         recreated = recreate(SINGLE, plane.api, namespace) if made else _with_ignored_resource(plane, namespace)
         if made:

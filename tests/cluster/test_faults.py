@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.conftest import LABEL, registered
 from tests.cluster.test_admission import SINGLE, STRICT
 from tests.cluster.test_bursts import _scale
 from tests.cluster.test_caches import review_of
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import control_plane
+from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.proxy import proxied
 from tests.support.server import serving_cluster
@@ -89,7 +89,7 @@ def test_a_rollout_over_the_api_servers_death_leaves_no_pod_unhardened(tmp_path)
         plane.install_resources()
         with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT) as server:
             ca = Path(server.ca).read_bytes()
-            with registered(plane, "death", server.url, ca):
+            with registered(plane, server.url, ca, "death"):
                 namespace = plane.namespace("rollout", {LABEL: "death"})
                 made = recreate(SINGLE, plane.api, namespace)
                 made.pod()
