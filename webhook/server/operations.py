@@ -1,5 +1,7 @@
 """The operations listener, plain HTTP: `/healthz`, `/readyz` (`?verbose`) and `/metrics`."""
 
+import asyncio
+
 from webhook.server.http import Receive, Scope, Send, error_body, respond
 from webhook.server.state import State
 from webhook.telemetry.metrics import CONTENT_TYPE, Metrics
@@ -26,6 +28,7 @@ class Operations:
         elif path == "/healthz":
             await respond(send, 200, b"ok", _TEXT)
         elif path == "/metrics":
+            self._metrics.tasks.set(len(asyncio.all_tasks()))
             await respond(send, 200, self._metrics.text(), CONTENT_TYPE.encode())
         else:
             checks = self._state.reasons
