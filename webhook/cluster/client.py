@@ -2,13 +2,13 @@
 
 Authentication is the client library's: kubeconfig with contexts, client certificates and exec plugins, or the pod's own
 service account with its rotating token. Credentials that the API server no longer takes (401) are loaded anew, once in
-a while. Every request names its time, and none is retried otherwise.
+a while. Every request names its time, and one whose connection breaks is made again within it.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -23,6 +23,9 @@ CONNECTIONS = 64
 
 LOAD_AGAIN = 10.0
 """Seconds between two attempts to load credentials anew."""
+
+ATTEMPTS = 3
+"""At one request: a connection that breaks says nothing of the API server, and the next may hold."""
 
 _LAST_TURNS = 0.1
 
@@ -68,7 +71,7 @@ class Client:
         finally:
             self._count("get", code)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """HTTP status and lines of a GET that goes on; a connection that says nothing for `silence` seconds is dead.
 
@@ -93,6 +96,12 @@ class Client:
         await asyncio.sleep(_LAST_TURNS)  # aiohttp closes some only in the loop's next turns, and this may be its last
 
     async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
+        for _ in range(ATTEMPTS - 1):
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                return await self._get_once(path, accept)
+        return await self._get_once(path, accept)
+
+    async def _get_once(self, path: str, accept: str) -> tuple[int, bytes]:
         response = await self._request(path, accept, None)
         return response.status, await response.read()
 
@@ -135,7 +144,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         yield line
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def connected(
     kubeconfig: str,
     rate: tuple[float, float] = (50, 100),
