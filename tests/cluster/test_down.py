@@ -12,7 +12,7 @@ from tests.support.injector import injecting
 pytestmark = pytest.mark.slow
 
 
-def _closed_port():
+def closed_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -21,7 +21,7 @@ def _closed_port():
 @pytest.mark.parametrize(("policy", "made"), [("Fail", False), ("Ignore", True)])
 def test_the_failure_policy_decides_when_the_webhook_is_down(plane, policy, made):
     label = f"down-{policy.lower()}"
-    with registered(plane, f"https://localhost:{_closed_port()}", b"", label, policy):
+    with registered(plane, f"https://localhost:{closed_port()}", b"", label, policy):
         namespace = plane.namespace(f"{label}-pods", {LABEL: label})
         recreated = recreate(SINGLE, plane.api, namespace) if made else _with_ignored_resource(plane, namespace)
         if made:

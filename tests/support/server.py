@@ -74,6 +74,13 @@ class Server:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
+    def metric(self, name: str) -> float:
+        """A metric without labels."""
+        return float(re.search(rf"^{name} (\S+)$", self.operation("/metrics")[1], re.MULTILINE)[1])
+
+    def threads(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
@@ -100,11 +107,11 @@ def serving_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Se
 def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[Server]:
     log = folder / "log"
     command = [sys.executable, "-m", "webhook.cli.main", "serve", *options, "--cert-dir", str(folder / "certs")]
-    ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
+    environ = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", **extra}
     with (
         log.open("wb") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**ports, **extra), cwd=folder
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**environ), cwd=folder
         ) as process,
     ):
         try:

@@ -6,9 +6,9 @@ a while. Every request names its time, and one whose connection breaks is made a
 """
 
 import asyncio
-import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -71,7 +71,7 @@ class Client:
         finally:
             self._count("get", code)
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """HTTP status and lines of a GET that goes on; a connection that says nothing for `silence` seconds is dead.
 
@@ -97,7 +97,7 @@ class Client:
 
     async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
         for _ in range(ATTEMPTS - 1):
-            with contextlib.suppress(aiohttp.ClientError, OSError):
+            with suppress(aiohttp.ClientError, OSError):
                 return await self._get_once(path, accept)
         return await self._get_once(path, accept)
 
@@ -144,7 +144,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         yield line
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def connected(
     kubeconfig: str,
     rate: tuple[float, float] = (50, 100),
