@@ -210,6 +210,7 @@ def test_a_rollout_over_the_deaths_of_both_sides_leaves_no_pod_unhardened(tmp_pa
         wait_for(lambda: len(pods()) > 170, "some of the pods")
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
+        time.sleep(1)  # what was admitted is stored
         left = len(pods())
         time.sleep(2)
         assert len(pods()) == left < 300, "failurePolicy Fail: without vmguard no pod is made"

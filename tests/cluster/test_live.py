@@ -70,8 +70,12 @@ def test_names_are_those_that_exist(plane, namespace):
 def test_forbidden_is_unknown_and_names_the_permission(plane, namespace):
     (fact,) = ask(plane.kubeconfig("bob", ("staff",)), Ref(GROUP, "v1beta1", "VMSingle", namespace, "x"))
     assert isinstance(fact, Unknown)
-    assert fact.reason.startswith("HTTP 403 from the API server: vmsingles.")
+    assert fact.reason.startswith(f"may not get vmsingles.{GROUP} in namespace {namespace}: HTTP 403")
     assert 'User "bob" cannot get resource "vmsingles"' in fact.reason
+    assert fact.reason.endswith(
+        f"; add to vmguard's role in namespace {namespace} the rule "
+        f'{{apiGroups: ["{GROUP}"], resources: ["vmsingles"], verbs: ["get"]}}'
+    )
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -90,6 +91,26 @@ class Client:
         except (TimeoutError, *_GONE) as error:
             raise _unreachable(error) from None
 
+    async def post(self, path: str, body: dict[str, Any], deadline: float) -> tuple[int, bytes]:
+        """HTTP status and body of a POST of an object, made once, by `deadline`, as for `get`.
+
+        Raises:
+            UnreachableError: there was no whole answer.
+
+        """
+        code = 0
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self._request(path, "application/json", None, body)
+                code, answer = response.status, await response.read()
+                return code, answer
+        except TimeoutError:
+            raise UnreachableError("no answer from the API server in time") from None
+        except _GONE as error:
+            raise _unreachable(error) from None
+        finally:
+            self._count("create", code)
+
     async def close(self) -> None:
         """Close every connection, those too that were cut off while they were being made."""
         await self._api.close()
@@ -105,14 +126,17 @@ class Client:
         response = await self._request(path, accept, None)
         return response.status, await response.read()
 
-    async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
+    async def _request(
+        self, path: str, accept: str, patience: aiohttp.ClientTimeout | None, body: dict[str, Any] | None = None
+    ) -> aiohttp.ClientResponse:
         seconds = self._bucket.reserve(asyncio.get_running_loop().time())
         if seconds:  # the API server is not asked more often than was agreed
             await asyncio.sleep(seconds)
+        asked = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": "application/json"}
         method, url, headers, *_ = await self._api.param_serialize(
-            "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
+            "GET" if body is None else "POST", path, header_params=asked, auth_settings=["BearerToken"]
         )
-        answer = await self._api.call_api(method, url, headers, _request_timeout=patience)
+        answer = await self._api.call_api(method, url, headers, body, _request_timeout=patience)
         response: aiohttp.ClientResponse = answer.response
         return response
 

@@ -12,6 +12,7 @@ import msgspec
 from webhook.cluster.answers import reason
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.permission import Permissions
 from webhook.cluster.resources import JSON, JUDGED, PSP
 from webhook.facts import NEWEST_MINOR, parse_kubernetes_version
 from webhook.policy.resources import GROUP
@@ -51,7 +52,7 @@ _resources = msgspec.json.Decoder(_Resources)
 
 
 class Discovery:
-    """What one cluster serves. `trouble` is why that is not known, "" when it is."""
+    """What one cluster serves. `trouble` is why that is not known, "" when it is; `permissions` what it forbids us."""
 
     def __init__(self, client: Client, log: Log) -> None:
         self._client = client
@@ -60,6 +61,7 @@ class Discovery:
         self.versions: dict[str, str] = {}
         self.serves_policies: bool | None = None
         self.trouble = "not reached yet"
+        self.permissions = Permissions(log)
 
     @property
     def minor(self) -> int:

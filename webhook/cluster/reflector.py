@@ -15,6 +15,7 @@ import msgspec
 from webhook.cluster.answers import reason, status_of
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.permission import answered
 from webhook.cluster.resources import JSON, METADATA, METADATA_LIST, Resource
 from webhook.objects import KubeObject
 from webhook.telemetry.log import Log
@@ -203,10 +204,7 @@ class Reflector:
         if code == 410:
             raise _ExpiredError
         if code in {401, 403}:
-            where = f"in namespace {self.namespace}" if self.namespace else "in all namespaces"
-            if not self.resource.namespaced:
-                where = "in the cluster"
-            raise NotAllowedError(f"may not {verb} {self.resource} {where}: {reason(code, body)}")
+            raise NotAllowedError(answered(verb, self.resource, self.namespace, code, body))
         if code == 404:
             raise NotAllowedError(f"{self.resource} is not served")
         raise UnreachableError(reason(code, body))

@@ -107,7 +107,7 @@ class Metrics:
         )
         self.api_requests = Counter(
             "vmguard_api_requests",
-            "Requests to the API server, by verb (get, watch) and HTTP status; 0 is no answer.",
+            "Requests to the API server, by verb (get, watch, create) and HTTP status; 0 is no answer.",
             ("verb", "code"),
             registry=self.registry,
         )
