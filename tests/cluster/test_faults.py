@@ -15,13 +15,12 @@ import yaml
 from tests.cluster.test_admission import SINGLE, STRICT
 from tests.cluster.test_bursts import _scale
 from tests.cluster.test_caches import review_of
-from tests.cluster.test_down import closed_port
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import API_SERVER, control_plane
 from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.proxy import proxied
-from tests.support.server import serving_cluster
+from tests.support.server import free_port, serving_cluster
 from webhook.policy.resources import GROUP
 
 pytestmark = pytest.mark.slow
@@ -183,7 +182,7 @@ def test_a_slow_api_server_costs_unknown_pods_their_deadline_and_known_ones_noth
 
 def test_a_rollout_over_the_deaths_of_both_sides_leaves_no_pod_unhardened(tmp_path):
     """Of 300 pods: the API server is killed in their middle and comes back, and so is vmguard in the rest of them."""
-    environment = {"VMGUARD_LISTEN": f"127.0.0.1:{closed_port()}", **STRICT}
+    environment = {"VMGUARD_LISTEN": f"127.0.0.1:{free_port()}", **STRICT}
     with control_plane() as plane, ExitStack() as stack:
         plane.install_resources()
         server = stack.enter_context(serving_cluster(tmp_path, plane.kubeconfig(), **environment))
