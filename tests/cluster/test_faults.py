@@ -21,13 +21,10 @@ from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.proxy import proxied
 from tests.support.server import free_port, serving_cluster
+from tests.support.unharmed import unharmed
 from webhook.policy.resources import GROUP
 
 pytestmark = pytest.mark.slow
-
-
-IDLE = 130
-"""Seconds after which neither an API server nor vmguard keeps a connection that nobody uses."""
 
 
 @contextmanager
@@ -47,23 +44,6 @@ def known_pod(plane, server, namespace):
     review = review_of(recreate(SINGLE, plane.api, namespace).pod(), namespace)
     wait_for(lambda: "patch" in server.ask("POST", "/mutate", review)[2].get("response", {}), "the first patch")
     return review
-
-
-@contextmanager
-def unharmed(server):
-    """Whatever happens in the block: then all watches get well, nothing has failed, and the server holds what it held.
-
-    Memory may have grown by 30 MiB: the interpreter keeps some of what it once needed.
-    """
-    tasks, descriptors, threads = server.metric("vmguard_tasks"), server.metric("process_open_fds"), server.threads()
-    memory = server.metric("process_resident_memory_bytes")
-    yield
-    wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "all watches to be well", 30)
-    wait_for(lambda: server.metric("vmguard_tasks") == tasks, f"as few tasks as before, {tasks}", 40)
-    wait_for(lambda: server.metric("process_open_fds") <= descriptors, f"no more descriptors than {descriptors}", IDLE)
-    assert server.threads() == threads
-    assert server.metric("process_resident_memory_bytes") < memory + 30 * 2**20
-    assert not [line for line in server.lines() if line["level"] == "error"]
 
 
 @contextmanager
@@ -170,14 +150,16 @@ def test_what_etcd_has_compacted_away_is_listed_anew_and_served_meanwhile(tmp_pa
 def test_a_slow_api_server_costs_unknown_pods_their_deadline_and_known_ones_nothing(plane, namespace, tmp_path):
     with behind_proxy(plane, tmp_path) as (proxy, server):
         review = known_pod(plane, server, namespace)
-        proxy.delay = 5.0
-        assert "patch" in server.ask("POST", "/mutate?timeout=1s", review)[2]["response"]
-        review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = "unseen"
-        assert "patch" in server.ask("POST", "/mutate?timeout=1s", review)[2]["response"], "from the last state"
-        review["request"]["object"]["metadata"]["ownerReferences"][0]["name"] = "never-seen"
-        status, _, body = server.ask("POST", "/mutate?timeout=1s", review)
-        assert status == 500
-        assert "no answer from the API server in time" in body["message"]
+        with unharmed(server):
+            proxy.delay = 5.0
+            assert "patch" in server.ask("POST", "/mutate?timeout=1s", review)[2]["response"]
+            review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = "unseen"
+            assert "patch" in server.ask("POST", "/mutate?timeout=1s", review)[2]["response"], "from the last state"
+            review["request"]["object"]["metadata"]["ownerReferences"][0]["name"] = "never-seen"
+            status, _, body = server.ask("POST", "/mutate?timeout=1s", review)
+            assert status == 500
+            assert "no answer from the API server in time" in body["message"]
+            proxy.delay = 0.0
 
 
 def test_a_rollout_over_the_deaths_of_both_sides_leaves_no_pod_unhardened(tmp_path):
