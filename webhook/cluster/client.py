@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from webhook import __version__
+from webhook.cluster.backoff import Backoff
 from webhook.cluster.rate import Bucket
 
 CONNECTIONS = 64
@@ -25,8 +26,8 @@ CONNECTIONS = 64
 LOAD_AGAIN = 10.0
 """Seconds between two attempts to load credentials anew."""
 
-ATTEMPTS = 3
-"""At one request: a connection that breaks says nothing of the API server, and the next may hold."""
+ATTEMPTS = 4
+"""At one request, within some 0.7 s: a connection that breaks says little of the API server, and the next may hold."""
 
 _LAST_TURNS = 0.1
 
@@ -117,9 +118,11 @@ class Client:
         await asyncio.sleep(_LAST_TURNS)  # aiohttp closes some only in the loop's next turns, and this may be its last
 
     async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
+        backoff = Backoff(0.1)
         for _ in range(ATTEMPTS - 1):
             with suppress(aiohttp.ClientError, OSError):
                 return await self._get_once(path, accept)
+            await asyncio.sleep(backoff.after())
         return await self._get_once(path, accept)
 
     async def _get_once(self, path: str, accept: str) -> tuple[int, bytes]:
