@@ -131,9 +131,13 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
                 assert (
                     "ReplicaSet mon/never-seen could not be read: the API server cannot be reached" in body["message"]
                 )
-                code = server.operation("/readyz?verbose")[0]
-                assert code == 200, "ready though the watches are broken"
-                wait_for(lambda: "[!]vmsingles" in server.operation("/readyz?verbose")[1], "the trouble to be told", 30)
+                for trouble in ("[!]vmsingles", "[!]discovery"):
+                    wait_for(
+                        lambda trouble=trouble: trouble in server.operation("/readyz?verbose")[1],
+                        f"{trouble} to be told",
+                        30,
+                    )
+                assert server.operation("/readyz")[0] == 200, "ready though nothing is reached"
                 plane.start_api_server()
                 wait_for(
                     lambda: "[!]" not in server.operation("/readyz?verbose")[1], "the watches to be well again", 40

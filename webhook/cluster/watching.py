@@ -86,7 +86,7 @@ class Watching:
 
     def missing(self) -> str:
         """What decisions depend on and has never been listed, with the reason; "" for nothing."""
-        if self._discovery.trouble:
+        if self._discovery.serves_policies is None:  # never reached; once it was, what was learnt serves
             return self._discovery.trouble
         if not self._reflectors:
             return "nothing is watched yet"
@@ -98,7 +98,8 @@ class Watching:
 
     def troubles(self) -> dict[str, str]:
         """What is wrong with each collection just now, by its name, "" for nothing; and what is forbidden."""
-        return {str(each): each.trouble for each in self._reflectors.values()} | self._discovery.permissions.missing
+        collections = {str(each): each.trouble for each in self._reflectors.values()}
+        return {"discovery": self._discovery.trouble} | collections | self._discovery.permissions.missing
 
     def _start(
         self,
