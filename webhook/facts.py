@@ -92,7 +92,7 @@ class FactSource(Protocol):
         """Names of existing objects of the ref's kind and namespace, for an error message; () when not known."""
 
 
-_VERSION = re.compile(r"v?1\.(\d{1,3})(?:[.+-].*)?")
+_VERSION = re.compile(r"v?1\.([0-9]{1,3})(?:[.+-].*)?")
 
 
 def parse_kubernetes_version(text: str) -> int:

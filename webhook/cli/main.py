@@ -10,12 +10,16 @@ from typing import NoReturn
 
 from webhook import __version__
 from webhook.cli.usage import UsageError
+from webhook.words import one_line
 
 COMMANDS = {
     "serve": "serve the webhook",
     "review": "decide offline on pods, resources and AdmissionReviews",
     "explain": "say what a rule id means",
 }
+
+_LONGEST_ERROR = 2000
+"""Characters."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,12 +81,8 @@ def _abandon_output() -> None:
 
 
 def _fail(message: str) -> int:
-    print(_one_line(message), file=sys.stderr)
+    print(one_line(message, _LONGEST_ERROR), file=sys.stderr)
     return 2
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ MAX_BODY = 7 * 1024 * 1024
 WEBHOOKS: dict[str, Webhook] = {"/mutate": "mutate", "/validate": "validate"}
 
 DEFAULT_TIMEOUT = 10.0
-_PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
+_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
 _PARTS = re.compile(_PART)
 _DURATION = re.compile(f"(?:{_PART})+")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -87,7 +87,9 @@ class Admission:
             code = error.code if isinstance(error, HTTPError) else 400
             why = {"code": code, "reason": one_line(error, 500)}
             self._log.write_parts("warning", "not answered", about(webhook, review), why)
-            await respond(send, code, error_body(code, str(error)), close=close or isinstance(error, HTTPError))
+            allow = b"POST" if code == 405 else b""
+            closing = close or isinstance(error, HTTPError)
+            await respond(send, code, error_body(code, str(error)), close=closing, allow=allow)
         except Disconnected:
             outcome = "disconnected"
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and no trace

@@ -15,9 +15,13 @@ from webhook.policy.decide import MOST_TOLD, Decision, Webhook, facts_line
 from webhook.policy.workload import Link, Workload
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
+from webhook.words import one_line
 
 _WARNED = frozenset({"denied", "unknown", "refused", "would-deny"})
 _KEY = "told"
+
+_LONGEST_NAME = 253
+"""Characters that a log line holds of a name; no object's is longer."""
 
 
 class About(msgspec.Struct, frozen=True):
@@ -74,8 +78,13 @@ def about(
     if review is None:
         return About(webhook)
     asked = review.request
+    namespace, name = asked.namespace and _cut(asked.namespace), asked.name and _cut(asked.name)
     dry_run = asked.dry_run is True
-    return About(webhook, asked.uid, asked.kind.kind, asked.namespace, asked.name, dry_run, facts, milliseconds)
+    return About(webhook, _cut(asked.uid), _cut(asked.kind.kind), namespace, name, dry_run, facts, milliseconds)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME and name.isprintable() else one_line(name, _LONGEST_NAME)
 
 
 def _told(decision: Decision) -> _Told:
