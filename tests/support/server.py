@@ -100,11 +100,11 @@ def serving_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Se
 def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[Server]:
     log = folder / "log"
     command = [sys.executable, "-m", "webhook.cli.main", "serve", *options, "--cert-dir", str(folder / "certs")]
-    ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
+    usual = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", "VMGUARD_SHUTDOWN_DELAY": "0"}
     with (
         log.open("wb") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**ports, **extra), cwd=folder
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**usual | extra), cwd=folder
         ) as process,
     ):
         try:

@@ -31,7 +31,11 @@ from webhook.telemetry.metrics import Metrics
 NAMES = ("localhost", "127.0.0.1")
 """What the standalone certificate is for."""
 
-_LOOPBACK = {"VMGUARD_LISTEN": "127.0.0.1:8443", "VMGUARD_OPS_LISTEN": "127.0.0.1:8080"}
+_STANDALONE = {
+    "VMGUARD_LISTEN": "127.0.0.1:8443",
+    "VMGUARD_OPS_LISTEN": "127.0.0.1:8080",
+    "VMGUARD_SHUTDOWN_DELAY": "0",  # no endpoints have to learn of the end
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +67,7 @@ def _standalone(options: argparse.Namespace) -> int:
         raise UsageError("vmguard serve: --standalone knows no cluster: take --kubeconfig or --standalone away")
     if "-" in options.objects:
         raise UsageError("vmguard serve: --objects takes files; standard input is not read")
-    unset = {name: value for name, value in _LOOPBACK.items() if not os.environ.get(name, "").strip()}
+    unset = {name: value for name, value in _STANDALONE.items() if not os.environ.get(name, "").strip()}
     settings = Settings.from_environment(os.environ, **unset)
     minor = NEWEST_MINOR if options.kubernetes_version is None else options.kubernetes_version
     objects = facts_only(read_files(options.objects))

@@ -47,8 +47,7 @@ class Plan:
     """What to serve.
 
     `known` are the objects that dry-run answers with, a JSON array. `prepare` is waited for before the server is ready;
-    `checks` say what readiness depends on besides. `lame_duck` is how many seconds to go on serving after the signal to
-    end.
+    `checks` say what readiness depends on besides.
     """
 
     settings: Settings
@@ -61,7 +60,6 @@ class Plan:
     checks: Mapping[str, Check] = field(default_factory=dict)
     notes: Callable[[], Mapping[str, str]] = dict
     metrics: Metrics = field(default_factory=Metrics)
-    lame_duck: float = 0.0
 
 
 class _Server(uvicorn.Server):
@@ -154,8 +152,9 @@ async def serve(
         ready()
         await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
     state.draining = True
-    log.write("info", "ending", seconds=plan.lame_duck)
-    await asyncio.sleep(plan.lame_duck)
+    delay = plan.settings.shutdown_delay
+    log.write("info", "ending", seconds=delay)
+    await asyncio.sleep(delay)
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
