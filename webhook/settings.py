@@ -114,6 +114,9 @@ class Settings(BaseModel):
         alias="VMGUARD_SHUTDOWN_DELAY",
         description="seconds to go on serving, not ready, after the signal to end",
     )
+    namespace: str = Field(
+        "", alias="POD_NAMESPACE", description="namespace of the Lease; else the pod's own, or the kubeconfig context's"
+    )
     kube_api_qps: Annotated[float, Field(gt=0)] = Field(
         50, alias="VMGUARD_KUBE_API_QPS", description="requests a second to the API server at the most"
     )

@@ -18,6 +18,8 @@ from webhook.cli.usage import UsageError
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import NoClusterError, connected
 from webhook.cluster.discovery import Discovery
+from webhook.cluster.election import NAME, Elector, identity
+from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.watching import Watching
 from webhook.facts import NEWEST_MINOR, FactSource
@@ -97,22 +99,41 @@ def _in_cluster(options: argparse.Namespace) -> int:
     async def serving() -> None:
         metrics = Metrics()
         rate = (settings.kube_api_qps, settings.kube_api_burst)
-        async with connected(options.kubeconfig, rate, metrics.count_api_request) as client:
+        async with (
+            connected(options.kubeconfig, rate, metrics.count_api_request) as client,
+            connected(options.kubeconfig, rate, metrics.count_api_request) as electing,  # renewing waits for nobody
+        ):
             discovery = Discovery(client, log)
             watching = Watching(client, discovery, settings.watch_namespaces, log, metrics)
             source = CachedFacts(watching, discovery, LiveFacts(client, discovery))
-            plan = _plan(
-                settings,
-                source,
-                directory,
-                bundle,
-                prepare=watching.synced,
-                checks={"cluster": watching.missing},
-                notes=watching.troubles,
-                metrics=metrics,
-            )
+            lease = Lease(electing, settings.namespace or client.namespace, NAME, identity())
+            elector = Elector(lease, {}, log)
+            metrics.leader.labels(NAME).set_function(lambda: float(elector.leads))
+
+            async def stand() -> None:
+                await watching.synced()
+                await elector.run()
+
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(watching.run())
+                standing = tasks.create_task(stand())
+
+                async def leave() -> None:
+                    standing.cancel()
+                    await asyncio.wait([standing])
+
+                plan = _plan(
+                    settings,
+                    source,
+                    directory,
+                    bundle,
+                    prepare=watching.synced,
+                    checks={"cluster": watching.missing},
+                    notes=lambda: {**watching.troubles(), "leader-election": elector.trouble},
+                    tells=lambda: {"leader": elector.standing},
+                    metrics=metrics,
+                    leave=leave,
+                )
                 await _serve(plan, directory, log)
                 running.cancel()
 

@@ -47,7 +47,8 @@ class Plan:
     """What to serve.
 
     `known` are the objects that dry-run answers with, a JSON array. `prepare` is waited for before the server is ready;
-    `checks` say what readiness depends on besides.
+    `checks` say what readiness depends on besides, `notes` what else is wrong, and `tells` how things are. `leave` is
+    what to do when the end is asked for, at once and beside what is still served; it is waited for at the end.
     """
 
     settings: Settings
@@ -59,7 +60,9 @@ class Plan:
     prepare: Callable[[], Awaitable[None]] = _nothing
     checks: Mapping[str, Check] = field(default_factory=dict)
     notes: Callable[[], Mapping[str, str]] = dict
+    tells: Callable[[], Mapping[str, str]] = dict
     metrics: Metrics = field(default_factory=Metrics)
+    leave: Callable[[], Awaitable[None]] = _nothing
 
 
 class _Server(uvicorn.Server):
@@ -120,7 +123,7 @@ async def serve(
     plan: Plan, webhook: socket.socket, operations: socket.socket, log: Log, ready: Callable[[], None]
 ) -> None:
     """Serve on both sockets until a signal; `ready` is called once, when both are served."""
-    state, metrics = State(checks=plan.checks, notes=plan.notes), plan.metrics
+    state, metrics = State(checks=plan.checks, notes=plan.notes, tells=plan.tells), plan.metrics
     metrics.certificate_expiry.set(plan.expiry)
     worker = Worker(plan.known, lambda: plan.source.minor, log)
     rest = application(worker, metrics, dry_run=plan.settings.dry_run)
@@ -154,6 +157,7 @@ async def serve(
     state.draining = True
     delay = plan.settings.shutdown_delay
     log.write("info", "ending", seconds=delay)
+    leaving = asyncio.ensure_future(plan.leave())
     await asyncio.sleep(delay)
     for server in servers:
         server.should_exit = True
@@ -162,6 +166,7 @@ async def serve(
         task.cancel()
     await asyncio.gather(ending, started, return_exceptions=True)
     await worker.stop()
+    await leaving
     log.write("info", "ended")
 
 

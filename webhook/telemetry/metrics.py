@@ -107,7 +107,7 @@ class Metrics:
         )
         self.api_requests = Counter(
             "vmguard_api_requests",
-            "Requests to the API server, by verb (get, watch) and HTTP status; 0 is no answer.",
+            "Requests to the API server, by verb (get, watch, create, update) and HTTP status; 0 is no answer.",
             ("verb", "code"),
             registry=self.registry,
         )
@@ -120,6 +120,12 @@ class Metrics:
         self.certificate_expiry = Gauge(
             "vmguard_certificate_expiry_timestamp_seconds",
             "When the serving certificate expires, in seconds since 1970 (UTC).",
+            registry=self.registry,
+        )
+        self.leader = Gauge(
+            "leader_election_master_status",
+            "Whether this process leads (1) or not (0), by the Lease's name.",
+            ("name",),
             registry=self.registry,
         )
         build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)
