@@ -146,6 +146,7 @@ _READ = ["get", "list", "watch"]
 RULES = [
     {"apiGroups": ["apps"], "resources": ["replicasets", "deployments", "statefulsets", "daemonsets"], "verbs": _READ},
     {"apiGroups": [GROUP], "resources": ["*"], "verbs": _READ},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
 ]
 
@@ -166,7 +167,7 @@ def test_one_namespace_needs_a_role_there_and_nothing_else(plane, tmp_path):
             name: server.ask("POST", "/mutate", review_of(pod, name))[2]["response"] for name, pod in pods.items()
         }
         validated = server.ask("POST", "/validate", review_of(pods[ours], ours))[2]["response"]
-        wait_for(lambda: "[i]leader this one" in server.operation("/readyz?verbose")[1], "it to lead")
+        wait_for(lambda: any(line["message"] == "survey" for line in server.lines()), "it to lead and survey")
         metrics = server.operation("/metrics")[1]
     assert "patch" in answers[ours]
     assert "patch" not in answers[theirs]

@@ -23,6 +23,7 @@ from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.watching import Watching
 from webhook.facts import NEWEST_MINOR, FactSource
+from webhook.leader.survey import Survey
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
 from webhook.server.run import Plan, bind, serve, url
@@ -32,6 +33,9 @@ from webhook.telemetry.metrics import Metrics
 
 NAMES = ("localhost", "127.0.0.1")
 """What the standalone certificate is for."""
+
+LEADERS_RATE = (10, 20)
+"""Requests a second, and at once, of the leader's own connection, so that its work and admissions are apart."""
 
 _STANDALONE = {
     "VMGUARD_LISTEN": "127.0.0.1:8443",
@@ -101,13 +105,15 @@ def _in_cluster(options: argparse.Namespace) -> int:
         rate = (settings.kube_api_qps, settings.kube_api_burst)
         async with (
             connected(options.kubeconfig, rate, metrics.count_api_request) as client,
-            connected(options.kubeconfig, rate, metrics.count_api_request) as electing,  # renewing waits for nobody
+            connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request) as leaders,
         ):
             discovery = Discovery(client, log)
             watching = Watching(client, discovery, settings.watch_namespaces, log, metrics)
             source = CachedFacts(watching, discovery, LiveFacts(client, discovery))
-            lease = Lease(electing, settings.namespace or client.namespace, NAME, identity())
-            elector = Elector(lease, {}, log)
+            memory = CachedFacts(watching, discovery, LiveFacts(leaders, discovery))
+            survey = Survey(leaders, memory, watching.knows, settings, log, metrics)
+            lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
+            elector = Elector(lease, {"survey": survey.run}, log)
             metrics.leader.labels(NAME).set_function(lambda: float(elector.leads))
 
             async def stand() -> None:
@@ -129,7 +135,11 @@ def _in_cluster(options: argparse.Namespace) -> int:
                     bundle,
                     prepare=watching.synced,
                     checks={"cluster": watching.missing},
-                    notes=lambda: {**watching.troubles(), "leader-election": elector.trouble},
+                    notes=lambda: {
+                        **watching.troubles(),
+                        "leader-election": elector.trouble,
+                        "survey": survey.trouble,
+                    },
                     tells=lambda: {"leader": elector.standing},
                     metrics=metrics,
                     leave=leave,

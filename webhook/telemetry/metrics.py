@@ -128,6 +128,23 @@ class Metrics:
             ("name",),
             registry=self.registry,
         )
+        self.noncompliant = Gauge(
+            "vmguard_noncompliant_pods",
+            "Running pods that are not as they must be, by namespace and kind of their resource; told by the leader.",
+            ("namespace", "kind"),
+            registry=self.registry,
+        )
+        self.unjudged = Gauge(
+            "vmguard_unjudged_pods",
+            "Running pods whose resource could not be known when they were surveyed; told by the leader.",
+            ("namespace",),
+            registry=self.registry,
+        )
+        self.surveyed = Gauge(
+            "vmguard_survey_timestamp_seconds",
+            "When this process last surveyed the running pods, in seconds since 1970 (UTC); 0 for never.",
+            registry=self.registry,
+        )
         build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 
