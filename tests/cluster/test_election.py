@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import random
 import re
 import signal
 import time
@@ -319,6 +320,38 @@ def test_work_that_fails_is_done_again_and_does_not_end_the_lead(plane, namespac
     asyncio.run(play())
 
 
+def test_whatever_befalls_the_connections_no_two_work_at_once_and_somebody_does_again(plane, namespace, tmp_path):
+    """Three candidates behind proxies that cut, hold up and refuse at random, for some terms of office."""
+    chance = random.Random(0)  # noqa: S311 - dice
+
+    async def play():
+        async with contextlib.AsyncExitStack() as stack:
+            proxies, candidates = [], []
+            for number in range(3):
+                (tmp_path / str(number)).mkdir()
+                proxies.append(stack.enter_context(proxied(plane.port)))
+                config = through(plane, proxies[-1], tmp_path / str(number))
+                tail = chance.uniform(0, SHORT.lease - SHORT.renew - 0.5)
+                candidates.append(await stack.enter_async_context(candidate(config, namespace, tail=tail)))
+            end = time.monotonic() + 30
+            while time.monotonic() < end:
+                proxy = chance.choice(proxies)
+                proxy.refusing = chance.random() < 0.4
+                proxy.delay = chance.choice([0, 0, 0.3, 2.0])
+                if chance.random() < 0.5:
+                    proxy.cut()
+                await asyncio.sleep(chance.uniform(0, 0.8))
+            for proxy in proxies:
+                proxy.refusing, proxy.delay = False, 0
+                proxy.cut()
+            await eventually(lambda: sum(each.elector.leads for each in candidates) == 1)
+            terms = sum(len(each.intervals) for each in candidates)
+        assert not overlap(*candidates)
+        assert terms > 2, "the lead changed hands"
+
+    asyncio.run(play())
+
+
 def leading(server):
     """Whether a vmguard says of itself that it leads."""
     text = server.operation("/metrics")[1]
@@ -328,9 +361,9 @@ def leading(server):
     return value[1] == "1.0" and re.search(r"^\[i\]leader this one, ", said, re.MULTILINE) is not None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP])
 def test_of_two_servers_one_leads_and_the_other_takes_over(plane, namespace, tmp_path, number):
-    """With SIGTERM as soon as the other looks, though this one serves on; killed, when its lease has run out."""
+    """With SIGTERM as soon as the other looks, though this one serves on; else when the lease has run out."""
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     settings = {"POD_NAMESPACE": namespace, "VMGUARD_SHUTDOWN_DELAY": "10"}
@@ -349,8 +382,13 @@ def test_of_two_servers_one_leads_and_the_other_takes_over(plane, namespace, tmp
                 given = wait_for(lambda: [n for n in one.lines() if n["message"] == "lease given back"], "its word")
                 assert given
                 assert one.ask("GET", "/healthz")[0] == 200
-            else:
+            elif number == signal.SIGKILL:
                 one.process.wait()
+            else:
+                one.process.send_signal(signal.SIGCONT)
+                assert not leading(one), "it knows by its own clock, before it has heard of the other"
+                wait_for(lambda: "[i]leader this one" not in one.operation("/readyz?verbose")[1], "it to follow")
+                assert leading(other)
 
 
 def test_a_server_that_may_not_use_leases_serves_and_says_so(plane, namespace, tmp_path):

@@ -20,6 +20,7 @@ import msgspec
 from webhook.cluster.client import UnreachableError
 from webhook.cluster.lease import ChangedError, Lease, State
 from webhook.telemetry.log import Log, described
+from webhook.words import one_line
 
 NAME = "vmguard"
 """The Lease's name."""
@@ -141,6 +142,10 @@ class Elector:
             return False
         except UnreachableError as error:
             self._troubled(str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - nothing that the library raises may cost the server its life
+            self._log.write("error", "election failed", lease=str(self._lease), **described(error))
+            self._troubled(one_line(repr(error), 500))
             return False
         self._renewed = began
         return True
