@@ -89,7 +89,7 @@ async def eventually(probe, seconds=20):
 
 def test_of_two_one_works_and_the_other_takes_over_at_once_when_it_ends(plane, namespace):
     async def play():
-        async with candidate(plane.kubeconfig(), namespace, tail=0.3) as first:
+        async with candidate(plane.kubeconfig(), namespace, tail=1.2) as first:
             await first.until(first.began)
             held = await asyncio.to_thread(spec, plane, namespace)
             assert (held["holderIdentity"], held["leaseDurationSeconds"]) == (first.identity, SHORT.lease)
