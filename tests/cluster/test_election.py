@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import random
 import re
 import signal
@@ -10,7 +11,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 
+from certs import DirectoryStore, ensure
 from tests.cluster.test_faults import through
 from tests.controlplane.api import wait_for
 from tests.support.proxy import proxied
@@ -350,6 +353,41 @@ def test_whatever_befalls_the_connections_no_two_work_at_once_and_somebody_does_
         assert terms > 2, "the lead changed hands"
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize(("said", "ours"), [(None, "default"), ("mine", "mine")])
+def test_our_namespace_is_that_of_the_kubeconfigs_context(plane, tmp_path, said, ours):
+    config = yaml.safe_load(plane.kubeconfig().read_text())
+    if said:
+        config["contexts"][0]["context"]["namespace"] = said
+    (tmp_path / "config").write_text(json.dumps(config))
+
+    async def ask():
+        async with connected(str(tmp_path / "config")) as client:
+            return client.namespace
+
+    assert asyncio.run(ask()) == ours
+
+
+def test_in_a_pod_our_namespace_is_the_pods(tmp_path, monkeypatch):
+    """The library's files are where a pod has them; here they are elsewhere."""
+    from kubernetes.aio.config import incluster_config  # noqa: PLC0415
+
+    ensure(DirectoryStore(tmp_path), ("localhost",), now=datetime.now(UTC))
+    (tmp_path / "token").write_text("t")
+    (tmp_path / "namespace").write_text("pods-own\n")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr("webhook.cluster.client.OWN_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+    async def ask():
+        async with connected("") as client:
+            return client.namespace
+
+    assert asyncio.run(ask()) == "pods-own"
 
 
 def leading(server):

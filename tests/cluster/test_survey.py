@@ -96,7 +96,7 @@ def test_a_pod_from_before_is_found_and_one_that_came_by_vmguard_is_not(plane, g
     (line,) = surveyed.lines()
     assert (line["level"], line["pods"], line["noncompliant"]) == ("warning", 2, 1)
     (told,) = line["workloads"]
-    assert told.startswith(f"vmsingle of VMSingle {namespace}/t: 1 pods such as {name}: not compliant: spec.")
+    assert told.startswith(f"vmsingle of VMSingle {namespace}/t: {name}: not compliant: spec.")
 
 
 def test_a_pod_that_loses_its_label_stays_on_the_list(plane, namespace):

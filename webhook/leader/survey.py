@@ -56,6 +56,9 @@ class Wrong:
     example: str
     why: str
 
+    def __str__(self) -> str:
+        return f"{self.example}{f' and {self.pods - 1} more' if self.pods > 1 else ''}: {self.why}"
+
 
 @dataclass(slots=True)
 class Result:
@@ -163,7 +166,7 @@ class Survey:
             "survey",
             pods=result.judged.total(),
             noncompliant=result.noncompliant.total(),
-            workloads=[f"{name}: {each.pods} pods such as {each.example}: {each.why}" for name, each in named],
+            workloads=[f"{name}: {each}" for name, each in named],
             **more,
             **unknown if result.unknown else {},
         )
