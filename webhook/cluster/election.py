@@ -63,13 +63,12 @@ class Elector:
         works: Mapping[str, Work],
         log: Log,
         timing: Timing = USUAL,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lease = lease
         self._works = works
         self._log = log
         self._timing = timing
-        self._clock = clock
+        self._clock = time.monotonic
         self._state: State | None = None
         self._seen = 0.0
         self._renewed = 0.0
