@@ -133,7 +133,9 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
             assert "ReplicaSet mon/never-seen could not be read: the API server cannot be reached" in body["message"]
             code = server.operation("/readyz?verbose")[0]
             assert code == 200, "ready though the watches are broken"
-            wait_for(lambda: "[!]vmsingles" in server.operation("/readyz?verbose")[1], "the trouble to be told", 30)
+            for name in ("vmsingles", "discovery"):
+                wait_for(lambda name=name: f"[!]{name}" in server.operation("/readyz?verbose")[1], "its trouble", 30)
+            assert server.operation("/readyz") == (200, "ok"), "an outage that lasts changes nothing of that"
             plane.start_api_server()
             wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "the watches to be well again", 40)
             plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", {"spec": {"useStrictSecurity": False}}, namespace)

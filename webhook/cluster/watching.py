@@ -91,10 +91,8 @@ class Watching:
 
     def missing(self) -> str:
         """What decisions depend on and has never been listed, with the reason; "" for nothing."""
-        if self._discovery.trouble:
-            return self._discovery.trouble
         if not self._reflectors:
-            return "nothing is watched yet"
+            return self._discovery.trouble or "nothing is watched yet"
         return "; ".join(
             f"{each}: {each.trouble}"
             for each in self._reflectors.values()
@@ -103,7 +101,7 @@ class Watching:
 
     def troubles(self) -> dict[str, str]:
         """What is wrong with each collection just now, by its name; "" for those that are well."""
-        return {str(each): each.trouble for each in self._reflectors.values()}
+        return {"discovery": self._discovery.trouble, **{str(each): each.trouble for each in self._reflectors.values()}}
 
     def _start(
         self,
