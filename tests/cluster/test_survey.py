@@ -223,7 +223,7 @@ def test_after_vmguard_is_registered_and_the_pods_are_rolled_the_leader_finds_no
         (tmp_path / folder).mkdir()
     with serving_cluster(tmp_path / "before", plane.kubeconfig(), **settings) as server:
         wait_for(lambda: noncompliant(server, namespace) == 1, "the first survey")
-        with registered(plane, "rolled", server.url, Path(server.ca).read_bytes()):
+        with registered(plane, server.url, Path(server.ca).read_bytes(), "rolled"):
             plane.api.delete("v1", "Pod", name, namespace)
             wait_for(
                 lambda: [p for p in plane.api.list("v1", "Pod", namespace) if p["metadata"]["name"] != name], "the pod"
