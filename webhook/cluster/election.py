@@ -73,6 +73,7 @@ class Elector:
         self._seen = 0.0
         self._renewed = 0.0
         self._may_hold = False
+        self._current = False
         self._working: asyncio.Task[None] | None = None
         self._told = 0.0
         self.trouble = ""
@@ -125,17 +126,20 @@ class Elector:
         return self._renewed + self._timing.renew - self._clock()
 
     async def _attempt(self) -> bool:
-        """Read the Lease, and hold it if it may be held; whether that was done."""
+        """Hold the Lease if it may be held; whether that was done. It is read first, but for what we just wrote."""
         until = self._clock() + self._timing.renew / 2
         if self._working:
             until = min(until, self._renewed + self._timing.renew)
         try:
-            self._observe(await self._lease.read(until - self._clock()))
+            if not self._current:
+                self._observe(await self._lease.read(until - self._clock()))
             if not self._may_take:
                 return False
             began = self._clock()
-            self._may_hold = True
+            self._may_hold, self._current = True, False
             self._state = await self._lease.hold(self._timing.lease, until - began)
+            self._current = True
+            self._troubled("")
         except ChangedError as error:
             self._log.write("debug", "the Lease was changed meanwhile", lease=str(self._lease), reason=str(error))
             return False
