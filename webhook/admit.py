@@ -8,14 +8,17 @@ the command line and the tests all walk this line.
 
 from difflib import get_close_matches
 
+import msgspec
+
 from webhook.admission.review import Request, Review, decode_object, decode_pod
 from webhook.alike import Alike
 from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
-from webhook.objects import Metadata, Pod
+from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide, resource
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.decide import Decision, Enforce, Webhook
 from webhook.policy.findings import Finding, Warn
+from webhook.policy.foresee import Wanted, foresee
 from webhook.policy.posture import posture_of
 from webhook.policy.resources import GROUP
 from webhook.policy.rules import RULES
@@ -25,8 +28,8 @@ from webhook.policy.workload import (
     Identity,
     Link,
     Nobodys,
+    Parentage,
     Unknowable,
-    Workload,
     checked,
     identify,
     identify_by_labels,
@@ -171,7 +174,7 @@ async def _decide_pod(
     if isinstance(identity, Unknowable):
         return decide.unknown(identity, tuple(inquiry.links), settings)
     enforce = settings.enforce if webhook == "mutate" else await _enforce(namespace, inquiry, settings)
-    user_volumes = _user_volumes(identity)
+    user_volumes = resource.user_volumes(identity)
     key = alike.key(pod, chain, user_volumes, webhook, enforce, source.minor) if alike else None
     if alike and key and (kept := alike.get(key, tuple(inquiry.links))):
         return kept
@@ -202,20 +205,33 @@ async def _resource(request: Request, source: FactSource, settings: Settings, de
     custom = decode_object(request.object)
     if custom is None:
         return decide.ignored("no object")
+    if custom.metadata.deletion_timestamp:
+        return decide.ignored("it is being deleted")
     kind, namespace = request.kind, request.namespace or ""
     name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
     ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
     inquiry = _Inquiry(source, deadline)
     parentage = parentage_of(await inquiry.owners(kind.kind, custom.metadata, namespace), kind.kind, name)
     spec = custom.spec or {}
-    postures = tuple(posture_of(each, settings) for each in resource.workloads(ref, spec, parentage))
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
     before = frozenset(resource.policies_named(ref, old.spec or {})) if old else frozenset()
     references = await inquiry.policies(resource.policies_named(ref, spec), before)
     findings = [finding for reference in references if (finding := judge(reference, of_pod=False))]
-    notes = (parentage.note, resource.unjudged(ref, spec))
+    wanted = _stood_for(ref, custom, parentage, settings)
+    stood = _stood_for(ref, old, parentage, settings) if old else ()
+    foreseen = foresee(wanted, stood, settings, source.minor)
+    judged = tuple(resource.workloads(ref, spec, parentage))
+    findings += foreseen.findings
+    notes = (parentage.note, resource.unjudged(ref, spec), resource.unseen(ref, spec))
     findings += [Warn("workload", note) for note in notes if note]
-    return decide.decide_resource(str(ref), postures, tuple(findings), tuple(inquiry.links), settings)
+    postures = tuple(posture_of(each, settings) for each in judged)
+    decision = decide.decide_resource(str(ref), postures, tuple(findings), tuple(inquiry.links), settings)
+    return msgspec.structs.replace(decision, outlooks=tuple(map(foreseen.of, judged)))
+
+
+def _stood_for(ref: Ref, custom: KubeObject, parentage: Parentage, settings: Settings) -> tuple[Wanted, ...]:
+    workloads = resource.whole_workloads(ref, custom.spec or {}, parentage)
+    return tuple((each, posture_of(each, settings)) for each in workloads)
 
 
 async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enforce:
@@ -231,9 +247,3 @@ def _generation(pod: Pod) -> str:
     """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
     labels = pod.metadata.labels or {}
     return next((hashed for label in _HASHES if (hashed := labels.get(label))), "")
-
-
-def _user_volumes(workload: Workload) -> frozenset[str]:
-    volumes = workload.component.part_of(workload.spec).get("volumes")
-    names = (volume.get("name") for volume in volumes if isinstance(volume, dict)) if isinstance(volumes, list) else ()
-    return frozenset(name for name in names if isinstance(name, str))

@@ -99,4 +99,4 @@ def test_only_so_many_policies_are_looked_up():
     assert not decision.allowed
     assert len([link for link in decision.looked_up if link.ref.kind == "PodSecurityPolicy"]) == 20
     assert len(decision.warnings) == 21
-    assert decision.warnings[-1] == "and 260 warnings more [workload]"
+    assert decision.warnings[-1] == "and 261 warnings more [workload]"

@@ -10,6 +10,7 @@ import msgspec
 
 from webhook.admission.patch import Operation, build
 from webhook.facts import Found
+from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Identity, Link, Nobodys, Unknowable, Workload
@@ -40,11 +41,19 @@ _POSTURES = 30
 """How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
 
 
+class Outlook(msgspec.Struct, frozen=True):
+    """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted."""
+
+    who: str
+    before: Verdict
+    after: Verdict
+
+
 class Decision(msgspec.Struct, frozen=True):
     """What is answered and why.
 
     `looked_up` is every fact that was asked for. `refused` is the reason to answer with HTTP 500 instead, "" for an
-    answer.
+    answer. `outlooks` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
     """
 
     outcome: Outcome
@@ -56,6 +65,7 @@ class Decision(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     identity: Identity | None = None
     postures: tuple[Posture, ...] = ()
+    outlooks: tuple[Outlook | None, ...] = ()
     looked_up: tuple[Link, ...] = ()
     refused: str = ""
 
