@@ -85,6 +85,7 @@ _COLLECTED = (
     {"name": "varlog", "hostPath": {"path": "/var/log"}},
     {"name": "varlib", "hostPath": {"path": "/var/lib"}},
 )
+_COLLECTOR_PATH = "/var/lib/vlagent-data"
 _RELOADS = frozenset({"vmauth", "vmalertmanager"})
 _TOKEN = f"{VOLUME}-xxxxx"
 
@@ -126,7 +127,7 @@ def sketch(workload: Workload) -> Sketch:
         "securityContext": {},
         "containers": _merged(containers, _objects(part.get("containers"))),
         "initContainers": _merged(init, _objects(part.get("initContainers"))),
-        "volumes": [*(each for each in volumes if each["name"] not in {u.get("name") for u in users}), *users],
+        "volumes": [*(each for each in volumes if each["name"] not in _texts(users, "name")), *users],
     }
     if part.get("hostNetwork") is True:
         spec["hostNetwork"] = True
@@ -160,17 +161,18 @@ def _add_data(
     if data is None:
         return None
     moved = next((path for place in data.leaves if (path := _said(part, place))), "")
-    path = next((said for field in data.follows if (said := _said(part, (field,)))), data.path)
+    collects = daemonset and component == "vlagent"
+    default = _COLLECTOR_PATH if collects else data.path
+    path = next((said for field in data.follows if (said := _said(part, (field,)))), default)
     if data.flag:
         arguments[data.flag] = moved or path
     claimed = _claimed(part, data, component)
-    users = {volume.get("name") for volume in _objects(part.get("volumes"))}
-    if moved and data.volume not in users:
+    if moved and data.volume not in _texts(_objects(part.get("volumes")), "name"):
         return None
     main["volumeMounts"] = [{"name": data.volume, "mountPath": posixpath.join("/", moved or path)}]
     source: Raw = {"persistentVolumeClaim": {"claimName": data.volume}} if claimed else {"emptyDir": {}}
-    if daemonset and component == "vlagent":
-        source = {"hostPath": {"path": data.path}}
+    if collects:
+        source = {"hostPath": {"path": path}}
         volumes += _COLLECTED
         main["volumeMounts"] += [
             {"name": each["name"], "mountPath": each["hostPath"]["path"], "readOnly": True}  # type: ignore[index]
@@ -220,8 +222,8 @@ def _patched(base: Raw, patch: Raw) -> Raw:
 
 
 def _merged_mounts(made: list[Raw], users: list[Raw]) -> list[Raw]:
-    paths = {mount.get("mountPath") for mount in users}
-    return [*(mount for mount in made if mount.get("mountPath") not in paths), *users]
+    paths = _texts(users, "mountPath")
+    return [*(mount for mount in made if str(mount.get("mountPath")) not in paths), *users]
 
 
 def _give_token(spec: Raw) -> None:
@@ -234,6 +236,10 @@ def _give_token(spec: Raw) -> None:
                 mounts = [*mounts, {"name": _TOKEN, "mountPath": TOKEN_PATH, "readOnly": True}]
             container["volumeMounts"] = mounts
     spec["volumes"].append({**TOKEN_VOLUME, "name": _TOKEN})
+
+
+def _texts(things: list[Raw], field: str) -> frozenset[str]:
+    return frozenset(text for thing in things if isinstance(text := thing.get(field), str))
 
 
 def _object(value: Any) -> Raw:
