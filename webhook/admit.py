@@ -7,10 +7,11 @@ the command line and the tests all walk this line.
 """
 
 from difflib import get_close_matches
+from typing import Any
 
 import msgspec
 
-from webhook.admission.review import Request, Review, decode_object, decode_pod
+from webhook.admission.review import Request, Review, decode_object, decode_pod, decode_raw
 from webhook.alike import Alike
 from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
 from webhook.objects import KubeObject, Metadata, Pod
@@ -21,7 +22,7 @@ from webhook.policy.findings import Finding, Warn
 from webhook.policy.foresee import Wanted, foresee
 from webhook.policy.posture import posture_of
 from webhook.policy.resources import GROUP
-from webhook.policy.rules import RULES
+from webhook.policy.rules import RULES, sidecar
 from webhook.policy.rules.pod_security_policy import judge
 from webhook.policy.rules.subject import PolicyReference, Subject
 from webhook.policy.workload import (
@@ -40,6 +41,12 @@ from webhook.settings import Settings
 
 ENFORCE_LABEL = "vmguard/enforce"
 """Namespace label that may tighten VMGUARD_ENFORCE there, never loosen it."""
+
+EPHEMERAL = "ephemeralcontainers"
+"""The subresource of pods by which people debug."""
+
+MOST_EPHEMERAL = 20
+"""New ephemeral containers of one request that are judged."""
 
 MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
@@ -117,10 +124,13 @@ async def admit(
     """
     request = review.request
     kind = request.kind
-    if request.sub_resource:
+    debugging = request.sub_resource == EPHEMERAL and kind.kind == "Pod" and webhook == "validate"
+    if request.sub_resource and not debugging:
         return decide.ignored(f"subresource {request.sub_resource}")
     if settings.watch_namespaces and (request.namespace or "") not in settings.watch_namespaces:
         return decide.ignored("namespace is not watched")
+    if debugging:
+        return await _ephemeral(request, source, settings, deadline)
     if kind.kind == "Pod" and kind.group == "":
         if request.operation != "CREATE":
             return decide.ignored(f"operation {request.operation}")
@@ -162,13 +172,8 @@ async def _decide_pod(
     namespace = request.namespace or ""
     if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
         return decide.ignored("mirror pod")
-    identity: Identity
-    chain: tuple[Link, ...] = ()
-    if source.labels_suffice:
-        identity = identify_by_labels(pod, namespace)
-    else:
-        chain = await inquiry.owners("Pod", pod.metadata, namespace)
-        identity = identify(pod, chain)
+    identity = await _whose(pod, namespace, source, inquiry)
+    chain = tuple(inquiry.links)
     if isinstance(identity, Nobodys):
         return decide.unmanaged(identity, tuple(inquiry.links))
     if isinstance(identity, Unknowable):
@@ -199,6 +204,41 @@ async def _decide_pod(
     if alike and key and not named:  # whether a policy exists is asked each time
         alike.keep(key, decision, chain)
     return decision
+
+
+async def _whose(pod: Pod, namespace: str, source: FactSource, inquiry: _Inquiry) -> Identity:
+    if source.labels_suffice:
+        return identify_by_labels(pod, namespace)
+    return identify(pod, await inquiry.owners("Pod", pod.metadata, namespace))
+
+
+async def _ephemeral(request: Request, source: FactSource, settings: Settings, deadline: float) -> Decision:
+    """The decision on new ephemeral containers: told of, never denied and never changed, as people debug at night."""
+    raw, before = decode_raw(request.object), decode_raw(request.old_object)
+    pod = decode_pod(request.object)
+    inquiry = _Inquiry(source, deadline)
+    identity = await _whose(pod, request.namespace or "", source, inquiry)
+    links = tuple(inquiry.links)
+    if isinstance(identity, Nobodys):
+        return decide.unmanaged(identity, links)
+    if isinstance(identity, Unknowable):
+        return decide.unknown(identity, links, settings, may_refuse=False)
+    posture = posture_of(identity, settings)
+    strict = posture.security_context == "strict"
+    had = {str(each.get("name")) for each in _ephemeral_containers(before)}
+    new = [each for each in _ephemeral_containers(raw) if str(each.get("name")) not in had]
+    findings = [
+        finding
+        for container in new[:MOST_EPHEMERAL]
+        for finding in sidecar.check_ephemeral(container, raw["spec"], source.minor, strict=strict)
+    ]
+    return decide.decide_ephemeral(identity, posture, tuple(findings), tuple(inquiry.links))
+
+
+def _ephemeral_containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = pod.get("spec")
+    found = spec.get("ephemeralContainers") if isinstance(spec, dict) else None
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 async def _resource(request: Request, source: FactSource, settings: Settings, deadline: float) -> Decision:

@@ -39,16 +39,19 @@ class Guard:
         lines = self.server.lines()
         return [line for line in lines if line["message"] == "admission" and line["namespace"] == namespace]
 
-    def audited(self, namespace: str) -> dict[str, str]:
-        """The audit annotations of the last pod created in a namespace, as the API server wrote them down."""
+    def audited(self, namespace: str, webhook: str = "pods", verb: str = "create") -> dict[str, str]:
+        """The audit annotations of the last pod created in a namespace, as the API server wrote them down.
+
+        Those of one webhook of the configurations, by its name.
+        """
 
         def found() -> dict[str, str]:
             said: dict[str, str] = {}
             for event in self.plane.audit():
                 of = event.get("objectRef", {})
-                if of.get("namespace") == namespace and of.get("resource") == "pods" and event["verb"] == "create":
+                if of.get("namespace") == namespace and of.get("resource") == "pods" and event["verb"] == verb:
                     said = event.get("annotations", {})
-            return {k.partition("/")[2]: v for k, v in said.items() if k.startswith("pods.vmguard.io/")}
+            return {k.partition("/")[2]: v for k, v in said.items() if k.startswith(f"{webhook}.vmguard.io/")}
 
         return wait_for(found, "audit annotations")
 

@@ -37,6 +37,8 @@ MOST_TOLD = 5
 _LONGEST_WARNING = 500
 _LONGEST_MESSAGE = 2000
 _MOST_WARNINGS = 20
+_LARGEST_LIST = 4096
+_LONGEST_VALUE = 300
 _POSTURES = 30
 """How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
 
@@ -93,10 +95,12 @@ def unmanaged(identity: Nobodys, looked_up: tuple[Link, ...]) -> Decision:
     return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity, looked_up=looked_up)
 
 
-def unknown(identity: Unknowable, looked_up: tuple[Link, ...], settings: Settings) -> Decision:
+def unknown(
+    identity: Unknowable, looked_up: tuple[Link, ...], settings: Settings, *, may_refuse: bool = True
+) -> Decision:
     """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
     annotations = {"decision": f"unknown: {identity.reason}", "facts": facts_line(looked_up)}
-    if settings.unknown == "refuse" and settings.mode == "enforce":
+    if may_refuse and settings.unknown == "refuse" and settings.mode == "enforce":
         reason = f"cannot know whose pod this is: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
         return Decision(
             "refused",
@@ -161,6 +165,8 @@ def decide_pod(
         "rules": rules_line(findings),
         "facts": facts_line(looked_up),
     }
+    if webhook == "validate" and left:
+        annotations["findings"] = left_as_json(left)
     denied = outcome == "denied"
     return Decision(
         outcome,
@@ -169,6 +175,29 @@ def decide_pod(
         patch=patch,
         warnings=tuple(warnings),
         annotations=annotations,
+        findings=findings,
+        identity=workload,
+        postures=(posture,),
+        looked_up=looked_up,
+    )
+
+
+def decide_ephemeral(
+    workload: Workload, posture: Posture, findings: tuple[Finding, ...], looked_up: tuple[Link, ...]
+) -> Decision:
+    """The decision on new ephemeral containers in a pod of the operator: allowed, and told what is wrong with them."""
+    outcome: Outcome = "warned" if findings else "unchanged"
+    told = "; ".join(finding.text for finding in findings if type(finding) is Warn)
+    return Decision(
+        outcome,
+        warnings=_most(findings),
+        annotations={
+            "decision": one_line(f"{outcome}: {told}" if told else outcome, _LONGEST_MESSAGE),
+            "workload": f"{workload.component.name} of {workload}",
+            "posture": posture_line(posture),
+            "rules": rules_line(findings),
+            "facts": facts_line(looked_up),
+        },
         findings=findings,
         identity=workload,
         postures=(posture,),
@@ -224,6 +253,35 @@ def not_compliant(left: list[Change | Violation]) -> str:
     )
     more = f"; and {len(left) - MOST_TOLD} more" if len(left) > MOST_TOLD else ""
     return f"not compliant: {listed}{more}"
+
+
+def left_as_json(left: list[Change | Violation]) -> str:
+    """What is not as it must be as a JSON array of rule, path, wanted and found, of at most some 4 KiB.
+
+    An array element that must go has `wanted` null and `found` "present". Values that are long are cut, as strings.
+    What does not fit is counted in a last entry, `{"more": 3}`.
+    """
+    entries: list[str] = []
+    size = 0
+    for index, finding in enumerate(left):
+        if isinstance(finding, Change):
+            path, wanted = finding.edit.path, finding.edit.value
+            found = None if finding.edit.op == "add" else "present"
+        else:
+            path, wanted, found = finding.path, finding.wanted, finding.found
+        entry = {"rule": finding.rule, "path": path, "wanted": _short_value(wanted), "found": _short_value(found)}
+        text = msgspec.json.encode(entry).decode(errors="replace")
+        size += len(text)
+        if size > _LARGEST_LIST:
+            entries.append(f'{{"more":{len(left) - index}}}')
+            break
+        entries.append(text)
+    return f"[{','.join(entries)}]"
+
+
+def _short_value(value: object) -> object:
+    text = as_json(value, _LONGEST_VALUE)
+    return value if len(text) < _LONGEST_VALUE else text
 
 
 def warning_line(rule: str, text: str) -> str:
