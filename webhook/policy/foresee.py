@@ -133,7 +133,7 @@ def _denials(wanted: Iterable[Wanted], minor: int) -> dict[tuple[str, bytes], Vi
     for workload, posture in wanted:
         operators = posture.component.containers
         path = f"{workload} {'.'.join(posture.component.path)}"
-        for fault in pod_validity.faults(_as_asked(workload, posture), minor):
+        for fault in pod_validity.faults(as_asked(workload, posture), minor):
             users = fault.container and fault.container not in operators
             own = not users and any(
                 posture.own_context.get(field.partition(".")[0]) is not None for field in fault.found
@@ -152,7 +152,7 @@ def _identity(violation: Violation) -> tuple[str, bytes]:
     return violation.path, msgspec.json.encode(violation.found)
 
 
-def _as_asked(workload: Workload, posture: Posture) -> dict[str, Any]:
+def as_asked(workload: Workload, posture: Posture) -> dict[str, Any]:
     """The spec of the pod as the newest operator makes it, with the resource's own context put where it puts it."""
     spec = sketch(workload).pod["spec"]
     if posture.security_context != "custom":
