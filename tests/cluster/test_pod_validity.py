@@ -129,7 +129,7 @@ def test_a_users_container_is_denied_where_its_pod_is_refused(plane, namespace, 
     custom = resource("VMSingle", spec={group: [{"name": "side", "image": "x", "securityContext": context}]})
     denied, refused = _denied(custom), _refused(plane, namespace, _pod(custom))
     assert bool(denied) == bool(refused), (denied, refused)
-    assert not denied or denied.startswith("VMSingle mon/db spec.containers[side].securityContext has ")
+    assert not denied or denied.startswith(f"VMSingle mon/db spec.{group}[side].securityContext has ")
 
 
 @pytest.mark.parametrize("context", CONTAINERS, ids=str)

@@ -14,6 +14,7 @@ from webhook.cli.usage import UsageError
 COMMANDS = {
     "serve": "serve the webhook",
     "review": "decide offline on pods, resources and AdmissionReviews",
+    "level": "say which Pod Security level pods reach",
     "explain": "say what a rule id means",
 }
 

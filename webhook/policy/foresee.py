@@ -13,7 +13,7 @@ import msgspec
 
 from webhook.admission.patch import build
 from webhook.objects import Pod
-from webhook.podsecurity import Level, Verdict, evaluate
+from webhook.podsecurity import evaluate
 from webhook.policy.decide import Outlook, complaint
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
@@ -25,15 +25,11 @@ from webhook.policy.sketch import Sketch, sketch
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
 
-ID = "pod-security"
-
 MOST = 40
 """Pods, all different, that are judged of one resource."""
 
 MOST_CONTAINERS = 200
 """Of a pod that is judged here."""
-
-_MOST_REASONS = 3
 
 Wanted = tuple[Workload, Posture]
 
@@ -103,22 +99,11 @@ def _judged(drawn: Sketch, posture: Posture, settings: Settings, minor: int, *, 
     found = [finding for rule in RULES for finding in rule(subject, posture)]
     edits = build(finding.edit for finding in found if type(finding) is Change)
     admitted: dict[str, Any] = jsonpatch.apply_patch(drawn.pod, msgspec.to_builtins(edits))
-    prospect = Prospect(admitted, minor, drawn.claim, turned)
+    before, after = evaluate(drawn.pod, minor), evaluate(admitted, minor)
+    prospect = Prospect(admitted, minor, before, after, drawn.claim, turned)
     found += [finding for rule in FORESIGHT for finding in rule(prospect, posture)]
-    outlook = Outlook(who, evaluate(drawn.pod, minor), evaluate(admitted, minor))
-    told = [each for finding in found if (each := _told(who, finding))]
-    if outlook.after.level < Level.RESTRICTED:
-        told.append(Warn(ID, f"{who}: {in_words(outlook.before, outlook.after, _MOST_REASONS)}"))
-    return _Seen(tuple(told), outlook)
-
-
-def in_words(before: Verdict, after: Verdict, most: int | None = None) -> str:
-    """Both levels and the first `most` reasons why the second is not restricted, in the API server's words."""
-    level = f"{after.level}" if before.level == after.level else f"{before.level} before, {after.level} after"
-    told = [str(reason) for reason in after.reasons[:most]]
-    if len(after.reasons) > len(told):
-        told.append(f"and {len(after.reasons) - len(told)} more")
-    return f"Pod Security level {level}" + (f"; not restricted: {'; '.join(told)}" if told else "")
+    told = tuple(each for finding in found if (each := _told(who, finding)))
+    return _Seen(told, Outlook(who, before, after))
 
 
 def _told(who: str, finding: Finding) -> Warn | None:
@@ -138,7 +123,7 @@ def _denials(wanted: Iterable[Wanted], minor: int) -> dict[tuple[str, bytes], Vi
             own = not users and any(
                 posture.own_context.get(field.partition(".")[0]) is not None for field in fault.found
             )
-            place = f"{path}.securityContext" if own else f"{path}.containers[{fault.container}].securityContext"
+            place = f"{path}.securityContext" if own else f"{path}.{fault.group}[{fault.container}].securityContext"
             said = ", ".join(f"{field}: {_json(value)}" for field, value in fault.found.items())
             why = f"{place} has {said}: {fault.why}, so that no such pod can run; correct it"
             violation = Violation(

@@ -12,6 +12,7 @@ from webhook.policy.posture import Posture
 from webhook.policy.rules import (
     api_access,
     api_users,
+    pod_security,
     pod_security_policy,
     pod_validity,
     read_only_root,
@@ -26,7 +27,13 @@ Foresight = Callable[[Prospect, Posture], list[Finding]]
 
 RULES: tuple[Rule, ...] = (security_context.check, api_access.check, pod_security_policy.check)
 
-FORESIGHT: tuple[Foresight, ...] = (volume_ownership.check, read_only_root.check, sidecar.check, api_users.check)
+FORESIGHT: tuple[Foresight, ...] = (
+    volume_ownership.check,
+    read_only_root.check,
+    sidecar.check,
+    api_users.check,
+    pod_security.check,
+)
 
 IDS: tuple[str, ...] = (
     security_context.ID,
@@ -36,4 +43,5 @@ IDS: tuple[str, ...] = (
     volume_ownership.ID,
     read_only_root.ID,
     sidecar.ID,
+    pod_security.ID,
 )

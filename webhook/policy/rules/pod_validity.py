@@ -31,8 +31,9 @@ _GROUPS = ("containers", "initContainers")
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault: the container whose context has it, "" for the pod's own; `found` is all that contradicts."""
+    """One fault: the container whose context has it and its list, "" for the pod's; `found` is all that contradicts."""
 
+    group: str
     container: str
     found: dict[str, Any]
     why: str
@@ -41,16 +42,16 @@ class Fault(msgspec.Struct, frozen=True):
 def faults(spec: dict[str, Any], minor: int) -> list[Fault]:
     """What makes a raw pod spec impossible at Kubernetes 1.`minor`."""
     pod = _context(spec)
-    found = [Fault("", said, why) for said, why in _of_any(pod, minor)]
+    found = [Fault("", "", said, why) for said, why in _of_any(pod, minor)]
     for group in _GROUPS:
         for container in spec.get(group) or ():
             context, name = _context(container), str(container.get("name") or "")
-            found += [Fault(name, said, why) for said, why in (*_of_any(context, minor), *_escalation(context))]
+            found += [Fault(group, name, said, why) for said, why in (*_of_any(context, minor), *_escalation(context))]
             root = _root(context)
             if root is None and not context.keys() & {"runAsNonRoot", "runAsUser"}:
-                found += [Fault("", *fault) for fault in (_root(pod),) if fault]
+                found += [Fault("", "", *fault) for fault in (_root(pod),) if fault]
             elif root:
-                found.append(Fault(name, *root))
+                found.append(Fault(group, name, *root))
     return found
 
 

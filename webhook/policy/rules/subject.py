@@ -6,6 +6,7 @@ import msgspec
 
 from webhook.facts import Fact
 from webhook.objects import Container, Pod
+from webhook.podsecurity import Verdict
 
 
 class PolicyReference(msgspec.Struct, frozen=True):
@@ -55,10 +56,13 @@ class Subject(msgspec.Struct, frozen=True):
 class Prospect(msgspec.Struct, frozen=True):
     """A pod that does not exist yet, as it would be admitted: raw, with the lists of a pod's spec all there.
 
-    `claim` is the volume on which its component keeps its data for good; `turned_strict` when strict security is new.
+    `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `claim` is the volume on
+    which its component keeps its data for good; `turned_strict` when strict security is new.
     """
 
     pod: dict[str, Any]
     minor: int
+    before: Verdict
+    after: Verdict
     claim: str | None = None
     turned_strict: bool = False
