@@ -166,7 +166,7 @@ def decide_pod(
         "facts": facts_line(looked_up),
     }
     if webhook == "validate" and left:
-        annotations["findings"] = left_as_json(left)
+        annotations["findings"] = left_as_json([*violations, *changes])
     denied = outcome == "denied"
     return Decision(
         outcome,
@@ -259,7 +259,7 @@ def left_as_json(left: list[Change | Violation]) -> str:
     """What is not as it must be as a JSON array of rule, path, wanted and found, of at most some 4 KiB.
 
     An array element that must go has `wanted` null and `found` "present". Values that are long are cut, as strings.
-    What does not fit is counted in a last entry, `{"more": 3}`.
+    What does not fit is counted in a last entry, `{"more": 3}`, so what matters most goes first.
     """
     entries: list[str] = []
     size = 0

@@ -74,7 +74,7 @@ def foresee(wanted: Sequence[Wanted], before: Sequence[Wanted], settings: Settin
         if outlook:
             outlooks[_key(workload)] = outlook
     if unjudged:
-        text = f"it stands for more than {MOST} different pods: {unjudged} workloads more are not judged here"
+        text = f"it stands for more than {MOST} different pods: of its workloads {unjudged} are not judged here"
         findings.append(Warn("workload", text))
     return Foreseen(tuple(findings), outlooks)
 
