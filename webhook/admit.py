@@ -258,7 +258,9 @@ async def _resource(request: Request, source: FactSource, settings: Settings, de
     references = await inquiry.policies(resource.policies_named(ref, spec), before)
     findings = [finding for reference in references if (finding := judge(reference, of_pod=False))]
     wanted = _stood_for(ref, custom, parentage, settings)
-    stood = _stood_for(ref, old, parentage, settings) if old else ()
+    stood: tuple[Wanted, ...] | None = ()
+    if old:
+        stood = None if resource.unseen(ref, old.spec or {}) else _stood_for(ref, old, parentage, settings)
     foreseen = foresee(wanted, stood, settings, source.minor)
     judged = tuple(resource.workloads(ref, spec, parentage))
     findings += foreseen.findings

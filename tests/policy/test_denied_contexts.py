@@ -71,6 +71,20 @@ def test_an_update_is_denied_for_the_fault_that_it_brings(before, after, allowed
     )
 
 
+def test_what_was_too_large_to_be_seen_before_is_no_reason_to_deny():
+    large = {"volumes": [{"name": str(index), "hostPath": {}} for index in range(20000)]}
+    decision = asked("VMSingle", {"securityContext": IMPOSSIBLE}, {"securityContext": IMPOSSIBLE, **large})
+    assert decision.allowed
+
+
+def test_a_fault_that_moves_with_its_zone_is_settled():
+    fault = {"name": "last", "vmagent": {"spec": {"securityContext": IMPOSSIBLE}}}
+    before = {"zones": [*({"name": str(index)} for index in range(30)), fault]}
+    assert asked("VMDistributed", {"zones": [fault]}, before).allowed
+    assert asked("VMDistributed", {"zones": [{"name": "new"}, fault]}, {"zones": [fault]}).allowed
+    assert not asked("VMDistributed", {"zones": [{**fault, "name": "new"}]}, {"zones": [fault]}).allowed
+
+
 def test_a_resource_that_is_being_deleted_is_nobodys_to_judge():
     thing = resource("VMSingle", spec={"securityContext": IMPOSSIBLE, "podSecurityPolicyName": "gone"})
     thing["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

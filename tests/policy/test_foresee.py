@@ -77,7 +77,18 @@ def test_more_different_pods_than_one_request_may_cost_are_counted():
     ]
     assert told("VMDistributed", {"zones": zones}) == []
     assert told("VMDistributed", {"zones": zones, "vmauth": {"spec": {"extraArgs": {"x": "1"}}}}) == [
-        "it stands for more than 40 different pods: of its workloads 1 are not judged here [workload]"
+        "more than 40 different pods or 400 containers: 1 of its workloads are not judged here [workload]"
+    ]
+
+
+def test_a_resource_of_any_size_costs_no_more_than_others_may_wait_for_and_says_what_is_left_out():
+    side = [{"name": str(index)} for index in range(500)]
+    assert told("VMSingle", {"containers": side}) == [
+        "more than 40 different pods or 400 containers: 1 of its workloads are not judged here [workload]"
+    ]
+    large = {"volumes": [{"name": str(index), "hostPath": {}} for index in range(20000)]}
+    assert told("VMSingle", large) == [
+        "VMSingle mon/db is larger than 512 KiB: it is judged by its settings alone, not by its pods [workload]"
     ]
 
 

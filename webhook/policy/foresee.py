@@ -28,8 +28,8 @@ from webhook.settings import Settings
 MOST = 40
 """Pods, all different, that are judged of one resource."""
 
-MOST_CONTAINERS = 200
-"""Of a pod that is judged here."""
+MOST_CONTAINERS = 400
+"""Of all pods of one resource that are judged."""
 
 Wanted = tuple[Workload, Posture]
 
@@ -49,41 +49,45 @@ class Foreseen(msgspec.Struct, frozen=True):
         return self.outlooks.get(_key(workload))
 
 
-def foresee(wanted: Sequence[Wanted], before: Sequence[Wanted], settings: Settings, minor: int) -> Foreseen:
-    """What will come of the pods that are `wanted`; `before` are those that the resource stood for until now."""
-    was_strict = {_key(workload): posture.security_context == "strict" for workload, posture in before}
-    settled = frozenset(_denials(before, minor))
+def foresee(wanted: Sequence[Wanted], before: Sequence[Wanted] | None, settings: Settings, minor: int) -> Foreseen:
+    """What will come of the pods that are `wanted`.
+
+    `before` are those that the resource stood for until now, None where that is not known: then nothing is denied, as
+    the fault may have been there.
+    """
+    was_strict = {_key(workload): posture.security_context == "strict" for workload, posture in before or ()}
+    settled = frozenset(_denials(before or (), minor))
     findings: list[Finding] = []
     for violation in _denials(wanted, minor).values():
-        known = _identity(violation) in settled
+        known = before is None or _identity(violation) in settled
         findings.append(Warn(violation.rule, f"{violation.why} (it was so before)") if known else violation)
     outlooks: dict[tuple[str, str, str], Outlook] = {}
     seen: dict[bytes, _Seen] = {}
-    unjudged = 0
+    unjudged = containers = 0
     for workload, posture in wanted:
         drawn = sketch(workload)
         turned = posture.security_context == "strict" and was_strict.get(_key(workload)) is False
         key = _all_that_counts(drawn, posture, turned=turned)
         if key not in seen:
-            if len(seen) == MOST:
+            more = containers + len(drawn.pod["spec"]["containers"]) + len(drawn.pod["spec"]["initContainers"])
+            if len(seen) == MOST or more > MOST_CONTAINERS:
                 unjudged += 1
                 continue
+            containers = more
             seen[key] = _judged(drawn, posture, settings, minor, turned=turned)
             findings += seen[key].findings
         outlook = seen[key].outlook
         if outlook:
             outlooks[_key(workload)] = outlook
     if unjudged:
-        text = f"it stands for more than {MOST} different pods: of its workloads {unjudged} are not judged here"
+        text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {unjudged} of its workloads are not"
+        text += " judged here"
         findings.append(Warn("workload", text))
     return Foreseen(tuple(findings), outlooks)
 
 
 def _judged(drawn: Sketch, posture: Posture, settings: Settings, minor: int, *, turned: bool) -> _Seen:
     who = _who(drawn.workload)
-    spec = drawn.pod["spec"]
-    if len(spec["containers"]) + len(spec["initContainers"]) > MOST_CONTAINERS:
-        return _Seen((Warn("workload", f"{who}: more than {MOST_CONTAINERS} containers are not judged here"),))
     try:
         pod = msgspec.convert(drawn.pod, Pod)
     except msgspec.ValidationError as error:

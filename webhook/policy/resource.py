@@ -7,6 +7,8 @@ zoneCommon. Pure; fetches nothing; costs no more than in proportion to what the 
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from webhook.facts import Ref
 from webhook.objects import Pod
 from webhook.policy.components import BY_KIND, PARENTS, Component
@@ -21,6 +23,9 @@ from webhook.policy.workload import Parentage, Workload
 MOST_WHOLE = 20
 """Zones of a parent whose pods are sketched."""
 
+MOST_BYTES = 512 * 1024
+"""Of a resource's spec as JSON, times the zones that are sketched; the largest that are seen have some 10 KiB."""
+
 _CONTEXT = (*POD_FIELDS, *CONTAINER_FIELDS)
 
 
@@ -30,8 +35,21 @@ def workloads(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> Iterator[
 
 
 def whole_workloads(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> Iterator[Workload]:
-    """The same with all that sketches read, which is merged for each zone, and so for the first `MOST_WHOLE` only."""
-    return _workloads(ref, spec, parentage, MOST_WHOLE, (*READ, *SKETCHED))
+    """The same with all that sketches read, for as much of a resource as may be sketched (`unseen` says of the rest).
+
+    What a zone says is merged with what is said of all, so that many zones of much text cost their product.
+    """
+    most = _sketchable(spec)
+    return _workloads(ref, spec, parentage, most, (*READ, *SKETCHED)) if most else iter(())
+
+
+def _sketchable(spec: dict[str, Any]) -> int:
+    """How many zones of a parent may be sketched; 0 when the resource is too large altogether."""
+    try:
+        size = len(msgspec.json.encode(spec))
+    except OverflowError:  # an integer of more than 64 bits
+        size = len(repr(spec))
+    return min(MOST_WHOLE, MOST_BYTES // size)
 
 
 def _workloads(
@@ -56,8 +74,11 @@ def unjudged(ref: Ref, spec: dict[str, Any]) -> str:
 
 
 def unseen(ref: Ref, spec: dict[str, Any]) -> str:
-    """What of a resource stands for too many pods to be looked at each, for a person; "" for nothing."""
-    more = min(len(zones(spec)), MOST_ZONES) - MOST_WHOLE if ref.kind in PARENTS else 0
+    """What of a resource is too much to be sketched, for a person; "" for nothing."""
+    most = _sketchable(spec)
+    if not most:
+        return f"{ref} is larger than {MOST_BYTES // 1024} KiB: it is judged by its settings alone, not by its pods"
+    more = min(len(zones(spec)), MOST_ZONES) - most if ref.kind in PARENTS else 0
     return f"{ref}: of its zones {more} more are judged by their settings alone, not by their pods" if more > 0 else ""
 
 

@@ -30,6 +30,7 @@ WRITES = frozenset(
 )
 """Flags whose value is a file or folder that is written."""
 
+_LONGEST_PATH = 4095
 _NEVER_WRITABLE = ("secret", "configMap", "downwardAPI", "projected")
 
 
@@ -44,11 +45,13 @@ def check(prospect: Prospect, posture: Posture) -> list[Finding]:
         if (container.get("securityContext") or {}).get("readOnlyRootFilesystem") is not True:
             continue
         mounts = container.get("volumeMounts") or []
-        writable = [_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed]
+        writable = {_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed}
         for argument in container.get("args") or ():
             flag, _, value = str(argument).lstrip("-").partition("=")
+            if flag not in WRITES or not 0 < len(value) <= _LONGEST_PATH:
+                continue
             path = _path(value)
-            if flag not in WRITES or not value or any(_within(path, mount) for mount in writable):
+            if not writable.isdisjoint(_and_above(path)):
                 continue
             text = f"container {container['name']!r} writes to {path} ({flag}), its root filesystem is read-only and"
             findings.append(Warn(ID, f"{text} no writable volume is mounted there: add one with volumes, volumeMounts"))
@@ -60,5 +63,10 @@ def _path(value: Any) -> str:
     return posixpath.normpath(posixpath.join("/", str(value or "")))
 
 
-def _within(path: str, mount: str) -> bool:
-    return path == mount or path.startswith(f"{mount.rstrip('/')}/")
+def _and_above(path: str) -> list[str]:
+    """A path and every folder above it."""
+    found = [path]
+    while path != "/":
+        path = posixpath.dirname(path)
+        found.append(path)
+    return found

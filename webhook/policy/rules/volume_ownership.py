@@ -26,9 +26,10 @@ def check(prospect: Prospect, posture: Posture) -> list[Finding]:
         return []
     findings: list[Finding] = []
     spec = prospect.pod["spec"]
+    writers = _writers(spec)
     for volume in spec["volumes"]:
         kind = next((shown for field, shown in _IGNORE.items() if volume.get(field) is not None), None)
-        writer = _writer(spec, volume.get("name")) if kind else None
+        writer = writers.get(str(volume.get("name"))) if kind else None
         if writer:
             text = f"volume {volume.get('name')!r} is {kind}, which ignores fsGroup: container {writer!r} is not root"
             findings.append(Warn(ID, f"{text} and can write there only if the owner of the files lets it"))
@@ -46,14 +47,16 @@ def _turned(claim: str) -> Warn:
     )
 
 
-def _writer(spec: dict[str, Any], volume: Any) -> str | None:
-    """The first container that may write to a volume and does not run as root."""
+def _writers(spec: dict[str, Any]) -> dict[str, str]:
+    """The first container that may write to a volume and does not run as root, by the volume's name."""
     pod = spec.get("securityContext") or {}
+    writers: dict[str, str] = {}
     for container in (*spec["initContainers"], *spec["containers"]):
         context = {**pod, **(container.get("securityContext") or {})}
         user = context.get("runAsUser")
-        root = user == 0 or (user is None and context.get("runAsNonRoot") is not True)
-        mounts = container.get("volumeMounts") or []
-        if not root and any(m.get("name") == volume and not m.get("readOnly") for m in mounts):
-            return str(container["name"])
-    return None
+        if user == 0 or (user is None and context.get("runAsNonRoot") is not True):
+            continue
+        for mount in container.get("volumeMounts") or ():
+            if not mount.get("readOnly"):
+                writers.setdefault(str(mount.get("name")), str(container["name"]))
+    return writers
