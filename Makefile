@@ -28,11 +28,12 @@ lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
-bench: $(VENV)/dev ## side by side: reviews, cold start and memory, pods through an API server; needs Go
+bench: $(VENV)/dev ## side by side: reviews, cold start and memory, pods through an API server, a crowded cluster; needs Go, half an hour
 	$(BIN)/python -m bench.reviews
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m tests.controlplane.build
 	$(BIN)/python -m bench.pods
+	$(BIN)/python -m bench.scale
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

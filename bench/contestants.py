@@ -88,17 +88,23 @@ def command(name: str, ground: Ground) -> tuple[list[str], dict[str, str]]:
 @contextmanager
 def running(name: str, ground: Ground) -> Iterator[Contestant]:
     """One contestant, pinned to the server's core."""
-    words, variables = command(name, ground)
+    with started(name, ground, *command(name, ground)) as contestant:
+        yield contestant
+
+
+@contextmanager
+def started(name: str, ground: Ground, words: list[str], variables: dict[str, str]) -> Iterator[Contestant]:
+    """A server by its command and environment, pinned to the server's core; it has printed its ready line."""
     told = ground.folder / f"{Path(name).name}.log"
     with told.open("wb") as log, on_core(SERVER_CORE):
-        started = time.monotonic()
+        begun = time.monotonic()
         process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=log, text=True, env=variables, cwd=ground.folder
         )
     try:
         assert process.stdout
         line = process.stdout.readline()
-        cold_start = time.monotonic() - started
+        cold_start = time.monotonic() - begun
         if "https://" not in line:
             raise RuntimeError(f"{name} did not start: {told.read_text()[-2000:]}")
         yield Contestant(name, process, line[line.index("https://") :].split()[0].rstrip(","), cold_start)

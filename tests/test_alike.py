@@ -7,18 +7,26 @@ import pytest
 from hypothesis import given, settings
 
 from tests.policy.test_properties import cases
+from tests.support.asgi import admission
 from tests.support.golden import CASES
 from tests.support.pods import pod, resource, vmsingle, workload
 from webhook.admission.review import decode, review_of
 from webhook.admit import admit
 from webhook.alike import Alike
 from webhook.offline.facts import FileFacts
+from webhook.offline.inputs import sort_documents
+from webhook.offline.judge import judge
 from webhook.settings import Settings
 
 
 def _decide(body, source, mine, alike=None):
     """The decision; with `alike` as one who remembers makes it, without as everybody else does."""
-    return asyncio.run(admit(decode(body), "mutate", source, mine, float("inf"), alike))
+    return asyncio.run(admit(decode(body), "mutate", source, mine, float("inf"), alike))[0]
+
+
+def _compact(review):
+    """As the API server writes it."""
+    return json.dumps(review, separators=(",", ":")).encode()
 
 
 def _told(decision):
@@ -29,16 +37,30 @@ def _told(decision):
 def test_the_next_pod_of_a_template_gets_what_it_would_have_got(case):
     """Names, UIDs and the random suffix of the token volume differ between the pods of one template."""
     mine, source, alike = Settings.from_environment(case.settings), FileFacts(case.objects, 37), Alike()
-    first = _decide(case.review, source, mine, alike)
     again = json.loads(case.review)
+    first = _decide(_compact(again), source, mine, alike)
     volumes = again["request"]["object"]["spec"].get("volumes") or []
     suffixed = next((v["name"] for v in volumes if v["name"].startswith("kube-api-access-")), "kube-api-access-aaaaa")
     again["request"]["object"]["metadata"]["name"] = "another"
-    body = json.dumps(again).replace(suffixed, "kube-api-access-zzzzz").encode()
+    body = _compact(again).replace(suffixed.encode(), b"kube-api-access-zzzzz")
     kept = _decide(body, source, mine, alike)
     assert _told(kept) == _told(_decide(body, source, mine))
     if first.outcome != "unmanaged":
         assert kept.patch is first.patch
+
+
+@pytest.mark.parametrize("case", CASES[::5], ids=lambda case: case.path.name)
+@pytest.mark.parametrize("webhook", ["mutate", "validate"])
+def test_the_words_that_are_kept_are_those_of_the_command_line(case, webhook):
+    asked = admission(case.objects, 37, **case.settings)
+    answers = [asked.ask(f"/{webhook}", case.review).body for _ in range(3)]
+    (item,) = sort_documents([("review.json", json.loads(case.review))]).inputs
+    mine = Settings.from_environment(case.settings)
+    offline = asyncio.run(judge(item, FileFacts(case.objects, 37), mine, webhook))
+    assert {json.dumps(json.loads(answer)) for answer in answers} == {json.dumps(json.loads(offline.answer))}
+    lines = [{**line, "time": "", "milliseconds": 0} for line in asked.lines()]
+    assert lines[0] == lines[1] == lines[2]
+    assert lines[0]["message"] == "admission"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from webhook.admission.review import Request, Review, decode_object, decode_pod, decode_raw
-from webhook.alike import Alike
+from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, decode_raw, pod_object
+from webhook.alike import Alike, key_of
 from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
 from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide, resource
@@ -51,7 +51,6 @@ MOST_EPHEMERAL = 20
 MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
-_HASHES = ("pod-template-hash", "controller-revision-hash")
 _MIRROR = "kubernetes.io/config.mirror"
 _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 
@@ -63,24 +62,26 @@ class _Inquiry:
     """
 
     def __init__(self, source: FactSource, deadline: float, generation: str = "") -> None:
-        self._source = source
+        self.source = source
         self._deadline = deadline
         self._generation = generation
         self.links: list[Link] = []
 
     async def get(self, ref: Ref) -> Fact:
-        fact = checked(ref, await self._source.get(ref, self._deadline, self._generation))
+        fact = checked(ref, await self.source.get(ref, self._deadline, self._generation))
         self.links.append(Link(ref, fact))
         return fact
 
     async def owners(self, kind: str, metadata: Metadata, namespace: str) -> tuple[Link, ...]:
         """The controller chain from an object up, to the first fact that is not Found."""
-        before = len(self.links)
+        chain: list[Link] = []
         ref = owner_of(kind, metadata, namespace)
         while ref is not None:
-            fact = await self.get(ref)
+            fact = checked(ref, await self.source.get(ref, self._deadline, self._generation))
+            chain.append(Link(ref, fact))
             ref = owner_of(ref.kind, fact.object.metadata, namespace) if type(fact) is Found else None
-        return tuple(self.links[before:])
+        self.links += chain
+        return tuple(chain)
 
     async def policies(
         self, named: list[tuple[str, str]], before: frozenset[tuple[str, str]] = frozenset()
@@ -97,7 +98,7 @@ class _Inquiry:
             similar: tuple[str, ...] = ()
             if type(fact) is Absent:
                 if existing is None:
-                    existing = await self._source.names(ref, self._deadline)
+                    existing = await self.source.names(ref, self._deadline)
                 similar = tuple(get_close_matches(name[:253], existing, n=3, cutoff=0.5))
             references.append(PolicyReference(name, place, fact, similar, settled=(place, name) in before))
         return tuple(references)
@@ -113,10 +114,11 @@ async def admit(
     settings: Settings,
     deadline: float,
     alike: Alike | None = None,
-) -> Decision:
-    """The decision on a review. `deadline` is a time of the running loop's clock, in seconds.
+) -> tuple[Decision, tuple[Link, ...]]:
+    """The decision on a review, and every fact that was asked for.
 
-    `alike` remembers, for the same settings, decisions on pods that are alike; it makes nothing come out otherwise.
+    `deadline` is a time of the running loop's clock, in seconds. `alike` remembers, for the same
+    settings, decisions on pods that are alike; it makes nothing come out otherwise.
 
     Raises:
         ReviewError: the object in the review has a shape that no such object has.
@@ -126,20 +128,20 @@ async def admit(
     kind = request.kind
     debugging = request.sub_resource == EPHEMERAL and kind.kind == "Pod" and webhook == "validate"
     if request.sub_resource and not debugging:
-        return decide.ignored(f"subresource {request.sub_resource}")
+        return decide.ignored(f"subresource {request.sub_resource}"), ()
     if settings.watch_namespaces and (request.namespace or "") not in settings.watch_namespaces:
-        return decide.ignored("namespace is not watched")
+        return decide.ignored("namespace is not watched"), ()
     if debugging:
         return await _ephemeral(request, source, settings, deadline)
     if kind.kind == "Pod" and kind.group == "":
         if request.operation != "CREATE":
-            return decide.ignored(f"operation {request.operation}")
+            return decide.ignored(f"operation {request.operation}"), ()
         return await _pod(request, webhook, source, settings, deadline, alike)
     if kind.group == GROUP and (kind.kind in BY_KIND or kind.kind in PARENTS):
         if request.operation not in {"CREATE", "UPDATE"}:
-            return decide.ignored(f"operation {request.operation}")
+            return decide.ignored(f"operation {request.operation}"), ()
         return await _resource(request, source, settings, deadline)
-    return decide.ignored(f"kind {kind.kind}")
+    return decide.ignored(f"kind {kind.kind}"), ()
 
 
 async def _pod(
@@ -149,42 +151,46 @@ async def _pod(
     settings: Settings,
     deadline: float,
     alike: Alike | None,
-) -> Decision:
+) -> tuple[Decision, tuple[Link, ...]]:
     """The decision on a pod; nobody is denied on a fact from memory, which is read again first."""
-    pod = decode_pod(request.object)
-    inquiry = _Inquiry(source, deadline, _generation(pod))
-    decision = await _decide_pod(pod, request, webhook, source, settings, inquiry, alike)
-    if not decision.allowed and any(link.fact.source == "cache" for link in decision.looked_up):
-        anew = _Inquiry(source, deadline, f"request {request.uid}")
-        return await _decide_pod(pod, request, webhook, source, settings, anew, alike)
-    return decision
+    sent = pod_object(request.object)
+    if request.from_node and _MIRROR in (sent.metadata.annotations or {}):
+        return decide.ignored("mirror pod"), ()
+    inquiry = _Inquiry(source, deadline, _generation(sent.metadata))
+    decision = await _decide_pod(sent, request, webhook, settings, inquiry, alike)
+    if not decision.allowed and any(link.fact.source == "cache" for link in inquiry.links):
+        inquiry = _Inquiry(source, deadline, f"request {request.uid}")
+        decision = await _decide_pod(sent, request, webhook, settings, inquiry, alike)
+    return decision, tuple(inquiry.links)
 
 
 async def _decide_pod(
-    pod: Pod,
+    sent: PodObject,
     request: Request,
     webhook: Webhook,
-    source: FactSource,
     settings: Settings,
     inquiry: _Inquiry,
     alike: Alike | None,
 ) -> Decision:
-    namespace = request.namespace or ""
-    if request.from_node and _MIRROR in (pod.metadata.annotations or {}):
-        return decide.ignored("mirror pod")
-    identity = await _whose(pod, namespace, source, inquiry)
-    chain = tuple(inquiry.links)
-    if isinstance(identity, Nobodys):
-        return decide.unmanaged(identity, tuple(inquiry.links))
-    if isinstance(identity, Unknowable):
-        return decide.unknown(identity, tuple(inquiry.links), settings)
-    enforce = settings.enforce if webhook == "mutate" else await _enforce(namespace, inquiry, settings)
-    user_volumes = resource.user_volumes(identity)
-    key = alike.key(pod, chain, user_volumes, webhook, enforce, source.minor) if alike else None
-    if alike and key and (kept := alike.get(key, tuple(inquiry.links))):
+    namespace, source = request.namespace or "", inquiry.source
+    chain: tuple[Link, ...] = ()
+    if not source.labels_suffice:
+        chain = await inquiry.owners("Pod", sent.metadata, namespace)
+    enforce = settings.enforce
+    if webhook == "validate" and any(link.ref.group == GROUP and type(link.fact) is Found for link in chain):
+        enforce = await _enforce(namespace, inquiry, settings)
+    key = key_of(sent, chain, webhook, enforce, source.minor) if alike else None
+    if alike and key and (kept := alike.get(key)):
         return kept
+    pod = decode_pod(sent)
+    identity = _whose(pod, namespace, source, chain)
+    if isinstance(identity, Nobodys):
+        return decide.unmanaged(identity)
+    if isinstance(identity, Unknowable):
+        return decide.unknown(identity, settings)
     posture = posture_of(identity, settings)
     named = resource.policies_of_pod(pod, namespace, posture)
+    user_volumes = resource.user_volumes(identity)
     subject = Subject(
         pod=pod,
         minor=source.minor,
@@ -197,32 +203,32 @@ async def _decide_pod(
     findings: list[Finding] = []
     for rule in RULES:
         findings += rule(subject, posture)
-    looked_up = tuple(inquiry.links)
     decision = decide.decide_pod(
-        identity, posture, tuple(findings), looked_up, webhook=webhook, settings=settings, enforce=enforce
+        identity, posture, tuple(findings), webhook=webhook, settings=settings, enforce=enforce
     )
     if alike and key and not named:  # whether a policy exists is asked each time
-        alike.keep(key, decision, chain)
+        alike.keep(key, pod, decision, chain, user_volumes)
     return decision
 
 
-async def _whose(pod: Pod, namespace: str, source: FactSource, inquiry: _Inquiry) -> Identity:
-    if source.labels_suffice:
-        return identify_by_labels(pod, namespace)
-    return identify(pod, await inquiry.owners("Pod", pod.metadata, namespace))
+def _whose(pod: Pod, namespace: str, source: FactSource, chain: tuple[Link, ...]) -> Identity:
+    return identify_by_labels(pod, namespace) if source.labels_suffice else identify(pod, chain)
 
 
-async def _ephemeral(request: Request, source: FactSource, settings: Settings, deadline: float) -> Decision:
+async def _ephemeral(
+    request: Request, source: FactSource, settings: Settings, deadline: float
+) -> tuple[Decision, tuple[Link, ...]]:
     """The decision on new ephemeral containers: told of, never denied and never changed, as people debug at night."""
     raw, before = decode_raw(request.object), decode_raw(request.old_object)
-    pod = decode_pod(request.object)
+    pod = decode_pod(pod_object(request.object))
     inquiry = _Inquiry(source, deadline)
-    identity = await _whose(pod, request.namespace or "", source, inquiry)
-    links = tuple(inquiry.links)
+    namespace = request.namespace or ""
+    chain = () if source.labels_suffice else await inquiry.owners("Pod", pod.metadata, namespace)
+    identity = _whose(pod, namespace, source, chain)
     if isinstance(identity, Nobodys):
-        return decide.unmanaged(identity, links)
+        return decide.unmanaged(identity), chain
     if isinstance(identity, Unknowable):
-        return decide.unknown(identity, links, settings, may_refuse=False)
+        return decide.unknown(identity, settings, may_refuse=False), chain
     posture = posture_of(identity, settings)
     strict = posture.security_context == "strict"
     had = {str(each.get("name")) for each in _ephemeral_containers(before)}
@@ -232,7 +238,7 @@ async def _ephemeral(request: Request, source: FactSource, settings: Settings, d
         for container in new[:MOST_EPHEMERAL]
         for finding in sidecar.check_ephemeral(container, raw["spec"], source.minor, strict=strict)
     ]
-    return decide.decide_ephemeral(identity, posture, tuple(findings), tuple(inquiry.links))
+    return decide.decide_ephemeral(identity, posture, tuple(findings)), chain
 
 
 def _ephemeral_containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
@@ -241,12 +247,14 @@ def _ephemeral_containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
-async def _resource(request: Request, source: FactSource, settings: Settings, deadline: float) -> Decision:
+async def _resource(
+    request: Request, source: FactSource, settings: Settings, deadline: float
+) -> tuple[Decision, tuple[Link, ...]]:
     custom = decode_object(request.object)
     if custom is None:
-        return decide.ignored("no object")
+        return decide.ignored("no object"), ()
     if custom.metadata.deletion_timestamp:
-        return decide.ignored("it is being deleted")
+        return decide.ignored("it is being deleted"), ()
     kind, namespace = request.kind, request.namespace or ""
     name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
     ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
@@ -267,8 +275,8 @@ async def _resource(request: Request, source: FactSource, settings: Settings, de
     notes = (parentage.note, resource.unjudged(ref, spec), resource.unseen(ref, spec))
     findings += [Warn("workload", note) for note in notes if note]
     postures = tuple(posture_of(each, settings) for each in judged)
-    decision = decide.decide_resource(str(ref), postures, tuple(findings), tuple(inquiry.links), settings)
-    return msgspec.structs.replace(decision, outlooks=tuple(map(foreseen.of, judged)))
+    decision = decide.decide_resource(str(ref), postures, tuple(findings), settings)
+    return msgspec.structs.replace(decision, outlooks=tuple(map(foreseen.of, judged))), tuple(inquiry.links)
 
 
 def _stood_for(ref: Ref, custom: KubeObject, parentage: Parentage, settings: Settings) -> tuple[Wanted, ...]:
@@ -285,7 +293,7 @@ async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enf
     return max(settings.enforce, *tightened, key=_ORDER.index) if tightened else settings.enforce
 
 
-def _generation(pod: Pod) -> str:
+def _generation(metadata: Metadata) -> str:
     """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
-    labels = pod.metadata.labels or {}
-    return next((hashed for label in _HASHES if (hashed := labels.get(label))), "")
+    labels = metadata.labels or {}
+    return labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""

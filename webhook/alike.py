@@ -1,17 +1,18 @@
 """Decisions on pods that are alike: pods of one template differ by name and by the suffix of their token volume.
 
 Deciding is pure, so what was decided of one pod is the decision on the next for which everything is the same that
-deciding reads: the very objects of its owner chain, its annotations, and its spec but for that suffix. Kept by whoever
-serves, in a bounded memory; without it every decision comes out the same, and takes longer.
+deciding reads: the very objects of its owner chain, its annotations, and the text of its spec but for that suffix. Kept
+by whoever serves, in a bounded memory; without it every decision comes out the same, and takes longer.
 """
 
 from collections import OrderedDict
 
 import msgspec
 
+from webhook.admission.review import PodObject
 from webhook.facts import Found
-from webhook.objects import Pod, PodSpec
-from webhook.policy.decide import Decision, facts_line
+from webhook.objects import Pod
+from webhook.policy.decide import Decision
 from webhook.policy.rules.api_access import VOLUME
 from webhook.policy.workload import Link
 
@@ -21,9 +22,37 @@ MOST_BYTES = 16 * 1024 * 1024
 LARGEST = 32 * 1024
 """Bytes of a pod's text that is kept at all; recorded pods have 2 to 6 KiB."""
 
-Key = tuple[object, ...]
+_OF_ONE_LENGTH = 8
+"""Texts of one length that are kept of one chain: the pods of a StatefulSet differ by their number."""
+
+_PREFIX = f"{VOLUME}-".encode()
+_BEFORE_NAME = b'"name":"'
+_ANY_NAME = b'"name":\0'
+"""Stands where the name of the API server's token volume stood; no JSON text holds it."""
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Key(msgspec.Struct, frozen=True):
+    """All that the decision on a pod depends on: `text` is its spec's, `parts` are the rest.
+
+    `name` is what was taken out of the text: its token volume's name, b"" where there is none. `size` in bytes.
+    """
+
+    parts: tuple[object, ...]
+    text: bytes
+    name: bytes
+    size: int
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """A decision; the chain is held with it, as the key names its objects by identity."""
+
+    text: bytes
+    decision: Decision
+    chain: tuple[Link, ...]
+    user_volumes: frozenset[bytes]
+    size: int
 
 
 class Alike:
@@ -32,63 +61,62 @@ class Alike:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
         self._bytes = 0
-        self._kept: OrderedDict[Key, tuple[Decision, tuple[Link, ...], int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], list[_Kept]] = OrderedDict()
 
-    def key(self, pod: Pod, chain: tuple[Link, ...], user_volumes: frozenset[str], *asked: object) -> Key | None:
-        """All that the decision on a pod depends on, and what else was asked; None for one that is not kept.
+    def get(self, key: Key) -> Decision | None:
+        """The decision that was kept. A volume that the pod's resource brings is never taken for the API server's."""
+        for kept in self._kept.get(key.parts, ()):
+            if kept.text == key.text and key.name not in kept.user_volumes:
+                self._kept.move_to_end(key.parts)
+                return kept.decision
+        return None
 
-        `user_volumes` are volumes that its resource brings, which are never taken for the API server's.
-        """
-        if not chain:
-            return None
-        key: list[object] = [*asked]
-        for link in chain:
-            if type(link.fact) is not Found:
-                return None
-            key += (link.ref, id(link.fact.object))
-        try:
-            text = _without_suffix(pod.spec, user_volumes)
-            annotations = _encode(pod.metadata.annotations)
-        except OverflowError:  # an integer of more than 64 bits
-            return None
-        return (*key, annotations, text) if len(text) + len(annotations) <= LARGEST else None
-
-    def get(self, key: Key, looked_up: tuple[Link, ...]) -> Decision | None:
-        """The decision that was kept, on a pod whose facts are these."""
-        kept = self._kept.get(key)
-        if kept is None:
-            return None
-        self._kept.move_to_end(key)
-        decision = kept[0]
-        facts = facts_line(looked_up)
-        if facts == decision.annotations["facts"]:
-            return decision
-        annotations = {**decision.annotations, "facts": facts}
-        return msgspec.structs.replace(decision, annotations=annotations, looked_up=looked_up)
-
-    def keep(self, key: Key, decision: Decision, chain: tuple[Link, ...]) -> None:
-        """Keep a decision; the chain is held with it, as the key names its objects by identity."""
-        size = sum(len(part) for part in key if isinstance(part, bytes))
-        self._kept[key] = decision, chain, size
-        self._bytes += size
+    def keep(
+        self, key: Key, pod: Pod, decision: Decision, chain: tuple[Link, ...], user_volumes: frozenset[str]
+    ) -> None:
+        """Keep a decision on a pod whose resource brings these volumes."""
+        if key.name and (key.name.decode(errors="replace") in user_volumes or not _only_mounted(pod, key)):
+            return
+        same_length = self._kept.setdefault(key.parts, [])
+        if len(same_length) == _OF_ONE_LENGTH:
+            self._bytes -= same_length.pop(0).size
+        names = frozenset(name.encode() for name in user_volumes)
+        same_length.append(_Kept(key.text, decision, chain, names, key.size))
+        self._bytes += key.size
         while self._bytes > self._most:
-            self._bytes -= self._kept.popitem(last=False)[1][2]
+            self._bytes -= sum(kept.size for kept in self._kept.popitem(last=False)[1])
 
 
-def _without_suffix(spec: PodSpec, user_volumes: frozenset[str]) -> bytes:
-    """The spec's text, with a number in place of the name of the one token volume that the API server made."""
-    text = _encode(spec)
-    made = [volume.name for volume in spec.volumes or () if volume.name.startswith(f"{VOLUME}-")]
-    if len(made) != 1 or made[0] in user_volumes:
-        return text
-    name = made[0]
+def key_of(sent: PodObject, chain: tuple[Link, ...], *asked: object) -> Key | None:
+    """What the decision on a pod depends on, and what else was asked; None for one that is not kept."""
+    if not chain:
+        return None
+    objects = []
+    for link in chain:
+        if type(link.fact) is not Found:
+            return None
+        objects.append(id(link.fact.object))
+    text, name = bytes(sent.spec), b""
+    start = text.find(_BEFORE_NAME + _PREFIX)
+    if start >= 0:
+        start += len(_BEFORE_NAME)
+        name = text[start : text.find(b'"', start)]
+        if b"\\" in name:
+            return None
+        text = text.replace(b'%b%b"' % (_BEFORE_NAME, name), _ANY_NAME)
+    annotations = _encode(sent.metadata.annotations) if sent.metadata.annotations else b""
+    size = len(text) + len(annotations)
+    return Key((*asked, *objects, annotations, len(text)), text, name, size) if size <= LARGEST else None
+
+
+def _only_mounted(pod: Pod, key: Key) -> bool:
+    """Whether the name is that of one volume and its mounts, and of nothing that a decision could tell by name."""
+    name = key.name.decode(errors="replace")
     mounts = sum(
         mount.name == name
-        for containers in (spec.containers, spec.init_containers)
+        for containers in (pod.spec.containers, pod.spec.init_containers)
         for container in containers or ()
         for mount in container.volume_mounts or ()
     )
-    quoted = _encode(name)
-    if text.count(quoted[1:-1]) != 1 + mounts:  # it stands elsewhere too, where it may mean something
-        return text
-    return text.replace(b'"name":' + quoted, b'"name":0')
+    volumes = sum(volume.name == name for volume in pod.spec.volumes or ())
+    return volumes == 1 and key.text.count(_ANY_NAME) == 1 + mounts and _PREFIX not in key.text

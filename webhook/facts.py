@@ -66,6 +66,9 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
 
 Fact = Found | Absent | NotServed | Unknown
 
+RESULTS: dict[type[Fact], str] = {each: each.__name__.lower() for each in (Found, Absent, NotServed, Unknown)}
+"""A fact in one word."""
+
 
 class FactSource(Protocol):
     """Where facts come from."""
@@ -89,7 +92,7 @@ class FactSource(Protocol):
         """Names of existing objects of the ref's kind and namespace, for an error message; () when not known."""
 
 
-_VERSION = re.compile(r"v?1\.(\d{1,3})(?:[.+-].*)?")
+_VERSION = re.compile(r"v?1\.([0-9]{1,3})(?:[.+-].*)?")
 
 
 def parse_kubernetes_version(text: str) -> int:

@@ -185,6 +185,8 @@ def test_a_denial_is_status_1_and_says_why():
         (("review", "-"), "{}", "vmguard review: stdin:1: not a Kubernetes object: it has no kind"),
         (("review", "-", "--output", "pod", "--webhook", "validate"), "", "--output pod shows a patch"),
         (("review", "-", "--kubernetes-version", "two"), "", "'two' is no Kubernetes version"),
+        (("review", "-", "--kubernetes-version", "1.٣٠"), "", "is no Kubernetes version"),
+        (("review", "a\x1b[31mb"), "", "a?[31mb: No such file or directory"),
         (("review",), "", "the following arguments are required: FILE"),
         (("nonsense",), "", "invalid choice: 'nonsense'"),
         (("explain", "nonsense"), "", "no rule 'nonsense'"),

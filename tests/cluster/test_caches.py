@@ -4,13 +4,14 @@ import re
 
 import pytest
 
-from tests.cluster.conftest import LABEL
 from tests.cluster.test_admission import SINGLE, STRICT
 from tests.cluster.test_bursts import _scale
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import control_plane
+from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.server import serving_cluster
+from tests.support.unharmed import unharmed
 from webhook.policy.resources import GROUP
 
 pytestmark = pytest.mark.slow
@@ -76,29 +77,25 @@ def test_a_definition_that_goes_and_comes_is_followed(plane, guard):
     guarding = guard(**STRICT)
     definition = plane.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}")
 
-    def watched():
-        text = guarding.server.operation("/readyz?verbose")[1]
-        return "vtsingles" not in text
+    with unharmed(guarding.server):
+        plane.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}")
+        wait_for(
+            lambda: plane.api.find("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}") is None,
+            "the definition to go",
+        )
+        for field in ("resourceVersion", "uid", "creationTimestamp", "managedFields", "generation"):
+            definition["metadata"].pop(field, None)
+        definition.pop("status", None)
+        plane.api.create(definition)
+        resource = {"apiVersion": f"{GROUP}/v1", "kind": "VTSingle", "metadata": {"name": "t"}, "spec": {}}
+        namespace = guarding.namespace()
+        wait_for(lambda: _created(plane, resource, namespace), "the resource to be served again")
 
-    plane.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}")
-    wait_for(
-        lambda: plane.api.find("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}") is None,
-        "the definition to go",
-    )
-    for field in ("resourceVersion", "uid", "creationTimestamp", "managedFields", "generation"):
-        definition["metadata"].pop(field, None)
-    definition.pop("status", None)
-    plane.api.create(definition)
-    resource = {"apiVersion": f"{GROUP}/v1", "kind": "VTSingle", "metadata": {"name": "t"}, "spec": {}}
-    namespace = guarding.namespace()
-    wait_for(lambda: _created(plane, resource, namespace), "the resource to be served again")
+        def counted():
+            text = guarding.server.operation("/metrics")[1]
+            return f'vmguard_cache_objects{{namespace="",resource="vtsingles.{GROUP}"}} 1.0' in text
 
-    def counted():
-        text = guarding.server.operation("/metrics")[1]
-        return f'vmguard_cache_objects{{namespace="",resource="vtsingles.{GROUP}"}} 1.0' in text
-
-    wait_for(counted, "the resource to be watched again", 40)
-    assert watched()
+        wait_for(counted, "the resource to be watched again", 40)
     plane.api.delete("v1", "Namespace", namespace)
 
 
@@ -120,26 +117,35 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
         with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT) as server:
             known = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
             assert known["patchType"] == "JSONPatch"
-            plane.stop_api_server()
-            again = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
-            assert again["patch"] == known["patch"]
-            assert "VMSingle=found/cache" in again["auditAnnotations"]["facts"]
-            review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = "unseen"
-            unseen = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
-            assert unseen["patch"] == known["patch"], "the last state of the same UID serves"
-            review["request"]["object"]["metadata"]["ownerReferences"][0]["name"] = "never-seen"
-            status, _, body = server.ask("POST", "/mutate?timeout=5s", review)
-            assert status == 500
-            assert "ReplicaSet mon/never-seen could not be read: the API server cannot be reached" in body["message"]
-            code = server.operation("/readyz?verbose")[0]
-            assert code == 200, "ready though the watches are broken"
-            wait_for(lambda: "[!]vmsingles" in server.operation("/readyz?verbose")[1], "the trouble to be told", 30)
-            plane.start_api_server()
-            wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "the watches to be well again", 40)
-            plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", {"spec": {"useStrictSecurity": False}}, namespace)
-            review = review_of(pod, namespace)
-            wait_for(lambda: "patch" not in server.ask("POST", "/mutate", review)[2]["response"], "the change")
-            assert any(line["message"] == "watching again" for line in server.lines())
+            with unharmed(server):
+                plane.stop_api_server()
+                again = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+                assert again["patch"] == known["patch"]
+                assert "VMSingle=found/cache" in again["auditAnnotations"]["facts"]
+                review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = "unseen"
+                unseen = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+                assert unseen["patch"] == known["patch"], "the last state of the same UID serves"
+                review["request"]["object"]["metadata"]["ownerReferences"][0]["name"] = "never-seen"
+                status, _, body = server.ask("POST", "/mutate?timeout=5s", review)
+                assert status == 500
+                assert (
+                    "ReplicaSet mon/never-seen could not be read: the API server cannot be reached" in body["message"]
+                )
+                for trouble in ("[!]vmsingles", "[!]discovery"):
+                    wait_for(
+                        lambda trouble=trouble: trouble in server.operation("/readyz?verbose")[1],
+                        f"{trouble} to be told",
+                        30,
+                    )
+                assert server.operation("/readyz")[0] == 200, "ready though nothing is reached"
+                plane.start_api_server()
+                wait_for(
+                    lambda: "[!]" not in server.operation("/readyz?verbose")[1], "the watches to be well again", 40
+                )
+                plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", {"spec": {"useStrictSecurity": False}}, namespace)
+                review = review_of(pod, namespace)
+                wait_for(lambda: "patch" not in server.ask("POST", "/mutate", review)[2]["response"], "the change")
+                assert any(line["message"] == "watching again" for line in server.lines())
 
 
 RULES = [

@@ -1,27 +1,20 @@
 """The webhook is down, or others are at work beside it."""
 
-import socket
-
 import pytest
 
-from tests.cluster.conftest import LABEL, registered
 from tests.cluster.test_admission import SINGLE, STRICT, failed_create
+from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.injector import injecting
+from tests.support.server import free_port
 
 pytestmark = pytest.mark.slow
-
-
-def _closed_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize(("policy", "made"), [("Fail", False), ("Ignore", True)])
 def test_the_failure_policy_decides_when_the_webhook_is_down(plane, policy, made):
     label = f"down-{policy.lower()}"
-    with registered(plane, label, f"https://localhost:{_closed_port()}", b"", policy):
+    with registered(plane, f"https://localhost:{free_port()}", b"", label, policy):
         namespace = plane.namespace(f"{label}-pods", {LABEL: label})
         recreated = recreate(SINGLE, plane.api, namespace) if made else _with_ignored_resource(plane, namespace)
         if made:

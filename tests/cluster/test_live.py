@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
-from webhook.cluster.client import NoClusterError, connected
+from webhook.cluster.client import ATTEMPTS, NoClusterError, connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.facts import Absent, Found, NotServed, Ref, Unknown
@@ -70,8 +70,12 @@ def test_names_are_those_that_exist(plane, namespace):
 def test_forbidden_is_unknown_and_names_the_permission(plane, namespace):
     (fact,) = ask(plane.kubeconfig("bob", ("staff",)), Ref(GROUP, "v1beta1", "VMSingle", namespace, "x"))
     assert isinstance(fact, Unknown)
-    assert fact.reason.startswith("HTTP 403 from the API server: vmsingles.")
+    assert fact.reason.startswith(f"may not get vmsingles.{GROUP} in namespace {namespace}: HTTP 403")
     assert 'User "bob" cannot get resource "vmsingles"' in fact.reason
+    assert fact.reason.endswith(
+        f"; add to vmguard's role in namespace {namespace} the rule "
+        f'{{apiGroups: ["{GROUP}"], resources: ["vmsingles"], verbs: ["get"]}}'
+    )
 
 
 @pytest.mark.slow
@@ -113,6 +117,31 @@ def test_no_answer_and_a_late_one_are_unknown(tmp_path):
     assert late == Unknown("no answer from the API server in time", "live")
     assert isinstance(refused, Unknown)
     assert "cannot be reached" in refused.reason
+
+
+@pytest.mark.parametrize("piece", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"], ids=["cut", "torn"])
+@pytest.mark.parametrize(("breaks", "kind"), [(2, Found), (99, Unknown)])
+def test_a_look_up_whose_connection_breaks_is_made_again_a_few_times(piece, breaks, kind, tmp_path):
+    """One that was given up is answered from what was seen last, which may be older than the pod."""
+    connections = []
+
+    async def answer(reader, writer):
+        connections.append(await reader.readuntil(b"\r\n\r\n"))
+        body = b'{"metadata":{"name":"x","namespace":"mon"}}'
+        whole = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        writer.write(piece if len(connections) <= breaks else whole)
+        await writer.drain()
+        writer.close()
+
+    async def asked():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with connected(str(_config(tmp_path, url))) as client:
+                deadline = asyncio.get_running_loop().time() + 20
+                return await LiveFacts(client, Discovery(client, Log("error"))).get(SINGLE, deadline)
+
+    assert type(asyncio.run(asked())) is kind
+    assert len(connections) <= 2 * ATTEMPTS, "the library itself makes a request again, once"
 
 
 @pytest.mark.parametrize("text", [None, "", "x: [", "kind: Config", "- 1"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 
 import pytest
 
@@ -86,6 +87,24 @@ def test_a_version_that_is_too_old_leads_to_a_new_list_and_nothing_is_missing_me
             return "1" if self.lists == 1 else version
 
     reflector = follow(plane.kubeconfig(), SINGLES, namespace, (None, too_old), of=Old)
+    assert names(reflector) == {"a"}
+
+
+def test_an_api_server_that_says_too_old_for_ever_is_asked_ever_less_often(plane, namespace):
+    """No version is ever good here; what was listed stays served, and the trouble is told."""
+    plane.api.create(single("a"), namespace)
+    at = []
+
+    class Old(Reflector):
+        async def _list_all(self):
+            await super()._list_all()
+            at.append(asyncio.get_running_loop().time())
+            return "1"
+
+    reflector = follow(plane.kubeconfig(), SINGLES, namespace, (None, lambda r: r.lists == 5 and r.trouble), of=Old)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(at)]
+    assert all(pause > least for pause, least in zip(pauses, (0.16, 0.32, 0.64, 1.28), strict=True)), pauses
+    assert "HTTP 410" in reflector.trouble
     assert names(reflector) == {"a"}
 
 

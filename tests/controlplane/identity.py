@@ -19,6 +19,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from certs import Authority
 
 LIFETIME = timedelta(days=2)
+AGE = timedelta(hours=12)
+"""Of every certificate when it is made, so that a program whose clock is wrong by hours takes it."""
+
 NAMES = ("localhost", "127.0.0.1", "kubernetes.default.svc")
 
 
@@ -33,7 +36,7 @@ class Identities:
     """The authority of one control plane, with the files that its programs read in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) - AGE
         self._folder = folder
         self._authority = Authority.create("control plane", now=now, lifetime=LIFETIME)
         self.ca = folder / "ca.crt"
@@ -50,7 +53,7 @@ class Identities:
         """A client certificate: Kubernetes reads the user in its common name, the groups in its organisations."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-        now = datetime.now(UTC).replace(microsecond=0)
+        now = datetime.now(UTC).replace(microsecond=0) - AGE
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, user)]))

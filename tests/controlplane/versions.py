@@ -43,6 +43,7 @@ def _kubernetes(minor: str, version: str) -> Module:
 
 
 KUBERNETES: dict[str, Module] = {
+    "1.24": _kubernetes("1.24", "v1.24.17"),
     "1.37": _kubernetes("1.37", "v1.37.2"),
 }
 

@@ -121,6 +121,7 @@ TEXTS = {
         b'{"apiVersion":"admission.k8s.io/v2","kind":"AdmissionReview","request":{"object":{}}}',
     ),
     "pod null": (422, b'{"pod":null}'),
+    "version in other digits": (422, json.dumps({"pod": pod(), "kubernetesVersion": "1.٣٠"}).encode()),
     "version of many digits": (422, json.dumps({"pod": pod(), "kubernetesVersion": "1." + "9" * 5000}).encode()),
 }
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.pods import UNREACHABLE, Answers, decide, resource, vmsingle, workload
+from tests.support.pods import UNREACHABLE, Answers, decide, resource, reviewed, vmsingle, workload
+from webhook.policy.decide import facts_line
 
 POLICY = {"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "restricted-vm"}}
 
@@ -67,12 +68,13 @@ def test_an_admitted_pod_is_compliant():
 
 def test_annotations_say_what_was_decided_and_by_which_facts():
     asked, objects = vmsingle()
-    assert decide(asked, objects).annotations == {
+    decision, looked_up = reviewed(asked, objects)
+    assert facts_line(looked_up) == "ReplicaSet=found/file, Deployment=found/file, VMSingle=found/file"
+    assert decision.annotations == {
         "decision": "patched",
         "workload": "vmsingle of VMSingle mon/db",
         "posture": "strict (VM_ENABLESTRICTSECURITY=true), automount (VMGUARD_DISABLE_AUTOMOUNT=false)",
         "rules": "security-context=13",
-        "facts": "ReplicaSet=found/file, Deployment=found/file, VMSingle=found/file",
     }
 
 

@@ -8,9 +8,10 @@ import jsonpatch
 import pytest
 
 from tests.support.golden import CASES, Case, expected, projection
-from webhook.admission.review import decode, encode
+from webhook.admission.review import decode, encode, prepare
 from webhook.admit import admit
 from webhook.offline.facts import FileFacts
+from webhook.policy.decide import facts_line
 from webhook.settings import Settings
 
 
@@ -18,9 +19,9 @@ def _answer(case: Case, body: bytes):
     review = decode(body)
     source = FileFacts(case.objects, 37)
     settings = Settings.from_environment(case.settings)
-    decision = asyncio.run(admit(review, "mutate", source, settings, float("inf")))
-    text = encode(review, allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
-    return json.loads(text)["response"]
+    decision, looked_up = asyncio.run(admit(review, "mutate", source, settings, float("inf")))
+    prepared = prepare(allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
+    return json.loads(encode(review, prepared, facts_line(looked_up)))["response"]
 
 
 def test_there_are_cases():

@@ -42,7 +42,7 @@ def _same(kind, spec):
 
 
 @given(st.sampled_from([*BY_KIND, *PARENTS]), SPECS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_postures_and_volumes_are_those_of_the_whole(kind, spec):
     _same(kind, spec)
 

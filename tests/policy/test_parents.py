@@ -1,6 +1,6 @@
 """What a parent says of its children: which word counts, and that many zones are walked once."""
 
-from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, workload
+from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, reviewed, workload
 from webhook.facts import Absent, Ref
 from webhook.policy.parents import said_of_child
 from webhook.policy.resource import whole_workloads, workloads
@@ -99,8 +99,9 @@ def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
 
 def test_only_so_many_policies_are_looked_up():
     zones = [{"name": str(i), "vmagent": {"spec": {"podSecurityPolicyName": f"p{i}"}}} for i in range(300)]
-    decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate", minor=24)
+    asked = resource("VMDistributed", "d", {"zones": zones})
+    decision, looked_up = reviewed(asked, [], webhook="validate", minor=24)
     assert not decision.allowed
-    assert len([link for link in decision.looked_up if link.ref.kind == "PodSecurityPolicy"]) == 20
+    assert len([link for link in looked_up if link.ref.kind == "PodSecurityPolicy"]) == 20
     assert len(decision.warnings) == 21
     assert decision.warnings[-1] == "and 261 warnings more [workload]"

@@ -43,7 +43,8 @@ def _told(findings, pod):
 def _decided(case: Case):
     settings = Settings.from_environment(case.settings)
     source = FileFacts(case.objects, 37)
-    return asyncio.run(admit(decode(case.review), "mutate", source, settings, float("inf"))), settings
+    decision, _ = asyncio.run(admit(decode(case.review), "mutate", source, settings, float("inf")))
+    return decision, settings
 
 
 def _sketched(identity: Workload):

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -144,6 +145,8 @@ def test_health_readiness_and_metrics(server):
     assert server.operation("/readyz") == (200, "ok")
     assert server.operation("/readyz?verbose")[1].endswith("readyz check passed\n")
     assert server.operation("/nowhere")[0] == 404
+    asked = httpx.post(f"{server.operations}/metrics", trust_env=False)
+    assert (asked.status_code, asked.headers["allow"]) == (405, "GET, HEAD")
     text = server.operation("/metrics")[1]
     assert 'vmguard_admission_requests_total{outcome="patched",webhook="mutate"}' in text
     assert 'vmguard_findings_total{kind="change",rule="security-context"}' in text

@@ -5,11 +5,12 @@ import copy
 import json
 from typing import Any
 
-from webhook.admission.review import decode, encode, review_of
+from webhook.admission.review import decode, prepare, review_of
 from webhook.admit import admit
 from webhook.facts import Fact, Ref, Unknown
 from webhook.offline.facts import FileFacts
 from webhook.policy.decide import Decision, Webhook
+from webhook.policy.workload import Link
 from webhook.settings import Settings
 
 GROUP = "operator.victoriametrics.com"
@@ -61,7 +62,12 @@ def vmsingle(cr_spec: dict[str, Any] | None = None, pod_spec: dict[str, Any] | N
     return pod(replicas, pod_spec, **metadata), [cr, deployment, replicas]
 
 
-def decide(
+def decide(thing: dict[str, Any], objects: list[dict[str, Any]] | None = None, **asked: Any) -> Decision:
+    """The decision on one object."""
+    return reviewed(thing, objects, **asked)[0]
+
+
+def reviewed(
     thing: dict[str, Any],
     objects: list[dict[str, Any]] | None = None,
     *,
@@ -71,8 +77,8 @@ def decide(
     operation: str = "CREATE",
     review: dict[str, Any] | None = None,
     **environment: str,
-) -> Decision:
-    """The decision on one object."""
+) -> tuple[Decision, tuple[Link, ...]]:
+    """The decision on one object, and the facts that were looked up."""
     name = thing["metadata"].get("name", "")
     body = review_of(thing, uid="u", namespace="mon", name=name, operation=operation)
     if review:
@@ -81,9 +87,9 @@ def decide(
         body = json.dumps(whole).encode()
     facts = source or FileFacts(objects or [], minor)
     asked = decode(body)
-    decision = asyncio.run(admit(asked, webhook, facts, settings(**environment), float("inf")))
-    encode(asked, allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
-    return decision
+    decision, looked_up = asyncio.run(admit(asked, webhook, facts, settings(**environment), float("inf")))
+    prepare(allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
+    return decision, looked_up
 
 
 def patched(thing: dict[str, Any], decision: Decision) -> dict[str, Any]:

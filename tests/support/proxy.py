@@ -1,4 +1,4 @@
-"""A TCP proxy between vmguard and an API server that can be told to misbehave: cut, hold, or refuse connections."""
+"""A TCP proxy between vmguard and an API server told to misbehave: cut, tear, hold, or refuse connections."""
 
 import contextlib
 import socket
@@ -9,7 +9,11 @@ from contextlib import contextmanager
 
 
 class Proxy:
-    """Forwards to one port. `delay` is seconds before each piece goes on; `refusing` ends newcomers at once."""
+    """Forwards to one port, until it is told otherwise.
+
+    `delay` is seconds before each piece goes on; `refusing` ends newcomers at once; with `tearing` half of a piece goes
+    on and its connection ends.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -20,6 +24,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.delay = 0.0
         self.refusing = False
+        self.tearing = False
         self.accepted = 0
 
     def run(self) -> None:
@@ -66,6 +71,9 @@ class Proxy:
             while piece := source.recv(65536):
                 if self.delay:
                     time.sleep(self.delay)
+                if self.tearing:
+                    sink.sendall(piece[: len(piece) // 2])
+                    break
                 sink.sendall(piece)
         for each in (source, sink):
             with contextlib.suppress(OSError):

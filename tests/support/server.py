@@ -6,6 +6,7 @@ import os
 import re
 import select
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -74,6 +75,13 @@ class Server:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
+    def metric(self, name: str) -> float:
+        """A metric without labels."""
+        return float(re.search(rf"^{name} (\S+)$", self.operation("/metrics")[1], re.MULTILINE)[1])
+
+    def threads(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
@@ -97,25 +105,46 @@ def serving_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Se
 
 
 @contextmanager
+def starting_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Server]:
+    """A server that need not get ready: its log and its operations listener are there, nobody waits for the rest."""
+    ensure(DirectoryStore(folder / "certs"), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
+    address = f"127.0.0.1:{free_port()}"
+    with _process(folder, ["--kubeconfig", str(kubeconfig)], {"VMGUARD_OPS_LISTEN": address, **extra}) as process:
+        yield Server(process, "", str(folder / "certs" / "ca.crt"), f"http://{address}", folder / "log")
+
+
+def free_port() -> int:
+    """A port of this machine that was free just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
 def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[Server]:
     log = folder / "log"
+    with _process(folder, options, extra) as process:
+        assert process.stdout
+        assert select.select([process.stdout], [], [], READY_SECONDS)[0], f"not ready: {log.read_text()}"
+        ready = READY.fullmatch(process.stdout.readline())
+        assert ready, log.read_text()
+        started = next(line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving")
+        yield Server(process, ready[1], ready[2], started["operations"], log)
+
+
+@contextmanager
+def _process(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "webhook.cli.main", "serve", *options, "--cert-dir", str(folder / "certs")]
-    ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
+    environ = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", **extra}
     with (
-        log.open("wb") as stderr,
+        (folder / "log").open("wb") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**ports, **extra), cwd=folder
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**environ), cwd=folder
         ) as process,
     ):
         try:
-            assert process.stdout
-            assert select.select([process.stdout], [], [], READY_SECONDS)[0], f"not ready: {log.read_text()}"
-            ready = READY.fullmatch(process.stdout.readline())
-            assert ready, log.read_text()
-            started = next(
-                line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving"
-            )
-            yield Server(process, ready[1], ready[2], started["operations"], log)
+            yield process
         finally:
             if process.poll() is None:
                 process.terminate()

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from webhook.admission.patch import Operation
-from webhook.objects import KubeObject, Pod, PodSpec
+from webhook.objects import KubeObject, Metadata, Pod
 
 T = TypeVar("T")
 
@@ -60,11 +60,18 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
         return user is not None and user.username.startswith("system:node:") and "system:nodes" in (user.groups or ())
 
 
-_ABSENT = Pod(PodSpec())
+class PodObject(msgspec.Struct, frozen=True):
+    """A pod whose spec is still the text that was sent: whoever knows that text already need not read it again."""
+
+    spec: msgspec.Raw = msgspec.Raw(b"")
+    metadata: Metadata = Metadata()
+
+
+_ABSENT = PodObject()
 
 
 class _PodRequest(Request, frozen=True, rename="camel"):
-    object: Pod = _ABSENT  # type: ignore[assignment]
+    object: PodObject = _ABSENT  # type: ignore[assignment]
 
 
 class Review(msgspec.Struct, frozen=True, rename="camel"):
@@ -108,9 +115,14 @@ class Answer(msgspec.Struct, frozen=True, rename="camel"):
     kind: str = "AdmissionReview"
 
 
+_BEFORE = b'{"apiVersion":"%b","response":{"uid":%b'
+_AFTER = b'}},"kind":"AdmissionReview"}'
+"""The text of an `Answer` before and after what `prepare` makes."""
+
 _pod_review = msgspec.json.Decoder(_PodReview)
 _review = msgspec.json.Decoder(Review)
 _pod = msgspec.json.Decoder(Pod)
+_pod_object = msgspec.json.Decoder(PodObject)
 _kube_object = msgspec.json.Decoder(KubeObject)
 _raw = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
@@ -134,15 +146,27 @@ def decode(body: bytes) -> Review:
     return _decoded(_review, body, "AdmissionReview")
 
 
-def decode_pod(raw: msgspec.Raw | Pod) -> Pod:
-    """The pod in `request.object`, which may be decoded already.
+def pod_object(raw: msgspec.Raw | PodObject) -> PodObject:
+    """The pod in `request.object`, its spec unread.
+
+    Raises:
+        ReviewError: its metadata has a type that no object has.
+
+    """
+    return raw if isinstance(raw, PodObject) else _decoded(_pod_object, raw, "Pod")
+
+
+def decode_pod(sent: PodObject) -> Pod:
+    """The whole pod.
 
     Raises:
         ReviewError: a field that decisions read has a type that no pod has, or there are more containers than any pod
             has (whoever can create pods could otherwise make every other pod wait).
 
     """
-    pod = raw if isinstance(raw, Pod) else _decoded(_pod, raw, "Pod")
+    spec = bytes(sent.spec)
+    pod = _decoded(_pod, b'{"spec":%b}' % spec if spec else b"{}", "Pod")
+    pod = Pod(pod.spec, sent.metadata)
     count = len(pod.spec.containers or ()) + len(pod.spec.init_containers or ())
     if count > MOST_CONTAINERS:
         raise ReviewError(f"not a valid Pod: {count} containers are too many: at most {MOST_CONTAINERS} are judged")
@@ -180,26 +204,35 @@ def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, what: 
         raise ReviewError(f"{what} is nested too deeply") from None
 
 
-def encode(  # the response's own fields
-    review: Review,
+def prepare(
     *,
     allowed: bool,
     message: str = "",
     patch: tuple[Operation, ...] = (),
     warnings: tuple[str, ...] = (),
-    annotations: dict[str, str] | None = None,
+    annotations: dict[str, str],
 ) -> bytes:
-    """The answer to `review`: same version and uid; `message` is why it is denied; no patch where none is due."""
+    """What the answers to alike reviews have in common, as text for `encode`.
+
+    `message` is why it is denied; no patch where none is due; at least one annotation.
+    """
     response = Response(
-        uid=review.request.uid,
+        uid="",
         allowed=allowed,
         status=None if allowed else ResponseStatus(message, "Forbidden", 403),
         patch_type="JSONPatch" if patch else "",
         patch=b64encode(_encode(patch)).decode() if patch else "",
         warnings=warnings,
-        audit_annotations=annotations or {},
+        audit_annotations=annotations,
     )
-    return _encode(Answer(review.api_version, response))
+    text = _encode(Answer("", response))
+    return text[len(_BEFORE % (b"", b'""')) : -len(_AFTER)]
+
+
+def encode(review: Review, prepared: bytes, facts: str) -> bytes:
+    """The answer to `review`: same version and uid; `facts` is one more audit annotation, "" for none."""
+    before = _BEFORE % (review.api_version.encode(), _encode(review.request.uid))
+    return before + prepared + (b',"facts":%b' % _encode(facts) if facts else b"") + _AFTER
 
 
 def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, operation: str = "CREATE") -> bytes:

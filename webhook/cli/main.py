@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from webhook import __version__
 from webhook.cli.usage import UsageError
+from webhook.words import one_line
 
 COMMANDS = {
     "serve": "serve the webhook",
@@ -17,6 +18,9 @@ COMMANDS = {
     "level": "say which Pod Security level pods reach",
     "explain": "say what a rule id means",
 }
+
+_LONGEST_ERROR = 2000
+"""Characters."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,12 +82,8 @@ def _abandon_output() -> None:
 
 
 def _fail(message: str) -> int:
-    print(_one_line(message), file=sys.stderr)
+    print(one_line(message, _LONGEST_ERROR), file=sys.stderr)
     return 2
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"vmguard review: nothing to judge: {', '.join(options.files)} has {_JUDGED}", file=sys.stderr)
     judged, status = asyncio.run(_judge_all(found.inputs, source, settings, options))
     if options.output == "explain":
-        print(summary([(item.input.kind, item.decision) for item in judged]))
+        print(summary([(item.input.kind, item.decision, item.looked_up) for item in judged]))
     if any(not item.decision.allowed for item in judged):
         status = max(status, 1)
     return status
@@ -102,7 +102,10 @@ def _print(result: Judged, output: str) -> None:
         print(f"Denied: {result.input.title}: {decision.message}", file=sys.stderr)
     if output == "explain":
         title, verdicts = result.input.title, result.pod_security
-        print(explain_pod(title, decision, in_words(*verdicts)) if verdicts else explain_resource(title, decision))
+        if verdicts:
+            print(explain_pod(title, decision, result.looked_up, in_words(*verdicts)))
+        else:
+            print(explain_resource(title, decision))
     elif output == "patch":
         sys.stdout.write(msgspec.json.encode(decision.patch).decode() + "\n")
     elif output == "diff":

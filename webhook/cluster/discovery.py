@@ -5,20 +5,18 @@ again; a definition that appears, changes its version or goes is for whoever cal
 """
 
 import asyncio
-import random
 import re
 
 import msgspec
 
 from webhook.cluster.answers import reason
+from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.permission import Permissions
 from webhook.cluster.resources import JSON, JUDGED, PSP
 from webhook.facts import NEWEST_MINOR, parse_kubernetes_version
 from webhook.policy.resources import GROUP
 from webhook.telemetry.log import Log
-
-PAUSES = (0.2, 10.0)
-"""Seconds between attempts to reach a cluster: the first pause, and the longest."""
 
 _SECONDS = 5.0
 """For one answer."""
@@ -54,7 +52,7 @@ _resources = msgspec.json.Decoder(_Resources)
 
 
 class Discovery:
-    """What one cluster serves. `trouble` is why that is not known, "" when it is."""
+    """What one cluster serves. `trouble` is why that is not known, "" when it is; `permissions` what it forbids us."""
 
     def __init__(self, client: Client, log: Log) -> None:
         self._client = client
@@ -63,6 +61,7 @@ class Discovery:
         self.versions: dict[str, str] = {}
         self.serves_policies: bool | None = None
         self.trouble = "not reached yet"
+        self.permissions = Permissions(log)
 
     @property
     def minor(self) -> int:
@@ -71,14 +70,14 @@ class Discovery:
 
     async def learn(self) -> None:
         """Ask until everything is known; each failure is logged, and the next attempt comes later."""
-        pause, longest = PAUSES
+        backoff = Backoff()
         while True:
             self.trouble = await self._learn()
             if not self.trouble:
                 return
-            self._log.write("warning", "cluster not reached", reason=self.trouble, seconds=pause)
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads replicas, guards nothing
-            pause = min(pause * 2, longest)
+            seconds = backoff.after()
+            self._log.write("warning", "cluster not reached", reason=self.trouble, seconds=round(seconds, 1))
+            await asyncio.sleep(seconds)
 
     async def _learn(self) -> str:
         try:

@@ -81,9 +81,15 @@ class LiveFacts:
     async def _get(self, place: Resource, ref: Ref, deadline: float) -> Fact:
         possible = is_subdomain(ref.name)
         path = place.path(ref.namespace, ref.name) if possible else f"{place.path(ref.namespace)}?limit=1"
+        verb = "get" if possible else "list"
         accept = JSON if not place.metadata_only else METADATA if possible else METADATA_LIST
         try:
             status, body = await self._client.get(path, accept, deadline)
+            if status == 403:
+                permissions = self._discovery.permissions
+                return Unknown(permissions.forbidden(verb, place, ref.namespace, reason(status, body)), "live")
+            if status in {200, 404}:
+                self._discovery.permissions.allowed(verb, place, ref.namespace)
             if status == 200:
                 return _found(body, ref) if possible else Absent("live")
             if status == 404:

@@ -2,7 +2,8 @@
 
 What is kept stays served until a new list is whole, so that nobody ever sees half of it. A broken watch goes on from
 where it was; one that is too old (410) leads to a new list; a dead connection is noticed, as the API server sends a
-bookmark at least every minute. A reflector never decides what an object means: `keep` says what is kept of each.
+bookmark at least every minute. However an attempt ends, the next one comes after a pause, a longer one where watches
+end soon. A reflector never decides what an object means: `keep` says what is kept of each.
 """
 
 import asyncio
@@ -12,8 +13,9 @@ from collections.abc import Callable
 import msgspec
 
 from webhook.cluster.answers import reason, status_of
+from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.discovery import PAUSES
+from webhook.cluster.permission import answered
 from webhook.cluster.resources import JSON, METADATA, METADATA_LIST, Resource
 from webhook.objects import KubeObject
 from webhook.telemetry.log import Log
@@ -88,39 +90,33 @@ class Reflector:
         self.heard = 0.0
         self.lists = 0
         self._version = ""
+        self._watched = 0.0
 
     def __str__(self) -> str:
         return f"{self.resource}{f' in {self.namespace}' if self.namespace else ''}"
 
     async def run(self) -> None:
         """Keep the collection until this is cancelled."""
-        pause, longest = PAUSES
+        backoff = Backoff()
         version = ""
         while True:
-            tried = asyncio.get_running_loop().time()
+            self._watched = 0.0
+            hopeless = False
             try:
-                if not version:
-                    version = await self._list_all()
-                    pause = PAUSES[0]
-                version = await self._watch(version)
-                pause = PAUSES[0]
-                continue
+                version = await self._watch(version or await self._list_all())
             except _ExpiredError:
+                self._troubled("what was known is too old for the API server (HTTP 410): listing anew")
                 version = ""
-                continue
             except NotAllowedError as error:
                 self._troubled(str(error))
-                version, pause = "", longest
+                version, hopeless = "", True
             except UnreachableError as error:
-                if self.heard > tried + pause:  # it lived for a while: this is another fault, not the same again
-                    pause = PAUSES[0]
                 self._troubled(str(error))
                 version = self._version
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 self._troubled(f"an answer cannot be read: {error}")
                 version = ""
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads replicas, guards nothing
-            pause = min(pause * 2, longest)
+            await asyncio.sleep(backoff.longest() if hopeless else backoff.after(self._watched))
 
     def put(self, found: KubeObject) -> None:
         """Take in an object that was read beside the watch, if the watch has yet to tell of it.
@@ -176,11 +172,15 @@ class Reflector:
             if code != 200:
                 self._check(code, await anext(aiter(lines), b""), "watch")
             self._well()
-            async for line in lines:
-                event = _event.decode(line)
-                if event.type == "ERROR":
-                    self._check(status_of(event.object).code, bytes(event.object), "watch")
-                self._take(event)
+            began = self.heard
+            try:
+                async for line in lines:
+                    event = _event.decode(line)
+                    if event.type == "ERROR":
+                        self._check(status_of(event.object).code, bytes(event.object), "watch")
+                    self._take(event)
+            finally:
+                self._watched = asyncio.get_running_loop().time() - began
         return self._version
 
     def _take(self, event: _Event) -> None:
@@ -204,10 +204,7 @@ class Reflector:
         if code == 410:
             raise _ExpiredError
         if code in {401, 403}:
-            where = f"in namespace {self.namespace}" if self.namespace else "in all namespaces"
-            if not self.resource.namespaced:
-                where = "in the cluster"
-            raise NotAllowedError(f"may not {verb} {self.resource} {where}: {reason(code, body)}")
+            raise NotAllowedError(answered(verb, self.resource, self.namespace, code, body))
         if code == 404:
             raise NotAllowedError(f"{self.resource} is not served")
         raise UnreachableError(reason(code, body))

@@ -21,7 +21,7 @@ from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
 ASK_AGAIN = 60.0
-"""Seconds until discovery is asked again where definitions cannot be watched."""
+"""Seconds until discovery is asked again where definitions cannot be watched, and for a permission that is missing."""
 
 _SETTLES = (0.3, 2.0, 6.0)
 """Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
@@ -86,7 +86,7 @@ class Watching:
 
     def missing(self) -> str:
         """What decisions depend on and has never been listed, with the reason; "" for nothing."""
-        if self._discovery.trouble:
+        if self._discovery.serves_policies is None:  # never reached; once it was, what was learnt serves
             return self._discovery.trouble
         if not self._reflectors:
             return "nothing is watched yet"
@@ -97,8 +97,9 @@ class Watching:
         )
 
     def troubles(self) -> dict[str, str]:
-        """What is wrong with each collection just now, by its name; "" for those that are well."""
-        return {str(each): each.trouble for each in self._reflectors.values()}
+        """What is wrong with each collection just now, by its name, "" for nothing; and what is forbidden."""
+        collections = {str(each): each.trouble for each in self._reflectors.values()}
+        return {"discovery": self._discovery.trouble} | collections | self._discovery.permissions.missing
 
     def _start(
         self,
@@ -122,6 +123,8 @@ class Watching:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(reflector.run())
                     tasks.create_task(self._take_over(place, reflector))
+                    if reflector.resource is not DEFINITIONS:  # which nobody looks up
+                        tasks.create_task(self._ask_for_look_ups(reflector))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
                 self._log.write("error", "reflector failed", resource=str(reflector), error=repr(errors.exceptions[0]))
             await asyncio.sleep(1)
@@ -133,6 +136,16 @@ class Watching:
             del self._newer[place]
             older, self._reflectors[place] = self._reflectors[place], reflector
             self._stop(older)
+
+    async def _ask_for_look_ups(self, reflector: Reflector) -> None:
+        """Ask whether the collection's objects may be read one by one; again while they may not."""
+        resource, permissions = reflector.resource, self._discovery.permissions
+        while True:
+            await permissions.ask(self._client, "get", resource, reflector.namespace)
+            while True:
+                await asyncio.sleep(ASK_AGAIN)
+                if permissions.lacks("get", resource):
+                    break
 
     def _stop(self, reflector: Reflector) -> None:
         task = self._tasks.pop(reflector, None)

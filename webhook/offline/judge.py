@@ -8,12 +8,13 @@ import jsonpatch
 import msgspec
 import yaml
 
-from webhook.admission.review import decode, encode
+from webhook.admission.review import decode, encode, prepare
 from webhook.admit import admit
 from webhook.facts import FactSource
 from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
-from webhook.policy.decide import Decision, Webhook
+from webhook.policy.decide import Decision, Webhook, facts_line
+from webhook.policy.workload import Link
 from webhook.settings import Settings
 
 
@@ -24,6 +25,7 @@ class Judged:
     input: Input
     webhook: Webhook
     decision: Decision
+    looked_up: tuple[Link, ...]
     answer: bytes
     minor: int
 
@@ -60,16 +62,16 @@ async def judge(item: Input, source: FactSource, settings: Settings, webhook: We
     """
     asked: Webhook = webhook or ("mutate" if item.kind == "Pod" else "validate")
     review = decode(item.review)
-    decision = await admit(review, asked, source, settings, float("inf"))
-    answer = encode(
-        review,
+    decision, looked_up = await admit(review, asked, source, settings, float("inf"))
+    prepared = prepare(
         allowed=decision.allowed and not decision.refused,
         message=decision.message or decision.refused,
         patch=decision.patch,
         warnings=decision.warnings,
         annotations=decision.annotations,
     )
-    return Judged(item, asked, decision, answer, source.minor)
+    answer = encode(review, prepared, facts_line(looked_up))
+    return Judged(item, asked, decision, looked_up, answer, source.minor)
 
 
 def apply(pod: dict[str, Any], decision: Decision) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from webhook.admission.patch import Operation, build
-from webhook.facts import Found
+from webhook.facts import RESULTS, Found
 from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
@@ -51,11 +51,12 @@ class Outlook(msgspec.Struct, frozen=True):
     after: Verdict
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, dict=True):
     """What is answered and why.
 
-    `looked_up` is every fact that was asked for. `refused` is the reason to answer with HTTP 500 instead, "" for an
-    answer. `outlooks` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
+    `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on stand beside
+    it, as their age differs where all else is the same; whoever tells it may keep the words in its `__dict__`.
+    `outlooks` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
     """
 
     outcome: Outcome
@@ -68,7 +69,6 @@ class Decision(msgspec.Struct, frozen=True):
     identity: Identity | None = None
     postures: tuple[Posture, ...] = ()
     outlooks: tuple[Outlook | None, ...] = ()
-    looked_up: tuple[Link, ...] = ()
     refused: str = ""
 
     @property
@@ -85,39 +85,31 @@ def ignored(reason: str) -> Decision:
     return Decision("ignored", annotations={"decision": f"ignored: {reason}"})
 
 
-def unmanaged(identity: Nobodys, looked_up: tuple[Link, ...]) -> Decision:
+def unmanaged(identity: Nobodys) -> Decision:
     """The decision on nobody's pod: allowed untouched, with a warning if it wears the operator's labels."""
     warnings: tuple[str, ...] = ()
     if identity.labelled:
         text = f"the pod wears the operator's labels but is not its pod: {identity.reason}; nothing was changed"
         warnings = (warning_line("workload", text),)
-    annotations = {"decision": f"unmanaged: {identity.reason}", "facts": facts_line(looked_up)}
-    return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity, looked_up=looked_up)
+    annotations = {"decision": f"unmanaged: {identity.reason}"}
+    return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity)
 
 
-def unknown(
-    identity: Unknowable, looked_up: tuple[Link, ...], settings: Settings, *, may_refuse: bool = True
-) -> Decision:
+def unknown(identity: Unknowable, settings: Settings, *, may_refuse: bool = True) -> Decision:
     """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
-    annotations = {"decision": f"unknown: {identity.reason}", "facts": facts_line(looked_up)}
+    annotations = {"decision": f"unknown: {identity.reason}"}
     if may_refuse and settings.unknown == "refuse" and settings.mode == "enforce":
         reason = f"cannot know whose pod this is: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
-        return Decision(
-            "refused",
-            refused=one_line(reason, _LONGEST_MESSAGE),
-            annotations=annotations,
-            identity=identity,
-            looked_up=looked_up,
-        )
+        refused = one_line(reason, _LONGEST_MESSAGE)
+        return Decision("refused", refused=refused, annotations=annotations, identity=identity)
     warning = warning_line("workload", f"not secured, as it cannot be known whose pod it is: {identity.reason}")
-    return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity, looked_up=looked_up)
+    return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity)
 
 
 def decide_pod(
     workload: Workload,
     posture: Posture,
     findings: tuple[Finding, ...],
-    looked_up: tuple[Link, ...],
     *,
     webhook: Webhook,
     settings: Settings,
@@ -163,7 +155,6 @@ def decide_pod(
         "workload": f"{workload.component.name} of {workload}",
         "posture": posture_line(posture),
         "rules": rules_line(findings),
-        "facts": facts_line(looked_up),
     }
     if webhook == "validate" and left:
         annotations["findings"] = left_as_json([*violations, *changes])
@@ -178,13 +169,10 @@ def decide_pod(
         findings=findings,
         identity=workload,
         postures=(posture,),
-        looked_up=looked_up,
     )
 
 
-def decide_ephemeral(
-    workload: Workload, posture: Posture, findings: tuple[Finding, ...], looked_up: tuple[Link, ...]
-) -> Decision:
+def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Finding, ...]) -> Decision:
     """The decision on new ephemeral containers in a pod of the operator: allowed, and told what is wrong with them."""
     outcome: Outcome = "warned" if findings else "unchanged"
     told = "; ".join(finding.text for finding in findings if type(finding) is Warn)
@@ -196,12 +184,10 @@ def decide_ephemeral(
             "workload": f"{workload.component.name} of {workload}",
             "posture": posture_line(posture),
             "rules": rules_line(findings),
-            "facts": facts_line(looked_up),
         },
         findings=findings,
         identity=workload,
         postures=(posture,),
-        looked_up=looked_up,
     )
 
 
@@ -209,7 +195,6 @@ def decide_resource(
     what: str,
     postures: tuple[Posture, ...],
     findings: tuple[Finding, ...],
-    looked_up: tuple[Link, ...],
     settings: Settings,
 ) -> Decision:
     """The decision on a custom resource."""
@@ -229,11 +214,9 @@ def decide_resource(
             "workload": one_line(what, _LONGEST_WARNING),
             "posture": _postures_line(postures),
             "rules": rules_line(findings),
-            "facts": facts_line(looked_up),
         },
         findings=findings,
         postures=postures,
-        looked_up=looked_up,
     )
 
 
@@ -312,9 +295,12 @@ def rules_line(findings: tuple[Finding, ...]) -> str:
 def facts_line(looked_up: tuple[Link, ...]) -> str:
     """What was looked up, what came of it, from where and, in seconds, how old."""
     return ", ".join(
-        f"{link.ref.kind}={type(link.fact).__name__.lower()}/{link.fact.source}"
-        + (f"/{link.fact.age:.1f}s" if type(link.fact) is Found and link.fact.age else "")
-        for link in looked_up
+        [
+            f"{link.ref.kind}={RESULTS[type(fact)]}/{fact.source}"
+            + (f"/{fact.age:.1f}s" if type(fact) is Found and fact.age else "")
+            for link in looked_up
+            for fact in (link.fact,)
+        ]
     )
 
 

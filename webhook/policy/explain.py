@@ -6,7 +6,7 @@ from webhook.facts import Absent
 from webhook.policy.decide import Decision, Outlook, as_json, complaint, dotted
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import Posture
-from webhook.policy.workload import Nobodys, Workload
+from webhook.policy.workload import Link, Nobodys, Workload
 from webhook.words import one_line, printable
 
 _NOT_GIVEN = Absent("file")
@@ -17,7 +17,7 @@ _WANTED = ("RULE", "WANTED", "PATH", "VALUE", "WHO ASKED")
 _CHANGING = frozenset({"patched", "would-patch"})
 
 
-def explain_pod(title: str, decision: Decision, pod_security: str) -> str:
+def explain_pod(title: str, decision: Decision, looked_up: Sequence[Link], pod_security: str) -> str:
     """The text for one pod; `pod_security` is its verdict in words. Nothing is wrapped."""
     lines = [title]
     identity = decision.identity
@@ -27,7 +27,7 @@ def explain_pod(title: str, decision: Decision, pod_security: str) -> str:
         lines += [f"  whose       {whose}: {why}", f"  standard    {pod_security}"]
         lines.append("  decision    allowed, nothing changes")
         return _text(lines + _warnings(decision))
-    chain = " > ".join(f"{link.ref.kind} {link.ref.name}" for link in decision.looked_up if link.ref.uid)
+    chain = " > ".join(f"{link.ref.kind} {link.ref.name}" for link in looked_up if link.ref.uid)
     found = f"by its owners: {chain}" if chain else "by its labels"
     lines.append(f"  whose       {identity}, component {identity.component.name}, found {found}")
     lines += _posture(decision.postures[0])
@@ -71,27 +71,28 @@ def _levels(outlook: Outlook | None) -> str:
     return f"{after}" if before == after else f"{after} ({before} before)"
 
 
-def summary(decisions: Sequence[tuple[str, Decision]]) -> str:
-    """The last line for `(kind, decision)` pairs: how many inputs, and what came of them."""
-    pods = [decision for kind, decision in decisions if kind == "Pod"]
-    others = [decision for kind, decision in decisions if kind != "Pod"]
+def summary(decisions: Sequence[tuple[str, Decision, Sequence[Link]]]) -> str:
+    """The last line for inputs by kind, decision and facts: how many inputs, and what came of them."""
+    pods = [decision for kind, decision, _ in decisions if kind == "Pod"]
+    others = [decision for kind, decision, _ in decisions if kind != "Pod"]
     parts = []
     if pods:
         changed = sum(1 for decision in pods if decision.outcome in _CHANGING)
         parts.append(f"{_count(len(pods), 'pod')}: {changed} would change, {len(pods) - changed} would not")
-        missing = sorted({kind for decision in pods for kind in _not_given(decision)})
+        asked = [looked_up for kind, _, looked_up in decisions if kind == "Pod"]
+        missing = sorted({kind for looked_up in asked for kind in _not_given(looked_up)})
         if missing:
             parts.append(f"not judged whole, as owners were not given: {', '.join(missing)}")
     if others:
         parts.append(_count(len(others), "resource"))
     mend = sum(len(decision.violations) for decision in pods)
-    denied = sum(1 for _, decision in decisions if decision.outcome in {"denied", "would-deny"})
+    denied = sum(1 for _, decision, _ in decisions if decision.outcome in {"denied", "would-deny"})
     return f"Summary: {'; '.join(parts) or 'nothing to judge'}; {mend} to mend by someone; {denied} denied"
 
 
-def _not_given(decision: Decision) -> list[str]:
+def _not_given(looked_up: Sequence[Link]) -> list[str]:
     """Kinds of the owners that a pod names and that were not among the objects given."""
-    return [link.ref.kind for link in decision.looked_up if link.fact == _NOT_GIVEN and link.ref.uid]
+    return [link.ref.kind for link in looked_up if link.fact == _NOT_GIVEN and link.ref.uid]
 
 
 def _posture(posture: Posture) -> list[str]:

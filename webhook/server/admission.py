@@ -7,20 +7,18 @@ status; what is wrong with us is a 500 without a trace, and the webhook's failur
 import asyncio
 import re
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any
 from urllib.parse import parse_qs
 
-from webhook.admission.review import Review, ReviewError, decode, encode
+from webhook.admission.review import Review, ReviewError, decode
 from webhook.admit import admit
 from webhook.alike import Alike
 from webhook.facts import FactSource
-from webhook.policy.decide import MOST_TOLD, Decision, Webhook
-from webhook.policy.workload import Workload
+from webhook.policy.decide import Webhook
 from webhook.server.http import Disconnected, HTTPError, Receive, Scope, Send, error_body, read_body, respond
 from webhook.server.state import State
+from webhook.server.telling import Telling, about
 from webhook.settings import Settings
 from webhook.telemetry.log import Log, described
 from webhook.telemetry.metrics import Metrics
@@ -32,7 +30,7 @@ MAX_BODY = 7 * 1024 * 1024
 WEBHOOKS: dict[str, Webhook] = {"/mutate": "mutate", "/validate": "validate"}
 
 DEFAULT_TIMEOUT = 10.0
-_PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
+_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
 _PARTS = re.compile(_PART)
 _DURATION = re.compile(f"(?:{_PART})+")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -57,8 +55,7 @@ class Admission:
         self._state = state
         self._alike = Alike()
         self._count_request = metrics.tally(metrics.requests).add
-        self._count_finding = metrics.tally(metrics.findings).add
-        self._count_lookup = metrics.tally(metrics.lookups).add
+        self._tell = Telling(metrics, log).tell
         self._times = {webhook: metrics.times(metrics.duration, webhook) for webhook in WEBHOOKS.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,88 +74,39 @@ class Admission:
             review = decode(body)
             seconds = time_allowed(scope["query_string"])
             deadline = asyncio.get_running_loop().time() + seconds
-            decision = await admit(review, webhook, self._source, self._settings, deadline, self._alike)
+            decision, looked_up = await admit(review, webhook, self._source, self._settings, deadline, self._alike)
             outcome = decision.outcome
-            self._tell(webhook, review, decision, started)
+            milliseconds = round((time.perf_counter() - started) * 1000, 3)
+            answer = self._tell(webhook, review, decision, looked_up, milliseconds)
             if decision.refused:
                 await respond(send, 500, error_body(500, decision.refused), close=close)
                 return
-            await respond(send, 200, _answer(review, decision), close=close)
+            await respond(send, 200, answer, close=close)
         except (HTTPError, ReviewError) as error:
             outcome = "bad_request"
             code = error.code if isinstance(error, HTTPError) else 400
-            self._log.write(
-                "warning", "not answered", webhook=webhook, code=code, reason=one_line(error, 500), **_about(review)
-            )
-            await respond(send, code, error_body(code, str(error)), close=close or isinstance(error, HTTPError))
+            why = {"code": code, "reason": one_line(error, 500)}
+            self._log.write_parts("warning", "not answered", about(webhook, review), why)
+            allow = b"POST" if code == 405 else b""
+            closing = close or isinstance(error, HTTPError)
+            await respond(send, code, error_body(code, str(error)), close=closing, allow=allow)
         except Disconnected:
             outcome = "disconnected"
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and no trace
-            self._log.write("error", "failed", webhook=webhook, **described(error), **_about(review))
+            self._log.write_parts("error", "failed", about(webhook, review), described(error))
             await respond(send, 500, error_body(500, "vmguard failed on this request; its log says why"), close=close)
         finally:
             self._count_request((webhook, outcome))
             self._times[webhook].add(time.perf_counter() - started)
 
-    def _tell(self, webhook: Webhook, review: Review, decision: Decision, started: float) -> None:
-        for link in decision.looked_up:
-            self._count_lookup((type(link.fact).__name__.lower(), link.fact.source))
-        for (rule, kind), count in Counter((finding.rule, type(finding)) for finding in decision.findings).items():
-            self._count_finding((rule, kind.__name__.lower()), count)
-        level = "warning" if decision.outcome in {"denied", "unknown", "refused", "would-deny"} else "info"
-        identity = decision.identity
-        extra = {"violations": [v.why for v in decision.violations[:MOST_TOLD]]} if decision.violations else {}
-        self._log.write(
-            level,
-            "admission",
-            webhook=webhook,
-            **_about(review),
-            outcome=decision.outcome,
-            workload=str(identity) if isinstance(identity, Workload) else None,
-            decision=decision.annotations.get("decision"),
-            rules=decision.annotations.get("rules"),
-            facts=decision.annotations.get("facts"),
-            milliseconds=round((time.perf_counter() - started) * 1000, 3),
-            **extra,
-        )
-
-
-def _about(review: Review | None) -> dict[str, Any]:
-    """What a log line says of the request, as far as it could be read."""
-    if review is None:
-        return {}
-    request = review.request
-    return {
-        "uid": request.uid,
-        "kind": request.kind.kind,
-        "namespace": request.namespace,
-        "name": request.name,
-        "dry_run": bool(request.dry_run),
-    }
-
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
     if scope["method"] != "POST":
         raise HTTPError(405, f"{scope['path']} takes POST")
-    content_type = b""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            content_type = value
-            break
+    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     if content_type != b"application/json" and content_type.partition(b";")[0].strip().lower() != b"application/json":
         raise HTTPError(415, "Content-Type must be application/json")
     return await read_body(scope, receive, MAX_BODY)
-
-
-def _answer(review: Review, decision: Decision) -> bytes:
-    return encode(
-        review,
-        allowed=decision.allowed,
-        message=decision.message,
-        patch=decision.patch,
-        warnings=decision.warnings,
-        annotations=decision.annotations,
-    )
 
 
 @lru_cache(64)

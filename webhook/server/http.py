@@ -58,11 +58,15 @@ def error_body(code: int, message: str) -> bytes:
     return msgspec.json.encode(ErrorStatus("Status", "v1", "Failure", message, _REASONS.get(code, "Unknown"), code))
 
 
-async def respond(send: Send, code: int, body: bytes, content_type: bytes = JSON, *, close: bool = False) -> None:
-    """Send one whole answer; `close` asks the client to end the connection."""
+async def respond(
+    send: Send, code: int, body: bytes, content_type: bytes = JSON, *, close: bool = False, allow: bytes = b""
+) -> None:
+    """Send one whole answer; `close` asks the client to end the connection, `allow` names the methods of a 405."""
     headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     if close:
         headers.append((b"connection", b"close"))
+    if allow:
+        headers.append((b"allow", allow))
     await send({"type": "http.response.start", "status": code, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

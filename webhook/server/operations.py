@@ -1,5 +1,7 @@
 """The operations listener, plain HTTP: `/healthz`, `/readyz` (`?verbose`) and `/metrics`."""
 
+import asyncio
+
 from webhook.server.http import Receive, Scope, Send, error_body, respond
 from webhook.server.state import State
 from webhook.telemetry.metrics import CONTENT_TYPE, Metrics
@@ -22,10 +24,11 @@ class Operations:
         if path not in {"/healthz", "/readyz", "/metrics"}:
             await respond(send, 404, error_body(404, "there are /healthz, /readyz and /metrics"))
         elif scope["method"] not in {"GET", "HEAD"}:
-            await respond(send, 405, error_body(405, f"{path} takes GET"))
+            await respond(send, 405, error_body(405, f"{path} takes GET"), allow=b"GET, HEAD")
         elif path == "/healthz":
             await respond(send, 200, b"ok", _TEXT)
         elif path == "/metrics":
+            self._metrics.tasks.set(len(asyncio.all_tasks()))
             await respond(send, 200, self._metrics.text(), CONTENT_TYPE.encode())
         else:
             checks = self._state.reasons

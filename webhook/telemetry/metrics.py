@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from webhook import __version__
@@ -107,7 +107,7 @@ class Metrics:
         )
         self.api_requests = Counter(
             "vmguard_api_requests",
-            "Requests to the API server, by verb (get, watch) and HTTP status; 0 is no answer.",
+            "Requests to the API server, by verb (get, watch, create) and HTTP status; 0 is no answer.",
             ("verb", "code"),
             registry=self.registry,
         )
@@ -122,6 +122,12 @@ class Metrics:
             "When the serving certificate expires, in seconds since 1970 (UTC).",
             registry=self.registry,
         )
+        self.tasks = Gauge(
+            "vmguard_tasks",
+            "Tasks of the event loop: what is watched, looked up and being answered.",
+            registry=self.registry,
+        )
+        ProcessCollector(registry=self.registry)
         build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 

@@ -1,0 +1,163 @@
+"""A crowded cluster: `python -m bench.scale`.
+
+5,000 resources of the operator, 10,000 Deployments and 20,000 ReplicaSets in a real API server: how long vmguard takes
+to be ready, what it holds in memory, what it asks of the API server while pods come and go, what its caches cost a
+review, and how soon a changed resource decides. Beside it runs the same program for one small namespace
+(`WATCH_NAMESPACE`), whose caches are all but empty.
+"""
+
+import argparse
+import asyncio
+import re
+import ssl
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.contestants import Contestant, Ground, free_port, started
+from bench.crowd import Crowd, review_of, write_reviews
+from bench.reviews import measure, show
+from tests.controlplane.api import Api
+from tests.controlplane.plane import CONTROLLERS, ControlPlane, control_plane
+from tests.support.server import environment
+from webhook.policy.resources import GROUP
+
+SMALL = "small"
+SMALL_RESOURCES = 100
+NAMESPACES = 50
+_SETTLED = 15.0
+"""Seconds after which discovery is not asked again about definitions that appeared."""
+
+QUIET = {CONTROLLERS: ["--controllers=serviceaccount-controller,root-ca-certificate-publisher-controller"]}
+"""No controller that would act on Deployments and ReplicaSets, or collect them."""
+
+
+def main() -> None:
+    """Fill, measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.scale", description="vmguard in a crowded cluster")
+    parser.add_argument("--resources", type=int, default=5000, help="resources of the operator (default 5000)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of pods that come and go (default 10)")
+    parser.add_argument("--changes", type=int, default=300, help="changes of a resource (default 300)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of reviews of each (default 5)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, control_plane(flags=QUIET) as plane, ExitStack() as stack:
+        ground = Ground(Path(folder))
+        ground.prepare()
+        begun = time.monotonic()
+        pods = asyncio.run(_fill(plane, options.resources))
+        objects = 7 * options.resources
+        print(f"{options.resources} resources, {objects} objects, made in {time.monotonic() - begun:.0f} s", flush=True)
+        empty = stack.enter_context(_vmguard("caches empty", plane, ground, WATCH_NAMESPACE=SMALL))
+        held = [empty.server.resident()]
+        full = stack.enter_context(_vmguard("caches full", plane, ground))
+        held.append(full.server.resident())
+        print(f"ready after {empty.server.cold_start:.2f} s with caches empty, {full.server.cold_start:.2f} s full")
+        files = write_reviews(pods, Path(folder))
+        results = measure([empty.server, full.server], files, ground, options.rounds, 2.0)
+        show(results)
+        held += [empty.server.resident(), full.server.resident()]
+        for when, (few, many) in (("at start", held[:2]), ("after reviews", held[2:])):
+            print(f"memory {when}: {few:.1f} MiB with caches empty, {many:.1f} full: {many - few:+.1f}")
+        _churn(plane.api, full, ground, pods, options.minutes)
+        _lag(plane.api, full, ground, pods, options.changes)
+
+
+class _Vmguard:
+    """A vmguard of the cluster and its operations listener."""
+
+    def __init__(self, server: Contestant, operations: str) -> None:
+        self.server = server
+        self._operations = operations
+
+    def asked(self) -> dict[str, int]:
+        """Requests to the API server so far, by verb."""
+        text = httpx.get(f"{self._operations}/metrics", trust_env=False).text
+        found = re.findall(r'^vmguard_api_requests_total\{code="\d+",verb="(\w+)"\} (\S+)$', text, re.MULTILINE)
+        counts: dict[str, int] = {}
+        for verb, count in found:
+            counts[verb] = counts.get(verb, 0) + int(float(count))
+        return counts
+
+
+@contextmanager
+def _vmguard(name: str, plane: ControlPlane, ground: Ground, **settings: str) -> Iterator[_Vmguard]:
+    operations = f"127.0.0.1:{free_port()}"
+    listen = {"VMGUARD_LISTEN": f"127.0.0.1:{free_port()}", "VMGUARD_OPS_LISTEN": operations}
+    words = [sys.executable, "-m", "webhook.cli.main", "serve", "--kubeconfig", str(plane.kubeconfig())]
+    words += ["--cert-dir", str(ground.certificates)]
+    with started(name, ground, words, environment(**listen, **settings)) as server:
+        yield _Vmguard(server, f"http://{operations}")
+
+
+async def _fill(plane: ControlPlane, resources: int) -> list[dict[str, Any]]:
+    """Fill the cluster; pods of the small namespace's workloads."""
+    plane.install_resources()
+    namespaces = [plane.namespace(f"crowd-{number}") for number in range(NAMESPACES)]
+    crowd = Crowd(plane)
+    try:
+        await crowd.fill(SMALL_RESOURCES, [plane.namespace(SMALL)], "s")
+        pods = list(crowd.pods)
+        await crowd.fill(resources - SMALL_RESOURCES, namespaces, "c")
+    finally:
+        await crowd.close()
+    return pods
+
+
+def _client(ground: Ground) -> httpx.Client:
+    trusted = ssl.create_default_context(cafile=str(ground.certificates / "ca.crt"))
+    return httpx.Client(verify=trusted, trust_env=False)
+
+
+def _churn(api: Api, vmguard: _Vmguard, ground: Ground, pods: list[dict[str, Any]], minutes: float) -> None:
+    """Count what is asked of the API server while pods of known generations come and go, five a second."""
+    client = _client(ground)
+    for pod in pods:
+        client.post(f"{vmguard.server.url}/mutate", json=review_of(pod))
+    time.sleep(_SETTLED)
+    before, until, count = vmguard.asked(), time.monotonic() + minutes * 60, 0
+    while time.monotonic() < until:
+        pod = pods[count % len(pods)]
+        answer = client.post(f"{vmguard.server.url}/mutate", json=review_of(pod, f"u{count}")).json()
+        assert answer["response"]["allowed"], answer
+        annotations = {"metadata": {"annotations": {"bench": str(count)}}}
+        owner = pod["metadata"]["ownerReferences"][0]["name"]
+        api.patch("apps/v1", "ReplicaSet", owner, annotations, pod["metadata"]["namespace"])  # as its status changes
+        count += 1
+        time.sleep(0.2)
+    after = vmguard.asked()
+    more = ", ".join(f"{after[verb] - before.get(verb, 0)} {verb}" for verb in sorted(after))
+    print(f"{count} pods in {minutes:g} minutes: requests to the API server: {more}", flush=True)
+
+
+def _lag(api: Api, vmguard: _Vmguard, ground: Ground, pods: list[dict[str, Any]], changes: int) -> None:
+    """Measure from the API server's answer to a change of a resource to the first decision by it."""
+    pod = next(pod for pod in pods if pod["metadata"]["generateName"].startswith("vmsingle-"))
+    namespace = pod["metadata"]["namespace"]
+    name = pod["metadata"]["generateName"].removeprefix("vmsingle-").rpartition("-")[0].rpartition("-")[0]
+    client = _client(ground)
+    lags = []
+    for number in range(changes):
+        strict = number % 2 == 1
+        api.patch(f"{GROUP}/v1beta1", "VMSingle", name, {"spec": {"useStrictSecurity": strict}}, namespace)
+        changed = time.monotonic()
+        while True:
+            response = client.post(f"{vmguard.server.url}/mutate", json=review_of(pod)).json()["response"]
+            if ("patch" in response) is strict:
+                break
+            if time.monotonic() > changed + 30:
+                raise RuntimeError(f"no decision by the change in 30 s: {response}")
+        lags.append((time.monotonic() - changed) * 1000)
+    lags.sort()
+    middle, high, longest = lags[len(lags) // 2], lags[int(len(lags) * 0.99)], lags[-1]
+    told = f"p50 {middle:.1f} ms, p99 {high:.1f} ms, longest {longest:.1f} ms"
+    print(f"{changes} changes of a resource decide after: {told}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""A connection to the webhook listener that never becomes TLS ends, and nobody else waits for it."""
+
+import socket
+import time
+
+import pytest
+
+from tests.support.pods import vmsingle
+from tests.support.server import serving
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 60
+"""uvloop's own bound on a handshake; uvicorn passes none on."""
+
+
+HALF = b"\x16\x03\x01\x02\x00\x01"
+"""Of a client's greeting."""
+
+
+def test_clients_that_never_finish_their_handshake_are_let_go(tmp_path):
+    with serving(tmp_path, vmsingle()[1]) as server:
+        before = server.metric("process_open_fds")
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
+        try:
+            for index, each in enumerate(silent):
+                each.sendall(HALF if index % 2 else b"")
+                each.settimeout(SECONDS * 2)
+            assert server.ask("GET", "/healthz")[0] == 200
+            assert server.metric("process_open_fds") >= before + 50
+            began = time.monotonic()
+            assert {each.recv(1) for each in silent} == {b""}
+            assert time.monotonic() - began > 1, "they were not let go at once"
+            assert server.metric("process_open_fds") <= before
+        finally:
+            for each in silent:
+                each.close()
+        assert server.ask("GET", "/healthz")[0] == 200
+        assert not [line for line in server.lines() if line["level"] == "error"]

@@ -1,0 +1,27 @@
+"""A server after a fault is what it was before it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.controlplane.api import wait_for
+from tests.support.server import Server
+
+IDLE = 130
+"""Seconds after which neither an API server nor vmguard keeps a connection that nobody uses."""
+
+GROWTH = 30 * 2**20
+"""Bytes that the interpreter may keep of what it once needed."""
+
+
+@contextmanager
+def unharmed(server: Server) -> Iterator[None]:
+    """After the block all watches get well, nothing has failed, and the server holds no more than it held."""
+    tasks, descriptors, threads = server.metric("vmguard_tasks"), server.metric("process_open_fds"), server.threads()
+    memory, lines = server.metric("process_resident_memory_bytes"), len(server.lines())
+    yield
+    wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "all watches to be well", 40)
+    wait_for(lambda: server.metric("vmguard_tasks") <= tasks, f"no more tasks than {tasks}", 40)
+    wait_for(lambda: server.metric("process_open_fds") <= descriptors, f"no more descriptors than {descriptors}", IDLE)
+    assert server.threads() <= threads
+    assert server.metric("process_resident_memory_bytes") < memory + GROWTH
+    assert not [line for line in server.lines()[lines:] if line["level"] == "error"]

@@ -1,0 +1,103 @@
+"""What the API server does not let us do, named by verb, resource and namespace, with the rule that would allow it.
+
+What is listed and watched tells by itself. A look-up is needed first when a pod waits for it, so whether objects may be
+read one by one is asked ahead, by a SelfSubjectAccessReview, which everyone who is authenticated may make.
+"""
+
+import asyncio
+
+import msgspec
+
+from webhook.cluster.answers import reason
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.resources import Resource
+from webhook.telemetry.log import Log
+
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+MOST = 100
+"""Missing permissions that are remembered: a cluster may have any number of namespaces."""
+
+_SECONDS = 5.0
+
+
+class _Status(msgspec.Struct):
+    allowed: bool = False
+
+
+class _Review(msgspec.Struct):
+    status: _Status
+
+
+_review = msgspec.json.Decoder(_Review)
+
+
+class Permissions:
+    """What is forbidden just now, as far as it was met."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._missing: dict[tuple[str, str, str], str] = {}
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why not, by `VERB RESOURCE`, with the namespace where it is one."""
+        return {" ".join(filter(None, key)): told for key, told in self._missing.items()}
+
+    def lacks(self, verb: str, resource: Resource) -> bool:
+        """Whether this is forbidden anywhere."""
+        return any(key[:2] == (verb, str(resource)) for key in self._missing)
+
+    def forbidden(self, verb: str, resource: Resource, namespace: str, why: str) -> str:
+        """Remember and log that this is forbidden; the text for whoever grants permissions."""
+        told = refusal(verb, resource, namespace, why)
+        everywhere, here = (verb, str(resource), ""), (verb, str(resource), namespace)
+        if everywhere not in self._missing and here not in self._missing and len(self._missing) < MOST:
+            self._log.write("warning", "permission missing", resource=str(resource), reason=told)
+            self._missing[here] = told
+        return told
+
+    def allowed(self, verb: str, resource: Resource, namespace: str) -> None:
+        """Remember that this is allowed, in a namespace or ("") in all of them."""
+        if not self._missing:
+            return
+        granted = [key for key in self._missing if key[:2] == (verb, str(resource)) and namespace in {"", key[2]}]
+        for key in granted:
+            del self._missing[key]
+            self._log.write("info", "permission granted", resource=str(resource), verb=verb, namespace=key[2])
+
+    async def ask(self, client: Client, verb: str, resource: Resource, namespace: str) -> None:
+        """Ask whether something is allowed, in a namespace or ("") in all of them."""
+        asked = {"verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        deadline = asyncio.get_running_loop().time() + _SECONDS
+        try:
+            status, body = await client.post(_REVIEWS, review, deadline)
+            allowed = status == 201 and _review.decode(body).status.allowed
+        except (UnreachableError, msgspec.DecodeError):
+            return  # not known; the reflector tells when nothing can be reached
+        if allowed:
+            self.allowed(verb, resource, namespace)
+        elif status == 201:
+            self.forbidden(verb, resource, namespace, "the API server says so when asked")
+
+
+def refusal(verb: str, resource: Resource, namespace: str, why: str) -> str:
+    """`may not list vmsingles.GROUP in namespace mon: WHY: let a Role there have …`."""
+    if namespace:
+        where, role = f"in namespace {namespace}", f"vmguard's role in namespace {namespace}"
+    else:
+        where, role = "in all namespaces" if resource.namespaced else "in the cluster", "vmguard's ClusterRole"
+    rule = f'{{apiGroups: ["{resource.group}"], resources: ["{resource.plural}"], verbs: ["{verb}"]}}'
+    return f"may not {verb} {resource} {where}: {why}; add to {role} the rule {rule}"
+
+
+def answered(verb: str, resource: Resource, namespace: str, code: int, body: bytes) -> str:
+    """The text for an answer of 401 or 403; only the latter is a missing rule."""
+    if code == 403:
+        return refusal(verb, resource, namespace, reason(code, body))
+    return f"may not {verb} {resource}: {reason(code, body)}; the API server does not take vmguard's credentials"

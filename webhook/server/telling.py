@@ -1,0 +1,109 @@
+"""Who hears of a decision: the API server by the answer, a person by log and metrics.
+
+Alike pods share their decision, and with it all words that do not differ from one to the next; those are made once and
+kept beside the decision.
+"""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from webhook.admission.review import Review, encode, prepare
+from webhook.facts import RESULTS
+from webhook.policy.decide import MOST_TOLD, Decision, Webhook, facts_line
+from webhook.policy.workload import Link, Workload
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+from webhook.words import one_line
+
+_WARNED = frozenset({"denied", "unknown", "refused", "would-deny"})
+_KEY = "told"
+
+_LONGEST_NAME = 253
+"""Characters that a log line holds of a name; no object's is longer."""
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a log line says of a request, as far as it could be read."""
+
+    webhook: Webhook
+    uid: str | msgspec.UnsetType = msgspec.UNSET
+    kind: str | msgspec.UnsetType = msgspec.UNSET
+    namespace: str | msgspec.UnsetType | None = msgspec.UNSET
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
+    dry_run: bool | msgspec.UnsetType = msgspec.UNSET
+    facts: str | msgspec.UnsetType = msgspec.UNSET
+    milliseconds: float | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What is told of one decision each time."""
+
+    answer: bytes
+    level: str
+    log: bytes
+    findings: tuple[tuple[tuple[str, str], int], ...]
+
+
+class Telling:
+    """Tells decisions of one server."""
+
+    def __init__(self, metrics: Metrics, log: Log) -> None:
+        self._log = log
+        self._count_finding = metrics.tally(metrics.findings).add
+        self._count_lookup = metrics.tally(metrics.lookups).add
+
+    def tell(
+        self, webhook: Webhook, review: Review, decision: Decision, looked_up: tuple[Link, ...], milliseconds: float
+    ) -> bytes:
+        """Count and log a decision; the answer to the review."""
+        told: _Told = decision.__dict__.get(_KEY) or decision.__dict__.setdefault(_KEY, _told(decision))
+        for link in looked_up:
+            self._count_lookup((RESULTS[type(link.fact)], link.fact.source))
+        for labels, count in told.findings:
+            self._count_finding(labels, count)
+        facts = facts_line(looked_up)
+        self._log.write_parts(told.level, "admission", about(webhook, review, facts, milliseconds), told.log)
+        return encode(review, told.answer, facts)
+
+
+def about(
+    webhook: Webhook,
+    review: Review | None,
+    facts: str | msgspec.UnsetType = msgspec.UNSET,
+    milliseconds: float | msgspec.UnsetType = msgspec.UNSET,
+) -> About:
+    """What a log line says of a request."""
+    if review is None:
+        return About(webhook)
+    asked = review.request
+    namespace, name = asked.namespace and _cut(asked.namespace), asked.name and _cut(asked.name)
+    dry_run = asked.dry_run is True
+    return About(webhook, _cut(asked.uid), _cut(asked.kind.kind), namespace, name, dry_run, facts, milliseconds)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME and name.isprintable() else one_line(name, _LONGEST_NAME)
+
+
+def _told(decision: Decision) -> _Told:
+    prepared = prepare(
+        allowed=decision.allowed,
+        message=decision.message,
+        patch=decision.patch,
+        warnings=decision.warnings,
+        annotations=decision.annotations,
+    )
+    identity = decision.identity
+    fields: dict[str, Any] = {
+        "outcome": decision.outcome,
+        "workload": str(identity) if isinstance(identity, Workload) else None,
+        "decision": decision.annotations.get("decision"),
+        "rules": decision.annotations.get("rules"),
+    }
+    if decision.violations:
+        fields["violations"] = [violation.why for violation in decision.violations[:MOST_TOLD]]
+    counts = Counter((finding.rule, type(finding).__name__.lower()) for finding in decision.findings)
+    level = "warning" if decision.outcome in _WARNED else "info"
+    return _Told(prepared, level, msgspec.json.encode(fields)[1:-1], tuple(counts.items()))
