@@ -109,6 +109,14 @@ class Settings(BaseModel):
         ":8080", alias="VMGUARD_OPS_LISTEN", description="address of the operations listener (plain HTTP)"
     )
     cert_dir: str = Field("", alias="VMGUARD_CERT_DIR", description="directory with tls.crt, tls.key and ca.crt")
+    shutdown_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        5,
+        alias="VMGUARD_SHUTDOWN_DELAY",
+        description="seconds to go on serving, not ready, after the signal to end",
+    )
+    namespace: str = Field(
+        "", alias="POD_NAMESPACE", description="namespace of the Lease; else the pod's own, or the kubeconfig context's"
+    )
     kube_api_qps: Annotated[float, Field(gt=0)] = Field(
         50, alias="VMGUARD_KUBE_API_QPS", description="requests a second to the API server at the most"
     )

@@ -148,9 +148,12 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
                 assert any(line["message"] == "watching again" for line in server.lines())
 
 
+_READ = ["get", "list", "watch"]
 RULES = [
-    {"apiGroups": ["apps"], "resources": ["replicasets", "deployments", "statefulsets", "daemonsets"]},
-    {"apiGroups": [GROUP], "resources": ["*"]},
+    {"apiGroups": ["apps"], "resources": ["replicasets", "deployments", "statefulsets", "daemonsets"], "verbs": _READ},
+    {"apiGroups": [GROUP], "resources": ["*"], "verbs": _READ},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
 ]
 
 
@@ -159,17 +162,18 @@ def test_one_namespace_needs_a_role_there_and_nothing_else(plane, tmp_path):
     ours, theirs = (plane.namespace(f"single-{name}", {LABEL: "single"}) for name in ("ours", "theirs"))
     rbac = "rbac.authorization.k8s.io"
     role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "vmguard"}}
-    plane.api.create({**role, "rules": [{**rule, "verbs": ["get", "list", "watch"]} for rule in RULES]}, ours)
+    plane.api.create({**role, "rules": RULES}, ours)
     reference = {"apiGroup": rbac, "kind": "Role", "name": "vmguard"}
     subjects = [{"apiGroup": rbac, "kind": "User", "name": "vmguard-single"}]
     plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, ours)
     kubeconfig = plane.kubeconfig("vmguard-single", ("nobody",))
-    with serving_cluster(tmp_path, kubeconfig, WATCH_NAMESPACE=ours, **STRICT) as server:
+    with serving_cluster(tmp_path, kubeconfig, WATCH_NAMESPACE=ours, POD_NAMESPACE=ours, **STRICT) as server:
         pods = {name: recreate(SINGLE, plane.api, name).pod() for name in (ours, theirs)}
         answers = {
             name: server.ask("POST", "/mutate", review_of(pod, name))[2]["response"] for name, pod in pods.items()
         }
         validated = server.ask("POST", "/validate", review_of(pods[ours], ours))[2]["response"]
+        wait_for(lambda: any(line["message"] == "survey" for line in server.lines()), "it to lead and survey")
         metrics = server.operation("/metrics")[1]
     assert "patch" in answers[ours]
     assert "patch" not in answers[theirs]

@@ -27,14 +27,20 @@ from webhook.policy.resources import GROUP
 pytestmark = pytest.mark.slow
 
 
+def through(plane, proxy, folder):
+    """The administrator's kubeconfig, leading through a proxy."""
+    config = yaml.safe_load(plane.kubeconfig().read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
+    path = folder / "proxied.kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
 @contextmanager
 def behind_proxy(plane, folder, **environment):
     """A server whose way to the API server leads through a proxy."""
-    config = yaml.safe_load(plane.kubeconfig().read_text())
     with proxied(plane.port) as proxy:
-        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
-        path = folder / "proxied.kubeconfig"
-        path.write_text(json.dumps(config))
+        path = through(plane, proxy, folder)
         with serving_cluster(folder, path, **STRICT, **environment) as server:
             yield proxy, server
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from webhook.cluster import reflector as module
+from webhook.cluster import listing
 from webhook.cluster.client import connected
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.resources import WORKLOADS, custom
@@ -51,7 +51,7 @@ def names(reflector):
 
 
 def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, namespace, monkeypatch):
-    monkeypatch.setattr(module, "PAGE", 7)
+    monkeypatch.setattr(listing, "PAGE", 7)
     for index in range(20):
         plane.api.create(single(f"s{index}"), namespace)
     seen = []

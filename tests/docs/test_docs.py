@@ -46,6 +46,9 @@ def test_every_metric_is_documented_with_its_labels():
         "vmguard_findings_total": metrics.findings,
         "vmguard_lookups_total": metrics.lookups,
         "vmguard_dry_run_requests_total": metrics.dry_runs,
+        "leader_election_master_status": metrics.leader,
+        "vmguard_noncompliant_pods": metrics.noncompliant,
+        "vmguard_unjudged_pods": metrics.unjudged,
     }.items():
         assert tuple(re.findall("`([^`]+)`", table[name].split("|")[0])) == attribute._labelnames
 

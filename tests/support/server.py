@@ -136,11 +136,11 @@ def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterato
 @contextmanager
 def _process(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "webhook.cli.main", "serve", *options, "--cert-dir", str(folder / "certs")]
-    environ = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", **extra}
+    usual = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", "VMGUARD_SHUTDOWN_DELAY": "0"}
     with (
         (folder / "log").open("wb") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**environ), cwd=folder
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**usual | extra), cwd=folder
         ) as process,
     ):
         try:

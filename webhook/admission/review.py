@@ -243,3 +243,10 @@ def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, 
     return _encode(
         {"apiVersion": API_VERSIONS[0], "kind": "AdmissionReview", "request": {**request, "object": document}}
     )
+
+
+def review_of_pod(pod: msgspec.Raw, *, uid: str, namespace: str, name: str) -> Review:
+    """As `review_of`, of a pod's JSON, which is decoded when it is decided on."""
+    kind = GroupVersionKind("", "v1", "Pod")
+    request = Request(uid, kind, "CREATE", namespace=namespace, name=name, object=pod)
+    return Review("admission.k8s.io/v1", "AdmissionReview", request)

@@ -18,9 +18,12 @@ from webhook.cli.usage import UsageError
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import NoClusterError, connected
 from webhook.cluster.discovery import Discovery
+from webhook.cluster.election import NAME, Elector, identity
+from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.watching import Watching
 from webhook.facts import NEWEST_MINOR, FactSource
+from webhook.leader.survey import Survey
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
 from webhook.server.run import Plan, bind, serve, url
@@ -31,7 +34,14 @@ from webhook.telemetry.metrics import Metrics
 NAMES = ("localhost", "127.0.0.1")
 """What the standalone certificate is for."""
 
-_LOOPBACK = {"VMGUARD_LISTEN": "127.0.0.1:8443", "VMGUARD_OPS_LISTEN": "127.0.0.1:8080"}
+LEADERS_RATE = (10, 20)
+"""Requests a second, and at once, of the leader's own connection, so that its work and admissions are apart."""
+
+_STANDALONE = {
+    "VMGUARD_LISTEN": "127.0.0.1:8443",
+    "VMGUARD_OPS_LISTEN": "127.0.0.1:8080",
+    "VMGUARD_SHUTDOWN_DELAY": "0",  # no endpoints have to learn of the end
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +73,7 @@ def _standalone(options: argparse.Namespace) -> int:
         raise UsageError("vmguard serve: --standalone knows no cluster: take --kubeconfig or --standalone away")
     if "-" in options.objects:
         raise UsageError("vmguard serve: --objects takes files; standard input is not read")
-    unset = {name: value for name, value in _LOOPBACK.items() if not os.environ.get(name, "").strip()}
+    unset = {name: value for name, value in _STANDALONE.items() if not os.environ.get(name, "").strip()}
     settings = Settings.from_environment(os.environ, **unset)
     minor = NEWEST_MINOR if options.kubernetes_version is None else options.kubernetes_version
     objects = facts_only(read_files(options.objects))
@@ -93,22 +103,47 @@ def _in_cluster(options: argparse.Namespace) -> int:
     async def serving() -> None:
         metrics = Metrics()
         rate = (settings.kube_api_qps, settings.kube_api_burst)
-        async with connected(options.kubeconfig, rate, metrics.count_api_request) as client:
+        async with (
+            connected(options.kubeconfig, rate, metrics.count_api_request) as client,
+            connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request) as leaders,
+        ):
             discovery = Discovery(client, log)
             watching = Watching(client, discovery, settings.watch_namespaces, log, metrics)
             source = CachedFacts(watching, discovery, LiveFacts(client, discovery))
-            plan = _plan(
-                settings,
-                source,
-                directory,
-                bundle,
-                prepare=watching.synced,
-                checks={"cluster": watching.missing},
-                notes=watching.troubles,
-                metrics=metrics,
-            )
+            memory = CachedFacts(watching, discovery, LiveFacts(leaders, discovery))
+            survey = Survey(leaders, memory, watching.knows, settings, log, metrics)
+            lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
+            elector = Elector(lease, {"survey": survey.run}, log)
+            metrics.leader.labels(NAME).set_function(lambda: float(elector.leads))
+
+            async def stand() -> None:
+                await watching.synced()
+                await elector.run()
+
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(watching.run())
+                standing = tasks.create_task(stand())
+
+                async def leave() -> None:
+                    standing.cancel()
+                    await asyncio.wait([standing])
+
+                plan = _plan(
+                    settings,
+                    source,
+                    directory,
+                    bundle,
+                    prepare=watching.synced,
+                    checks={"cluster": watching.missing},
+                    notes=lambda: {
+                        **watching.troubles(),
+                        "leader-election": elector.trouble,
+                        "survey": survey.trouble,
+                    },
+                    tells=lambda: {"leader": elector.standing},
+                    metrics=metrics,
+                    leave=leave,
+                )
                 await _serve(plan, directory, log)
                 running.cancel()
 

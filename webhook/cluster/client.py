@@ -7,13 +7,13 @@ a while. Every request names its time, and one whose connection breaks is made a
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from webhook import __version__
@@ -29,7 +29,12 @@ LOAD_AGAIN = 10.0
 ATTEMPTS = 4
 """At one request, within some 0.7 s: a connection that breaks says little of the API server, and the next may hold."""
 
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a pod reads which namespace it is in."""
+
 _LAST_TURNS = 0.1
+
+T = TypeVar("T")
 
 _GONE = (aiohttp.ClientError, ConfigException, OSError)
 
@@ -43,10 +48,16 @@ class UnreachableError(Exception):
 
 
 class Client:
-    """One API server, for one event loop; `count` is told the verb and HTTP status of each request (0: no answer)."""
+    """One API server, for one event loop; `count` is told the verb and HTTP status of each request (0: no answer).
 
-    def __init__(self, api: ApiClient, kubeconfig: str, bucket: Bucket, count: Callable[[str, int], None]) -> None:
+    `namespace` is the one that is ours: the pod's own, or that of the kubeconfig's context.
+    """
+
+    def __init__(
+        self, api: ApiClient, namespace: str, kubeconfig: str, bucket: Bucket, count: Callable[[str, int], None]
+    ) -> None:
         self._api = api
+        self.namespace = namespace
         self._kubeconfig = kubeconfig
         self._bucket = bucket
         self._count = count
@@ -73,6 +84,38 @@ class Client:
         finally:
             self._count("get", code)
 
+    async def call(self, verb: str, ask: Callable[[ApiClient], Awaitable[T]], seconds: float) -> T:
+        """What comes of a request that the client library makes itself, within so many seconds.
+
+        The rate is not for these: they are few, and must not wait behind others.
+
+        Raises:
+            UnreachableError: there was no whole answer.
+            ApiException: the API server said no.
+
+        """
+        code = 0
+        try:
+            async with asyncio.timeout(seconds):
+                try:
+                    answer = await ask(self._api)
+                except ApiException as error:
+                    if error.status != 401 or not await self._load_again():
+                        raise
+                    answer = await ask(self._api)
+            code = 200
+        except ApiException as error:
+            code = error.status or 0
+            raise
+        except TimeoutError:
+            raise UnreachableError("no answer from the API server in time") from None
+        except _GONE as error:
+            raise _unreachable(error) from None
+        else:
+            return answer
+        finally:
+            self._count(verb, code)
+
     @asynccontextmanager
     async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """HTTP status and lines of a GET that goes on; a connection that says nothing for `silence` seconds is dead.
@@ -92,26 +135,6 @@ class Client:
         except (TimeoutError, *_GONE) as error:
             raise _unreachable(error) from None
 
-    async def post(self, path: str, body: dict[str, Any], deadline: float) -> tuple[int, bytes]:
-        """HTTP status and body of a POST of an object, made once, by `deadline`, as for `get`.
-
-        Raises:
-            UnreachableError: there was no whole answer.
-
-        """
-        code = 0
-        try:
-            async with asyncio.timeout_at(deadline):
-                response = await self._request(path, "application/json", None, body)
-                code, answer = response.status, await response.read()
-                return code, answer
-        except TimeoutError:
-            raise UnreachableError("no answer from the API server in time") from None
-        except _GONE as error:
-            raise _unreachable(error) from None
-        finally:
-            self._count("create", code)
-
     async def close(self) -> None:
         """Close every connection, those too that were cut off while they were being made."""
         await self._api.close()
@@ -129,17 +152,14 @@ class Client:
         response = await self._request(path, accept, None)
         return response.status, await response.read()
 
-    async def _request(
-        self, path: str, accept: str, patience: aiohttp.ClientTimeout | None, body: dict[str, Any] | None = None
-    ) -> aiohttp.ClientResponse:
+    async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
         seconds = self._bucket.reserve(asyncio.get_running_loop().time())
         if seconds:  # the API server is not asked more often than was agreed
             await asyncio.sleep(seconds)
-        asked = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": "application/json"}
         method, url, headers, *_ = await self._api.param_serialize(
-            "GET" if body is None else "POST", path, header_params=asked, auth_settings=["BearerToken"]
+            "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
         )
-        answer = await self._api.call_api(method, url, headers, body, _request_timeout=patience)
+        answer = await self._api.call_api(method, url, headers, None, _request_timeout=patience)
         response: aiohttp.ClientResponse = answer.response
         return response
 
@@ -150,7 +170,7 @@ class Client:
             return False
         self._loaded = now
         try:
-            older, self._api = self._api, await _api(self._kubeconfig)
+            older, (self._api, _) = self._api, await _api(self._kubeconfig)
         except NoClusterError:
             return False
         await older.close()
@@ -185,33 +205,39 @@ async def connected(
         NoClusterError: there is none, or its configuration cannot be used.
 
     """
-    client = Client(await _api(kubeconfig), kubeconfig, Bucket(*rate), count)
+    client = Client(*await _api(kubeconfig), kubeconfig, Bucket(*rate), count)
     try:
         yield client
     finally:
         await client.close()
 
 
-async def _api(kubeconfig: str) -> ApiClient:
+async def _api(kubeconfig: str) -> tuple[ApiClient, str]:
     configuration = Configuration()
     configuration.connection_pool_maxsize = CONNECTIONS
     configuration.retries = None
     try:
-        await _configure(configuration, kubeconfig)
+        namespace = await _configure(configuration, kubeconfig)
         api = ApiClient(configuration)
     except Exception as error:  # noqa: BLE001 - the loader raises whatever its parsers do, on a file of the user's
         told = f"{str(error) or type(error).__name__}: no cluster to serve; see --kubeconfig, or --standalone"
         raise NoClusterError(told) from None
     api.user_agent = f"vmguard/{__version__}"
-    return api
+    return api, namespace
 
 
-async def _configure(configuration: Configuration, kubeconfig: str) -> None:
+async def _configure(configuration: Configuration, kubeconfig: str) -> str:
+    """Fill in a configuration; the namespace that is ours in that cluster."""
     named = kubeconfig or os.environ.get("KUBECONFIG", "")
     if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
         load_incluster_config(configuration)
-        return
-    await load_kube_config(_existing(named), client_configuration=configuration, persist_config=False)
+        return _own_namespace()
+    loader = await load_kube_config(_existing(named), client_configuration=configuration, persist_config=False)
+    return str(loader.current_context["context"].get("namespace") or "default")
+
+
+def _own_namespace() -> str:
+    return OWN_NAMESPACE.read_text().strip() if OWN_NAMESPACE.is_file() else "default"
 
 
 def _existing(named: str) -> str:

@@ -4,32 +4,26 @@ What is listed and watched tells by itself. A look-up is needed first when a pod
 read one by one is asked ahead, by a SelfSubjectAccessReview, which everyone who is authenticated may make.
 """
 
-import asyncio
+from collections.abc import Awaitable
 
-import msgspec
+from kubernetes.aio.client import (
+    ApiClient,
+    ApiException,
+    AuthorizationV1Api,
+    V1ResourceAttributes,
+    V1SelfSubjectAccessReview,
+    V1SelfSubjectAccessReviewSpec,
+)
 
 from webhook.cluster.answers import reason
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.resources import Resource
 from webhook.telemetry.log import Log
 
-_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
 MOST = 100
 """Missing permissions that are remembered: a cluster may have any number of namespaces."""
 
 _SECONDS = 5.0
-
-
-class _Status(msgspec.Struct):
-    allowed: bool = False
-
-
-class _Review(msgspec.Struct):
-    status: _Status
-
-
-_review = msgspec.json.Decoder(_Review)
 
 
 class Permissions:
@@ -68,21 +62,22 @@ class Permissions:
 
     async def ask(self, client: Client, verb: str, resource: Resource, namespace: str) -> None:
         """Ask whether something is allowed, in a namespace or ("") in all of them."""
-        asked = {"verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": asked},
-        }
-        deadline = asyncio.get_running_loop().time() + _SECONDS
+        asked = V1ResourceAttributes(verb=verb, group=resource.group, resource=resource.plural, namespace=namespace)
+        review = V1SelfSubjectAccessReview(spec=V1SelfSubjectAccessReviewSpec(resource_attributes=asked))
+
+        def ask(api: ApiClient) -> Awaitable[V1SelfSubjectAccessReview]:
+            answer: Awaitable[V1SelfSubjectAccessReview] = AuthorizationV1Api(api).create_self_subject_access_review(
+                review
+            )
+            return answer
+
         try:
-            status, body = await client.post(_REVIEWS, review, deadline)
-            allowed = status == 201 and _review.decode(body).status.allowed
-        except (UnreachableError, msgspec.DecodeError):
+            said = await client.call("create", ask, _SECONDS)
+        except (UnreachableError, ApiException):
             return  # not known; the reflector tells when nothing can be reached
-        if allowed:
+        if said.status and said.status.allowed:
             self.allowed(verb, resource, namespace)
-        elif status == 201:
+        else:
             self.forbidden(verb, resource, namespace, "the API server says so when asked")
 
 

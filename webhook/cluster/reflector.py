@@ -12,36 +12,22 @@ from collections.abc import Callable
 
 import msgspec
 
-from webhook.cluster.answers import reason, status_of
+from webhook.cluster.answers import status_of
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.permission import answered
-from webhook.cluster.resources import JSON, METADATA, METADATA_LIST, Resource
+from webhook.cluster.listing import ExpiredError, NotAllowedError, check, pages
+from webhook.cluster.resources import JSON, METADATA, Resource
 from webhook.objects import KubeObject
 from webhook.telemetry.log import Log
 
-PAGE = 500
 WATCH_SECONDS = (300, 600)
 """How long the API server is asked to let a watch live: somewhere between these, so that not all end together."""
 
 SILENCE = 150.0
 """Seconds without a word, not even a bookmark, after which a connection counts as dead."""
 
-LIST_SECONDS = 60.0
-"""For one page."""
-
 Key = tuple[str, str]
 """Namespace ("" for a cluster-scoped object) and name."""
-
-
-class _ListMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _List(msgspec.Struct):
-    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
-    items: list[msgspec.Raw] | None = None
 
 
 class _Event(msgspec.Struct):
@@ -49,17 +35,8 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
-_list = msgspec.json.Decoder(_List)
 _event = msgspec.json.Decoder(_Event)
 _object = msgspec.json.Decoder(KubeObject)
-
-
-class _ExpiredError(Exception):
-    """The version to go on from is no longer there (410): list anew."""
-
-
-class NotAllowedError(Exception):
-    """Forbidden or not served, with the verb: nothing that another attempt would change soon."""
 
 
 class Reflector:
@@ -104,7 +81,7 @@ class Reflector:
             hopeless = False
             try:
                 version = await self._watch(version or await self._list_all())
-            except _ExpiredError:
+            except ExpiredError:
                 self._troubled("what was known is too old for the API server (HTTP 410): listing anew")
                 version = ""
             except NotAllowedError as error:
@@ -130,16 +107,12 @@ class Reflector:
     async def _list_all(self) -> str:
         """List every page, then serve the new state; the version that it is of."""
         found: dict[Key, KubeObject] = {}
-        query = f"limit={PAGE}{self._selector()}"
-        page = await self._page(query)
-        while True:
+        version = ""
+        async for page in pages(self._client, self.resource, self.namespace, self._selector()):
             for raw in page.items or ():
                 each = _object.decode(raw)
                 found[_key(each)] = self._keep(each)
-            if not page.metadata.continue_:
-                break
-            await asyncio.sleep(0)  # a long list must not hold up admissions
-            page = await self._page(f"{query}&continue={page.metadata.continue_}")
+            version = page.metadata.resource_version
         gone = self.objects.keys() - found.keys()
         changed = [key for key, kept in found.items() if key not in self.objects or self.objects[key] != kept]
         self.objects = found
@@ -148,36 +121,31 @@ class Reflector:
                 self._changed(key, None)
             for key in changed:
                 self._changed(key, found[key])
-        self._version = page.metadata.resource_version
+        self._version = version
         self.lists += 1
         self._well()
         self.synced.set()
         return self._version
-
-    async def _page(self, query: str) -> _List:
-        accept = METADATA_LIST if self.resource.metadata_only else JSON
-        deadline = asyncio.get_running_loop().time() + LIST_SECONDS
-        code, body = await self._client.get(f"{self.resource.path(self.namespace)}?{query}", accept, deadline)
-        self._check(code, body, "list")
-        return _list.decode(body)
 
     async def _watch(self, version: str) -> str:
         """Follow the collection from a version; the version to go on from when the API server has had enough."""
         self._version = version
         seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - as above
         query = f"watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={seconds}"
-        path = f"{self.resource.path(self.namespace)}?{query}{self._selector()}"
+        selector = self._selector()
+        path = f"{self.resource.path(self.namespace)}?{query}{f'&{selector}' if selector else ''}"
         accept = METADATA if self.resource.metadata_only else JSON
         async with self._client.lines(path, accept, SILENCE) as (code, lines):
             if code != 200:
-                self._check(code, await anext(aiter(lines), b""), "watch")
+                check(code, await anext(aiter(lines), b""), "watch", self.resource, self.namespace)
             self._well()
             began = self.heard
             try:
                 async for line in lines:
                     event = _event.decode(line)
                     if event.type == "ERROR":
-                        self._check(status_of(event.object).code, bytes(event.object), "watch")
+                        said = status_of(event.object)
+                        check(said.code, bytes(event.object), "watch", self.resource, self.namespace)
                     self._take(event)
             finally:
                 self._watched = asyncio.get_running_loop().time() - began
@@ -198,19 +166,8 @@ class Reflector:
         if self._changed:
             self._changed(key, kept)
 
-    def _check(self, code: int, body: bytes, verb: str) -> None:
-        if code == 200:
-            return
-        if code == 410:
-            raise _ExpiredError
-        if code in {401, 403}:
-            raise NotAllowedError(answered(verb, self.resource, self.namespace, code, body))
-        if code == 404:
-            raise NotAllowedError(f"{self.resource} is not served")
-        raise UnreachableError(reason(code, body))
-
     def _selector(self) -> str:
-        return f"&labelSelector={self.resource.selector.replace('=', '%3D')}" if self.resource.selector else ""
+        return f"labelSelector={self.resource.selector.replace('=', '%3D')}" if self.resource.selector else ""
 
     def _well(self) -> None:
         self.heard = asyncio.get_running_loop().time()

@@ -58,6 +58,8 @@ WORKLOADS = tuple(
 )
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 PSP = Resource("policy", "v1beta1", POLICIES, "podsecuritypolicies", namespaced=False)
+PODS = Resource("", "v1", "Pod", "pods", metadata_only=False)
+LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )

@@ -80,6 +80,11 @@ class Watching:
         found = reflector.objects.get((ref.namespace, ref.name)) if reflector else None
         return (reflector, found) if reflector and found else None
 
+    def knows(self, ref: Ref) -> bool:
+        """Whether the very object is kept, its UID and all."""
+        found = self.find(ref)
+        return found is not None and found[1].metadata.uid == ref.uid
+
     def of(self, ref: Ref) -> Reflector | None:
         """The reflector that would keep an object."""
         return self._reflectors.get((ref.kind, ref.namespace)) or self._reflectors.get((ref.kind, ""))

@@ -36,5 +36,6 @@ class Operations:
             verbose = scope["query_string"].split(b"=")[0] == b"verbose"
             lines = "".join(f"[{'+' if value == 'ok' else '-'}]{name} {value}\n" for name, value in checks.items())
             lines += "".join(f"[!]{name} {value}\n" for name, value in self._state.notes().items() if value)
+            lines += "".join(f"[i]{name} {value}\n" for name, value in self._state.tells().items())
             text = f"{lines}readyz check {'passed' if ready else 'failed'}\n" if verbose or not ready else "ok"
             await respond(send, 200 if ready else 503, text.encode(), _TEXT)

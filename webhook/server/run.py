@@ -47,8 +47,8 @@ class Plan:
     """What to serve.
 
     `known` are the objects that dry-run answers with, a JSON array. `prepare` is waited for before the server is ready;
-    `checks` say what readiness depends on besides. `lame_duck` is how many seconds to go on serving after the signal to
-    end.
+    `checks` say what readiness depends on besides, `notes` what else is wrong, and `tells` how things are. `leave` is
+    what to do when the end is asked for, at once and beside what is still served; it is waited for at the end.
     """
 
     settings: Settings
@@ -60,8 +60,9 @@ class Plan:
     prepare: Callable[[], Awaitable[None]] = _nothing
     checks: Mapping[str, Check] = field(default_factory=dict)
     notes: Callable[[], Mapping[str, str]] = dict
+    tells: Callable[[], Mapping[str, str]] = dict
     metrics: Metrics = field(default_factory=Metrics)
-    lame_duck: float = 0.0
+    leave: Callable[[], Awaitable[None]] = _nothing
 
 
 class _Server(uvicorn.Server):
@@ -122,7 +123,7 @@ async def serve(
     plan: Plan, webhook: socket.socket, operations: socket.socket, log: Log, ready: Callable[[], None]
 ) -> None:
     """Serve on both sockets until a signal; `ready` is called once, when both are served."""
-    state, metrics = State(checks=plan.checks, notes=plan.notes), plan.metrics
+    state, metrics = State(checks=plan.checks, notes=plan.notes, tells=plan.tells), plan.metrics
     metrics.certificate_expiry.set(plan.expiry)
     worker = Worker(plan.known, lambda: plan.source.minor, log)
     rest = application(worker, metrics, dry_run=plan.settings.dry_run)
@@ -154,8 +155,10 @@ async def serve(
         ready()
         await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
     state.draining = True
-    log.write("info", "ending", seconds=plan.lame_duck)
-    await asyncio.sleep(plan.lame_duck)
+    delay = plan.settings.shutdown_delay if state.ready else 0.0  # no endpoint leads to what never was ready
+    log.write("info", "ending", seconds=delay)
+    leaving = asyncio.ensure_future(plan.leave())
+    await asyncio.sleep(delay)
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
@@ -163,6 +166,7 @@ async def serve(
         task.cancel()
     await asyncio.gather(ending, started, return_exceptions=True)
     await worker.stop()
+    await leaving
     log.write("info", "ended")
 
 

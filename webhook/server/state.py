@@ -11,13 +11,15 @@ Check = Callable[[], str]
 class State:
     """Changed by the server's start and end only.
 
-    `checks` are further conditions of readiness, by name; `notes` say what else is wrong, without which it is ready.
+    `checks` are further conditions of readiness, by name; `notes` say what else is wrong, without which it is ready;
+    `tells` say what is neither right nor wrong.
     """
 
     ready: bool = False
     draining: bool = False
     checks: Mapping[str, Check] = field(default_factory=dict)
     notes: Callable[[], Mapping[str, str]] = dict
+    tells: Callable[[], Mapping[str, str]] = dict
 
     @property
     def reasons(self) -> dict[str, str]:

@@ -107,7 +107,7 @@ class Metrics:
         )
         self.api_requests = Counter(
             "vmguard_api_requests",
-            "Requests to the API server, by verb (get, watch, create) and HTTP status; 0 is no answer.",
+            "Requests to the API server, by verb (get, watch, create, update) and HTTP status; 0 is no answer.",
             ("verb", "code"),
             registry=self.registry,
         )
@@ -128,6 +128,29 @@ class Metrics:
             registry=self.registry,
         )
         ProcessCollector(registry=self.registry)
+        self.leader = Gauge(
+            "leader_election_master_status",
+            "Whether this process leads (1) or not (0), by the Lease's name.",
+            ("name",),
+            registry=self.registry,
+        )
+        self.noncompliant = Gauge(
+            "vmguard_noncompliant_pods",
+            "Running pods that are not as they must be, by namespace and kind of their resource; told by the leader.",
+            ("namespace", "kind"),
+            registry=self.registry,
+        )
+        self.unjudged = Gauge(
+            "vmguard_unjudged_pods",
+            "Running pods whose resource could not be known when they were surveyed; told by the leader.",
+            ("namespace",),
+            registry=self.registry,
+        )
+        self.surveyed = Gauge(
+            "vmguard_survey_timestamp_seconds",
+            "When this process last surveyed the running pods, in seconds since 1970 (UTC); 0 for never.",
+            registry=self.registry,
+        )
         build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 

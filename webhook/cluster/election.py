@@ -1,0 +1,217 @@
+"""Leader election on a Lease: of all replicas one does the work that must happen once.
+
+The rules are those of client-go's leaderelection. The leader renews its Lease in time or ends its work, and has ended
+it before anybody else may take the Lease: its time runs from before a write was sent, everybody else's from after it
+was seen. Time is this machine's monotonic clock alone; what a Lease says of times is for people. Nothing is written
+but on top of the state that was read, so a late write changes nothing. Whoever ends gives the Lease back, after its
+work has ended. The work itself is somebody else's, as is what readiness makes of all this: serving admissions does not
+depend on it.
+"""
+
+import asyncio
+import random
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from webhook.cluster.client import UnreachableError
+from webhook.cluster.lease import ChangedError, Lease, State
+from webhook.telemetry.log import Log, described
+from webhook.words import one_line
+
+NAME = "vmguard"
+"""The Lease's name."""
+
+_JITTER = 1.2
+"""How much longer than the retry period a candidate may wait, as a part of it; so client-go."""
+
+_REST = 5.0
+"""Seconds after which work that failed is done again."""
+
+_TELL_AGAIN = 60.0
+"""Seconds until a trouble that goes on is logged again, if it is another by then."""
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds: how long a Lease is held without renewal, how long renewing is tried, and from one attempt to the next.
+
+    The time between the first two is for the work to end in.
+    """
+
+    lease: int = 15
+    renew: float = 10.0
+    retry: float = 2.0
+
+
+USUAL = Timing()
+
+
+class Elector:
+    """One candidate. `works` are done, by name, while it leads; each is cancelled when it does no longer.
+
+    `trouble` is why it can neither lead nor know who does, "" for nothing.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        works: Mapping[str, Work],
+        log: Log,
+        timing: Timing = USUAL,
+    ) -> None:
+        self._lease = lease
+        self._works = works
+        self._log = log
+        self._timing = timing
+        self._clock = time.monotonic
+        self._state: State | None = None
+        self._seen = 0.0
+        self._renewed = 0.0
+        self._may_hold = False
+        self._working: asyncio.Task[None] | None = None
+        self._told = 0.0
+        self.trouble = ""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is leader, by the clock: not when its time to renew is over, whoever has noticed."""
+        return self._working is not None and not self._working.cancelling() and self._left > 0
+
+    @property
+    def standing(self) -> str:
+        """Who leads, for a person."""
+        if self.leads:
+            return f"this one, {self._lease.identity}"
+        holder = self._state.holder if self._state else ""
+        return f"{holder}, not this one" if holder not in {"", self._lease.identity} else "nobody that is known"
+
+    async def run(self) -> None:
+        """Stand for election until this is cancelled; then end the work and give the Lease back."""
+        try:
+            while True:
+                await self._until_held()
+                self._log.write("info", "leading", lease=str(self._lease), identity=self._lease.identity)
+                self._working = asyncio.create_task(self._work())
+                why = await self._until_lost()
+                self._log.write("warning", "not leading any more", lease=str(self._lease), reason=why)
+                while not await self._end_work():
+                    await asyncio.wait([self._working])
+        finally:
+            if await self._end_work():  # otherwise the Lease runs out by itself
+                await self._give_back()
+
+    async def _until_held(self) -> None:
+        while not await self._attempt():
+            longer = random.random() * _JITTER  # noqa: S311 - spreads replicas, guards nothing
+            await asyncio.sleep(self._timing.retry * (1 + longer))
+
+    async def _until_lost(self) -> str:
+        """Renew until that is not possible any more; why not."""
+        while True:
+            await asyncio.sleep(max(0.0, min(self._timing.retry, self._left)))
+            if self._left <= 0:
+                return f"not renewed within {self._timing.renew:g} s{f': {self.trouble}' if self.trouble else ''}"
+            if not await self._attempt() and self._state and self._state.holder != self._lease.identity:
+                return f"{self._state.holder or 'nobody'} holds it"
+
+    @property
+    def _left(self) -> float:
+        """Seconds that are left to renew."""
+        return self._renewed + self._timing.renew - self._clock()
+
+    async def _attempt(self) -> bool:
+        """Read the Lease, and hold it if it may be held; whether that was done."""
+        until = self._clock() + self._timing.renew / 2
+        if self._working:
+            until = min(until, self._renewed + self._timing.renew)
+        try:
+            self._observe(await self._lease.read(until - self._clock()))
+            if not self._may_take:
+                return False
+            began = self._clock()
+            self._may_hold = True
+            self._state = await self._lease.hold(self._timing.lease, until - began)
+        except ChangedError as error:
+            self._log.write("debug", "the Lease was changed meanwhile", lease=str(self._lease), reason=str(error))
+            return False
+        except UnreachableError as error:
+            self._troubled(str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - nothing that the library raises may cost the server its life
+            self._log.write("error", "election failed", lease=str(self._lease), **described(error))
+            self._troubled(one_line(repr(error), 500))
+            return False
+        self._renewed = began
+        return True
+
+    def _observe(self, state: State | None) -> None:
+        """Take in what was read. A Lease that was deleted says nothing of whether its holder still works."""
+        self._troubled("")
+        if state is None or state == self._state:
+            return
+        if state.holder not in {"", self._lease.identity} and (not self._state or state.holder != self._state.holder):
+            self._log.write("info", "following", lease=str(self._lease), leader=state.holder)
+        self._state, self._seen = state, self._clock()
+
+    @property
+    def _may_take(self) -> bool:
+        if self._state is None or self._state.holder == self._lease.identity:
+            return True
+        if self._working:  # somebody has led meanwhile
+            return False
+        return not self._state.holder or self._clock() >= self._seen + (self._state.seconds or self._timing.lease)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for name, work in self._works.items():
+                tasks.create_task(self._do(name, work))
+
+    async def _do(self, name: str, work: Work) -> None:
+        while True:
+            try:
+                return await work()
+            except Exception as error:  # noqa: BLE001 - one work that fails must not end the others, or the lead
+                self._log.write("error", "leader's work failed", work=name, **described(error))
+            await asyncio.sleep(_REST)
+
+    async def _end_work(self) -> bool:
+        """Cancel the work and wait for its end, while nobody else can have the Lease; whether it has ended."""
+        if self._working is None:
+            return True
+        self._working.cancel()
+        left = self._renewed + self._timing.lease - self._clock()
+        await asyncio.wait([self._working], timeout=max(0.0, left))
+        if not self._working.done():
+            self._log.write("error", "the leader's work does not end", lease=str(self._lease))
+            return False
+        self._working = None
+        return True
+
+    async def _give_back(self) -> None:
+        if not self._may_hold:
+            return
+        until = self._clock() + self._timing.renew / 2
+        try:
+            state = await self._lease.read(until - self._clock())
+            if state and state.holder == self._lease.identity:
+                await self._lease.give_back(until - self._clock())
+                self._log.write("info", "lease given back", lease=str(self._lease))
+        except (ChangedError, UnreachableError) as error:
+            self._log.write("warning", "lease not given back", lease=str(self._lease), reason=str(error))
+
+    def _troubled(self, why: str) -> None:
+        now = self._clock()
+        if why and (not self.trouble or (why != self.trouble and now >= self._told + _TELL_AGAIN)):
+            self._told = now
+            self._log.write("warning", "election failed", lease=str(self._lease), reason=why)
+        self.trouble = why
+
+
+def identity() -> str:
+    """A name for this process that no other has: the host's, and something random."""
+    return f"{socket.gethostname()}_{secrets.token_hex(8)}"

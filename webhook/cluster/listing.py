@@ -1,0 +1,78 @@
+"""Lists of a collection, a page at a time, and what is wrong where there is none, for a person who must mend it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from webhook.cluster.answers import reason
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.permission import answered
+from webhook.cluster.resources import JSON, METADATA_LIST, Resource
+
+PAGE = 500
+"""Objects."""
+
+LIST_SECONDS = 60.0
+"""For one page."""
+
+
+class ExpiredError(Exception):
+    """The version to go on from is no longer there (410): list anew."""
+
+
+class NotAllowedError(Exception):
+    """Forbidden or not served, with the verb: nothing that another attempt would change soon."""
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class Page(msgspec.Struct):
+    """One page of a list; its items are undecoded."""
+
+    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+    items: list[msgspec.Raw] | None = None
+
+
+_page = msgspec.json.Decoder(Page)
+
+
+async def pages(client: Client, resource: Resource, namespace: str = "", query: str = "") -> AsyncIterator[Page]:
+    """Every page of a collection, in a namespace or everywhere; of one with `metadata_only` just the metadata.
+
+    Raises:
+        NotAllowedError: the list is forbidden, or there is no such collection.
+        ExpiredError: it took so long that the rest is no longer there.
+        UnreachableError: there was no whole answer.
+        msgspec.DecodeError: an answer cannot be read.
+
+    """
+    query = f"limit={PAGE}{f'&{query}' if query else ''}"
+    accept = METADATA_LIST if resource.metadata_only else JSON
+    further = ""
+    while True:
+        deadline = asyncio.get_running_loop().time() + LIST_SECONDS
+        code, body = await client.get(f"{resource.path(namespace)}?{query}{further}", accept, deadline)
+        check(code, body, "list", resource, namespace)
+        page = _page.decode(body)
+        yield page
+        if not page.metadata.continue_:
+            return
+        further = f"&continue={page.metadata.continue_}"
+        await asyncio.sleep(0)  # a long list must not hold up admissions
+
+
+def check(code: int, body: bytes, verb: str, resource: Resource, namespace: str) -> None:
+    """Raise what an answer that is no success means; as `pages`."""
+    if code == 200:
+        return
+    if code == 410:
+        raise ExpiredError(reason(code, body))
+    if code in {401, 403}:
+        raise NotAllowedError(answered(verb, resource, namespace, code, body))
+    if code == 404:
+        raise NotAllowedError(f"{resource} is not served")
+    raise UnreachableError(reason(code, body))

@@ -1,0 +1,1 @@
+"""What must happen once among all replicas: done by the leader, while it leads."""

@@ -1,0 +1,211 @@
+"""The survey: which running pods of the operator are not as they must be, as a gauge and a log line.
+
+Pods that were there before vmguard, or that came by without it, are found here and nowhere else. Each is judged by the
+line that every admission walks, as if it were validated now; nothing is changed or denied. Facts come from memory
+where there are some, and are asked for once a survey otherwise, over the leader's own connection, so that no admission
+waits.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from webhook.admission.review import ReviewError, review_of_pod
+from webhook.admit import admit
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.listing import ExpiredError, NotAllowedError
+from webhook.facts import Fact, FactSource, Ref
+from webhook.leader.pods import running
+from webhook.policy.decide import not_compliant
+from webhook.policy.findings import Change, Violation
+from webhook.policy.workload import Workload
+from webhook.settings import Settings
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+from webhook.words import one_line
+
+EVERY = 300.0
+"""Seconds from the end of a survey to the next."""
+
+TRY_AGAIN = 30.0
+"""Seconds until a survey that failed is tried again."""
+
+REMIND = 3600.0
+"""Seconds until the log line is written again though nothing has changed."""
+
+MOST_NAMED = 20
+"""Workloads that one log line names."""
+
+_DEADLINE = 20.0
+"""Seconds for the facts on one pod."""
+
+_LONGEST = 500
+
+Key = tuple[str, str]
+"""Namespace, and kind of the operator's resource."""
+
+
+@dataclass(slots=True)
+class Wrong:
+    """Pods of one workload that do not comply: how many, the name of one, and what is wrong with that one."""
+
+    pods: int
+    example: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.example}{f' and {self.pods - 1} more' if self.pods > 1 else ''}: {self.why}"
+
+
+@dataclass(slots=True)
+class Result:
+    """What one survey found. `wrong` is by workload, `unknown` (pods that nobody could judge) by namespace."""
+
+    judged: Counter[Key] = field(default_factory=Counter)
+    noncompliant: Counter[Key] = field(default_factory=Counter)
+    wrong: dict[str, Wrong] = field(default_factory=dict)
+    unknown: Counter[str] = field(default_factory=Counter)
+    unknown_why: str = ""
+
+
+class Survey:
+    """Surveys one cluster, or the namespaces that are watched. `trouble` is why it cannot, "" for nothing."""
+
+    def __init__(
+        self,
+        client: Client,
+        source: FactSource,
+        is_owner: Callable[[Ref], bool],
+        settings: Settings,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._is_owner = is_owner
+        self._settings = settings.model_copy(update={"mode": "audit"})  # nobody is denied: nothing is read again
+        self._log = log
+        self._metrics = metrics
+        self._told: Result | None = None
+        self._told_at = 0.0
+        self.trouble = ""
+
+    async def run(self) -> None:
+        """Survey again and again until this is cancelled; then nothing is claimed any more."""
+        try:
+            while True:
+                try:
+                    self._tell(await self.take())
+                    self.trouble = ""
+                except (NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError) as error:
+                    if str(error) != self.trouble:
+                        self._log.write("warning", "survey failed", reason=str(error))
+                    self.trouble = str(error)
+                await asyncio.sleep(TRY_AGAIN if self.trouble else EVERY)
+        finally:
+            self._show(Result())
+            self._told, self.trouble = None, ""
+
+    async def take(self) -> Result:
+        """Judge every running pod of the operator once.
+
+        Raises:
+            NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError: the pods cannot be listed.
+
+        """
+        result = Result()
+        facts = _Once(self._source)
+        async for pod, raw in running(self._client, self._settings.watch_namespaces or ("",), self._is_owner):
+            await asyncio.sleep(0)  # admissions go first
+            await self._judge(*pod.place, pod.metadata.uid or "", raw, facts, result)
+        return result
+
+    async def _judge(
+        self, namespace: str, name: str, uid: str, raw: msgspec.Raw, facts: "_Once", result: Result
+    ) -> None:
+        deadline = asyncio.get_running_loop().time() + _DEADLINE
+        try:
+            review = review_of_pod(raw, uid=uid, namespace=namespace, name=name)
+            decision, _ = await admit(review, "validate", facts, self._settings, deadline)
+        except ReviewError as error:
+            result.unknown[namespace] += 1
+            result.unknown_why = f"{namespace}/{name}: {error}"
+            return
+        if decision.outcome == "unknown":
+            result.unknown[namespace] += 1
+            result.unknown_why = f"{namespace}/{name}: {decision.annotations['decision']}"
+        identity = decision.identity
+        if not isinstance(identity, Workload):
+            return
+        key = namespace, identity.kind
+        result.judged[key] += 1
+        left: list[Change | Violation] = [*decision.changes, *decision.violations]
+        if not left:
+            return
+        result.noncompliant[key] += 1
+        workload = f"{identity.component.name} of {identity}"
+        wrong = result.wrong.setdefault(workload, Wrong(0, name, one_line(not_compliant(left), _LONGEST)))
+        wrong.pods += 1
+
+    def _tell(self, result: Result) -> None:
+        self._show(result)
+        self._metrics.surveyed.set_to_current_time()
+        now, before = asyncio.get_running_loop().time(), self._told
+        changed = before is None or _gist(before) != _gist(result)
+        if not changed and (now < self._told_at + REMIND or not (result.wrong or result.unknown)):
+            return
+        self._told, self._told_at = result, now
+        named = sorted(result.wrong.items())[:MOST_NAMED]
+        more = {"more_workloads": len(result.wrong) - MOST_NAMED} if len(result.wrong) > MOST_NAMED else {}
+        unknown = {"unknown": result.unknown.total(), "unknown_why": one_line(result.unknown_why, _LONGEST)}
+        self._log.write(
+            "warning" if result.wrong or result.unknown else "info",
+            "survey",
+            pods=result.judged.total(),
+            noncompliant=result.noncompliant.total(),
+            workloads=[f"{name}: {each}" for name, each in named],
+            **more,
+            **unknown if result.unknown else {},
+        )
+
+    def _show(self, result: Result) -> None:
+        noncompliant, unknown = self._metrics.noncompliant, self._metrics.unjudged
+        noncompliant.clear()
+        unknown.clear()
+        for key in result.judged:
+            noncompliant.labels(*key).set(result.noncompliant[key])
+        for namespace, count in result.unknown.items():
+            unknown.labels(namespace).set(count)
+
+
+def _gist(result: Result) -> object:
+    """What makes two results worth telling apart: workloads and counts, but not which pod is the example."""
+    return {name: (each.pods, each.why) for name, each in result.wrong.items()}, result.unknown
+
+
+class _Once:
+    """Facts of a source as it remembers them, each asked for once."""
+
+    labels_suffice = False
+
+    def __init__(self, source: FactSource) -> None:
+        self._source = source
+        self._facts: dict[Ref, Fact] = {}
+
+    @property
+    def minor(self) -> int:
+        """The cluster's 1.x minor version."""
+        return self._source.minor
+
+    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - any will do
+        """The fact on one object."""
+        if ref not in self._facts:
+            self._facts[ref] = await self._source.get(ref, deadline)
+        return self._facts[ref]
+
+    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:  # noqa: ARG002 - nobody is told
+        """None: they are for an error message."""
+        return ()
