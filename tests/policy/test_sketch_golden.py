@@ -13,12 +13,12 @@ from webhook.facts import Ref
 from webhook.objects import Pod
 from webhook.offline.facts import FileFacts
 from webhook.policy import resource
-from webhook.policy.decide import complaint
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import posture_of
 from webhook.policy.rules import RULES
 from webhook.policy.rules.subject import Subject
 from webhook.policy.sketch import sketch
+from webhook.policy.wording import complaint
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from webhook.facts import Absent
-from webhook.policy.decide import Decision, Outlook, as_json, complaint, dotted
+from webhook.policy.decide import Decision, Outlook
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import Posture
+from webhook.policy.wording import as_json, complaint, dotted
 from webhook.policy.workload import Link, Nobodys, Workload
 from webhook.words import one_line, printable
 

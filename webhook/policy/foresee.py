@@ -14,7 +14,7 @@ import msgspec
 from webhook.admission.patch import build
 from webhook.objects import Pod
 from webhook.podsecurity import evaluate
-from webhook.policy.decide import Outlook, complaint
+from webhook.policy.decide import Outlook
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.resource import user_volumes
@@ -22,6 +22,7 @@ from webhook.policy.rules import FORESIGHT, RULES, pod_validity
 from webhook.policy.rules.subject import Prospect, Subject
 from webhook.policy.rules.wanted_context import projected
 from webhook.policy.sketch import Sketch, sketch
+from webhook.policy.wording import complaint
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
 
