@@ -7,26 +7,30 @@ the command line and the tests all walk this line.
 """
 
 from difflib import get_close_matches
+from typing import Any
 
-from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, pod_object
+import msgspec
+
+from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, decode_raw, pod_object
 from webhook.alike import Alike, key_of
 from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
-from webhook.objects import Metadata
+from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide, resource
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.decide import Decision, Enforce, Webhook
 from webhook.policy.findings import Finding, Warn
+from webhook.policy.foresee import Wanted, foresee
 from webhook.policy.posture import posture_of
 from webhook.policy.resources import GROUP
-from webhook.policy.rules import RULES
+from webhook.policy.rules import RULES, sidecar
 from webhook.policy.rules.pod_security_policy import judge
 from webhook.policy.rules.subject import PolicyReference, Subject
 from webhook.policy.workload import (
     Identity,
     Link,
     Nobodys,
+    Parentage,
     Unknowable,
-    Workload,
     checked,
     identify,
     identify_by_labels,
@@ -37,6 +41,12 @@ from webhook.settings import Settings
 
 ENFORCE_LABEL = "vmguard/enforce"
 """Namespace label that may tighten VMGUARD_ENFORCE there, never loosen it."""
+
+EPHEMERAL = "ephemeralcontainers"
+"""The subresource of pods by which people debug."""
+
+MOST_EPHEMERAL = 20
+"""New ephemeral containers of one request that are judged."""
 
 MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
@@ -116,10 +126,13 @@ async def admit(
     """
     request = review.request
     kind = request.kind
-    if request.sub_resource:
+    debugging = request.sub_resource == EPHEMERAL and kind.kind == "Pod" and webhook == "validate"
+    if request.sub_resource and not debugging:
         return decide.ignored(f"subresource {request.sub_resource}"), ()
     if settings.watch_namespaces and (request.namespace or "") not in settings.watch_namespaces:
         return decide.ignored("namespace is not watched"), ()
+    if debugging:
+        return await _ephemeral(request, source, settings, deadline)
     if kind.kind == "Pod" and kind.group == "":
         if request.operation != "CREATE":
             return decide.ignored(f"operation {request.operation}"), ()
@@ -170,14 +183,14 @@ async def _decide_pod(
     if alike and key and (kept := alike.get(key)):
         return kept
     pod = decode_pod(sent)
-    identity: Identity = identify_by_labels(pod, namespace) if source.labels_suffice else identify(pod, chain)
+    identity = _whose(pod, namespace, source, chain)
     if isinstance(identity, Nobodys):
         return decide.unmanaged(identity)
     if isinstance(identity, Unknowable):
         return decide.unknown(identity, settings)
     posture = posture_of(identity, settings)
     named = resource.policies_of_pod(pod, namespace, posture)
-    user_volumes = _user_volumes(identity)
+    user_volumes = resource.user_volumes(identity)
     subject = Subject(
         pod=pod,
         minor=source.minor,
@@ -198,26 +211,77 @@ async def _decide_pod(
     return decision
 
 
+def _whose(pod: Pod, namespace: str, source: FactSource, chain: tuple[Link, ...]) -> Identity:
+    return identify_by_labels(pod, namespace) if source.labels_suffice else identify(pod, chain)
+
+
+async def _ephemeral(
+    request: Request, source: FactSource, settings: Settings, deadline: float
+) -> tuple[Decision, tuple[Link, ...]]:
+    """The decision on new ephemeral containers: told of, never denied and never changed, as people debug at night."""
+    raw, before = decode_raw(request.object), decode_raw(request.old_object)
+    pod = decode_pod(pod_object(request.object))
+    inquiry = _Inquiry(source, deadline)
+    namespace = request.namespace or ""
+    chain = () if source.labels_suffice else await inquiry.owners("Pod", pod.metadata, namespace)
+    identity = _whose(pod, namespace, source, chain)
+    if isinstance(identity, Nobodys):
+        return decide.unmanaged(identity), chain
+    if isinstance(identity, Unknowable):
+        return decide.unknown(identity, settings, may_refuse=False), chain
+    posture = posture_of(identity, settings)
+    strict = posture.security_context == "strict"
+    had = {str(each.get("name")) for each in _ephemeral_containers(before)}
+    new = [each for each in _ephemeral_containers(raw) if str(each.get("name")) not in had]
+    findings = [
+        finding
+        for container in new[:MOST_EPHEMERAL]
+        for finding in sidecar.check_ephemeral(container, raw["spec"], source.minor, strict=strict)
+    ]
+    return decide.decide_ephemeral(identity, posture, tuple(findings)), chain
+
+
+def _ephemeral_containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = pod.get("spec")
+    found = spec.get("ephemeralContainers") if isinstance(spec, dict) else None
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
 async def _resource(
     request: Request, source: FactSource, settings: Settings, deadline: float
 ) -> tuple[Decision, tuple[Link, ...]]:
     custom = decode_object(request.object)
     if custom is None:
         return decide.ignored("no object"), ()
+    if custom.metadata.deletion_timestamp:
+        return decide.ignored("it is being deleted"), ()
     kind, namespace = request.kind, request.namespace or ""
     name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
     ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
     inquiry = _Inquiry(source, deadline)
     parentage = parentage_of(await inquiry.owners(kind.kind, custom.metadata, namespace), kind.kind, name)
     spec = custom.spec or {}
-    postures = tuple(posture_of(each, settings) for each in resource.workloads(ref, spec, parentage))
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
     before = frozenset(resource.policies_named(ref, old.spec or {})) if old else frozenset()
     references = await inquiry.policies(resource.policies_named(ref, spec), before)
     findings = [finding for reference in references if (finding := judge(reference, of_pod=False))]
-    notes = (parentage.note, resource.unjudged(ref, spec))
+    wanted = _stood_for(ref, custom, parentage, settings)
+    stood: tuple[Wanted, ...] | None = ()
+    if old:
+        stood = None if resource.unseen(ref, old.spec or {}) else _stood_for(ref, old, parentage, settings)
+    foreseen = foresee(wanted, stood, settings, source.minor)
+    judged = tuple(resource.workloads(ref, spec, parentage))
+    findings += foreseen.findings
+    notes = (parentage.note, resource.unjudged(ref, spec), resource.unseen(ref, spec))
     findings += [Warn("workload", note) for note in notes if note]
-    return decide.decide_resource(str(ref), postures, tuple(findings), settings), tuple(inquiry.links)
+    postures = tuple(posture_of(each, settings) for each in judged)
+    decision = decide.decide_resource(str(ref), postures, tuple(findings), settings)
+    return msgspec.structs.replace(decision, outlooks=tuple(map(foreseen.of, judged))), tuple(inquiry.links)
+
+
+def _stood_for(ref: Ref, custom: KubeObject, parentage: Parentage, settings: Settings) -> tuple[Wanted, ...]:
+    workloads = resource.whole_workloads(ref, custom.spec or {}, parentage)
+    return tuple((each, posture_of(each, settings)) for each in workloads)
 
 
 async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enforce:
@@ -233,9 +297,3 @@ def _generation(metadata: Metadata) -> str:
     """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
     labels = metadata.labels or {}
     return labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
-
-
-def _user_volumes(workload: Workload) -> frozenset[str]:
-    volumes = workload.component.part_of(workload.spec).get("volumes")
-    names = (volume.get("name") for volume in volumes if isinstance(volume, dict)) if isinstance(volumes, list) else ()
-    return frozenset(name for name in names if isinstance(name, str))

@@ -128,6 +128,23 @@ RICH_SPEC = {
     "podSecurityPolicyName": "nope",
     "volumes": [{"name": "data"}],
 }
+SKETCHED_SPEC = {
+    "useStrictSecurity": True,
+    "disableAutomountServiceAccountToken": True,
+    "containers": [{"name": "vmsingle", "securityContext": OWN}, {**RICH_POD["containers"][0], "name": "kubectl"}],
+    "initContainers": [
+        {"name": "x", "image": "kubectl:1", "command": ["kubectl"], "securityContext": {"runAsUser": 0}}
+    ],
+    "volumes": [{"name": "data", "hostPath": {"path": "/"}}, *RICH_POD["volumes"]],
+    "volumeMounts": [{"name": "data", "mountPath": "/x", "readOnly": True}],
+    "extraArgs": {"storageDataPath": "/x", "cacheDataPath": "y"},
+    "storage": {"emptyDir": {}},
+    "storageDataPath": "/z",
+    "hostNetwork": True,
+    "podMetadata": {"annotations": {"a": "b"}},
+    "vmBackup": {},
+    "remoteWriteSettings": {"tmpDataPath": "/q"},
+}
 SETTINGS = [
     {},
     {"VMGUARD_ENFORCE": "deny", "VMGUARD_HARDEN_SIDECARS": "true", "VMGUARD_DISABLE_AUTOMOUNT": "true"},
@@ -147,13 +164,26 @@ def test_any_value_at_any_place_of_a_pod_with_every_field_gets_an_answer_that_ca
 @pytest.mark.parametrize("minor", [24, 30])
 @pytest.mark.parametrize(
     ("kind", "spec"),
-    [("VMSingle", RICH_SPEC), ("VMCluster", {**RICH_SPEC, "vmselect": RICH_SPEC, "vmstorage": {"volumes": [None]}})],
+    [
+        ("VMSingle", RICH_SPEC),
+        ("VMSingle", SKETCHED_SPEC),
+        ("VMCluster", {**RICH_SPEC, "vmselect": RICH_SPEC, "vmstorage": {"volumes": [None]}}),
+    ],
 )
 def test_any_value_at_any_place_of_a_resource_gets_an_answer_that_can_be_used(kind, spec, minor):
     thing = resource(kind, "db", spec)
     named = {"group": "operator.victoriametrics.com", "version": "v1beta1", "kind": kind}
     review = _review(thing, named, operation="UPDATE", oldObject=thing)
     count, wrong = asyncio.run(_every_place(admission([], minor), review))
+    assert count > 2000
+    assert not wrong
+
+
+def test_any_value_at_any_place_of_an_ephemeral_container_gets_an_answer_that_can_be_used():
+    pod, objects = vmsingle(None, {**RICH_POD, "ephemeralContainers": [{"name": "e", "securityContext": OWN}]})
+    review = _review(pod, operation="UPDATE", oldObject=vmsingle(None, RICH_POD)[0])
+    review["request"]["subResource"] = "ephemeralcontainers"
+    count, wrong = asyncio.run(_every_place(admission(objects, 37), review))
     assert count > 2000
     assert not wrong
 

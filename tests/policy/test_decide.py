@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.pods import UNREACHABLE, Answers, decide, resource, reviewed, vmsingle, workload
-from webhook.policy.decide import facts_line
+from webhook.policy.wording import facts_line
 
 POLICY = {"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "restricted-vm"}}
 

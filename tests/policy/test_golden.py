@@ -11,7 +11,7 @@ from tests.support.golden import CASES, Case, expected, projection
 from webhook.admission.review import decode, encode, prepare
 from webhook.admit import admit
 from webhook.offline.facts import FileFacts
-from webhook.policy.decide import facts_line
+from webhook.policy.wording import facts_line
 from webhook.settings import Settings
 
 

@@ -5,13 +5,12 @@ from hypothesis import strategies as st
 
 from tests.policy.test_properties import ANYTHING
 from tests.support.golden import CASES
-from webhook.admit import _user_volumes
 from webhook.facts import Ref
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.kept import kept
 from webhook.policy.parents import said_of_child
 from webhook.policy.posture import posture_of
-from webhook.policy.resource import workloads
+from webhook.policy.resource import user_volumes, workloads
 from webhook.policy.resources import GROUP
 from webhook.policy.workload import Parentage, Workload
 from webhook.settings import Settings
@@ -28,7 +27,7 @@ def _same(kind, spec):
     for component in BY_KIND.get(kind, ()):
         whole, part = (Workload(kind, "mon", "x", component, "", each) for each in (spec, less))
         assert posture_of(whole, mine) == posture_of(part, mine)
-        assert _user_volumes(whole) == _user_volumes(part)
+        assert user_volumes(whole) == user_volumes(part)
     ref = Ref(GROUP, "v1", kind, "mon", "x")
     if kind not in PARENTS:  # which are judged whole, when somebody applies them
         whole, part = ([posture_of(w, mine) for w in workloads(ref, each, Parentage())] for each in (spec, less))

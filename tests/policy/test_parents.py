@@ -3,7 +3,7 @@
 from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, reviewed, workload
 from webhook.facts import Absent, Ref
 from webhook.policy.parents import said_of_child
-from webhook.policy.resource import workloads
+from webhook.policy.resource import whole_workloads, workloads
 from webhook.policy.workload import Parentage
 
 PARENT = Ref("operator.victoriametrics.com", "v1alpha1", "VMDistributed", "mon", "d")
@@ -90,7 +90,11 @@ def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
     decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate")
     assert decision.warnings == (
         "VMDistributed mon/d has more than 500 zones: the last 100 are not judged here [workload]",
+        "VMDistributed mon/d: of its zones 485 more are judged by their settings alone, not by their pods [workload]",
     )
+    whole = list(whole_workloads(PARENT, {"zones": zones, "zoneCommon": common}, Parentage()))
+    assert 0 < len(whole) < 20
+    assert len(whole[0].spec["extraArgs"]) == 10001
 
 
 def test_only_so_many_policies_are_looked_up():
@@ -100,4 +104,4 @@ def test_only_so_many_policies_are_looked_up():
     assert not decision.allowed
     assert len([link for link in looked_up if link.ref.kind == "PodSecurityPolicy"]) == 20
     assert len(decision.warnings) == 21
-    assert decision.warnings[-1] == "and 260 warnings more [workload]"
+    assert decision.warnings[-1] == "and 261 warnings more [workload]"

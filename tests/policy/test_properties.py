@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from tests.support.pods import decide, patched, pod, resource, workload
 from webhook.policy.components import COMPONENTS
+from webhook.policy.posture import READ
 from webhook.policy.rules.api_access import TOKEN_PATH
+from webhook.policy.sketch import READ as SKETCHED_ONLY
 
 NAMES = st.sampled_from(["config-reloader", "config-init", "vmbackuper", "mine", "other"])
 IDS = st.sampled_from([None, 0, 1, 1000, 65534])
@@ -268,3 +270,68 @@ def test_a_resource_of_any_content_is_answered(part):
         asked = pod(owner, {"containers": [{"name": "vmselect"}]})
         done = patched(asked, decide(asked, [cr, owner]))
         assert not decide(done, [cr, owner]).patch
+
+
+SKETCHED = [*SKETCHED_ONLY, *(field for field in READ if field != "podSecurityPolicyName")]
+
+PARTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["vmsingle", "data", "/x", "Localhost", "ALL", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "name",
+                    "args",
+                    "command",
+                    "image",
+                    "volumeMounts",
+                    "mountPath",
+                    "securityContext",
+                    "seccompProfile",
+                    "type",
+                    "localhostProfile",
+                    "capabilities",
+                    "add",
+                    "runAsUser",
+                    "runAsNonRoot",
+                    "hostPath",
+                    "emptyDir",
+                    "storageDataPath",
+                    "annotations",
+                    "enabled",
+                    "projected",
+                    "sources",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(SKETCHED), PARTS),
+    st.dictionaries(st.sampled_from(SKETCHED), PARTS),
+    st.sampled_from(COMPONENTS),
+)
+@settings(max_examples=400, deadline=None)
+def test_whatever_a_resource_says_of_its_pods_is_answered_and_denied_once_only(part, before, component):
+    """The same content again is never denied, as the fault was there."""
+
+    def made(content):
+        spec = content
+        for field in reversed(component.path[1:]):
+            spec = {field: spec}
+        if component.optional:
+            spec["requestsLoadBalancer"]["enabled"] = True
+        return resource(component.kind, "x", spec)
+
+    def update(old):
+        review = {"oldObject": made(old)}
+        return decide(made(part), [], webhook="validate", minor=37, operation="UPDATE", review=review)
+
+    assert update(before).outcome in {"unchanged", "denied"}
+    assert update(part).outcome == "unchanged"

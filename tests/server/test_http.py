@@ -237,6 +237,17 @@ def test_a_dry_run_answers_every_form_with_all_keys(server, question):
     assert (answer["pod"] is None) is (question["kind"].startswith("VM") or "VMCluster" in str(question))
 
 
+def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reasons_of_each(server):
+    spec = {"vmselect": {}, "vminsert": {"hostNetwork": True}}
+    answer = server.ask("POST", "/dry-run", resource("VMCluster", spec=spec))[2]
+    found = answer["podSecurity"]
+    assert (found["before"], found["after"]) == ("privileged", "privileged")
+    assert found["reasons"] == ["vminsert: host namespaces (hostNetwork=true)"]
+    plain = server.ask("POST", "/dry-run", resource("VMCluster", spec={"vmselect": {}}))[2]
+    assert plain["podSecurity"] == {"before": "baseline", "after": "restricted", "reasons": []}
+    assert plain["warnings"] == []
+
+
 BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
     b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((n + 1, n + 1) + (n,) * 8) for n in range(97, 110)
 )

@@ -124,6 +124,7 @@ _review = msgspec.json.Decoder(Review)
 _pod = msgspec.json.Decoder(Pod)
 _pod_object = msgspec.json.Decoder(PodObject)
 _kube_object = msgspec.json.Decoder(KubeObject)
+_raw = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -138,8 +139,9 @@ def decode(body: bytes) -> Review:
         review = _pod_review.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _decoded(_review, body, "AdmissionReview")
-    kind = review.request.kind
-    if kind.kind == "Pod" and kind.group == "" and review.request.object is not _ABSENT:
+    request = review.request
+    whole = not request.sub_resource and request.object is not _ABSENT
+    if whole and request.kind.kind == "Pod" and request.kind.group == "":
         return review
     return _decoded(_review, body, "AdmissionReview")
 
@@ -169,6 +171,16 @@ def decode_pod(sent: PodObject) -> Pod:
     if count > MOST_CONTAINERS:
         raise ReviewError(f"not a valid Pod: {count} containers are too many: at most {MOST_CONTAINERS} are judged")
     return pod
+
+
+def decode_raw(raw: msgspec.Raw) -> dict[str, Any]:
+    """Any object as plain JSON values, {} for null.
+
+    Raises:
+        ReviewError: it is no object.
+
+    """
+    return {} if bytes(raw) == b"null" else _decoded(_raw, raw, "object")
 
 
 def decode_object(raw: msgspec.Raw) -> KubeObject | None:

@@ -6,10 +6,17 @@ import inspect
 from webhook.cli.usage import UsageError
 from webhook.policy import rules, workload
 
-TEXTS = {
-    **{module.ID: module for module in (rules.security_context, rules.api_access, rules.pod_security_policy)},
-    "workload": workload,
-}
+_MODULES = (
+    rules.security_context,
+    rules.api_access,
+    rules.pod_security_policy,
+    rules.pod_validity,
+    rules.volume_ownership,
+    rules.read_only_root,
+    rules.sidecar,
+    rules.pod_security,
+)
+TEXTS = {**{module.ID: module for module in _MODULES}, "workload": workload}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

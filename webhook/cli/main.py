@@ -15,6 +15,7 @@ from webhook.words import one_line
 COMMANDS = {
     "serve": "serve the webhook",
     "review": "decide offline on pods, resources and AdmissionReviews",
+    "level": "say which Pod Security level pods reach",
     "explain": "say what a rule id means",
 }
 

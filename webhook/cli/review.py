@@ -14,8 +14,8 @@ from webhook.facts import NEWEST_MINOR, FactSource, parse_kubernetes_version
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
 from webhook.offline.judge import Judged, as_yaml, judge
-from webhook.podsecurity import Verdict
 from webhook.policy.explain import explain_pod, explain_resource, summary
+from webhook.policy.rules.pod_security import in_words
 from webhook.settings import Settings, SettingsError
 
 _COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
@@ -103,7 +103,7 @@ def _print(result: Judged, output: str) -> None:
     if output == "explain":
         title, verdicts = result.input.title, result.pod_security
         if verdicts:
-            print(explain_pod(title, decision, result.looked_up, _standard(*verdicts)))
+            print(explain_pod(title, decision, result.looked_up, in_words(*verdicts)))
         else:
             print(explain_resource(title, decision))
     elif output == "patch":
@@ -112,11 +112,6 @@ def _print(result: Judged, output: str) -> None:
         sys.stdout.write(coloured(result.diff) if sys.stdout.isatty() else result.diff)
     elif result.pod is not None:
         sys.stdout.write("---\n" + as_yaml(result.pod))
-
-
-def _standard(before: Verdict, after: Verdict) -> str:
-    level = f"{before.level}" if before.level == after.level else f"{before.level} before, {after.level} after"
-    return f"{level}{'; not restricted: ' if after.reasons else ''}{'; '.join(map(str, after.reasons))}"
 
 
 def coloured(diff: str) -> str:

@@ -19,8 +19,8 @@ from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.listing import ExpiredError, NotAllowedError
 from webhook.facts import Fact, FactSource, Ref
 from webhook.leader.pods import running
-from webhook.policy.decide import not_compliant
 from webhook.policy.findings import Change, Violation
+from webhook.policy.wording import not_compliant
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
 from webhook.telemetry.log import Log

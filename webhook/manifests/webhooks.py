@@ -1,6 +1,7 @@
 """The two webhook configurations: what the API server asks vmguard about, where, and what happens without an answer.
 
-Labels only pre-filter here; the owner chain decides whose pod it is. `deploy/webhook.yaml` says the same in words.
+Labels only pre-filter here; the owner chain decides whose pod it is. `deploy/webhook.yaml` says the same in words. No
+two webhooks share a name: audit annotations stand under it, and the API server keeps the first of two.
 """
 
 import base64
@@ -40,7 +41,8 @@ def configurations(where: Where, ca: bytes) -> tuple[dict[str, Any], dict[str, A
 
     `ca` is the PEM of the authority that signs the serving certificate; empty leaves the API server to its own trust.
     """
-    pods = {**_selectors(where), "rules": [_rule(["CREATE"], "", ["v1"], ["pods"])]}
+    created = _rule(["CREATE"], "", ["v1"], ["pods"])
+    debugged = _rule(["UPDATE"], "", ["v1"], ["pods/ephemeralcontainers"])
     validated = [_rule(["CREATE", "UPDATE"], GROUP, ["*"], _resources())]
     return (
         _configuration(
@@ -49,12 +51,18 @@ def configurations(where: Where, ca: bytes) -> tuple[dict[str, Any], dict[str, A
                 **_webhook("pods", where, "/mutate", ca),
                 "failurePolicy": "Fail",
                 "reinvocationPolicy": "IfNeeded",
-                **pods,
+                **_selectors(where),
+                "rules": [created],
             },
         ),
         _configuration(
             "Validating",
-            {**_webhook("pods", where, "/validate", ca), "failurePolicy": "Ignore", **pods},
+            {
+                **_webhook("admitted-pods", where, "/validate", ca),
+                "failurePolicy": "Ignore",
+                **_selectors(where),
+                "rules": [created, debugged],
+            },
             {**_webhook("resources", where, "/validate", ca), "failurePolicy": "Ignore", "rules": validated},
         ),
     )

@@ -131,11 +131,17 @@ def _change(change: Change) -> PodChange:
 
 
 def _pod_security(judged: Judged) -> PodSecurity | None:
-    verdicts = judged.pod_security
-    if verdicts is None:
+    """Of a resource the lowest levels that any of its pods reaches, each reason with its component."""
+    if judged.pod_security is not None:
+        before, after = judged.pod_security
+        return PodSecurity(_level(before), _level(after), [str(why) for why in after.reasons])
+    outlooks = [outlook for outlook in judged.decision.outlooks if outlook]
+    if not outlooks:
         return None
-    before, after = verdicts
-    return PodSecurity(_level(before), _level(after), [str(why) for why in after.reasons])
+    lowest_before = min((each.before for each in outlooks), key=lambda verdict: verdict.level)
+    lowest = min((each.after for each in outlooks), key=lambda verdict: verdict.level)
+    reasons = dict.fromkeys(f"{each.who}: {why}" for each in outlooks for why in each.after.reasons)
+    return PodSecurity(_level(lowest_before), _level(lowest), list(reasons))
 
 
 def _level(verdict: Verdict) -> Level:

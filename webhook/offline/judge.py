@@ -13,7 +13,8 @@ from webhook.admit import admit
 from webhook.facts import FactSource
 from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
-from webhook.policy.decide import Decision, Webhook, facts_line
+from webhook.policy.decide import Decision, Webhook
+from webhook.policy.wording import facts_line
 from webhook.policy.workload import Link
 from webhook.settings import Settings
 

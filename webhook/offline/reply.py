@@ -42,7 +42,10 @@ class PodChange(msgspec.Struct, frozen=True):
 
 
 class PodSecurity(msgspec.Struct, frozen=True):
-    """Pod Security levels as asked and as admitted; `reasons` say why the latter is not restricted."""
+    """Pod Security levels as asked and as admitted; `reasons` say why the latter is not restricted.
+
+    Of a resource: the lowest that its pods reach without vmguard and with it, and the reasons a component.
+    """
 
     before: Level
     after: Level
@@ -50,7 +53,7 @@ class PodSecurity(msgspec.Struct, frozen=True):
 
 
 class DryRunAnswer(msgspec.Struct, frozen=True, rename="camel"):
-    """What would become of a pod or a resource; `pod` and `pod_security` are null for a resource."""
+    """What would become of a pod or a resource; `pod` is null for a resource, `pod_security` for what makes none."""
 
     allowed: bool
     message: str

@@ -9,10 +9,21 @@ from typing import Literal
 import msgspec
 
 from webhook.admission.patch import Operation, build
-from webhook.facts import RESULTS, Found
+from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.workload import Identity, Link, Nobodys, Unknowable, Workload
+from webhook.policy.wording import (
+    LONGEST_WARNING,
+    MOST_TOLD,
+    complaint,
+    left_as_json,
+    not_compliant,
+    posture_line,
+    postures_line,
+    rules_line,
+    warning_line,
+)
+from webhook.policy.workload import Identity, Nobodys, Unknowable, Workload
 from webhook.settings import Settings
 from webhook.words import one_line
 
@@ -31,13 +42,16 @@ Outcome = Literal[
     "would-deny",
 ]
 
-MOST_TOLD = 5
-"""Findings that a message or a log line tells one by one."""
-_LONGEST_WARNING = 500
 _LONGEST_MESSAGE = 2000
 _MOST_WARNINGS = 20
-_POSTURES = 30
-"""How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted."""
+
+    who: str
+    before: Verdict
+    after: Verdict
 
 
 class Decision(msgspec.Struct, frozen=True, dict=True):
@@ -45,6 +59,7 @@ class Decision(msgspec.Struct, frozen=True, dict=True):
 
     `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on stand beside
     it, as their age differs where all else is the same; whoever tells it may keep the words in its `__dict__`.
+    `outlooks` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
     """
 
     outcome: Outcome
@@ -56,6 +71,7 @@ class Decision(msgspec.Struct, frozen=True, dict=True):
     findings: tuple[Finding, ...] = ()
     identity: Identity | None = None
     postures: tuple[Posture, ...] = ()
+    outlooks: tuple[Outlook | None, ...] = ()
     refused: str = ""
 
     @property
@@ -82,10 +98,10 @@ def unmanaged(identity: Nobodys) -> Decision:
     return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity)
 
 
-def unknown(identity: Unknowable, settings: Settings) -> Decision:
+def unknown(identity: Unknowable, settings: Settings, *, may_refuse: bool = True) -> Decision:
     """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
     annotations = {"decision": f"unknown: {identity.reason}"}
-    if settings.unknown == "refuse" and settings.mode == "enforce":
+    if may_refuse and settings.unknown == "refuse" and settings.mode == "enforce":
         reason = f"cannot know whose pod this is: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
         refused = one_line(reason, _LONGEST_MESSAGE)
         return Decision("refused", refused=refused, annotations=annotations, identity=identity)
@@ -143,6 +159,8 @@ def decide_pod(
         "posture": posture_line(posture),
         "rules": rules_line(findings),
     }
+    if webhook == "validate" and left:
+        annotations["findings"] = left_as_json([*violations, *changes])
     denied = outcome == "denied"
     return Decision(
         outcome,
@@ -151,6 +169,25 @@ def decide_pod(
         patch=patch,
         warnings=tuple(warnings),
         annotations=annotations,
+        findings=findings,
+        identity=workload,
+        postures=(posture,),
+    )
+
+
+def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Finding, ...]) -> Decision:
+    """The decision on new ephemeral containers in a pod of the operator: allowed, and told what is wrong with them."""
+    outcome: Outcome = "warned" if findings else "unchanged"
+    told = "; ".join(finding.text for finding in findings if type(finding) is Warn)
+    return Decision(
+        outcome,
+        warnings=_most(findings),
+        annotations={
+            "decision": one_line(f"{outcome}: {told}" if told else outcome, _LONGEST_MESSAGE),
+            "workload": f"{workload.component.name} of {workload}",
+            "posture": posture_line(posture),
+            "rules": rules_line(findings),
+        },
         findings=findings,
         identity=workload,
         postures=(posture,),
@@ -177,8 +214,8 @@ def decide_resource(
         warnings=_most(findings),
         annotations={
             "decision": f"{outcome}: {message}" if message else outcome,
-            "workload": one_line(what, _LONGEST_WARNING),
-            "posture": _postures_line(postures),
+            "workload": one_line(what, LONGEST_WARNING),
+            "posture": postures_line(postures),
             "rules": rules_line(findings),
         },
         findings=findings,
@@ -190,76 +227,3 @@ def _most(findings: tuple[Finding, ...]) -> tuple[str, ...]:
     texts = [warning_line(finding.rule, finding.text) for finding in findings if type(finding) is Warn]
     more = len(texts) - _MOST_WARNINGS
     return (*texts[:_MOST_WARNINGS], *([warning_line("workload", f"and {more} warnings more")] if more > 0 else []))
-
-
-def not_compliant(left: list[Change | Violation]) -> str:
-    """One line that lists what is not as it must be."""
-    listed = "; ".join(
-        f"{dotted(f.edit.path)} is not {as_json(f.edit.value) if f.edit.op == 'add' else 'removed'} ({f.source})"
-        if isinstance(f, Change)
-        else complaint(f)
-        for f in left[:MOST_TOLD]
-    )
-    more = f"; and {len(left) - MOST_TOLD} more" if len(left) > MOST_TOLD else ""
-    return f"not compliant: {listed}{more}"
-
-
-def warning_line(rule: str, text: str) -> str:
-    """A warning as the API server passes it on: one line that ends with its rule id in brackets."""
-    return f"{one_line(text, _LONGEST_WARNING)} [{rule}]"
-
-
-def _postures_line(postures: tuple[Posture, ...]) -> str:
-    told = [f"{posture.component.name}: {posture_line(posture)}" for posture in postures[:_POSTURES]]
-    more = len(postures) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
-
-
-def posture_line(posture: Posture) -> str:
-    """What is wanted of the pods of one component, and who asked."""
-    line = f"{posture.security_context} ({posture.context_asked}), {posture.api_access} ({posture.api_asked})"
-    return one_line(line, _LONGEST_WARNING)
-
-
-def rules_line(findings: tuple[Finding, ...]) -> str:
-    """How many findings each rule had, such as `security-context=13`."""
-    counts: dict[str, int] = {}
-    for finding in findings:
-        counts[finding.rule] = counts.get(finding.rule, 0) + 1
-    return ", ".join(f"{rule}={count}" for rule, count in counts.items())
-
-
-def facts_line(looked_up: tuple[Link, ...]) -> str:
-    """What was looked up, what came of it, from where and, in seconds, how old."""
-    return ", ".join(
-        [
-            f"{link.ref.kind}={RESULTS[type(fact)]}/{fact.source}"
-            + (f"/{fact.age:.1f}s" if type(fact) is Found and fact.age else "")
-            for link in looked_up
-            for fact in (link.fact,)
-        ]
-    )
-
-
-def dotted(path: str) -> str:
-    """A JSON pointer as people write paths: `spec.containers[0].securityContext`."""
-    out = ""
-    for part in path.removeprefix("/").split("/"):
-        plain = part.replace("~1", "/").replace("~0", "~")
-        out += f"[{plain}]" if plain.isdigit() else f".{plain}" if plain != "-" else ""
-    return out.removeprefix(".")
-
-
-def complaint(violation: Violation) -> str:
-    """What someone must mend, in one line."""
-    if violation.denies:
-        return violation.why
-    path, wanted = dotted(violation.path), violation.wanted
-    what = wanted if isinstance(wanted, str) else as_json(wanted)
-    return f"{path} is {as_json(violation.found)}, wanted {what}: {violation.why} ({violation.source})"
-
-
-def as_json(value: object, widest: int = 80) -> str:
-    """A value as JSON, cut after `widest` characters."""
-    text = msgspec.json.encode(value).decode(errors="replace")
-    return text if len(text) <= widest else f"{text[: widest - 1]}…"

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from webhook.facts import Absent
-from webhook.policy.decide import Decision, as_json, complaint, dotted
+from webhook.policy.decide import Decision, Outlook
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import Posture
+from webhook.policy.wording import as_json, complaint, dotted
 from webhook.policy.workload import Link, Nobodys, Workload
 from webhook.words import one_line, printable
 
@@ -50,16 +51,25 @@ def explain_resource(title: str, decision: Decision) -> str:
     """The text for one custom resource: the posture of each component that it has."""
     lines = [title]
     if decision.postures:
+        outlooks = decision.outlooks or (None,) * len(decision.postures)
         rows = [
-            (p.component.name, p.security_context, str(p.context_asked), p.api_access, str(p.api_asked))
-            for p in decision.postures
+            (p.component.name, p.security_context, str(p.context_asked), p.api_access, str(p.api_asked), _levels(of))
+            for p, of in zip(decision.postures, outlooks, strict=True)
         ]
-        lines += _table([("COMPONENT", "SECURITY CONTEXT", "WHO ASKED", "API ACCESS", "WHO ASKED"), *rows])
+        head = ("COMPONENT", "SECURITY CONTEXT", "WHO ASKED", "API ACCESS", "WHO ASKED", "POD SECURITY")
+        lines += _table([head, *rows])
     else:
         lines.append("  makes no pods of its own")
     lines.append(f"  decision    {_verdict(decision)}")
     lines += _warnings(decision)
     return _text(lines)
+
+
+def _levels(outlook: Outlook | None) -> str:
+    if outlook is None:
+        return "not judged"
+    before, after = outlook.before.level, outlook.after.level
+    return f"{after}" if before == after else f"{after} ({before} before)"
 
 
 def summary(decisions: Sequence[tuple[str, Decision, Sequence[Link]]]) -> str:

@@ -7,6 +7,8 @@ zoneCommon. Pure; fetches nothing; costs no more than in proportion to what the 
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from webhook.facts import Ref
 from webhook.objects import Pod
 from webhook.policy.components import BY_KIND, PARENTS, Component
@@ -15,19 +17,50 @@ from webhook.policy.posture import POLICY_FIELD, READ, Posture
 from webhook.policy.resources import GROUP
 from webhook.policy.rules.pod_security_policy import ANNOTATION
 from webhook.policy.rules.wanted_context import CONTAINER_FIELDS, POD_FIELDS
+from webhook.policy.sketch import READ as SKETCHED
 from webhook.policy.workload import Parentage, Workload
+
+MOST_WHOLE = 20
+"""Zones of a parent whose pods are sketched."""
+
+MOST_BYTES = 512 * 1024
+"""Of a resource's spec as JSON, times the zones that are sketched; the largest that are seen have some 10 KiB."""
 
 _CONTEXT = (*POD_FIELDS, *CONTAINER_FIELDS)
 
 
 def workloads(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> Iterator[Workload]:
-    """The workloads that the operator makes of a resource, without their kind of controller."""
+    """The workloads that the operator makes of a resource, without their kind of controller, for their postures."""
+    return _workloads(ref, spec, parentage, MOST_ZONES, READ)
+
+
+def whole_workloads(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> Iterator[Workload]:
+    """The same with all that sketches read, for as much of a resource as may be sketched (`unseen` says of the rest).
+
+    What a zone says is merged with what is said of all, so that many zones of much text cost their product.
+    """
+    most = _sketchable(spec)
+    return _workloads(ref, spec, parentage, most, (*READ, *SKETCHED)) if most else iter(())
+
+
+def _sketchable(spec: dict[str, Any]) -> int:
+    """How many zones of a parent may be sketched; 0 when the resource is too large altogether."""
+    try:
+        size = len(msgspec.json.encode(spec))
+    except OverflowError:  # an integer of more than 64 bits
+        size = len(repr(spec))
+    return min(MOST_WHOLE, MOST_BYTES // size)
+
+
+def _workloads(
+    ref: Ref, spec: dict[str, Any], parentage: Parentage, most: int, fields: tuple[str, ...]
+) -> Iterator[Workload]:
     if ref.kind in PARENTS:
         for kind in PARENTS[ref.kind]:
-            for name, said in children(ref, spec, kind, MOST_ZONES):
+            for name, said in children(ref, spec, kind, most):
                 if any(child for _, child in said):
                     child_ref = Ref(GROUP, "", kind, ref.namespace, name)
-                    yield from workloads(child_ref, _read(kind, said), Parentage(ref, said))
+                    yield from _workloads(child_ref, _read(kind, said, fields), Parentage(ref, said), most, fields)
         return
     for component in BY_KIND[ref.kind]:
         if component.runs_in(spec):
@@ -38,6 +71,15 @@ def unjudged(ref: Ref, spec: dict[str, Any]) -> str:
     """What of a resource is too much to be judged, for a person; "" for nothing."""
     more = len(zones(spec)) - MOST_ZONES if ref.kind in PARENTS else 0
     return f"{ref} has more than {MOST_ZONES} zones: the last {more} are not judged here" if more > 0 else ""
+
+
+def unseen(ref: Ref, spec: dict[str, Any]) -> str:
+    """What of a resource is too much to be sketched, for a person; "" for nothing."""
+    most = _sketchable(spec)
+    if not most:
+        return f"{ref} is larger than {MOST_BYTES // 1024} KiB: it is judged by its settings alone, not by its pods"
+    more = min(len(zones(spec)), MOST_ZONES) - most if ref.kind in PARENTS else 0
+    return f"{ref}: of its zones {more} more are judged by their settings alone, not by their pods" if more > 0 else ""
 
 
 def policies_named(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
@@ -61,6 +103,13 @@ def policies_of_pod(pod: Pod, namespace: str, posture: Posture) -> list[tuple[st
     return found
 
 
+def user_volumes(workload: Workload) -> frozenset[str]:
+    """Names of the volumes that a workload's resource brings."""
+    volumes = workload.component.part_of(workload.spec).get("volumes")
+    names = (volume.get("name") for volume in volumes if isinstance(volume, dict)) if isinstance(volumes, list) else ()
+    return frozenset(name for name in names if isinstance(name, str))
+
+
 def _parts(ref: Ref, place: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Place and content of each part of a resource's spec that may name a policy."""
     yield place, spec
@@ -76,19 +125,19 @@ def _parts(ref: Ref, place: str, spec: dict[str, Any]) -> Iterator[tuple[str, di
             yield from _parts(Ref(GROUP, "", kind, ref.namespace, ""), child_place, child_spec)
 
 
-def _read(kind: str, said: Said) -> dict[str, Any]:
-    """One spec of all that is said of a child, with what postures read and nothing else: the first word wins."""
+def _read(kind: str, said: Said, fields: tuple[str, ...]) -> dict[str, Any]:
+    """One spec of all that is said of a child, with those fields and nothing else: the first word wins."""
     specs = [spec for _, spec in said]
-    result = _first_words(specs)
+    result = _first_words(specs, fields)
     for component in BY_KIND[kind]:
         if len(component.path) > 1 and any(isinstance(spec.get(component.path[1]), dict) for spec in specs):
-            _put(result, component, specs)
+            _put(result, component, specs, fields)
     return result
 
 
-def _put(result: dict[str, Any], component: Component, specs: list[dict[str, Any]]) -> None:
+def _put(result: dict[str, Any], component: Component, specs: list[dict[str, Any]], fields: tuple[str, ...]) -> None:
     """Put a component's part into the spec, and beside it whether a balancer is enabled."""
-    inner = _first_words([component.part_of(spec) for spec in specs])
+    inner = _first_words([component.part_of(spec) for spec in specs], fields)
     first, *rest = component.path[1:]
     if not rest:
         result[first] = inner
@@ -98,8 +147,11 @@ def _put(result: dict[str, Any], component: Component, specs: list[dict[str, Any
     result[first] = {"enabled": enabled, rest[0]: inner}
 
 
-def _first_words(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    words = {field: _first(field, parts) for field in READ}
+def _first_words(parts: list[dict[str, Any]], fields: tuple[str, ...]) -> dict[str, Any]:
+    words = {field: _first(field, parts) for field in fields}
+    if words.get("extraArgs"):
+        arguments = [part["extraArgs"] for part in reversed(parts) if isinstance(part.get("extraArgs"), dict)]
+        words["extraArgs"] = {flag: value for each in arguments for flag, value in each.items()}
     contexts = [part["securityContext"] for part in parts if isinstance(part.get("securityContext"), dict)]
     if contexts and isinstance(words["securityContext"], dict):
         merged = {field: _first(field, contexts) for field in _CONTEXT}

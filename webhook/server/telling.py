@@ -11,7 +11,8 @@ import msgspec
 
 from webhook.admission.review import Review, encode, prepare
 from webhook.facts import RESULTS
-from webhook.policy.decide import MOST_TOLD, Decision, Webhook, facts_line
+from webhook.policy.decide import Decision, Webhook
+from webhook.policy.wording import MOST_TOLD, facts_line
 from webhook.policy.workload import Link, Workload
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics

@@ -1,17 +1,47 @@
 """The rules, one file each, and their registry.
 
-A rule is `(subject, posture) -> findings`; nothing else knows a rule by name.
+A rule is `(subject, posture) -> findings`; nothing else knows a rule by name. What only a person can use, who applies a
+resource, is asked of the pods that the resource stands for: `FORESIGHT`, `(prospect, posture) -> findings`. A pod's own
+warnings reach nobody.
 """
 
 from collections.abc import Callable
 
 from webhook.policy.findings import Finding
 from webhook.policy.posture import Posture
-from webhook.policy.rules import api_access, pod_security_policy, security_context
-from webhook.policy.rules.subject import Subject
+from webhook.policy.rules import (
+    api_access,
+    api_users,
+    pod_security,
+    pod_security_policy,
+    pod_validity,
+    read_only_root,
+    security_context,
+    sidecar,
+    volume_ownership,
+)
+from webhook.policy.rules.subject import Prospect, Subject
 
 Rule = Callable[[Subject, Posture], list[Finding]]
+Foresight = Callable[[Prospect, Posture], list[Finding]]
 
 RULES: tuple[Rule, ...] = (security_context.check, api_access.check, pod_security_policy.check)
 
-IDS: tuple[str, ...] = (security_context.ID, api_access.ID, pod_security_policy.ID)
+FORESIGHT: tuple[Foresight, ...] = (
+    volume_ownership.check,
+    read_only_root.check,
+    sidecar.check,
+    api_users.check,
+    pod_security.check,
+)
+
+IDS: tuple[str, ...] = (
+    security_context.ID,
+    api_access.ID,
+    pod_security_policy.ID,
+    pod_validity.ID,
+    volume_ownership.ID,
+    read_only_root.ID,
+    sidecar.ID,
+    pod_security.ID,
+)

@@ -1,11 +1,12 @@
 """What a rule is asked about: one pod, what the cluster is, and the settings a rule may heed. Decides nothing."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from webhook.facts import Fact
 from webhook.objects import Container, Pod
+from webhook.podsecurity import Verdict
 
 
 class PolicyReference(msgspec.Struct, frozen=True):
@@ -50,3 +51,18 @@ class Subject(msgspec.Struct, frozen=True):
             for group, containers in groups
             for index, container in enumerate(containers or ())
         ]
+
+
+class Prospect(msgspec.Struct, frozen=True):
+    """A pod that does not exist yet, as it would be admitted: raw, with the lists of a pod's spec all there.
+
+    `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `claim` is the volume on
+    which its component keeps its data for good; `turned_strict` when strict security is new.
+    """
+
+    pod: dict[str, Any]
+    minor: int
+    before: Verdict
+    after: Verdict
+    claim: str | None = None
+    turned_strict: bool = False

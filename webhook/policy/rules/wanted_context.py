@@ -87,14 +87,21 @@ def wanted_context(subject: Subject, posture: Posture) -> tuple[dict[str, Any], 
             subject.windows,
             subject.minor,
         )
-    own = posture.own_context
-    said = {field: value for field, value in own.items() if value is not None and value not in ([], {})}
-    pod = {field: said[field] for field in POD_FIELDS if field in said}
-    container = {field: said[field] for field in CONTAINER_FIELDS if field in said}
+    said = {field: value for field, value in posture.own_context.items() if value not in ([], {})}
+    pod, container = projected(said)
     capabilities = container.pop("capabilities", None)
     if isinstance(capabilities, dict):
         container |= {f"capabilities/{side}": capabilities[side] for side in ("add", "drop") if capabilities.get(side)}
     return _allowed(pod, subject.windows, subject.minor), _allowed(container, subject.windows, subject.minor)
+
+
+def projected(own: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a resource's own securityContext comes to: the pod's part, and that of the operator's containers."""
+    said = {field: value for field, value in own.items() if value is not None}
+    return (
+        {field: said[field] for field in POD_FIELDS if field in said},
+        {field: said[field] for field in CONTAINER_FIELDS if field in said},
+    )
 
 
 @cache

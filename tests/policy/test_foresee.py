@@ -1,0 +1,238 @@
+"""What whoever applies a resource is told of its pods, before there are any."""
+
+import pytest
+
+from tests.support.pods import decide, owned_by, resource
+
+STRICT_SIDECAR = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+}
+CLAIM = {"storage": {"resources": {"requests": {"storage": "1Gi"}}}}
+TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+
+
+def told(kind, spec, rule=None, **more):
+    """The warnings on a resource at its creation, of one rule or of all."""
+    decision = decide(resource(kind, spec=spec), [], webhook="validate", minor=37, **more)
+    assert decision.allowed, decision.message
+    return [each for each in decision.warnings if rule is None or each.endswith(f"[{rule}]")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("VMAgent", {}),
+        ("VMAgent", {"statefulMode": True, "statefulStorage": CLAIM["storage"]}),
+        ("VMSingle", CLAIM),
+        ("VMAlert", {}),
+        ("VMAlertmanager", {"storage": {"volumeClaimTemplate": {}}}),
+        ("VMAuth", {}),
+        ("VLogs", CLAIM),
+        ("VLSingle", CLAIM),
+        ("VLAgent", {}),
+        ("VTSingle", {}),
+        ("VMAnomaly", {}),
+        ("VMCluster", {"vmselect": {}, "vmstorage": {}, "vminsert": {}, "requestsLoadBalancer": {"enabled": True}}),
+        ("VLCluster", {"vlselect": {}, "vlstorage": {}, "vlinsert": {}}),
+        ("VTCluster", {"select": {}, "storage": {}, "insert": {}}),
+        ("VMDistributed", {"vmauth": {"spec": {}}, "zones": [{"name": "a", "vmcluster": {"spec": {"vmselect": {}}}}]}),
+        ("VLDistributed", {"zones": [{"name": "a", "vlcluster": {"spec": {"vlselect": {}}}}]}),
+    ],
+)
+def test_a_plain_strict_resource_of_any_kind_has_nothing_to_tell(kind, spec):
+    assert told(kind, spec) == []
+
+
+def test_the_collector_reads_its_nodes_files_which_no_level_but_privileged_allows():
+    (warning,) = told("VLAgent", {"k8sCollector": {"enabled": True}})
+    assert warning.startswith(
+        'vlagent: Pod Security level privileged; not restricted: restricted volume types (volumes "'
+    )
+
+
+def test_what_is_not_restricted_is_told_with_the_levels_and_the_first_reasons():
+    (warning,) = told("VMSingle", {"securityContext": {}}, "pod-security")
+    assert warning.startswith(
+        "vmsingle: Pod Security level baseline; not restricted: allowPrivilegeEscalation != false ("
+    )
+    assert warning.endswith("and 1 more [pod-security]")
+    (warning,) = told("VMSingle", {"securityContext": {"privileged": True}}, "pod-security")
+    assert warning.startswith("vmsingle: Pod Security level privileged (") is False
+    assert "Pod Security level baseline before, privileged after; not restricted: privileged (" in warning
+
+
+def test_the_same_pods_of_many_zones_are_told_of_once():
+    zones = [{"name": str(index), "vmsingle": {"spec": {"hostNetwork": True}}} for index in range(15)]
+    (warning,) = told("VMDistributed", {"zones": zones})
+    assert warning.startswith(
+        "vmsingle of VMSingle mon/db-0: Pod Security level privileged; not restricted: host names"
+    )
+
+
+def test_more_different_pods_than_one_request_may_cost_are_counted():
+    zones = [
+        {"name": str(i), **{child: {"spec": {"extraArgs": {"x": str(i)}}} for child in ("vmsingle", "vmagent")}}
+        for i in range(20)
+    ]
+    assert told("VMDistributed", {"zones": zones}) == []
+    assert told("VMDistributed", {"zones": zones, "vmauth": {"spec": {"extraArgs": {"x": "1"}}}}) == [
+        "more than 40 different pods or 400 containers: 1 of its workloads are not judged here [workload]"
+    ]
+
+
+def test_a_resource_of_any_size_costs_no_more_than_others_may_wait_for_and_says_what_is_left_out():
+    side = [{"name": str(index)} for index in range(500)]
+    assert told("VMSingle", {"containers": side}) == [
+        "more than 40 different pods or 400 containers: 1 of its workloads are not judged here [workload]"
+    ]
+    large = {"volumes": [{"name": str(index), "hostPath": {}} for index in range(20000)]}
+    assert told("VMSingle", large) == [
+        "VMSingle mon/db is larger than 512 KiB: it is judged by its settings alone, not by its pods [workload]"
+    ]
+
+
+def test_what_zone_and_common_say_is_one_pod():
+    common = {
+        "vmsingle": {"spec": {"extraArgs": {"storageDataPath": "/x"}, "volumes": [{"name": "v", "emptyDir": {}}]}}
+    }
+    zone = {"name": "a", "vmsingle": {"spec": {"extraArgs": {"other": "1"}}}}
+    assert len(told("VMDistributed", {"zones": [zone], "zoneCommon": common}, "read-only-root")) == 1
+    zone["vmsingle"]["spec"]["volumeMounts"] = [{"name": "v", "mountPath": "/x"}]
+    assert told("VMDistributed", {"zones": [zone], "zoneCommon": common}, "read-only-root") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path"),
+    [
+        ("VMSingle", {"extraArgs": {"storageDataPath": "/x/y"}}, "/x/y (storageDataPath)"),
+        ("VMSingle", {"storageDataPath": "/x"}, "/x (storageDataPath)"),
+        ("VMSingle", {"extraArgs": {"cacheDataPath": "rel"}}, "/rel (cacheDataPath)"),
+        ("VMAgent", {"remoteWriteSettings": {"tmpDataPath": "/x"}}, "/x (remoteWrite.tmpDataPath)"),
+        ("VMAlertmanager", {"extraArgs": {"storage.path": "/x"}}, "/x (storage.path)"),
+        ("VMAuth", {"extraArgs": {"tlsAutocertCacheDir": "/x"}}, "/x (tlsAutocertCacheDir)"),
+        ("VMCluster", {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}, "/x (cacheDataPath)"),
+        ("VMSingle", {"containers": [{"name": "vmsingle", "args": ["--storageDataPath=/x"]}]}, "/x (storageDataPath)"),
+    ],
+)
+def test_a_path_to_write_that_is_on_no_volume_is_told_where_the_root_is_read_only(kind, spec, path):
+    (warning,) = told(kind, spec, "read-only-root")
+    assert f"writes to {path}, its root filesystem is read-only and no writable volume" in warning
+    root = spec.get("vmselect", spec)
+    root["securityContext"] = {}
+    assert told(kind, spec, "read-only-root") == []
+
+
+@pytest.mark.parametrize(
+    ("volume", "mount", "count"),
+    [
+        ({"emptyDir": {}}, {"mountPath": "/x"}, 0),
+        ({"emptyDir": {}}, {"mountPath": "/"}, 0),
+        ({"emptyDir": {}}, {"mountPath": "/x/y/"}, 0),
+        ({"emptyDir": {}}, {"mountPath": "/x/y/z"}, 1),
+        ({"emptyDir": {}}, {"mountPath": "/x/yy"}, 1),
+        ({"emptyDir": {}}, {"mountPath": "/x", "readOnly": True}, 1),
+        ({"secret": {"secretName": "s"}}, {"mountPath": "/x"}, 1),
+        ({"configMap": {"name": "s"}}, {"mountPath": "/x"}, 1),
+    ],
+)
+def test_a_path_is_held_by_a_volume_that_can_be_written(volume, mount, count):
+    spec = {"extraArgs": {"storageDataPath": "/x/y"}, "volumes": [{"name": "v", **volume}]}
+    spec["volumeMounts"] = [{"name": "v", **mount}]
+    assert len(told("VMSingle", spec, "read-only-root")) == count
+
+
+@pytest.mark.parametrize(
+    ("spec", "moved"),
+    [
+        ({"vmstorage": {"storageDataPath": "/x"}}, "VMCluster"),
+        ({"vmselect": {"cacheMountPath": "/x"}}, "VMCluster"),
+        ({"storageDataPath": "/x", "volumes": [{"name": "data", "emptyDir": {}}]}, "VMSingle"),
+    ],
+)
+def test_the_operators_own_volume_goes_with_the_path_that_the_resource_has_a_field_for(spec, moved):
+    assert told(moved, spec) == []
+
+
+@pytest.mark.parametrize(("source", "shown"), [({"hostPath": {"path": "/x"}}, "hostPath"), ({"nfs": {}}, "NFS")])
+def test_a_volume_that_ignores_fs_group_is_told_where_somebody_else_than_root_may_write_to_it(source, shown):
+    spec = {"volumes": [{"name": "v", **source}], "volumeMounts": [{"name": "v", "mountPath": "/x"}]}
+    (warning,) = told("VMSingle", spec, "volume-ownership")
+    assert warning.startswith(
+        f"vmsingle: volume 'v' is {shown}, which ignores fsGroup: container 'vmsingle' is not root"
+    )
+    spec["volumeMounts"][0]["readOnly"] = True
+    assert told("VMSingle", spec, "volume-ownership") == []
+    del spec["volumeMounts"]
+    assert told("VMSingle", spec, "volume-ownership") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        ({"useStrictSecurity": False}, {"useStrictSecurity": True}, 1),
+        ({"useStrictSecurity": False}, {}, 1),
+        ({"securityContext": {}}, {}, 1),
+        ({}, {}, 0),
+        ({"useStrictSecurity": True}, {"useStrictSecurity": False}, 0),
+        ({"useStrictSecurity": False}, {"securityContext": {"runAsUser": 1}}, 0),
+    ],
+)
+def test_strict_that_is_turned_on_over_data_of_another_user_is_told(before, after, count):
+    def update(spec):
+        old = resource("VMSingle", spec={**spec, **before})
+        return told("VMSingle", {**spec, **after}, "volume-ownership", operation="UPDATE", review={"oldObject": old})
+
+    assert len(update(CLAIM)) == count
+    assert update({}) == []
+
+
+def test_a_sidecar_that_will_not_pass_restricted_is_told_unless_it_is_hardened_too():
+    spec = {"containers": [{"name": "side"}], "initContainers": [{"name": "first", "securityContext": STRICT_SIDECAR}]}
+    (warning,) = told("VMSingle", spec, "sidecar")
+    assert warning.startswith("vmsingle: container 'side' is left as it is and does not pass Pod Security restricted")
+    assert told("VMSingle", spec, VMGUARD_HARDEN_SIDECARS="true") == []
+    assert told("VMSingle", {**spec, "securityContext": {}}, "sidecar") == []
+
+
+def test_a_sidecar_that_runs_as_root_under_a_pod_that_may_not_is_told():
+    spec = {"containers": [{"name": "side", "securityContext": {**STRICT_SIDECAR, "runAsUser": 0}}]}
+    (warning,) = told("VMSingle", spec, "security-context")
+    assert "container 'side' runs as root in a pod that must not: the kubelet will not start it" in warning
+
+
+@pytest.mark.parametrize(
+    ("container", "sign"),
+    [
+        ({"image": "quay.io/kiwigrid/k8s-sidecar:1.2"}, "image k8s-sidecar"),
+        ({"image": "kubectl@sha256:0"}, "image kubectl"),
+        ({"command": ["sh", "-c", "/bin/kubectl get pods"]}, "it runs kubectl"),
+        ({"args": ["--server=https://kubernetes.default.svc"]}, "its command names kubernetes.default"),
+        ({"args": ["/etc/kubectl.conf.d"]}, ""),
+        ({"image": "busybox"}, ""),
+    ],
+)
+def test_a_sidecar_that_clearly_calls_the_api_is_told_when_it_gets_no_token(container, sign):
+    side = {"name": "side", "securityContext": STRICT_SIDECAR, **container}
+    spec = {"disableAutomountServiceAccountToken": True, "containers": [side]}
+    warnings = told("VMSingle", spec)
+    assert len(warnings) == bool(sign)
+    assert not sign or f"container 'side' calls the Kubernetes API ({sign}) and gets no token with" in warnings[0]
+    assert told("VMSingle", {"containers": [side]}) == []
+    side["volumeMounts"] = [{"name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]
+    assert told("VMSingle", {**spec, "volumes": [TOKEN]}) == []
+
+
+def test_what_cannot_be_read_is_told_and_never_guessed():
+    assert told("VMSingle", {"containers": [{"name": "side", "args": "x"}]}) == [
+        "vmsingle: what it says of its pods cannot be read: Expected `array | null`, got `str` -"
+        " at `$.spec.containers[1].args` [workload]"
+    ]
+
+
+def test_the_child_of_a_parent_is_judged_by_what_its_own_spec_makes():
+    parent = resource("VMDistributed", "d", {"zones": [{"name": "a"}]})
+    child = resource("VMSingle", "d-a", {"useStrictSecurity": False, "extraArgs": {"storageDataPath": "/x"}})
+    child["metadata"]["ownerReferences"] = owned_by(parent)
+    decision = decide(child, [parent], webhook="validate")
+    assert any(each.endswith("[read-only-root]") for each in decision.warnings)

@@ -1,0 +1,59 @@
+"""The user's containers that clearly call the Kubernetes API must bring a token where none is mounted for them.
+
+With `disableAutomountServiceAccountToken` only the operator's containers that need the API get one. A container calls
+the API clearly when its image is a well-known client of it, or its command names kubectl, the API's address or the path
+of the token. A part of `api-access`, told to whoever applies the resource.
+"""
+
+from typing import Any
+
+from webhook.policy.findings import Finding, Warn
+from webhook.policy.posture import Posture
+from webhook.policy.rules.api_access import ID, TOKEN_PATH
+from webhook.policy.rules.subject import Prospect
+
+_CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
+_SAYS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
+
+
+def check(prospect: Prospect, posture: Posture) -> list[Finding]:
+    """Findings for the user's containers of one pod."""
+    if posture.api_access != "explicit":
+        return []
+    findings: list[Finding] = []
+    spec = prospect.pod["spec"]
+    tokens = {volume.get("name") for volume in spec["volumes"] if _holds_token(volume)}
+    for container in (*spec["initContainers"], *spec["containers"]):
+        if container["name"] in posture.component.containers:
+            continue
+        mounted = {mount.get("name") for mount in container.get("volumeMounts") or ()}
+        sign = _sign(container)
+        if sign and tokens.isdisjoint(mounted):
+            text = f"container {container['name']!r} calls the Kubernetes API ({sign}) and gets no token with"
+            text += f" {posture.api_asked.place.rpartition('.')[2]}: add a projected token volume, mounted in it"
+            findings.append(Warn(ID, f"{text} at {TOKEN_PATH}"))
+    return findings
+
+
+def _sign(container: dict[str, Any]) -> str:
+    image = str(container.get("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
+    if image in _CLIENTS:
+        return f"image {image}"
+    words = [str(word) for field in ("command", "args") for word in _list(container.get(field))]
+    for word in words:
+        if "kubectl" in word.replace("/", " ").split():
+            return "it runs kubectl"
+        said = next((sign for sign in _SAYS if sign in word), "")
+        if said:
+            return f"its command names {said}"
+    return ""
+
+
+def _holds_token(volume: dict[str, Any]) -> bool:
+    projected = volume.get("projected")
+    sources = projected.get("sources") if isinstance(projected, dict) else None
+    return any(isinstance(each, dict) and each.get("serviceAccountToken") is not None for each in _list(sources))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

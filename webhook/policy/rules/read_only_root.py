@@ -1,0 +1,72 @@
+"""read-only-root: a path that an argument names, and that the component writes to, must be on a volume.
+
+With a read-only root filesystem the component ends at its start where no volume is mounted at such a path, or one that
+cannot be written (Secret, ConfigMap, downward API, projected, a read-only mount). The operator mounts its own volume at
+the default path only, so this happens when the resource moves the path. Told to whoever applies the resource.
+
+Source: flags of VictoriaMetrics, VictoriaLogs, VictoriaTraces and Alertmanager that name what they write.
+"""
+
+import posixpath
+from typing import Any
+
+from webhook.policy.findings import Finding, Warn
+from webhook.policy.posture import Posture
+from webhook.policy.rules.subject import Prospect
+
+ID = "read-only-root"
+
+WRITES = frozenset(
+    {
+        "cacheDataPath",
+        "fileCollector.checkpointsPath",
+        "kubernetesCollector.checkpointsPath",
+        "remoteWrite.tmpDataPath",
+        "storage.path",
+        "storageDataPath",
+        "tlsAutocertCacheDir",
+        "tmpDataPath",
+    }
+)
+"""Flags whose value is a file or folder that is written."""
+
+_LONGEST_PATH = 4095
+_NEVER_WRITABLE = ("secret", "configMap", "downwardAPI", "projected")
+
+
+def check(prospect: Prospect, posture: Posture) -> list[Finding]:
+    """Findings for the operator's containers of one pod."""
+    findings: list[Finding] = []
+    spec = prospect.pod["spec"]
+    fixed = {v.get("name") for v in spec["volumes"] if any(v.get(kind) is not None for kind in _NEVER_WRITABLE)}
+    for container in spec["containers"]:
+        if container["name"] not in posture.component.containers:
+            continue
+        if (container.get("securityContext") or {}).get("readOnlyRootFilesystem") is not True:
+            continue
+        mounts = container.get("volumeMounts") or []
+        writable = {_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed}
+        for argument in container.get("args") or ():
+            flag, _, value = str(argument).lstrip("-").partition("=")
+            if flag not in WRITES or not 0 < len(value) <= _LONGEST_PATH:
+                continue
+            path = _path(value)
+            if not writable.isdisjoint(_and_above(path)):
+                continue
+            text = f"container {container['name']!r} writes to {path} ({flag}), its root filesystem is read-only and"
+            findings.append(Warn(ID, f"{text} no writable volume is mounted there: add one with volumes, volumeMounts"))
+    return findings
+
+
+def _path(value: Any) -> str:
+    """A path as the container sees it; images of VictoriaMetrics start in the root folder."""
+    return posixpath.normpath(posixpath.join("/", str(value or "")))
+
+
+def _and_above(path: str) -> list[str]:
+    """A path and every folder above it."""
+    found = [path]
+    while path != "/":
+        path = posixpath.dirname(path)
+        found.append(path)
+    return found

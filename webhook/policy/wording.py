@@ -1,0 +1,123 @@
+"""Findings, postures and facts in words: lines for warnings, messages, audit annotations and the log. Pure text."""
+
+import msgspec
+
+from webhook.facts import RESULTS, Found
+from webhook.policy.findings import Change, Finding, Violation
+from webhook.policy.posture import Posture
+from webhook.policy.workload import Link
+from webhook.words import one_line
+
+MOST_TOLD = 5
+"""Findings that a message or a log line tells one by one."""
+
+LONGEST_WARNING = 500
+"""Characters of a warning."""
+
+_LARGEST_LIST = 4096
+_LONGEST_VALUE = 300
+_POSTURES = 30
+"""How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
+
+
+def not_compliant(left: list[Change | Violation]) -> str:
+    """One line that lists what is not as it must be."""
+    listed = "; ".join(
+        f"{dotted(f.edit.path)} is not {as_json(f.edit.value) if f.edit.op == 'add' else 'removed'} ({f.source})"
+        if isinstance(f, Change)
+        else complaint(f)
+        for f in left[:MOST_TOLD]
+    )
+    more = f"; and {len(left) - MOST_TOLD} more" if len(left) > MOST_TOLD else ""
+    return f"not compliant: {listed}{more}"
+
+
+def left_as_json(left: list[Change | Violation]) -> str:
+    """What is not as it must be as a JSON array of rule, path, wanted and found, of at most some 4 KiB.
+
+    An array element that must go has `wanted` null and `found` "present". Values that are long are cut, as strings.
+    What does not fit is counted in a last entry, `{"more": 3}`, so what matters most goes first.
+    """
+    entries: list[str] = []
+    size = 0
+    for index, finding in enumerate(left):
+        if isinstance(finding, Change):
+            path, wanted = finding.edit.path, finding.edit.value
+            found = None if finding.edit.op == "add" else "present"
+        else:
+            path, wanted, found = finding.path, finding.wanted, finding.found
+        entry = {"rule": finding.rule, "path": path, "wanted": _short_value(wanted), "found": _short_value(found)}
+        text = msgspec.json.encode(entry).decode(errors="replace")
+        size += len(text)
+        if size > _LARGEST_LIST:
+            entries.append(f'{{"more":{len(left) - index}}}')
+            break
+        entries.append(text)
+    return f"[{','.join(entries)}]"
+
+
+def _short_value(value: object) -> object:
+    text = as_json(value, _LONGEST_VALUE)
+    return value if len(text) < _LONGEST_VALUE else text
+
+
+def warning_line(rule: str, text: str) -> str:
+    """A warning as the API server passes it on: one line that ends with its rule id in brackets."""
+    return f"{one_line(text, LONGEST_WARNING)} [{rule}]"
+
+
+def postures_line(postures: tuple[Posture, ...]) -> str:
+    """The postures of a resource's components, the first of many."""
+    told = [f"{posture.component.name}: {posture_line(posture)}" for posture in postures[:_POSTURES]]
+    more = len(postures) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")
+
+
+def posture_line(posture: Posture) -> str:
+    """What is wanted of the pods of one component, and who asked."""
+    line = f"{posture.security_context} ({posture.context_asked}), {posture.api_access} ({posture.api_asked})"
+    return one_line(line, LONGEST_WARNING)
+
+
+def rules_line(findings: tuple[Finding, ...]) -> str:
+    """How many findings each rule had, such as `security-context=13`."""
+    counts: dict[str, int] = {}
+    for finding in findings:
+        counts[finding.rule] = counts.get(finding.rule, 0) + 1
+    return ", ".join(f"{rule}={count}" for rule, count in counts.items())
+
+
+def facts_line(looked_up: tuple[Link, ...]) -> str:
+    """What was looked up, what came of it, from where and, in seconds, how old."""
+    return ", ".join(
+        [
+            f"{link.ref.kind}={RESULTS[type(fact)]}/{fact.source}"
+            + (f"/{fact.age:.1f}s" if type(fact) is Found and fact.age else "")
+            for link in looked_up
+            for fact in (link.fact,)
+        ]
+    )
+
+
+def dotted(path: str) -> str:
+    """A JSON pointer as people write paths: `spec.containers[0].securityContext`."""
+    out = ""
+    for part in path.removeprefix("/").split("/"):
+        plain = part.replace("~1", "/").replace("~0", "~")
+        out += f"[{plain}]" if plain.isdigit() else f".{plain}" if plain != "-" else ""
+    return out.removeprefix(".")
+
+
+def complaint(violation: Violation) -> str:
+    """What someone must mend, in one line."""
+    if violation.denies:
+        return violation.why
+    path, wanted = dotted(violation.path), violation.wanted
+    what = wanted if isinstance(wanted, str) else as_json(wanted)
+    return f"{path} is {as_json(violation.found)}, wanted {what}: {violation.why} ({violation.source})"
+
+
+def as_json(value: object, widest: int = 80) -> str:
+    """A value as JSON, cut after `widest` characters."""
+    text = msgspec.json.encode(value).decode(errors="replace")
+    return text if len(text) <= widest else f"{text[: widest - 1]}…"
