@@ -13,7 +13,7 @@ import msgspec
 
 from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, decode_raw, pod_object
 from webhook.alike import Alike, key_of
-from webhook.facts import Absent, Fact, FactSource, Found, Ref, Unknown
+from webhook.facts import ONCE, Absent, Fact, FactSource, Found, Ref, Unknown
 from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide, resource
 from webhook.policy.components import BY_KIND, PARENTS
@@ -51,6 +51,7 @@ MOST_EPHEMERAL = 20
 MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
+_LONGEST_LABEL = 63
 _MIRROR = "kubernetes.io/config.mirror"
 _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 
@@ -159,7 +160,7 @@ async def _pod(
     inquiry = _Inquiry(source, deadline, _generation(sent.metadata))
     decision = await _decide_pod(sent, request, webhook, settings, inquiry, alike)
     if not decision.allowed and any(link.fact.source == "cache" for link in inquiry.links):
-        inquiry = _Inquiry(source, deadline, f"request {request.uid}")
+        inquiry = _Inquiry(source, deadline, f"{ONCE}{request.uid}")
         decision = await _decide_pod(sent, request, webhook, settings, inquiry, alike)
     return decision, tuple(inquiry.links)
 
@@ -296,4 +297,5 @@ async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enf
 def _generation(metadata: Metadata) -> str:
     """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
     labels = metadata.labels or {}
-    return labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
+    hashed = labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
+    return hashed if len(hashed) <= _LONGEST_LABEL else ""  # no stored pod has a longer one

@@ -16,11 +16,17 @@ from webhook.policy.decide import Decision
 from webhook.policy.rules.api_access import VOLUME
 from webhook.policy.workload import Link
 
-MOST_BYTES = 16 * 1024 * 1024
-"""Of pods' text that is kept; the decisions beside it take up to a few times as much."""
+MOST_BYTES = 32 * 1024 * 1024
+"""Of memory, about: a pod's text is exact, the rest of an entry is estimated high."""
+
+_ENTRY, _FINDING, _PARSED = 12 * 1024, 1024, 8
+"""Bytes of an entry beside its text and of each of its findings, and of an object for each byte of its JSON."""
 
 LARGEST = 32 * 1024
 """Bytes of a pod's text that is kept at all; recorded pods have 2 to 6 KiB."""
+
+_FEWEST = 16
+"""Entries that there is room for at least; a larger one is not kept."""
 
 _OF_ONE_LENGTH = 8
 """Texts of one length that are kept of one chain: the pods of a StatefulSet differ by their number."""
@@ -77,12 +83,15 @@ class Alike:
         """Keep a decision on a pod whose resource brings these volumes."""
         if key.name and (key.name.decode(errors="replace") in user_volumes or not _only_mounted(pod, key)):
             return
+        size = key.size + _ENTRY + _FINDING * len(decision.findings) + _size_of(chain)
+        if size > self._most // _FEWEST:
+            return
         same_length = self._kept.setdefault(key.parts, [])
         if len(same_length) == _OF_ONE_LENGTH:
             self._bytes -= same_length.pop(0).size
         names = frozenset(name.encode() for name in user_volumes)
-        same_length.append(_Kept(key.text, decision, chain, names, key.size))
-        self._bytes += key.size
+        same_length.append(_Kept(key.text, decision, chain, names, size))
+        self._bytes += size
         while self._bytes > self._most:
             self._bytes -= sum(kept.size for kept in self._kept.popitem(last=False)[1])
 
@@ -107,6 +116,15 @@ def key_of(sent: PodObject, chain: tuple[Link, ...], *asked: object) -> Key | No
     annotations = _encode(sent.metadata.annotations) if sent.metadata.annotations else b""
     size = len(text) + len(annotations)
     return Key((*asked, *objects, annotations, len(text)), text, name, size) if size <= LARGEST else None
+
+
+def _size_of(chain: tuple[Link, ...]) -> int:
+    """Bytes of the specs that an entry holds; the more of an object that is in other hands too."""
+    specs = [link.fact.object.spec for link in chain if type(link.fact) is Found and link.fact.object.spec]
+    try:
+        return sum(_PARSED * len(_encode(spec)) for spec in specs)
+    except OverflowError:  # an integer of more than 64 bits
+        return MOST_BYTES
 
 
 def _only_mounted(pod: Pod, key: Key) -> bool:

@@ -70,6 +70,10 @@ RESULTS: dict[type[Fact], str] = {each: each.__name__.lower() for each in (Found
 """A fact in one word."""
 
 
+ONCE = "once "
+"""How a generation begins that is one request's alone: read for it, and not remembered to have been read."""
+
+
 class FactSource(Protocol):
     """Where facts come from."""
 

@@ -246,8 +246,12 @@ def test_a_taken_address_is_told(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         status, _, err = vmguard("serve", "--standalone", "--cert-dir", tmp_path, VMGUARD_LISTEN=address)
+        config = tmp_path / "kubeconfig"
+        config.write_text("{}")
+        of_cluster = vmguard("serve", "--kubeconfig", config, "--cert-dir", tmp_path, VMGUARD_LISTEN=address)
     assert status == 2
     assert f"VMGUARD_LISTEN={address}" in err
+    assert of_cluster == (2, "", err)
 
 
 @pytest.mark.slow

@@ -8,8 +8,13 @@ from types import SimpleNamespace
 
 from webhook.cluster import cached as module
 from webhook.cluster.cached import CachedFacts
-from webhook.facts import Absent, Ref, Unknown
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.resources import custom
+from webhook.facts import ONCE, Absent, Found, Ref, Unknown
+from webhook.objects import KubeObject, Metadata
+from webhook.policy.kept import kept
 from webhook.policy.resources import GROUP
+from webhook.telemetry.log import Log
 
 SINGLE = Ref(GROUP, "v1beta1", "VMSingle", "mon", "x")
 
@@ -62,6 +67,62 @@ def test_another_generation_asks_anew():
         return live.asked
 
     assert asyncio.run(two()) == 2
+
+
+class _There:
+    """Live facts that find a resource with more in its spec than decisions read."""
+
+    def __init__(self):
+        self.asked = 0
+
+    async def get(self, ref, deadline):
+        self.asked += 1
+        spec = {"useStrictSecurity": True, "image": {"tag": "x" * 1000}}
+        return Found(KubeObject(Metadata(name="x", namespace="mon", uid="u", resource_version="5"), spec), "live")
+
+
+def _watched(live):
+    """A source whose watch knows a namespace without resources."""
+    reflector = Reflector(None, custom("VMSingle", "v1beta1"), "", _reduced, Log())
+    reflector.synced.set()
+    reflector._version = "1"
+
+    def find(ref):
+        found = reflector.objects.get((ref.namespace, ref.name))
+        return (reflector, found) if found else None
+
+    watching = SimpleNamespace(find=find, of=lambda ref: reflector, whole_cluster=True)
+    return CachedFacts(watching, SimpleNamespace(serves_policies=False, minor=30), live)
+
+
+def _reduced(found):
+    return KubeObject(found.metadata, kept("VMSingle", found.spec))
+
+
+def test_what_a_look_up_found_is_what_is_kept_of_it():
+    """The whole object would be held by whoever remembers a decision, and be another one than the next pod's."""
+
+    async def twice():
+        source = _watched(_There())
+        deadline = asyncio.get_running_loop().time() + 30
+        return [await source.get(SINGLE, deadline, "one") for _ in range(2)]
+
+    live, cached = asyncio.run(twice())
+    assert (live.source, cached.source) == ("live", "cache")
+    assert live.object is cached.object
+    assert live.object.spec == {"useStrictSecurity": True}
+
+
+def test_what_one_request_asks_anew_is_not_remembered():
+    async def asked():
+        live = _There()
+        source = _watched(live)
+        deadline = asyncio.get_running_loop().time() + 30
+        for _ in range(3):
+            await source.get(SINGLE, deadline, f"{ONCE}u")
+        return live.asked, len(source._read)
+
+    assert asyncio.run(asked()) == (3, 0)
 
 
 def test_a_namespace_has_a_budget_of_look_ups(monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import itertools
 import json
 import random
@@ -294,12 +295,24 @@ def test_a_missing_permission_is_named_by_verb_resource_and_namespace(plane, nam
     reference = {"apiGroup": rbac, "kind": "Role", "name": user}
     plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, namespace)
 
+    told = io.BytesIO()
+
     async def play():
-        async with candidate(plane.kubeconfig(user, ("nobody",)), namespace) as one:
+        async with candidate(plane.kubeconfig(user, ("nobody",)), namespace, log=Log("warning", told)) as one:
             wanted = f"may not {verb} leases.coordination.k8s.io in namespace {namespace}: HTTP 403"
             await eventually(lambda: one.elector.trouble.startswith(wanted))
+            tried = []
+            attempt = one.elector._lease.read
+
+            async def counted(seconds):
+                tried.append(1)
+                return await attempt(seconds)
+
+            one.elector._lease.read = counted
+            await eventually(lambda: len(tried) > 4)
 
     asyncio.run(play())
+    assert told.getvalue().count(b"election failed") == 1, "told once, not at each attempt"
 
 
 def test_work_that_fails_is_done_again_and_does_not_end_the_lead(plane, namespace, monkeypatch):

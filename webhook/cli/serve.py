@@ -84,7 +84,7 @@ def _standalone(options: argparse.Namespace) -> int:
     if settings.psp_autocreate:
         log.write("warning", "VM_PSPAUTOCREATEENABLED has no effect without a cluster")
     plan = _plan(settings, source, directory, bundle, known=msgspec.json.encode(objects))
-    uvloop.run(_serve(plan, directory, log))
+    uvloop.run(_serve(plan, _listeners(settings), directory, log))
     return 0
 
 
@@ -99,6 +99,7 @@ def _in_cluster(options: argparse.Namespace) -> int:
     directory = Path(options.cert_dir or settings.cert_dir)
     bundle = DirectoryStore(directory).load()
     log = Log(settings.log_level)
+    listeners = _listeners(settings)  # before anything runs beside it, so that a taken address is told in one line
 
     async def serving() -> None:
         metrics = Metrics()
@@ -144,7 +145,7 @@ def _in_cluster(options: argparse.Namespace) -> int:
                     metrics=metrics,
                     leave=leave,
                 )
-                await _serve(plan, directory, log)
+                await _serve(plan, listeners, directory, log)
                 running.cancel()
 
     uvloop.run(serving())
@@ -162,12 +163,11 @@ def _plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundl
     )
 
 
-async def _serve(plan: Plan, directory: Path, log: Log) -> None:
-    listeners = (
-        _bind("VMGUARD_LISTEN", plan.settings.listen),
-        _bind("VMGUARD_OPS_LISTEN", plan.settings.ops_listen),
-    )
+def _listeners(settings: Settings) -> tuple[socket, socket]:
+    return _bind("VMGUARD_LISTEN", settings.listen), _bind("VMGUARD_OPS_LISTEN", settings.ops_listen)
 
+
+async def _serve(plan: Plan, listeners: tuple[socket, socket], directory: Path, log: Log) -> None:
     def ready() -> None:
         print(f"vmguard serves {url('https', listeners[0])}, trust {directory / 'ca.crt'}", flush=True)
 

@@ -14,7 +14,7 @@ from webhook.cluster.live import LiveFacts
 from webhook.cluster.rate import Bucket
 from webhook.cluster.resources import NAMESPACES, POLICIES
 from webhook.cluster.watching import Watching
-from webhook.facts import Fact, Found, NotServed, Ref, Unknown
+from webhook.facts import ONCE, Fact, Found, NotServed, Ref, Unknown
 from webhook.policy.resources import GROUP
 
 LOOK_UP = 10.0
@@ -93,8 +93,8 @@ class CachedFacts:
         if type(fact) is Found:
             reflector = self._watching.of(ref)
             if reflector is not None:
-                reflector.put(fact.object)
-            if generation and ref.group == GROUP:
+                fact = Found(reflector.put(fact.object), "live")
+            if generation and not generation.startswith(ONCE) and ref.group == GROUP:
                 self._read[ref, generation] = None
                 if len(self._read) > GENERATIONS:
                     self._read.popitem(last=False)

@@ -134,6 +134,7 @@ class Elector:
             if not self._current:
                 self._observe(await self._lease.read(until - self._clock()))
             if not self._may_take:
+                self._troubled("")
                 return False
             began = self._clock()
             self._may_hold, self._current = True, False
@@ -155,7 +156,6 @@ class Elector:
 
     def _observe(self, state: State | None) -> None:
         """Take in what was read. A Lease that was deleted says nothing of whether its holder still works."""
-        self._troubled("")
         if state is None or state == self._state:
             return
         if state.holder not in {"", self._lease.identity} and (not self._state or state.holder != self._state.holder):
@@ -207,6 +207,8 @@ class Elector:
                 self._log.write("info", "lease given back", lease=str(self._lease))
         except (ChangedError, UnreachableError) as error:
             self._log.write("warning", "lease not given back", lease=str(self._lease), reason=str(error))
+        except Exception as error:  # noqa: BLE001 - as in an attempt: it must not end what is still served
+            self._log.write("error", "lease not given back", lease=str(self._lease), **described(error))
 
     def _troubled(self, why: str) -> None:
         now = self._clock()

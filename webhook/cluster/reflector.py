@@ -95,14 +95,17 @@ class Reflector:
                 version = ""
             await asyncio.sleep(backoff.longest() if hopeless else backoff.after(self._watched))
 
-    def put(self, found: KubeObject) -> None:
-        """Take in an object that was read beside the watch, if the watch has yet to tell of it.
+    def put(self, found: KubeObject) -> KubeObject:
+        """Take in an object that was read beside the watch, if the watch has yet to tell of it; what is kept of it.
 
         What is not newer than the watch is known already, or gone by now.
         """
         version = found.metadata.resource_version or ""
         if self.synced.is_set() and version.isdigit() and self._version.isdigit() and int(version) > int(self._version):
             self._put(_key(found), found)
+        kept = self.objects.get(_key(found))
+        same = kept is not None and kept.metadata.resource_version == found.metadata.resource_version
+        return kept if kept is not None and same else self._keep(found)
 
     async def _list_all(self) -> str:
         """List every page, then serve the new state; the version that it is of."""

@@ -85,7 +85,7 @@ class Decision(msgspec.Struct, frozen=True, dict=True):
 
 def ignored(reason: str) -> Decision:
     """The decision on what is not ours to judge: allowed, no patch."""
-    return Decision("ignored", annotations={"decision": f"ignored: {reason}"})
+    return Decision("ignored", annotations={"decision": one_line(f"ignored: {reason}", LONGEST_WARNING)})
 
 
 def unmanaged(identity: Nobodys) -> Decision:

@@ -21,6 +21,7 @@ from webhook.words import one_line
 _WARNED = frozenset({"denied", "unknown", "refused", "would-deny"})
 _KEY = "told"
 
+_LONGEST_TEXT = 500
 _LONGEST_NAME = 253
 """Characters that a log line holds of a name; no object's is longer."""
 
@@ -104,7 +105,7 @@ def _told(decision: Decision) -> _Told:
         "rules": decision.annotations.get("rules"),
     }
     if decision.violations:
-        fields["violations"] = [violation.why for violation in decision.violations[:MOST_TOLD]]
+        fields["violations"] = [one_line(violation.why, _LONGEST_TEXT) for violation in decision.violations[:MOST_TOLD]]
     counts = Counter((finding.rule, type(finding).__name__.lower()) for finding in decision.findings)
     level = "warning" if decision.outcome in _WARNED else "info"
     return _Told(prepared, level, msgspec.json.encode(fields)[1:-1], tuple(counts.items()))
