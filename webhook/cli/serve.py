@@ -18,14 +18,16 @@ from webhook.cli.usage import UsageError
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import NoClusterError, connected
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.election import NAME, Elector, identity
+from webhook.cluster.election import NAME, Elector, Work, identity
 from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.watching import Watching
 from webhook.facts import NEWEST_MINOR, FactSource
+from webhook.leader.defaults import Defaults
 from webhook.leader.survey import Survey
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
+from webhook.policy.rules.pod_security_policy import REMOVED
 from webhook.server.run import Plan, bind, serve, url
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
@@ -96,6 +98,11 @@ def _in_cluster(options: argparse.Namespace) -> int:
         raise UsageError(
             "vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt, tls.key and ca.crt"
         )
+    if settings.psp_autocreate and settings.watch_namespaces:
+        raise UsageError(
+            "vmguard serve: VM_PSPAUTOCREATEENABLED=true needs the whole cluster, as PodSecurityPolicies belong to it: "
+            "unset WATCH_NAMESPACE or VM_PSPAUTOCREATEENABLED"
+        )
     directory = Path(options.cert_dir or settings.cert_dir)
     bundle = DirectoryStore(directory).load()
     log = Log(settings.log_level)
@@ -113,8 +120,17 @@ def _in_cluster(options: argparse.Namespace) -> int:
             memory = CachedFacts(watching, discovery, LiveFacts(leaders, discovery))
             survey = Survey(leaders, memory, watching.knows, settings, log, metrics)
             lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
-            elector = Elector(lease, {"survey": survey.run}, log)
+            works: dict[str, Work] = {"survey": survey.run}
+            defaults = Defaults(leaders, watching, discovery, settings, log, metrics)
+            if settings.psp_autocreate:
+                works["default-policies"] = defaults.run
+            elector = Elector(lease, works, log)
             metrics.leader.labels(NAME).set_function(lambda: float(elector.leads))
+
+            async def prepare() -> None:
+                await watching.synced()
+                if settings.psp_autocreate and not discovery.serves_policies:
+                    raise SettingsError(f"VM_PSPAUTOCREATEENABLED=true: {REMOVED}: unset it")
 
             async def stand() -> None:
                 await watching.synced()
@@ -133,12 +149,13 @@ def _in_cluster(options: argparse.Namespace) -> int:
                     source,
                     directory,
                     bundle,
-                    prepare=watching.synced,
+                    prepare=prepare,
                     checks={"cluster": watching.missing},
                     notes=lambda: {
                         **watching.troubles(),
                         "leader-election": elector.trouble,
                         "survey": survey.trouble,
+                        "default-policies": defaults.trouble,
                     },
                     tells=lambda: {"leader": elector.standing},
                     metrics=metrics,
@@ -147,7 +164,13 @@ def _in_cluster(options: argparse.Namespace) -> int:
                 await _serve(plan, directory, log)
                 running.cancel()
 
-    uvloop.run(serving())
+    try:
+        uvloop.run(serving())
+    except ExceptionGroup as group:  # a task group's
+        told = group.subgroup((SettingsError, UsageError))
+        if told is None:
+            raise
+        raise told.exceptions[0] from None
     return 0
 
 
