@@ -20,6 +20,7 @@ from tests.controlplane.stand_in_operator import recreate
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
 from tests.support.reverse_proxy import reverse_proxied
 from tests.support.server import serving_cluster
+from webhook.manifests.crds import closed, definition
 from webhook.policy.components import COMPONENTS, PARENTS
 from webhook.policy.resources import BY_KIND, GROUP
 
@@ -269,3 +270,53 @@ def test_throttled_or_late_lets_through_with_a_warning(cluster, code, why, tmp_p
         stack.enter_context(registered(cluster.plane, server.url, Path(server.ca).read_bytes(), label, seconds=2))
         proxy.code = code
         let_through_or_told(cluster, Guard(cluster.plane, server, label), why)
+
+
+@pytest.mark.parametrize(("kind", "path"), [("VMAnomaly", ()), ("VLCluster", ("vlselect",))])
+def test_where_the_served_definition_lacks_the_field_it_is_pruned_and_readiness_says_so(cluster, kind, path):
+    """A reference that nobody can see is denied nowhere; with the field in a closed definition it is seen again."""
+    namespace = cluster.guarding.namespace()
+    place = ".".join((f"{kind} spec", *path))
+    try:
+        serve(cluster, kind, closed(kind, names_policies=False))
+        wait_for(lambda: pruned(cluster, kind, path, namespace), "the field to be pruned")
+        wait_for(lambda: place in told_of_references(cluster), "readiness to say so")
+        kept = cluster.api.create(naming("no-such-policy", kind, path, useStrictSecurity=True), namespace)["spec"]
+        for field in path:
+            kept = kept[field]
+        assert kept == {"useStrictSecurity": True}
+        serve(cluster, kind, closed(kind, names_policies=True))
+        wait_for(lambda: not pruned(cluster, kind, path, namespace), "the field to be seen")
+        wait_for(lambda: place not in told_of_references(cluster), "readiness to say so")
+    finally:
+        serve(cluster, kind, None)
+    wait_for(lambda: "can be seen in every resource" in told_of_references(cluster), "readiness to say so")
+
+
+def serve(cluster, kind, schema):
+    """Let a kind have this schema of its spec, None for the usual one."""
+    resource = BY_KIND[kind]
+    wanted = definition(resource, schema) if schema else definition(resource)
+    where = "apiextensions.k8s.io/v1", "CustomResourceDefinition", wanted["metadata"]["name"]
+    wanted["metadata"]["resourceVersion"] = cluster.api.get(*where)["metadata"]["resourceVersion"]
+    cluster.api.replace(wanted)
+
+
+def pruned(cluster, kind, path, namespace):
+    """Whether a resource that names no existing policy comes through."""
+    try:
+        cluster.api.create(naming("no-such-policy", kind, path), namespace, dryRun="All")
+    except ApiError:
+        return False
+    return True
+
+
+def told_of_references(cluster):
+    text = cluster.guarding.server.operation("/readyz?verbose")[1]
+    return re.search(r"^\[i\]policy-references (.*)$", text, re.MULTILINE)[1]
+
+
+def test_with_watch_namespace_it_is_not_known_whether_a_reference_can_be_seen(plane_124, tmp_path):
+    with serving_cluster(tmp_path, plane_124.kubeconfig(), WATCH_NAMESPACE="default") as server:
+        text = server.operation("/readyz?verbose")[1]
+    assert "[i]policy-references not known: definitions belong to the cluster" in text

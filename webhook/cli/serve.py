@@ -21,6 +21,7 @@ from webhook.cluster.discovery import Discovery
 from webhook.cluster.election import NAME, Elector, Work, identity
 from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
+from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.facts import NEWEST_MINOR, FactSource
 from webhook.leader.defaults import Defaults
@@ -91,19 +92,7 @@ def _standalone(options: argparse.Namespace) -> int:
 
 
 def _in_cluster(options: argparse.Namespace) -> int:
-    if options.objects or options.kubernetes_version is not None:
-        raise UsageError("vmguard serve: --objects and --kubernetes-version go with --standalone; a cluster tells both")
-    settings = Settings.from_environment(os.environ)
-    if not (options.cert_dir or settings.cert_dir):
-        raise UsageError(
-            "vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt, tls.key and ca.crt"
-        )
-    if settings.psp_autocreate and settings.watch_namespaces:
-        raise UsageError(
-            "vmguard serve: VM_PSPAUTOCREATEENABLED=true needs the whole cluster, as PodSecurityPolicies belong to it: "
-            "unset WATCH_NAMESPACE or VM_PSPAUTOCREATEENABLED"
-        )
-    directory = Path(options.cert_dir or settings.cert_dir)
+    settings, directory = _for_cluster(options)
     bundle = DirectoryStore(directory).load()
     log = Log(settings.log_level)
 
@@ -132,6 +121,12 @@ def _in_cluster(options: argparse.Namespace) -> int:
                 if settings.psp_autocreate and not discovery.serves_policies:
                     raise SettingsError(f"VM_PSPAUTOCREATEENABLED=true: {REMOVED}: unset it")
 
+            schemas = Schemas(client, discovery, whole_cluster=watching.whole_cluster)
+
+            async def look() -> None:
+                await watching.synced()
+                await schemas.run(watching.definitions_told)
+
             async def stand() -> None:
                 await watching.synced()
                 await elector.run()
@@ -139,6 +134,7 @@ def _in_cluster(options: argparse.Namespace) -> int:
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(watching.run())
                 standing = tasks.create_task(stand())
+                looking = tasks.create_task(look())
 
                 async def leave() -> None:
                     standing.cancel()
@@ -157,12 +153,13 @@ def _in_cluster(options: argparse.Namespace) -> int:
                         "survey": survey.trouble,
                         "default-policies": defaults.trouble,
                     },
-                    tells=lambda: {"leader": elector.standing},
+                    tells=lambda: {"leader": elector.standing, "policy-references": schemas.told},
                     metrics=metrics,
                     leave=leave,
                 )
                 await _serve(plan, directory, log)
                 running.cancel()
+                looking.cancel()
 
     try:
         uvloop.run(serving())
@@ -172,6 +169,23 @@ def _in_cluster(options: argparse.Namespace) -> int:
             raise
         raise told.exceptions[0] from None
     return 0
+
+
+def _for_cluster(options: argparse.Namespace) -> tuple[Settings, Path]:
+    """The settings and the directory of certificates, once they are seen to fit a cluster."""
+    if options.objects or options.kubernetes_version is not None:
+        raise UsageError("vmguard serve: --objects and --kubernetes-version go with --standalone; a cluster tells both")
+    settings = Settings.from_environment(os.environ)
+    if not (options.cert_dir or settings.cert_dir):
+        raise UsageError(
+            "vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt, tls.key and ca.crt"
+        )
+    if settings.psp_autocreate and settings.watch_namespaces:
+        raise UsageError(
+            "vmguard serve: VM_PSPAUTOCREATEENABLED=true needs the whole cluster, as PodSecurityPolicies belong to it: "
+            "unset WATCH_NAMESPACE or VM_PSPAUTOCREATEENABLED"
+        )
+    return settings, Path(options.cert_dir or settings.cert_dir)
 
 
 def _plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundle, **more: Any) -> Plan:

@@ -50,6 +50,7 @@ class Watching:
         self._tasks: dict[Reflector, asyncio.Task[None]] = {}
         self._definitions_changed = asyncio.Event()
         self.changed = asyncio.Event()
+        self.definitions_told = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until this is cancelled."""
@@ -188,6 +189,7 @@ class Watching:
     def _definition(self, key: Key, _: KubeObject | None) -> None:
         if key[1].endswith(f".{GROUP}"):
             self._definitions_changed.set()
+            self.definitions_told.set()
 
     async def _until_definitions_change(self) -> None:
         watched = self._reflectors.get((DEFINITIONS.kind, ""))
