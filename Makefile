@@ -12,13 +12,13 @@ run: $(VENV)/run ## serve the examples, show one admission, stay up
 	@$(BIN)/python examples/tour.py
 
 test: $(VENV)/dev ## everything
-	$(BIN)/python -m tests.controlplane.build
+	$(BIN)/python -m tests.controlplane.build 1.37 1.24
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 unit: $(VENV)/dev ## the fast tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests
 
-cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.37
+cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies
 	@$(BIN)/python -m tests.controlplane.cluster $(VERSION)
 
 lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint

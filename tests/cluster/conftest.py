@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,20 @@ class Guard:
 @pytest.fixture(scope="session")
 def guard(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Guard]]:
     """`guard(**environment)`: a vmguard with these settings, started once a run and registered."""
+    with guards(plane, tmp_path_factory) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def guard_124(plane_124: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Guard]]:
+    """The same in the control plane of Kubernetes 1.24."""
+    with guards(plane_124, tmp_path_factory) as started:
+        yield started
+
+
+@contextmanager
+def guards(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Guard]]:
+    """What makes vmguards in a control plane, one for each set of settings; all end with the block."""
     kept: dict[tuple[tuple[str, str], ...], Guard] = {}
     with ExitStack() as stack:
 

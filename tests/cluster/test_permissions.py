@@ -22,6 +22,10 @@ DEFINITIONS = {
     "resources": ["customresourcedefinitions"],
     "verbs": ["list", "watch"],
 }
+LEADERS = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+]
 _COUNT = itertools.count(1)
 
 
@@ -50,7 +54,7 @@ class Account:
             }
             for each in RESOURCES
         ]
-        body = {"rules": [*rules, DEFINITIONS]}
+        body = {"rules": [*rules, DEFINITIONS, *LEADERS]}
         self._plane.api.patch(f"{RBAC}/v1", self._kind, self._name, body, self._namespace)
         return self
 

@@ -2,7 +2,7 @@
 
 Whoever comes while another process builds waits for it; nothing is ever seen half made, and nothing is written into
 the module folders. Programs in `KUBEBUILDER_ASSETS` are taken before any is built. As a command it builds what the
-tests and `make cluster` need: `python -m tests.controlplane.build [VERSION]`.
+tests and `make cluster` need: `python -m tests.controlplane.build [VERSION...]`, the newest when none is named.
 """
 
 import fcntl
@@ -172,10 +172,10 @@ def _tell(text: str) -> None:
 
 
 def main() -> int:
-    """Build everything of a version; without Go that is a failure only where CI is set, since tests then skip."""
-    version = next(iter(sys.argv[1:]), "") or NEWEST
+    """Build everything of some versions; without Go that is a failure only where CI is set, since tests then skip."""
     try:
-        programs(version)
+        for version in sys.argv[1:] or [NEWEST]:
+            programs(version)
     except UnavailableError as error:
         print(error, file=sys.stderr)
         return 1 if os.environ.get("CI") else 0

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from tests.controlplane.api import ApiError
 from tests.controlplane.build import UnavailableError
 from tests.controlplane.guard import Guard, guarding
 from tests.controlplane.plane import ADMIN, ControlPlane, control_plane
@@ -28,7 +29,8 @@ _OURS = {"VMGUARD_LISTEN", "VMGUARD_OPS_LISTEN", "VMGUARD_CERT_DIR"}
 
 def main() -> int:
     """Run it; 1 when something could not be had or ended by itself."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything ends in order either way
+    for number in (signal.SIGTERM, signal.SIGINT):  # whoever starts this in the background has SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     version = next(iter(sys.argv[1:]), "") or NEWEST
     try:
         with control_plane(version, nodes=True) as plane:
@@ -76,12 +78,24 @@ def _say(plane: ControlPlane, guard: Guard) -> None:
         print(f'  export PATH="{shlex.quote(str(plane.programs["kubectl"].parent))}:$PATH"')
     print("\nA pod as an operator without security settings makes it, hardened at admission:\n")
     print(f"  kubectl apply -f {EXAMPLES / 'cluster-vmsingle.yaml'}")
-    print(f"  kubectl wait -n {NAMESPACE} --for=create --timeout=20s deployment/vmsingle-demo")
-    print(f"  kubectl rollout status -n {NAMESPACE} --timeout=60s deployment/vmsingle-demo")
+    rollout = f"kubectl rollout status -n {NAMESPACE} --timeout=60s deployment/vmsingle-demo"
+    print(f"  until {rollout}; do sleep 1; done")
     print(f"  kubectl get -n {NAMESPACE} pod -l app.kubernetes.io/name=vmsingle -o yaml")
     print("\nA resource that names a PodSecurityPolicy that is not there, denied:\n")
     print(f"  kubectl apply -f {EXAMPLES / 'cluster-denied.yaml'}")
+    if _serves_policies(plane):
+        print("\nThe same resource, accepted once there is such a policy:\n")
+        print(f"  kubectl apply -f {EXAMPLES / 'cluster-policy.yaml'}")
+        print(f"  kubectl apply -f {EXAMPLES / 'cluster-denied.yaml'}")
     print("\nCtrl-C ends it all.", flush=True)
+
+
+def _serves_policies(plane: ControlPlane) -> bool:
+    try:
+        plane.api.list("policy/v1beta1", "PodSecurityPolicy")
+    except ApiError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 from tests.controlplane.build import UnavailableError, programs
 from tests.controlplane.plane import ControlPlane, control_plane
+from tests.controlplane.versions import NEWEST, WITH_POLICIES
 
 _COUNT = itertools.count(1)
 
@@ -19,10 +20,20 @@ _COUNT = itertools.count(1)
 @pytest.fixture(scope="session")
 def can_have_control_plane(pytestconfig: pytest.Config) -> None:
     """Everything is built, now if need be, with the progress on the terminal; or the test ends here."""
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    _have(pytestconfig, NEWEST)
+
+
+@pytest.fixture(scope="session")
+def can_have_policies(pytestconfig: pytest.Config) -> None:
+    """The same for the last version of Kubernetes that serves PodSecurityPolicies."""
+    _have(pytestconfig, WITH_POLICIES)
+
+
+def _have(config: pytest.Config, version: str) -> None:
+    capture = config.pluginmanager.getplugin("capturemanager")
     try:
         with capture.global_and_fixture_disabled():
-            programs()
+            programs(version)
     except UnavailableError as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
 
@@ -31,6 +42,14 @@ def can_have_control_plane(pytestconfig: pytest.Config) -> None:
 def plane(can_have_control_plane: None) -> Iterator[ControlPlane]:
     """A control plane with the operator's resources; its pods are made and run nowhere."""
     with control_plane() as started:
+        started.install_resources()
+        yield started
+
+
+@pytest.fixture(scope="session")
+def plane_124(can_have_policies: None) -> Iterator[ControlPlane]:
+    """A control plane of Kubernetes 1.24, which serves PodSecurityPolicies; no admission plugin enforces them."""
+    with control_plane(WITH_POLICIES) as started:
         started.install_resources()
         yield started
 

@@ -28,9 +28,17 @@ _PROBE: Object = {
 
 @contextmanager
 def registered(
-    plane: ControlPlane, base: str, ca: bytes, label: str = "", failure_policy: str | None = None
+    plane: ControlPlane,
+    base: str,
+    ca: bytes,
+    label: str = "",
+    failure_policy: str | None = None,
+    seconds: int | None = None,
 ) -> Iterator[None]:
-    """Both configurations, asked when the block begins, for namespaces with this value of LABEL; "" is all."""
+    """Both configurations, asked when the block begins, for namespaces with this value of LABEL; "" is all.
+
+    `failure_policy` and `seconds` to wait are the product's own where none are given.
+    """
     made = []
     try:
         for configuration in configurations(Url(base), ca):
@@ -40,6 +48,7 @@ def registered(
                 if label:
                     webhook.setdefault("namespaceSelector", {})["matchLabels"] = {LABEL: label}
                 webhook["failurePolicy"] = failure_policy or webhook["failurePolicy"]
+                webhook["timeoutSeconds"] = seconds or webhook["timeoutSeconds"]
             made.append(plane.api.create(configuration))
         if failure_policy != "Ignore":  # then nothing tells whether a webhook that is down was asked
             _wait_until_asked(plane, label)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.controlplane.versions import NEWEST, WITH_POLICIES
 from tests.support.server import ROOT, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("can_have_control_plane")]
@@ -34,8 +35,11 @@ def _processes(folder):
     return found
 
 
-def test_what_it_prints_works_until_ctrl_c():
-    command = [sys.executable, "-m", "tests.controlplane.cluster"]
+@pytest.mark.parametrize("version", [NEWEST, WITH_POLICIES])
+def test_what_it_prints_works_until_ctrl_c(version, request):
+    if version == WITH_POLICIES:
+        request.getfixturevalue("can_have_policies")
+    command = [sys.executable, "-m", "tests.controlplane.cluster", version]
     bash = shutil.which("bash")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()) as cluster:
         try:
@@ -52,5 +56,8 @@ def test_what_it_prints_works_until_ctrl_c():
     assert "runAsUser: 65534" in done.stdout
     assert "automountServiceAccountToken: false" in done.stdout
     assert "names PodSecurityPolicy 'restricted'" in done.stderr
+    missing = "which does not exist: create it" in done.stderr
+    accepted = "vmsingle.operator.victoriametrics.com/denied created" in done.stdout
+    assert missing is accepted is (version == WITH_POLICIES)
     assert not Path(folder).exists()
     assert not _processes(folder)

@@ -30,7 +30,8 @@ class Module:
         return MODULES / self.folder
 
 
-def _kubernetes(minor: str, version: str) -> Module:
+def _kubernetes(minor: str, version: str, *also_told: str) -> Module:
+    """One version; `also_told` are further packages that hold the version, beside that of the programs themselves."""
     names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
     major, _, number = minor.partition(".")
     told = {"gitVersion": version, "gitMajor": major, "gitMinor": number}
@@ -38,16 +39,23 @@ def _kubernetes(minor: str, version: str) -> Module:
         f"kubernetes-{minor}",
         f"Kubernetes {version}",
         {name: f"k8s.io/kubernetes/cmd/{name}" for name in names},
-        tuple(f"-X k8s.io/component-base/version.{name}={value}" for name, value in told.items()),
+        tuple(
+            f"-X {package}.{name}={value}"
+            for package in ("k8s.io/component-base/version", *also_told)
+            for name, value in told.items()
+        ),
     )
 
 
 KUBERNETES: dict[str, Module] = {
-    "1.24": _kubernetes("1.24", "v1.24.17"),
+    "1.24": _kubernetes("1.24", "v1.24.17", "k8s.io/client-go/pkg/version"),  # the aggregator's, which says /version
     "1.37": _kubernetes("1.37", "v1.37.2"),
 }
 
 NEWEST = "1.37"
+
+WITH_POLICIES = "1.24"
+"""The last that serves PodSecurityPolicies."""
 
 ETCD = Module("etcd", "etcd v3.7.3", {"etcd": "go.etcd.io/etcd/server/v3"})
 

@@ -1,8 +1,13 @@
 """The stand-in definitions follow from the table of resources."""
 
+import json
+
 import pytest
 
-from webhook.manifests.crds import definition, definitions
+from webhook.cluster.schemas import missing
+from webhook.manifests.crds import closed, definition, definitions
+from webhook.policy.components import BY_KIND
+from webhook.policy.resources import BY_KIND as BY_NAME
 from webhook.policy.resources import GROUP, RESOURCES
 
 
@@ -22,3 +27,20 @@ def test_a_definition_is_structural_and_takes_any_field(resource):
     assert schema["properties"].keys() == {"spec", "status"}
     assert all(part["x-kubernetes-preserve-unknown-fields"] for part in schema["properties"].values())
     assert spec["names"]["listKind"] == f"{resource.kind}List"
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_a_definition_says_whether_a_policy_can_be_named(kind):
+    """Anything may stand in an open one; in a closed one what it knows."""
+    resource = BY_NAME[kind]
+
+    def where_not(thing):
+        return missing(kind, resource.storage, json.dumps(thing).encode())
+
+    places = list(dict.fromkeys(("spec", *(".".join(component.path) for component in BY_KIND[kind]))))
+    assert where_not(definition(resource)) == []
+    assert where_not(definition(resource, closed(kind, names_policies=True))) == []
+    assert where_not(definition(resource, closed(kind, names_policies=False))) == places
+    old = definition(resource, closed(kind, names_policies=False))
+    old["spec"]["preserveUnknownFields"] = True
+    assert where_not(old) == []

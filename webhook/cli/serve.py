@@ -18,14 +18,17 @@ from webhook.cli.usage import UsageError
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import NoClusterError, connected
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.election import NAME, Elector, identity
+from webhook.cluster.election import NAME, Elector, Work, identity
 from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
+from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.facts import NEWEST_MINOR, FactSource
+from webhook.leader.defaults import Defaults
 from webhook.leader.survey import Survey
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
+from webhook.policy.rules.pod_security_policy import REMOVED
 from webhook.server.run import Plan, bind, serve, url
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
@@ -89,14 +92,7 @@ def _standalone(options: argparse.Namespace) -> int:
 
 
 def _in_cluster(options: argparse.Namespace) -> int:
-    if options.objects or options.kubernetes_version is not None:
-        raise UsageError("vmguard serve: --objects and --kubernetes-version go with --standalone; a cluster tells both")
-    settings = Settings.from_environment(os.environ)
-    if not (options.cert_dir or settings.cert_dir):
-        raise UsageError(
-            "vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt, tls.key and ca.crt"
-        )
-    directory = Path(options.cert_dir or settings.cert_dir)
+    settings, directory = _for_cluster(options)
     bundle = DirectoryStore(directory).load()
     log = Log(settings.log_level)
     listeners = _listeners(settings)  # before anything runs beside it, so that a taken address is told in one line
@@ -114,8 +110,23 @@ def _in_cluster(options: argparse.Namespace) -> int:
             memory = CachedFacts(watching, discovery, LiveFacts(leaders, discovery))
             survey = Survey(leaders, memory, watching.knows, settings, log, metrics)
             lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
-            elector = Elector(lease, {"survey": survey.run}, log)
+            works: dict[str, Work] = {"survey": survey.run}
+            defaults = Defaults(leaders, watching, discovery, settings, log, metrics)
+            if settings.psp_autocreate:
+                works["default-policies"] = defaults.run
+            elector = Elector(lease, works, log)
             metrics.leader.labels(NAME).set_function(lambda: float(elector.leads))
+
+            async def prepare() -> None:
+                await watching.synced()
+                if settings.psp_autocreate and not discovery.serves_policies:
+                    raise SettingsError(f"VM_PSPAUTOCREATEENABLED=true: {REMOVED}: unset it")
+
+            schemas = Schemas(client, discovery, whole_cluster=watching.whole_cluster)
+
+            async def look() -> None:
+                await watching.synced()
+                await schemas.run(watching.definitions_told)
 
             async def stand() -> None:
                 await watching.synced()
@@ -124,6 +135,7 @@ def _in_cluster(options: argparse.Namespace) -> int:
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(watching.run())
                 standing = tasks.create_task(stand())
+                looking = tasks.create_task(look())
 
                 async def leave() -> None:
                     standing.cancel()
@@ -134,22 +146,47 @@ def _in_cluster(options: argparse.Namespace) -> int:
                     source,
                     directory,
                     bundle,
-                    prepare=watching.synced,
+                    prepare=prepare,
                     checks={"cluster": watching.missing},
                     notes=lambda: {
                         **watching.troubles(),
                         "leader-election": elector.trouble,
                         "survey": survey.trouble,
+                        "default-policies": defaults.trouble,
                     },
-                    tells=lambda: {"leader": elector.standing},
+                    tells=lambda: {"leader": elector.standing, "policy-references": schemas.told},
                     metrics=metrics,
                     leave=leave,
                 )
                 await _serve(plan, listeners, directory, log)
                 running.cancel()
+                looking.cancel()
 
-    uvloop.run(serving())
+    try:
+        uvloop.run(serving())
+    except ExceptionGroup as group:  # a task group's
+        told = group.subgroup((SettingsError, UsageError))
+        if told is None:
+            raise
+        raise told.exceptions[0] from None
     return 0
+
+
+def _for_cluster(options: argparse.Namespace) -> tuple[Settings, Path]:
+    """The settings and the directory of certificates, once they are seen to fit a cluster."""
+    if options.objects or options.kubernetes_version is not None:
+        raise UsageError("vmguard serve: --objects and --kubernetes-version go with --standalone; a cluster tells both")
+    settings = Settings.from_environment(os.environ)
+    if not (options.cert_dir or settings.cert_dir):
+        raise UsageError(
+            "vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt, tls.key and ca.crt"
+        )
+    if settings.psp_autocreate and settings.watch_namespaces:
+        raise UsageError(
+            "vmguard serve: VM_PSPAUTOCREATEENABLED=true needs the whole cluster, as PodSecurityPolicies belong to it: "
+            "unset WATCH_NAMESPACE or VM_PSPAUTOCREATEENABLED"
+        )
+    return settings, Path(options.cert_dir or settings.cert_dir)
 
 
 def _plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundle, **more: Any) -> Plan:

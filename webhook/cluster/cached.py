@@ -3,7 +3,9 @@
 A miss is read live, as is the resource and its parents for the first pod of a generation: a pod that is made right
 after its resource was changed is judged by the change, though the watch may not have told of it yet. Who asks for the
 same at the same time shares one look-up, each with its own deadline. When the API server cannot be asked, the last
-state of the same UID that was seen answers; without one the fact is Unknown. Absent is never said from memory.
+state of the same UID that was seen answers; without one the fact is Unknown. Absent is never said from memory. Whether
+a PodSecurityPolicy exists is never answered from memory at all: resources that name one are few, and one that was made
+or deleted a moment ago is that for everybody.
 """
 
 import asyncio
@@ -51,6 +53,8 @@ class CachedFacts:
             return NotServed("cache")
         if ref.kind in {POLICIES, NAMESPACES.kind} and not self._watching.whole_cluster:
             return Unknown("with WATCH_NAMESPACE nothing that belongs to the cluster is asked", "cache")
+        if ref.kind == POLICIES:
+            return await self._live.get(ref, deadline) if self._affordable("") else _over_budget(ref)
         kept = self._kept(ref)
         if kept is not None and (ref.group != GROUP or not generation or (ref, generation) in self._read):
             return kept
@@ -62,7 +66,7 @@ class CachedFacts:
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
         """Names of the objects of the ref's kind and namespace, for an error message."""
         reflector = self._watching.of(ref)
-        if reflector is None or not reflector.synced.is_set():
+        if ref.kind == POLICIES or reflector is None or not reflector.synced.is_set():
             return await self._live.names(ref, deadline) if self._watching.whole_cluster else ()
         return tuple(sorted(name for namespace, name in reflector.objects if namespace == ref.namespace))
 
@@ -79,7 +83,7 @@ class CachedFacts:
         task = self._under_way.get(key)
         if task is None:
             if not self._affordable(ref.namespace):
-                return Unknown(f"too many live look-ups for namespace {ref.namespace}: the budget is used up", "live")
+                return _over_budget(ref)
             task = self._under_way[key] = asyncio.create_task(self._look_up(ref, generation))
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         try:
@@ -107,3 +111,8 @@ class CachedFacts:
             if len(self._budgets) > GENERATIONS:
                 self._budgets.popitem(last=False)
         return budget.take(asyncio.get_running_loop().time())
+
+
+def _over_budget(ref: Ref) -> Unknown:
+    whose = f"namespace {ref.namespace}" if ref.namespace else f"objects like {ref}"
+    return Unknown(f"too many live look-ups for {whose}: the budget is used up", "live")

@@ -59,6 +59,10 @@ WORKLOADS = tuple(
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 PSP = Resource("policy", "v1beta1", POLICIES, "podsecuritypolicies", namespaced=False)
 PODS = Resource("", "v1", "Pod", "pods", metadata_only=False)
+ROLES = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles", metadata_only=False)
+BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", metadata_only=False)
+ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts")
+EVENTS = Resource("", "v1", "Event", "events")
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False

@@ -2,11 +2,12 @@
 
 Owners by their metadata, the operator's resources by what decisions read of them, Namespaces by their labels and
 PodSecurityPolicies by name. A definition that appears, changes its version or goes is followed. With WATCH_NAMESPACE
-only those namespaces are watched, and nothing that belongs to the cluster.
+only those namespaces are watched, and nothing that belongs to the cluster. That a resource or a policy has changed is
+told to whoever waits for it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from webhook.cluster.client import Client
@@ -48,6 +49,8 @@ class Watching:
         self._newer: dict[Place, Reflector] = {}
         self._tasks: dict[Reflector, asyncio.Task[None]] = {}
         self._definitions_changed = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.definitions_told = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until this is cancelled."""
@@ -59,7 +62,7 @@ class Watching:
                 self._start(NAMESPACES, _labelled)
                 self._start(DEFINITIONS, _named, self._definition)
                 if self._discovery.serves_policies:
-                    self._start(PSP, _named)
+                    self._start(PSP, _named, self._tell)
             while True:
                 self._follow()
                 await self._until_definitions_change()
@@ -88,6 +91,13 @@ class Watching:
     def of(self, ref: Ref) -> Reflector | None:
         """The reflector that would keep an object."""
         return self._reflectors.get((ref.kind, ref.namespace)) or self._reflectors.get((ref.kind, ""))
+
+    def customs(self) -> Iterator[tuple[Resource, KubeObject]]:
+        """Every object of the operator's kinds that is kept, with what it is one of."""
+        for reflector in self._reflectors.values():
+            if reflector.resource.group == GROUP:
+                for found in reflector.objects.values():
+                    yield reflector.resource, found
 
     def missing(self) -> str:
         """What decisions depend on and has never been listed, with the reason; "" for nothing."""
@@ -171,11 +181,15 @@ class Watching:
                     self._stop(gone)
                     self._metrics.cached.remove(str(gone.resource), gone.namespace)
             if kind in served:
-                self._start(custom(kind, served[kind]), partial(_resource, kind))
+                self._start(custom(kind, served[kind]), partial(_resource, kind), self._tell)
+
+    def _tell(self, _key: Key, _found: KubeObject | None) -> None:
+        self.changed.set()
 
     def _definition(self, key: Key, _: KubeObject | None) -> None:
         if key[1].endswith(f".{GROUP}"):
             self._definitions_changed.set()
+            self.definitions_told.set()
 
     async def _until_definitions_change(self) -> None:
         watched = self._reflectors.get((DEFINITIONS.kind, ""))

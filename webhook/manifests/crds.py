@@ -1,18 +1,40 @@
 """Stand-in definitions of the operator's resources, for clusters without the operator: tests and trials.
 
 They say what there is and nothing about what may stand in it: spec and status take any field, and status is no
-subresource, so that whoever plays the operator may write it. They never replace the operator's own definitions.
+subresource, so that whoever plays the operator may write it. A closed one, for tests, knows what decisions read and
+nothing else, and so is pruned as the operator's own are: with the field that names a PodSecurityPolicy, or without it
+as newer operators have it. They never replace the operator's own definitions.
 """
 
 from typing import Any
 
+from webhook.policy.components import BY_KIND
+from webhook.policy.posture import POLICY_FIELD, READ
 from webhook.policy.resources import GROUP, RESOURCES, Resource
 
 _ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def definition(resource: Resource) -> dict[str, Any]:
-    """The CustomResourceDefinition (apiextensions.k8s.io/v1) of one resource."""
+def closed(kind: str, *, names_policies: bool) -> dict[str, Any]:
+    """The schema of the spec of a kind that makes pods, which drops every field that it does not name."""
+    fields = [field for field in READ if field != POLICY_FIELD or names_policies]
+    spec = _part(fields)
+    for component in BY_KIND[kind]:
+        inside = spec["properties"]
+        for field in component.path[1:]:
+            inside = inside.setdefault(field, _part(fields))["properties"]
+    return spec
+
+
+def _part(fields: list[str]) -> dict[str, Any]:
+    known: dict[str, Any] = {field: {"x-kubernetes-preserve-unknown-fields": True} for field in fields}
+    if POLICY_FIELD in known:
+        known[POLICY_FIELD] = {"type": "string"}
+    return {"type": "object", "properties": known}
+
+
+def definition(resource: Resource, spec: dict[str, Any] = _ANYTHING) -> dict[str, Any]:
+    """The CustomResourceDefinition (apiextensions.k8s.io/v1) of one resource; `spec` is the schema of its spec."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -34,7 +56,7 @@ def definition(resource: Resource) -> dict[str, Any]:
                     "schema": {
                         "openAPIV3Schema": {
                             "type": "object",
-                            "properties": {"spec": _ANYTHING, "status": _ANYTHING},
+                            "properties": {"spec": spec, "status": _ANYTHING},
                         }
                     },
                 }

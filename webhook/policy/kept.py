@@ -16,6 +16,8 @@ def kept(kind: str, spec: Any) -> dict[str, Any]:
     if kind in PARENTS:
         return _parent(kind, spec)
     result = _part(spec)
+    if isinstance(spec.get("serviceAccountName"), str):
+        result["serviceAccountName"] = spec["serviceAccountName"]
     for component in BY_KIND.get(kind, ()):
         first, *rest = (*component.path[1:], "")
         outer = spec.get(first)

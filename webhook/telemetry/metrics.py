@@ -107,7 +107,7 @@ class Metrics:
         )
         self.api_requests = Counter(
             "vmguard_api_requests",
-            "Requests to the API server, by verb (get, watch, create, update) and HTTP status; 0 is no answer.",
+            "Requests to the API server, by verb (get, watch, create and so on) and HTTP status; 0 is no answer.",
             ("verb", "code"),
             registry=self.registry,
         )
@@ -149,6 +149,12 @@ class Metrics:
         self.surveyed = Gauge(
             "vmguard_survey_timestamp_seconds",
             "When this process last surveyed the running pods, in seconds since 1970 (UTC); 0 for never.",
+            registry=self.registry,
+        )
+        self.policy_troubles = Gauge(
+            "vmguard_policy_troubles",
+            "Resources that are not bound to the policy they need, by namespace and reason; told by the leader.",
+            ("namespace", "reason"),
             registry=self.registry,
         )
         build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)

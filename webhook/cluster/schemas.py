@@ -1,0 +1,136 @@
+"""Whether the served definitions keep the field that names a PodSecurityPolicy, so that a reference can be seen at all.
+
+An API server prunes what a definition's schema does not know before any webhook is asked, and the definitions of newer
+operators know `podSecurityPolicyName` no more. It is for people: no decision depends on it. Definitions are listed one
+by one, as one is some megabytes and watching them is permitted and getting them may not be.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import msgspec
+
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.discovery import Discovery
+from webhook.cluster.listing import ExpiredError, NotAllowedError, pages
+from webhook.cluster.resources import DEFINITIONS
+from webhook.policy.components import BY_KIND
+from webhook.policy.posture import POLICY_FIELD
+from webhook.policy.resources import BY_KIND as RESOURCES
+from webhook.policy.resources import GROUP
+
+AGAIN = 60.0
+"""Seconds until the definitions are read again where that failed."""
+
+_WHOLE = msgspec.structs.replace(DEFINITIONS, metadata_only=False)
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """A structural schema, one level of it."""
+
+    properties: dict[str, msgspec.Raw] | None = None
+    anything: bool = msgspec.field(default=False, name="x-kubernetes-preserve-unknown-fields")
+
+
+class _Validation(msgspec.Struct, frozen=True):
+    schema: _Part | None = msgspec.field(default=None, name="openAPIV3Schema")
+
+
+class _Version(msgspec.Struct, frozen=True):
+    name: str = ""
+    schema: _Validation | None = None
+
+
+class _Spec(msgspec.Struct, frozen=True, rename="camel"):
+    versions: list[_Version] | None = None
+    preserve_unknown_fields: bool | None = None
+
+
+class _Definition(msgspec.Struct, frozen=True):
+    spec: _Spec = _Spec()
+
+
+_definition = msgspec.json.Decoder(_Definition)
+_part = msgspec.json.Decoder(_Part)
+
+
+class Schemas:
+    """What the definitions of one cluster keep. `told` says it in one line, for a person."""
+
+    def __init__(self, client: Client, discovery: Discovery, *, whole_cluster: bool) -> None:
+        self._client = client
+        self._discovery = discovery
+        self._whole_cluster = whole_cluster
+        self.told = "not looked at yet"
+        if not whole_cluster:
+            self.told = "not known: definitions belong to the cluster and are not read with WATCH_NAMESPACE"
+
+    async def run(self, changed: asyncio.Event) -> None:
+        """Look again whenever definitions have changed, until this is cancelled."""
+        while self._whole_cluster:
+            changed.clear()
+            try:
+                self.told = await self._look()
+            except (NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError) as error:
+                self.told = f"not known: {error}"
+            try:
+                async with asyncio.timeout(AGAIN if self.told.startswith("not known") else None):
+                    await changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> str:
+        pruned: list[str] = []
+        served = dict(self._discovery.versions)
+        for kind in BY_KIND:
+            if kind in served:
+                query = f"fieldSelector=metadata.name%3D{RESOURCES[kind].plural}.{GROUP}"
+                async for page in pages(self._client, _WHOLE, "", query):
+                    for raw in page.items or ():
+                        places = missing(kind, served[kind], bytes(raw))
+                        pruned += [f"{kind} {place}" for place in places]
+        if not pruned:
+            return f"{POLICY_FIELD} can be seen in every resource that is served"
+        return f"{POLICY_FIELD} is not in the served definition, so it is pruned and cannot be seen, in: " + ", ".join(
+            pruned
+        )
+
+
+def missing(kind: str, version: str, definition: bytes) -> list[str]:
+    """Where a resource cannot name a policy by its definition, as paths such as `spec.vmselect`.
+
+    Parts that the definition does not have at all are not named.
+
+    Raises:
+        msgspec.DecodeError: it is no definition.
+
+    """
+    spec = _definition.decode(definition).spec
+    if spec.preserve_unknown_fields:
+        return []
+    schema = next((each.schema for each in spec.versions or () if each.name == version), None)
+    if schema is None or schema.schema is None:
+        return []
+    paths = dict.fromkeys((("spec",), *(component.path for component in BY_KIND[kind])))
+    return [".".join(path) for path in paths if _keeps(schema.schema, path) is False]
+
+
+def _keeps(part: _Part, path: tuple[str, ...]) -> bool | None:
+    """Whether the field is kept at a path; None where there is no such path."""
+    for each in _down(part, path):
+        if each is None:
+            return None
+        part = each
+        if part.anything and not part.properties:
+            return True
+    return part.anything or POLICY_FIELD in (part.properties or {})
+
+
+def _down(part: _Part, path: tuple[str, ...]) -> Iterator[_Part | None]:
+    for field in path:
+        raw = (part.properties or {}).get(field)
+        if raw is None:
+            yield None
+            return
+        part = _part.decode(raw)
+        yield part
