@@ -8,6 +8,7 @@ import msgspec
 from webhook.cluster.answers import reason
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.permission import answered
+from webhook.cluster.reading import decoded
 from webhook.cluster.resources import JSON, METADATA_LIST, Resource
 
 PAGE = 500
@@ -57,7 +58,7 @@ async def pages(client: Client, resource: Resource, namespace: str = "", query: 
         deadline = asyncio.get_running_loop().time() + LIST_SECONDS
         code, body = await client.get(f"{resource.path(namespace)}?{query}{further}", accept, deadline)
         check(code, body, "list", resource, namespace)
-        page = _page.decode(body)
+        page = await decoded(_page, body)
         yield page
         if not page.metadata.continue_:
             return

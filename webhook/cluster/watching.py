@@ -8,7 +8,9 @@ only those namespaces are watched, and nothing that belongs to the cluster.
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 
+from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.reflector import Key, Reflector
@@ -22,6 +24,9 @@ from webhook.telemetry.metrics import Metrics
 
 ASK_AGAIN = 60.0
 """Seconds until discovery is asked again where definitions cannot be watched, and for a permission that is missing."""
+
+MOST_NAMED = 20
+"""Objects of a collection that cannot be read and are named in readiness; the log names them all."""
 
 _SETTLES = (0.3, 2.0, 6.0)
 """Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
@@ -104,7 +109,12 @@ class Watching:
     def troubles(self) -> dict[str, str]:
         """What is wrong with each collection just now, by its name, "" for nothing; and what is forbidden."""
         collections = {str(each): each.trouble for each in self._reflectors.values()}
-        return {"discovery": self._discovery.trouble} | collections | self._discovery.permissions.missing
+        unreadable = {
+            f"{each.resource} {'/'.join(key)}": why
+            for each in self._reflectors.values()
+            for key, why in islice(each.unreadable.items(), MOST_NAMED)
+        }
+        return {"discovery": self._discovery.trouble} | collections | unreadable | self._discovery.permissions.missing
 
     def _start(
         self,
@@ -123,7 +133,9 @@ class Watching:
             self._metrics.cached.labels(str(resource), namespace).set_function(partial(_count, reflector))
 
     async def _run(self, place: Place, reflector: Reflector) -> None:
+        backoff, loop = Backoff(1.0), asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(reflector.run())
@@ -132,7 +144,7 @@ class Watching:
                         tasks.create_task(self._ask_for_look_ups(reflector))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
                 self._log.write("error", "reflector failed", resource=str(reflector), error=repr(errors.exceptions[0]))
-            await asyncio.sleep(1)
+            await asyncio.sleep(backoff.after(loop.time() - began))
 
     async def _take_over(self, place: Place, reflector: Reflector) -> None:
         """Put a reflector in the place of an older one as soon as it knows everything."""
