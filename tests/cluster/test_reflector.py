@@ -108,6 +108,15 @@ def test_an_api_server_that_says_too_old_for_ever_is_asked_ever_less_often(plane
     assert names(reflector) == {"a"}
 
 
+def test_what_is_listed_and_not_watched_is_told(plane, namespace):
+    class Unwatched(Reflector):
+        async def _watch(self, version):
+            await asyncio.Event().wait()
+
+    reflector = follow(plane.kubeconfig(), SINGLES, namespace, (None, lambda r: r.synced.is_set()), of=Unwatched)
+    assert reflector.trouble == "listed, but its watch is not open yet"
+
+
 def test_only_metadata_of_what_wears_the_label_is_asked_for(plane, namespace):
     meta = {"managed-by": "vm-operator"}
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}}

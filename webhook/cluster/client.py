@@ -20,8 +20,8 @@ from webhook import __version__
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.rate import Bucket
 
-CONNECTIONS = 64
-"""Connections to the API server at the most, one for each watch among them."""
+REQUESTS = 64
+"""GETs under way at the most. Watches have connections beside these, one each: they must not keep look-ups waiting."""
 
 LOAD_AGAIN = 10.0
 """Seconds between two attempts to load credentials anew."""
@@ -61,6 +61,7 @@ class Client:
         self._kubeconfig = kubeconfig
         self._bucket = bucket
         self._count = count
+        self._slots = asyncio.Semaphore(REQUESTS)
         self._loaded = asyncio.get_running_loop().time()
 
     async def get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
@@ -149,8 +150,9 @@ class Client:
         return await self._get_once(path, accept)
 
     async def _get_once(self, path: str, accept: str) -> tuple[int, bytes]:
-        response = await self._request(path, accept, None)
-        return response.status, await response.read()
+        async with self._slots:
+            response = await self._request(path, accept, None)
+            return response.status, await response.read()
 
     async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
         seconds = self._bucket.reserve(asyncio.get_running_loop().time())
@@ -214,7 +216,7 @@ async def connected(
 
 async def _api(kubeconfig: str) -> tuple[ApiClient, str]:
     configuration = Configuration()
-    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.connection_pool_maxsize = 0  # no bound of the library's
     configuration.retries = None
     try:
         namespace = await _configure(configuration, kubeconfig)

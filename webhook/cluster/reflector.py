@@ -28,6 +28,8 @@ WATCH_SECONDS = (300, 600)
 SILENCE = 150.0
 """Seconds without a word, not even a bookmark, after which a connection counts as dead."""
 
+_UNWATCHED = "listed, but its watch is not open yet"
+
 Key = tuple[str, str]
 """Namespace ("" for a cluster-scoped object) and name."""
 
@@ -78,6 +80,7 @@ class Reflector:
         self.unreadable: dict[Key, str] = {}
         self.synced = asyncio.Event()
         self.trouble = "not listed yet"
+        self._told = ""
         self.heard = 0.0
         self.lists = 0
         self._version = ""
@@ -144,7 +147,8 @@ class Reflector:
                     self._changed(key, kept)
         self._version = version
         self.lists += 1
-        self._well()
+        self.heard = asyncio.get_running_loop().time()
+        self.trouble = self._told or _UNWATCHED
         self.synced.set()
         return self._version
 
@@ -208,14 +212,14 @@ class Reflector:
 
     def _well(self) -> None:
         self.heard = asyncio.get_running_loop().time()
-        if self.trouble and self.synced.is_set():
+        if self._told:
             self._log.write("info", "watching again", resource=str(self))
-        self.trouble = ""
+        self.trouble = self._told = ""
 
     def _troubled(self, why: str) -> None:
-        if why != self.trouble:
+        if why != self._told:
             self._log.write("warning", "not watching", resource=str(self), reason=why)
-        self.trouble = why
+        self.trouble = self._told = why
 
 
 def _key(found: KubeObject) -> Key:
