@@ -158,7 +158,7 @@ RULES = [
 
 
 def test_some_namespaces_need_a_role_in_each_and_nothing_else(plane, tmp_path):
-    """With Roles alone, and five times the watches of one namespace: pods there are hardened, those elsewhere untouched, and no request is ever forbidden."""
+    """With Roles alone, in five: pods are hardened, those elsewhere untouched, and no request is ever forbidden."""
     ours, theirs = (plane.namespace(f"single-{name}", {LABEL: "single"}) for name in ("ours", "theirs"))
     all_ours = [ours, *(plane.namespace(f"single-{index}") for index in range(4))]
     rbac = "rbac.authorization.k8s.io"
@@ -169,7 +169,8 @@ def test_some_namespaces_need_a_role_in_each_and_nothing_else(plane, tmp_path):
         plane.api.create({**role, "rules": RULES}, each)
         plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, each)
     kubeconfig = plane.kubeconfig("vmguard-single", ("nobody",))
-    with serving_cluster(tmp_path, kubeconfig, WATCH_NAMESPACE=",".join(all_ours), POD_NAMESPACE=ours, **STRICT) as server:
+    environment = {"WATCH_NAMESPACE": ",".join(all_ours), "POD_NAMESPACE": ours, **STRICT}
+    with serving_cluster(tmp_path, kubeconfig, **environment) as server:
         wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "every watch to be open", 30)
         pods = {name: recreate(SINGLE, plane.api, name).pod() for name in (ours, theirs)}
         answers = {

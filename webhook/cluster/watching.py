@@ -53,6 +53,7 @@ class Watching:
         self._newer: dict[Place, Reflector] = {}
         self._tasks: dict[Reflector, asyncio.Task[None]] = {}
         self._definitions_changed = asyncio.Event()
+        self._complete = False
 
     async def run(self) -> None:
         """Watch until this is cancelled."""
@@ -78,6 +79,7 @@ class Watching:
         """Wait until everything that decisions depend on has been listed once."""
         while self.missing():  # noqa: ASYNC110 - many events, of reflectors that come and go
             await asyncio.sleep(0.05)
+        self._complete = True
 
     def find(self, ref: Ref) -> tuple[Reflector, KubeObject] | None:
         """The object as it is kept, with the reflector that keeps it."""
@@ -95,7 +97,12 @@ class Watching:
         return self._reflectors.get((ref.kind, ref.namespace)) or self._reflectors.get((ref.kind, ""))
 
     def missing(self) -> str:
-        """What decisions depend on and has never been listed, with the reason; "" for nothing."""
+        """What decisions depend on and has never been listed, with the reason; "" for nothing.
+
+        Once `synced`, nothing is: a kind that appears later is read live until it is listed, and `troubles` has it.
+        """
+        if self._complete:
+            return ""
         if self._discovery.serves_policies is None:  # never reached; once it was, what was learnt serves
             return self._discovery.trouble
         if not self._reflectors:
