@@ -23,6 +23,9 @@ from webhook.cluster.rate import Bucket
 REQUESTS = 64
 """GETs under way at the most. Watches have connections beside these, one each: they must not keep look-ups waiting."""
 
+MOST_BYTES = 8 * 1024 * 1024
+"""Of one answer: several times the largest object that etcd takes."""
+
 LOAD_AGAIN = 10.0
 """Seconds between two attempts to load credentials anew."""
 
@@ -47,6 +50,10 @@ class UnreachableError(Exception):
     """No answer from the API server: refused, cut, or not in time; the text says which."""
 
 
+class TooLargeError(UnreachableError):
+    """An answer of more than `MOST_BYTES`, which was not read to its end."""
+
+
 class Client:
     """One API server, for one event loop; `count` is told the verb and HTTP status of each request (0: no answer).
 
@@ -68,7 +75,7 @@ class Client:
         """HTTP status and body of a GET, by `deadline`, a time of the running loop's clock in seconds.
 
         Raises:
-            UnreachableError: there was no whole answer.
+            UnreachableError: there was no whole answer; TooLargeError: it was too large.
 
         """
         code = 0
@@ -152,7 +159,7 @@ class Client:
     async def _get_once(self, path: str, accept: str) -> tuple[int, bytes]:
         async with self._slots:
             response = await self._request(path, accept, None)
-            return response.status, await response.read()
+            return response.status, await _body(response)
 
     async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
         seconds = self._bucket.reserve(asyncio.get_running_loop().time())
@@ -177,6 +184,19 @@ class Client:
             return False
         await older.close()
         return True
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                raise TooLargeError(f"the API server's answer is larger than {MOST_BYTES} bytes")
+    except BaseException:
+        response.close()
+        raise
+    return bytes(body)
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
