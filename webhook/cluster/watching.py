@@ -137,7 +137,7 @@ class Watching:
             else:
                 self._reflectors[place] = reflector
             self._tasks[reflector] = asyncio.create_task(self._run(place, reflector))
-            self._metrics.cached.labels(str(resource), namespace).set_function(partial(_count, reflector))
+            self._metrics.cached.labels(str(resource), namespace).set_function(partial(self._count, place))
 
     async def _run(self, place: Place, reflector: Reflector) -> None:
         backoff, loop = Backoff(1.0), asyncio.get_running_loop()
@@ -188,9 +188,15 @@ class Watching:
                 for place in [place for place in places if place[0] == kind]:
                     gone = places.pop(place)
                     self._stop(gone)
-                    self._metrics.cached.remove(str(gone.resource), gone.namespace)
+                    if places is self._reflectors:
+                        self._metrics.cached.remove(str(gone.resource), gone.namespace)
             if kind in served:
                 self._start(custom(kind, served[kind]), partial(_resource, kind))
+
+    def _count(self, place: Place) -> float:
+        """How many objects serve."""
+        reflector = self._reflectors.get(place)
+        return float(len(reflector.objects)) if reflector else 0.0
 
     def _definition(self, key: Key, _: KubeObject | None) -> None:
         if key[1].endswith(f".{GROUP}"):
@@ -212,10 +218,6 @@ class Watching:
                 if self._discovery.versions != before:
                     return
         await asyncio.sleep(ASK_AGAIN if watched is None else 1.0)
-
-
-def _count(reflector: Reflector) -> float:
-    return float(len(reflector.objects))
 
 
 def _owner(found: KubeObject) -> KubeObject:
