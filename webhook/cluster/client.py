@@ -6,6 +6,7 @@ a while. Every request names its time, and one whose connection breaks is made a
 """
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -81,9 +82,9 @@ class Client:
         code = 0
         try:
             async with asyncio.timeout_at(deadline):
-                code, body = await self._get(path, accept)
+                code, body = await self._get(path, accept, deadline)
                 if code == 401 and await self._load_again():
-                    code, body = await self._get(path, accept)
+                    code, body = await self._get(path, accept, deadline)
                 return code, body
         except TimeoutError:
             raise UnreachableError("no answer from the API server in time") from None
@@ -148,23 +149,31 @@ class Client:
         await self._api.close()
         await asyncio.sleep(_LAST_TURNS)  # aiohttp closes some only in the loop's next turns, and this may be its last
 
-    async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
+    async def _get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
         backoff = Backoff(0.1)
         for _ in range(ATTEMPTS - 1):
             with suppress(aiohttp.ClientError, OSError):
-                return await self._get_once(path, accept)
+                return await self._get_once(path, accept, deadline)
             await asyncio.sleep(backoff.after())
-        return await self._get_once(path, accept)
+        return await self._get_once(path, accept, deadline)
 
-    async def _get_once(self, path: str, accept: str) -> tuple[int, bytes]:
+    async def _get_once(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
         async with self._slots:
-            response = await self._request(path, accept, None)
+            response = await self._request(path, accept, None, deadline)
             return response.status, await _body(response)
 
-    async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
-        seconds = self._bucket.reserve(asyncio.get_running_loop().time())
-        if seconds:  # the API server is not asked more often than was agreed
-            await asyncio.sleep(seconds)
+    async def _request(
+        self, path: str, accept: str, patience: aiohttp.ClientTimeout | None, deadline: float = math.inf
+    ) -> aiohttp.ClientResponse:
+        seconds = self._bucket.reserve(asyncio.get_running_loop().time(), deadline)
+        if seconds is None:
+            raise UnreachableError("more requests wait for the API server than VMGUARD_KUBE_API_QPS allows in time")
+        try:
+            if seconds:  # the API server is not asked more often than was agreed
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self._bucket.give_back()
+            raise
         method, url, headers, *_ = await self._api.param_serialize(
             "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
         )
@@ -193,9 +202,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
             body += chunk
             if len(body) > MOST_BYTES:
                 raise TooLargeError(f"the API server's answer is larger than {MOST_BYTES} bytes")
-    except BaseException:
-        response.close()
-        raise
+    finally:
+        response.close()  # the connection of an answer that was read to its end has been given back by now
     return bytes(body)
 
 
