@@ -157,17 +157,21 @@ RULES = [
 ]
 
 
-def test_one_namespace_needs_a_role_there_and_nothing_else(plane, tmp_path):
-    """With a Role alone: pods there are hardened, those elsewhere untouched, and no request is ever forbidden."""
+def test_some_namespaces_need_a_role_in_each_and_nothing_else(plane, tmp_path):
+    """With Roles alone, in five: pods are hardened, those elsewhere untouched, and no request is ever forbidden."""
     ours, theirs = (plane.namespace(f"single-{name}", {LABEL: "single"}) for name in ("ours", "theirs"))
+    all_ours = [ours, *(plane.namespace(f"single-{index}") for index in range(4))]
     rbac = "rbac.authorization.k8s.io"
     role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "vmguard"}}
-    plane.api.create({**role, "rules": RULES}, ours)
     reference = {"apiGroup": rbac, "kind": "Role", "name": "vmguard"}
     subjects = [{"apiGroup": rbac, "kind": "User", "name": "vmguard-single"}]
-    plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, ours)
+    for each in all_ours:
+        plane.api.create({**role, "rules": RULES}, each)
+        plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, each)
     kubeconfig = plane.kubeconfig("vmguard-single", ("nobody",))
-    with serving_cluster(tmp_path, kubeconfig, WATCH_NAMESPACE=ours, POD_NAMESPACE=ours, **STRICT) as server:
+    environment = {"WATCH_NAMESPACE": ",".join(all_ours), "POD_NAMESPACE": ours, **STRICT}
+    with serving_cluster(tmp_path, kubeconfig, **environment) as server:
+        wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "every watch to be open", 30)
         pods = {name: recreate(SINGLE, plane.api, name).pod() for name in (ours, theirs)}
         answers = {
             name: server.ask("POST", "/mutate", review_of(pod, name))[2]["response"] for name, pod in pods.items()
@@ -176,6 +180,7 @@ def test_one_namespace_needs_a_role_there_and_nothing_else(plane, tmp_path):
         wait_for(lambda: any(line["message"] == "survey" for line in server.lines()), "it to lead and survey")
         metrics = server.operation("/metrics")[1]
     assert "patch" in answers[ours]
+    assert "VMSingle=found/live" in answers[ours]["auditAnnotations"]["facts"]
     assert "patch" not in answers[theirs]
     assert answers[theirs]["auditAnnotations"]["decision"] == "ignored: namespace is not watched"
     assert "Namespace=unknown/cache" in validated["auditAnnotations"]["facts"]

@@ -7,11 +7,12 @@ import pytest
 
 from tests.cluster.test_admission import SINGLE, STRICT
 from tests.cluster.test_caches import review_of
-from tests.controlplane.api import wait_for
+from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.server import serving_cluster, starting_cluster
 from webhook.cluster.permission import MOST, Permissions, refusal
 from webhook.cluster.resources import BUILT_IN, JUDGED, NAMESPACES, PSP, custom
+from webhook.manifests.crds import definitions
 from webhook.policy.resources import BY_KIND, GROUP
 from webhook.telemetry.log import Log
 
@@ -136,6 +137,35 @@ def test_a_permission_that_is_taken_away_meanwhile_is_named_by_the_look_up_that_
         account.lack()
         wait_for(lambda: "VMSingle=found/live" in facts_of_the_next_generation(), "the look-up to be allowed")
         assert "may not" not in _readiness(server)[1]
+
+
+@pytest.mark.slow
+def test_a_kind_that_appears_and_may_not_be_listed_costs_no_readiness(plane, tmp_path):
+    """As after an update of the operator whose new kind vmguard's role does not name: only its pods suffer."""
+    account = Account(plane).lack("list vmanomalies")
+    kind, name = "CustomResourceDefinition", f"vmanomalies.{GROUP}"
+    plane.api.delete("apiextensions.k8s.io/v1", kind, name)
+    wait_for(lambda: plane.api.find("apiextensions.k8s.io/v1", kind, name) is None, "the definition to go")
+    plane.api._resources.clear()
+    wait_for(lambda: not _serves(plane, "VMAnomaly"), "discovery to say so")
+    try:
+        with serving_cluster(tmp_path, account.kubeconfig, **STRICT) as server:
+            plane.api.create(next(each for each in definitions() if each["metadata"]["name"] == name))
+            told = f"[!]vmanomalies.{GROUP} may not list"
+            wait_for(lambda: told in _readiness(server)[1], "the new kind to be told", 60)
+            assert _readiness(server)[0] == 200
+    finally:
+        if plane.api.find("apiextensions.k8s.io/v1", kind, name) is None:
+            plane.api.create(next(each for each in definitions() if each["metadata"]["name"] == name))
+        wait_for(lambda: _serves(plane, "VMAnomaly"), "the kind to be served again", 30)
+
+
+def _serves(plane, kind):
+    plane.api._resources.clear()
+    try:
+        return plane.api.list(f"{GROUP}/{BY_KIND[kind].storage}", kind) is not None
+    except ApiError:
+        return False
 
 
 def test_what_belongs_to_the_cluster_is_not_in_all_namespaces():

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from webhook.cluster import listing
+from webhook.cluster import client, listing
 from webhook.cluster.client import connected
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.resources import WORKLOADS, custom
@@ -26,8 +26,8 @@ def follow(kubeconfig, resource, namespace, *steps, changed=None, of=Reflector):
     """Run a reflector; each step is `(do, expected)`: after `do()` in a thread, `expected(reflector)` comes true."""
 
     async def run():
-        async with connected(str(kubeconfig)) as client:
-            reflector = of(client, resource, namespace, lambda found: found, Log("error"), changed)
+        async with connected(str(kubeconfig)) as connection:
+            reflector = of(connection, resource, namespace, lambda found: found, Log("error"), changed)
             task = asyncio.create_task(reflector.run())
             try:
                 for do, expected in steps:
@@ -74,6 +74,17 @@ def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, n
     assert seen[-3:] == [("late", True), ("late", True), ("late", False)]
 
 
+def test_pages_that_are_too_large_are_asked_for_with_fewer_objects(plane, namespace, monkeypatch):
+    """And where one object alone is, that is told."""
+    monkeypatch.setattr(client, "MOST_BYTES", 30_000)
+    for index in range(20):
+        plane.api.create(single(f"s{index}", a="a" * 5_000), namespace)
+    follow(plane.kubeconfig(), SINGLES, namespace, (None, lambda r: len(r.objects) == 20))
+    plane.api.create(single("large", a="a" * 30_000), namespace)
+    reflector = follow(plane.kubeconfig(), SINGLES, namespace, (None, lambda r: "larger than" in r.trouble))
+    assert not reflector.synced.is_set()
+
+
 def test_a_version_that_is_too_old_leads_to_a_new_list_and_nothing_is_missing_meanwhile(plane, namespace):
     plane.api.create(single("a"), namespace)
 
@@ -106,6 +117,15 @@ def test_an_api_server_that_says_too_old_for_ever_is_asked_ever_less_often(plane
     assert all(pause > least for pause, least in zip(pauses, (0.16, 0.32, 0.64, 1.28), strict=True)), pauses
     assert "HTTP 410" in reflector.trouble
     assert names(reflector) == {"a"}
+
+
+def test_what_is_listed_and_not_watched_is_told(plane, namespace):
+    class Unwatched(Reflector):
+        async def _watch(self, version):
+            await asyncio.Event().wait()
+
+    reflector = follow(plane.kubeconfig(), SINGLES, namespace, (None, lambda r: r.synced.is_set()), of=Unwatched)
+    assert reflector.trouble == "listed, but its watch is not open yet"
 
 
 def test_only_metadata_of_what_wears_the_label_is_asked_for(plane, namespace):

@@ -6,6 +6,7 @@ a while. Every request names its time, and one whose connection breaks is made a
 """
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,8 +21,11 @@ from webhook import __version__
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.rate import Bucket
 
-CONNECTIONS = 64
-"""Connections to the API server at the most, one for each watch among them."""
+REQUESTS = 64
+"""GETs under way at the most. Watches have connections beside these, one each: they must not keep look-ups waiting."""
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Of one answer: several times the largest object that etcd takes."""
 
 LOAD_AGAIN = 10.0
 """Seconds between two attempts to load credentials anew."""
@@ -47,6 +51,10 @@ class UnreachableError(Exception):
     """No answer from the API server: refused, cut, or not in time; the text says which."""
 
 
+class TooLargeError(UnreachableError):
+    """An answer of more than `MOST_BYTES`, which was not read to its end."""
+
+
 class Client:
     """One API server, for one event loop; `count` is told the verb and HTTP status of each request (0: no answer).
 
@@ -61,21 +69,22 @@ class Client:
         self._kubeconfig = kubeconfig
         self._bucket = bucket
         self._count = count
+        self._slots = asyncio.Semaphore(REQUESTS)
         self._loaded = asyncio.get_running_loop().time()
 
     async def get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
         """HTTP status and body of a GET, by `deadline`, a time of the running loop's clock in seconds.
 
         Raises:
-            UnreachableError: there was no whole answer.
+            UnreachableError: there was no whole answer; TooLargeError: it was too large.
 
         """
         code = 0
         try:
             async with asyncio.timeout_at(deadline):
-                code, body = await self._get(path, accept)
+                code, body = await self._get(path, accept, deadline)
                 if code == 401 and await self._load_again():
-                    code, body = await self._get(path, accept)
+                    code, body = await self._get(path, accept, deadline)
                 return code, body
         except TimeoutError:
             raise UnreachableError("no answer from the API server in time") from None
@@ -140,22 +149,31 @@ class Client:
         await self._api.close()
         await asyncio.sleep(_LAST_TURNS)  # aiohttp closes some only in the loop's next turns, and this may be its last
 
-    async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
+    async def _get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
         backoff = Backoff(0.1)
         for _ in range(ATTEMPTS - 1):
             with suppress(aiohttp.ClientError, OSError):
-                return await self._get_once(path, accept)
+                return await self._get_once(path, accept, deadline)
             await asyncio.sleep(backoff.after())
-        return await self._get_once(path, accept)
+        return await self._get_once(path, accept, deadline)
 
-    async def _get_once(self, path: str, accept: str) -> tuple[int, bytes]:
-        response = await self._request(path, accept, None)
-        return response.status, await response.read()
+    async def _get_once(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
+        async with self._slots:
+            response = await self._request(path, accept, None, deadline)
+            return response.status, await _body(response)
 
-    async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
-        seconds = self._bucket.reserve(asyncio.get_running_loop().time())
-        if seconds:  # the API server is not asked more often than was agreed
-            await asyncio.sleep(seconds)
+    async def _request(
+        self, path: str, accept: str, patience: aiohttp.ClientTimeout | None, deadline: float = math.inf
+    ) -> aiohttp.ClientResponse:
+        seconds = self._bucket.reserve(asyncio.get_running_loop().time(), deadline)
+        if seconds is None:
+            raise UnreachableError("more requests wait for the API server than VMGUARD_KUBE_API_QPS allows in time")
+        try:
+            if seconds:  # the API server is not asked more often than was agreed
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self._bucket.give_back()
+            raise
         method, url, headers, *_ = await self._api.param_serialize(
             "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
         )
@@ -175,6 +193,18 @@ class Client:
             return False
         await older.close()
         return True
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                raise TooLargeError(f"the API server's answer is larger than {MOST_BYTES} bytes")
+    finally:
+        response.close()  # the connection of an answer that was read to its end has been given back by now
+    return bytes(body)
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -214,7 +244,7 @@ async def connected(
 
 async def _api(kubeconfig: str) -> tuple[ApiClient, str]:
     configuration = Configuration()
-    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.connection_pool_maxsize = 0  # no bound of the library's
     configuration.retries = None
     try:
         namespace = await _configure(configuration, kubeconfig)

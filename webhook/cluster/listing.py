@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from webhook.cluster.answers import reason
-from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.client import Client, TooLargeError, UnreachableError
 from webhook.cluster.permission import answered
+from webhook.cluster.reading import decoded
 from webhook.cluster.resources import JSON, METADATA_LIST, Resource
 
-PAGE = 500
-"""Objects."""
+PAGE = 50
+"""Whole objects."""
+
+METADATA_PAGE = 500
+"""Objects of which only the metadata is listed."""
 
 LIST_SECONDS = 60.0
 """For one page."""
@@ -43,6 +47,8 @@ _page = msgspec.json.Decoder(Page)
 async def pages(client: Client, resource: Resource, namespace: str = "", query: str = "") -> AsyncIterator[Page]:
     """Every page of a collection, in a namespace or everywhere; of one with `metadata_only` just the metadata.
 
+    Where a page is too large to be read, it and all further ones are asked for with half as many objects.
+
     Raises:
         NotAllowedError: the list is forbidden, or there is no such collection.
         ExpiredError: it took so long that the rest is no longer there.
@@ -50,18 +56,25 @@ async def pages(client: Client, resource: Resource, namespace: str = "", query: 
         msgspec.DecodeError: an answer cannot be read.
 
     """
-    query = f"limit={PAGE}{f'&{query}' if query else ''}"
+    limit = METADATA_PAGE if resource.metadata_only else PAGE
     accept = METADATA_LIST if resource.metadata_only else JSON
-    further = ""
+    further = f"&{query}" if query else ""
+    token = ""
     while True:
         deadline = asyncio.get_running_loop().time() + LIST_SECONDS
-        code, body = await client.get(f"{resource.path(namespace)}?{query}{further}", accept, deadline)
+        try:
+            code, body = await client.get(f"{resource.path(namespace)}?limit={limit}{further}{token}", accept, deadline)
+        except TooLargeError:
+            if limit == 1:
+                raise
+            limit //= 2
+            continue
         check(code, body, "list", resource, namespace)
-        page = _page.decode(body)
+        page = await decoded(_page, body)
         yield page
         if not page.metadata.continue_:
             return
-        further = f"&continue={page.metadata.continue_}"
+        token = f"&continue={page.metadata.continue_}"
         await asyncio.sleep(0)  # a long list must not hold up admissions
 
 

@@ -12,6 +12,7 @@ import msgspec
 from webhook.cluster.answers import names_an_object, reason
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.discovery import Discovery
+from webhook.cluster.reading import decoded
 from webhook.cluster.resources import BUILT_IN, JSON, METADATA, METADATA_LIST, Resource, custom
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.objects import KubeObject
@@ -66,8 +67,9 @@ class LiveFacts:
             try:
                 status, body = await self._client.get(f"{place.path(ref.namespace)}?limit=500", METADATA_LIST, deadline)
                 if status == 200:
-                    return tuple(sorted(item.metadata.name for item in _list.decode(body).items or ()))
-            except (UnreachableError, msgspec.DecodeError):
+                    found = await decoded(_list, body)
+                    return tuple(sorted(item.metadata.name for item in found.items or ()))
+            except (UnreachableError, msgspec.DecodeError, UnicodeDecodeError):
                 continue
         return ()
 
@@ -91,18 +93,18 @@ class LiveFacts:
             if status in {200, 404}:
                 self._discovery.permissions.allowed(verb, place, ref.namespace)
             if status == 200:
-                return _found(body, ref) if possible else Absent("live")
+                return await _found(body, ref) if possible else Absent("live")
             if status == 404:
                 return Absent("live") if names_an_object(body) else NotServed("live")
         except UnreachableError as error:
             return Unknown(str(error), "live")
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Unknown(f"the API server's answer on {ref} cannot be read: {error}", "live")
         return Unknown(reason(status, body), "live")
 
 
-def _found(body: bytes, ref: Ref) -> Fact:
-    found = _object.decode(body)
+async def _found(body: bytes, ref: Ref) -> Fact:
+    found = await decoded(_object, body)
     if found.metadata.name != ref.name or (found.metadata.namespace or "") != ref.namespace:
         return Unknown(f"the API server answered with another object than {ref}", "live")
     return Found(found, "live")

@@ -18,11 +18,18 @@ class Bucket:
         self._tokens -= 1
         return True
 
-    def reserve(self, now: float) -> float:
-        """Take a token that may only come; seconds until it is there."""
+    def reserve(self, now: float, until: float) -> float | None:
+        """Take a token that may only come; seconds until it is there. None, and nothing taken, if that is too late."""
         self._fill(now)
+        seconds = max(0.0, (1 - self._tokens) / self._rate)
+        if now + seconds > until:
+            return None
         self._tokens -= 1
-        return max(0.0, -self._tokens / self._rate)
+        return seconds
+
+    def give_back(self) -> None:
+        """Return a token that was reserved and is not used."""
+        self._tokens = min(self._burst, self._tokens + 1)
 
     def _fill(self, now: float) -> None:
         passed = now - (now if self._at is None else self._at)

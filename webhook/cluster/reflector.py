@@ -3,7 +3,8 @@
 What is kept stays served until a new list is whole, so that nobody ever sees half of it. A broken watch goes on from
 where it was; one that is too old (410) leads to a new list; a dead connection is noticed, as the API server sends a
 bookmark at least every minute. However an attempt ends, the next one comes after a pause, a longer one where watches
-end soon. A reflector never decides what an object means: `keep` says what is kept of each.
+end soon. An object that cannot be read is named in `unreadable` and not kept, and the others are. A reflector never
+decides what an object means: `keep` says what is kept of each.
 """
 
 import asyncio
@@ -16,8 +17,9 @@ from webhook.cluster.answers import status_of
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.listing import ExpiredError, NotAllowedError, check, pages
+from webhook.cluster.reading import decoded
 from webhook.cluster.resources import JSON, METADATA, Resource
-from webhook.objects import KubeObject
+from webhook.objects import KubeObject, Metadata
 from webhook.telemetry.log import Log
 
 WATCH_SECONDS = (300, 600)
@@ -25,6 +27,8 @@ WATCH_SECONDS = (300, 600)
 
 SILENCE = 150.0
 """Seconds without a word, not even a bookmark, after which a connection counts as dead."""
+
+_UNWATCHED = "listed, but its watch is not open yet"
 
 Key = tuple[str, str]
 """Namespace ("" for a cluster-scoped object) and name."""
@@ -35,15 +39,26 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
+class _Identity(msgspec.Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+
+
+class _Named(msgspec.Struct):
+    metadata: _Identity
+
+
 _event = msgspec.json.Decoder(_Event)
 _object = msgspec.json.Decoder(KubeObject)
+_named = msgspec.json.Decoder(_Named)
 
 
 class Reflector:
     """A collection, in one namespace or ("") all; `objects` is what is there by key.
 
     `trouble` is what is wrong just now, "" for nothing. `synced` once there was a whole list. `heard` is the loop's
-    time at which `objects` was last known to be current.
+    time at which `objects` was last known to be current. `unreadable` says of objects that are not kept why not.
     """
 
     def __init__(
@@ -62,8 +77,10 @@ class Reflector:
         self._log = log
         self._changed = changed
         self.objects: dict[Key, KubeObject] = {}
+        self.unreadable: dict[Key, str] = {}
         self.synced = asyncio.Event()
         self.trouble = "not listed yet"
+        self._told = ""
         self.heard = 0.0
         self.lists = 0
         self._version = ""
@@ -110,23 +127,31 @@ class Reflector:
     async def _list_all(self) -> str:
         """List every page, then serve the new state; the version that it is of."""
         found: dict[Key, KubeObject] = {}
+        unreadable: dict[Key, str] = {}
         version = ""
         async for page in pages(self._client, self.resource, self.namespace, self._selector()):
             for raw in page.items or ():
-                each = _object.decode(raw)
-                found[_key(each)] = self._keep(each)
+                each, why = await _read(raw)
+                if why:
+                    unreadable[_key(each)] = why
+                else:
+                    found[_key(each)] = self._keep(each)
             version = page.metadata.resource_version
-        gone = self.objects.keys() - found.keys()
-        changed = [key for key, kept in found.items() if key not in self.objects or self.objects[key] != kept]
-        self.objects = found
+        before, self.objects = self.objects, found
+        for key in self.unreadable.keys() - unreadable.keys():
+            del self.unreadable[key]
+        for key, why in unreadable.items():
+            self._cannot_read(key, why)
         if self._changed:
-            for key in gone:
+            for key in before.keys() - found.keys():
                 self._changed(key, None)
-            for key in changed:
-                self._changed(key, found[key])
+            for key, kept in found.items():
+                if before.get(key) != kept:
+                    self._changed(key, kept)
         self._version = version
         self.lists += 1
-        self._well()
+        self.heard = asyncio.get_running_loop().time()
+        self.trouble = self._told or _UNWATCHED
         self.synced.set()
         return self._version
 
@@ -145,44 +170,70 @@ class Reflector:
             began = self.heard
             try:
                 async for line in lines:
-                    event = _event.decode(line)
+                    event = await decoded(_event, line)
                     if event.type == "ERROR":
                         said = status_of(event.object)
                         check(said.code, bytes(event.object), "watch", self.resource, self.namespace)
-                    self._take(event)
+                    await self._take(event)
             finally:
                 self._watched = asyncio.get_running_loop().time() - began
         return self._version
 
-    def _take(self, event: _Event) -> None:
-        found = _object.decode(event.object)
+    async def _take(self, event: _Event) -> None:
+        found, why = await _read(event.object)
         key = _key(found)
-        if event.type in {"ADDED", "MODIFIED"}:
+        if event.type == "DELETED":
+            self._drop(key)
+        elif event.type in {"ADDED", "MODIFIED"} and why:
+            self._drop(key, why)
+        elif event.type in {"ADDED", "MODIFIED"}:
             self._put(key, found)
-        elif event.type == "DELETED" and self.objects.pop(key, None) is not None and self._changed:
-            self._changed(key, None)
         self._version = found.metadata.resource_version or self._version
         self.heard = asyncio.get_running_loop().time()
 
     def _put(self, key: Key, found: KubeObject) -> None:
         kept = self.objects[key] = self._keep(found)
+        self.unreadable.pop(key, None)
         if self._changed:
             self._changed(key, kept)
+
+    def _drop(self, key: Key, why: str = "") -> None:
+        if why:
+            self._cannot_read(key, why)
+        else:
+            self.unreadable.pop(key, None)
+        if self.objects.pop(key, None) is not None and self._changed:
+            self._changed(key, None)
+
+    def _cannot_read(self, key: Key, why: str) -> None:
+        if self.unreadable.get(key) != why:
+            self._log.write("warning", "object not readable", resource=str(self), object="/".join(key), reason=why)
+        self.unreadable[key] = why
 
     def _selector(self) -> str:
         return f"labelSelector={self.resource.selector.replace('=', '%3D')}" if self.resource.selector else ""
 
     def _well(self) -> None:
         self.heard = asyncio.get_running_loop().time()
-        if self.trouble and self.synced.is_set():
+        if self._told:
             self._log.write("info", "watching again", resource=str(self))
-        self.trouble = ""
+        self.trouble = self._told = ""
 
     def _troubled(self, why: str) -> None:
-        if why != self.trouble:
+        if why != self._told:
             self._log.write("warning", "not watching", resource=str(self), reason=why)
-        self.trouble = why
+        self.trouble = self._told = why
 
 
 def _key(found: KubeObject) -> Key:
     return found.metadata.namespace or "", found.metadata.name or ""
+
+
+async def _read(raw: msgspec.Raw) -> tuple[KubeObject, str]:
+    """An object, and "" or why it cannot be read; then it has no more than its name and version."""
+    try:
+        return await decoded(_object, raw), ""
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        said = (await decoded(_named, raw)).metadata
+        meta = Metadata(name=said.name, namespace=said.namespace, resource_version=said.resource_version)
+        return KubeObject(meta), f"it cannot be read: {error}: its pods count as not known until it is changed"

@@ -9,7 +9,9 @@ told to whoever waits for it.
 import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 
+from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.reflector import Key, Reflector
@@ -23,6 +25,9 @@ from webhook.telemetry.metrics import Metrics
 
 ASK_AGAIN = 60.0
 """Seconds until discovery is asked again where definitions cannot be watched, and for a permission that is missing."""
+
+MOST_NAMED = 20
+"""Objects of a collection that cannot be read and are named in readiness; the log names them all."""
 
 _SETTLES = (0.3, 2.0, 6.0)
 """Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
@@ -51,6 +56,7 @@ class Watching:
         self._definitions_changed = asyncio.Event()
         self.changed = asyncio.Event()
         self.definitions_told = asyncio.Event()
+        self._complete = False
 
     async def run(self) -> None:
         """Watch until this is cancelled."""
@@ -76,6 +82,7 @@ class Watching:
         """Wait until everything that decisions depend on has been listed once."""
         while self.missing():  # noqa: ASYNC110 - many events, of reflectors that come and go
             await asyncio.sleep(0.05)
+        self._complete = True
 
     def find(self, ref: Ref) -> tuple[Reflector, KubeObject] | None:
         """The object as it is kept, with the reflector that keeps it."""
@@ -100,7 +107,12 @@ class Watching:
                     yield reflector.resource, found
 
     def missing(self) -> str:
-        """What decisions depend on and has never been listed, with the reason; "" for nothing."""
+        """What decisions depend on and has never been listed, with the reason; "" for nothing.
+
+        Once `synced`, nothing is: a kind that appears later is read live until it is listed, and `troubles` has it.
+        """
+        if self._complete:
+            return ""
         if self._discovery.serves_policies is None:  # never reached; once it was, what was learnt serves
             return self._discovery.trouble
         if not self._reflectors:
@@ -114,7 +126,12 @@ class Watching:
     def troubles(self) -> dict[str, str]:
         """What is wrong with each collection just now, by its name, "" for nothing; and what is forbidden."""
         collections = {str(each): each.trouble for each in self._reflectors.values()}
-        return {"discovery": self._discovery.trouble} | collections | self._discovery.permissions.missing
+        unreadable = {
+            f"{each.resource} {'/'.join(key)}": why
+            for each in self._reflectors.values()
+            for key, why in islice(each.unreadable.items(), MOST_NAMED)
+        }
+        return {"discovery": self._discovery.trouble} | collections | unreadable | self._discovery.permissions.missing
 
     def _start(
         self,
@@ -130,10 +147,12 @@ class Watching:
             else:
                 self._reflectors[place] = reflector
             self._tasks[reflector] = asyncio.create_task(self._run(place, reflector))
-            self._metrics.cached.labels(str(resource), namespace).set_function(partial(_count, reflector))
+            self._metrics.cached.labels(str(resource), namespace).set_function(partial(self._count, place))
 
     async def _run(self, place: Place, reflector: Reflector) -> None:
+        backoff, loop = Backoff(1.0), asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(reflector.run())
@@ -142,7 +161,7 @@ class Watching:
                         tasks.create_task(self._ask_for_look_ups(reflector))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
                 self._log.write("error", "reflector failed", resource=str(reflector), error=repr(errors.exceptions[0]))
-            await asyncio.sleep(1)
+            await asyncio.sleep(backoff.after(loop.time() - began))
 
     async def _take_over(self, place: Place, reflector: Reflector) -> None:
         """Put a reflector in the place of an older one as soon as it knows everything."""
@@ -179,12 +198,18 @@ class Watching:
                 for place in [place for place in places if place[0] == kind]:
                     gone = places.pop(place)
                     self._stop(gone)
-                    self._metrics.cached.remove(str(gone.resource), gone.namespace)
+                    if places is self._reflectors:
+                        self._metrics.cached.remove(str(gone.resource), gone.namespace)
             if kind in served:
                 self._start(custom(kind, served[kind]), partial(_resource, kind), self._tell)
 
     def _tell(self, _key: Key, _found: KubeObject | None) -> None:
         self.changed.set()
+
+    def _count(self, place: Place) -> float:
+        """How many objects serve."""
+        reflector = self._reflectors.get(place)
+        return float(len(reflector.objects)) if reflector else 0.0
 
     def _definition(self, key: Key, _: KubeObject | None) -> None:
         if key[1].endswith(f".{GROUP}"):
@@ -207,10 +232,6 @@ class Watching:
                 if self._discovery.versions != before:
                     return
         await asyncio.sleep(ASK_AGAIN if watched is None else 1.0)
-
-
-def _count(reflector: Reflector) -> float:
-    return float(len(reflector.objects))
 
 
 def _owner(found: KubeObject) -> KubeObject:
