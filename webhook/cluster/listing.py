@@ -40,8 +40,12 @@ class Page(msgspec.Struct):
 _page = msgspec.json.Decoder(Page)
 
 
-async def pages(client: Client, resource: Resource, namespace: str = "", query: str = "") -> AsyncIterator[Page]:
+async def pages(
+    client: Client, resource: Resource, namespace: str = "", query: str = "", limit: int = 0
+) -> AsyncIterator[Page]:
     """Every page of a collection, in a namespace or everywhere; of one with `metadata_only` just the metadata.
+
+    A page is `limit` objects, or PAGE of them.
 
     Raises:
         NotAllowedError: the list is forbidden, or there is no such collection.
@@ -50,7 +54,7 @@ async def pages(client: Client, resource: Resource, namespace: str = "", query: 
         msgspec.DecodeError: an answer cannot be read.
 
     """
-    query = f"limit={PAGE}{f'&{query}' if query else ''}"
+    query = f"limit={limit or PAGE}{f'&{query}' if query else ''}"
     accept = METADATA_LIST if resource.metadata_only else JSON
     further = ""
     while True:
