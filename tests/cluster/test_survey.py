@@ -19,7 +19,6 @@ from webhook.cluster.client import connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.watching import Watching
-from webhook.leader import pods as pods_module
 from webhook.leader import survey as module
 from webhook.leader.pods import running
 from webhook.leader.survey import Survey
@@ -197,29 +196,6 @@ def may_list(plane):
     plane.api.create(role)
     plane.api.create({**role, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects})
     return plane.kubeconfig("lister", ("nobody",))
-
-
-def test_judging_longer_than_a_list_may_go_on_costs_no_pod(plane, namespace, monkeypatch):
-    """Compaction makes the list's rest expire (410) as five minutes would."""
-    monkeypatch.setattr(pods_module, "WHOLE", 2)
-    expected = [f"p-{index}" for index in range(5)]
-    for name in expected:
-        plane.api.create(bare_pod(name), namespace)
-
-    def later():
-        marker = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "later-"}}
-        plane.compact(plane.api.create(marker, namespace)["metadata"]["resourceVersion"])
-
-    async def names():
-        found = []
-        async with connected(str(plane.kubeconfig())) as client:
-            async for pod, _ in running(client, (namespace,), lambda _: False):
-                if not found:
-                    await asyncio.to_thread(later)
-                found.append(pod.place[1])
-        return found
-
-    assert asyncio.run(names()) == expected
 
 
 def test_look_ups_for_one_namespace_have_an_end_and_known_pods_are_judged_all_the_same(
