@@ -3,7 +3,7 @@
 5,000 resources of the operator, 10,000 Deployments and 20,000 ReplicaSets in a real API server: how long vmguard takes
 to be ready, what it holds in memory, what it asks of the API server while pods come and go, what its caches cost a
 review, and how soon a changed resource decides. Beside it runs the same program for one small namespace
-(`WATCH_NAMESPACE`), whose caches are all but empty.
+(`WATCH_NAMESPACE`), whose caches are all but empty. Each leads on a Lease of its own, and surveys.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import ssl
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ def main() -> None:
         pods = asyncio.run(_fill(plane, options.resources))
         objects = 7 * options.resources
         print(f"{options.resources} resources, {objects} objects, made in {time.monotonic() - begun:.0f} s", flush=True)
-        empty = stack.enter_context(_vmguard("caches empty", plane, ground, WATCH_NAMESPACE=SMALL))
+        empty = stack.enter_context(_vmguard("caches empty", plane, ground, WATCH_NAMESPACE=SMALL, POD_NAMESPACE=SMALL))
         held = [empty.server.resident()]
         full = stack.enter_context(_vmguard("caches full", plane, ground))
         held.append(full.server.resident())
@@ -75,13 +76,13 @@ class _Vmguard:
         self.server = server
         self._operations = operations
 
-    def asked(self) -> dict[str, int]:
-        """Requests to the API server so far, by verb."""
+    def asked(self) -> Counter[str]:
+        """Requests to the API server so far, by `VERB RESOURCE`."""
         text = httpx.get(f"{self._operations}/metrics", trust_env=False).text
-        found = re.findall(r'^vmguard_api_requests_total\{code="\d+",verb="(\w+)"\} (\S+)$', text, re.MULTILINE)
-        counts: dict[str, int] = {}
-        for verb, count in found:
-            counts[verb] = counts.get(verb, 0) + int(float(count))
+        labels = r'code="\d+",resource="(\w*)",verb="(\w+)"'
+        counts: Counter[str] = Counter()
+        for resource, verb, count in re.findall(rf"^vmguard_api_requests_total{{{labels}}} (\S+)$", text, re.MULTILINE):
+            counts[f"{verb} {resource or 'discovery'}"] += int(float(count))
         return counts
 
 
@@ -131,8 +132,8 @@ def _churn(api: Api, vmguard: _Vmguard, ground: Ground, pods: list[dict[str, Any
         count += 1
         time.sleep(0.2)
     after = vmguard.asked()
-    more = ", ".join(f"{after[verb] - before.get(verb, 0)} {verb}" for verb in sorted(after))
-    print(f"{count} pods in {minutes:g} minutes: requests to the API server: {more}", flush=True)
+    more = ", ".join(f"{count} {what}" for what, count in sorted((after - before).items()))
+    print(f"{count} pods in {minutes:g} minutes: requests to the API server: {more or 'none'}", flush=True)
 
 
 def _lag(api: Api, vmguard: _Vmguard, ground: Ground, pods: list[dict[str, Any]], changes: int) -> None:

@@ -18,9 +18,10 @@ pytestmark = pytest.mark.slow
 
 
 def requests_to_the_api_server(server):
-    """How many GETs vmguard has made, watches not counted."""
+    """How many lists, look-ups and discoveries vmguard has made; watches and leader election are not counted."""
     text = server.operation("/metrics")[1]
-    counts = re.findall(r'^vmguard_api_requests_total\{code="\d+",verb="get"\} (\S+)$', text, re.MULTILINE)
+    labels = r'code="\d+",resource="(?!leases).*",verb="(?:get|list)"'
+    counts = re.findall(rf"^vmguard_api_requests_total{{{labels}}} (\S+)$", text, re.MULTILINE)
     return sum(map(float, counts))
 
 
@@ -185,3 +186,7 @@ def test_some_namespaces_need_a_role_in_each_and_nothing_else(plane, tmp_path):
     assert answers[theirs]["auditAnnotations"]["decision"] == "ignored: namespace is not watched"
     assert "Namespace=unknown/cache" in validated["auditAnnotations"]["facts"]
     assert not re.findall(r'vmguard_api_requests_total\{code="40[13]".*', metrics)
+    counted = set(re.findall(r'^vmguard_api_requests_total\{code="20.",(.*)\} ', metrics, re.MULTILINE))
+    apart = [("list", "pods"), ("list", "vmsingles"), ("watch", "vmsingles"), ("get", ""), ("get", "vmsingles")]
+    apart += [("get", "leases"), ("create", "leases"), ("create", "selfsubjectaccessreviews")]
+    assert {f'resource="{resource}",verb="{verb}"' for verb, resource in apart} <= counted

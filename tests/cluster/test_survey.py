@@ -20,6 +20,7 @@ from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.watching import Watching
 from webhook.leader import survey as module
+from webhook.leader.pods import running
 from webhook.leader.survey import Survey
 from webhook.policy.resources import GROUP
 from webhook.settings import Settings
@@ -195,6 +196,45 @@ def may_list(plane):
     plane.api.create(role)
     plane.api.create({**role, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects})
     return plane.kubeconfig("lister", ("nobody",))
+
+
+def test_look_ups_for_one_namespace_have_an_end_and_known_pods_are_judged_all_the_same(
+    plane, namespace, may_list, monkeypatch
+):
+    monkeypatch.setattr(module, "LOOK_UPS", 1)
+    for name in ("a", "b"):
+        template = bare_pod()
+        template["metadata"] = {"labels": {**template["metadata"]["labels"], "app": name}}
+        spec = {"serviceName": name, "selector": {"matchLabels": {"app": name}}, "template": template}
+        thing = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec}
+        plane.api.create(thing, namespace)
+        wait_for(lambda name=name: plane.api.find("v1", "Pod", f"{name}-0", namespace), "the pod")
+    stateful(plane, namespace, {"managed-by": "vm-operator"})
+    surveyed = Surveyed(may_list, namespace)
+    (result,) = surveyed.results()
+    assert (result.unknown, result.judged) == ({namespace: 2}, {(namespace, "VMSingle"): 1})
+    assert "one survey looks up no more than 1 objects" in surveyed.lines()[0]["unknown_why"]
+
+
+def test_no_namespace_crowds_another_out_of_the_line():
+    wrong = {f"w of VMSingle a/{index:02}": module.Wrong("a", 1, "p", "x") for index in range(30)}
+    wrong["w of VMSingle z/s"] = module.Wrong("z", 1, "p", "x")
+    assert [each.namespace for _, each in module._of_each_namespace(wrong)[:3]] == ["a", "z", "a"]
+
+
+def test_whole_pods_come_in_pages_of_fifty(plane, namespace):
+    """Their metadata alone is listed in larger pages."""
+    asked = []
+
+    async def ask():
+        async with connected(str(plane.kubeconfig())) as client:
+            get = client.get
+            client.get = lambda path, accept, deadline: (asked.append(path), get(path, accept, deadline))[1]
+            async for _ in running(client, (namespace,), lambda _: False):
+                pass
+
+    asyncio.run(ask())
+    assert [re.search(r"limit=(\d+)", path)[1] for path in asked] == ["50", "500"]
 
 
 def test_the_line_names_so_many_workloads_and_counts_the_rest(plane, namespace, monkeypatch):

@@ -20,6 +20,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from webhook import __version__
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.rate import Bucket
+from webhook.cluster.resources import asked
 
 REQUESTS = 64
 """GETs under way at the most. Watches have connections beside these, one each: they must not keep look-ups waiting."""
@@ -56,13 +57,13 @@ class TooLargeError(UnreachableError):
 
 
 class Client:
-    """One API server, for one event loop; `count` is told the verb and HTTP status of each request (0: no answer).
+    """One API server, for one event loop; `count` is told verb, plural and HTTP status (0: no answer) of each request.
 
     `namespace` is the one that is ours: the pod's own, or that of the kubeconfig's context.
     """
 
     def __init__(
-        self, api: ApiClient, namespace: str, kubeconfig: str, bucket: Bucket, count: Callable[[str, int], None]
+        self, api: ApiClient, namespace: str, kubeconfig: str, bucket: Bucket, count: Callable[[str, str, int], None]
     ) -> None:
         self._api = api
         self.namespace = namespace
@@ -91,10 +92,10 @@ class Client:
         except _GONE as error:
             raise _unreachable(error) from None
         finally:
-            self._count("get", code)
+            self._count(*asked(path), code)
 
-    async def call(self, verb: str, ask: Callable[[ApiClient], Awaitable[T]], seconds: float) -> T:
-        """What comes of a request that the client library makes itself, within so many seconds.
+    async def call(self, verb: str, resource: str, ask: Callable[[ApiClient], Awaitable[T]], seconds: float) -> T:
+        """What comes of a request for `resource` (plural) that the client library makes, within so many seconds.
 
         The rate is not for these: they are few, and must not wait behind others.
 
@@ -123,7 +124,7 @@ class Client:
         else:
             return answer
         finally:
-            self._count(verb, code)
+            self._count(verb, resource, code)
 
     @asynccontextmanager
     async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
@@ -136,7 +137,7 @@ class Client:
         patience = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
         try:
             response = await self._request(path, accept, patience)
-            self._count("watch", response.status)
+            self._count("watch", asked(path)[1], response.status)
             try:
                 yield response.status, _lines(response)
             finally:
@@ -225,7 +226,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 async def connected(
     kubeconfig: str,
     rate: tuple[float, float] = (50, 100),
-    count: Callable[[str, int], None] = lambda _verb, _status: None,
+    count: Callable[[str, str, int], None] = lambda _verb, _resource, _status: None,
 ) -> AsyncIterator[Client]:
     """A client for the cluster that `kubeconfig` names, "" for the first of KUBECONFIG, the pod's own, ~/.kube/config.
 

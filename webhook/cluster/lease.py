@@ -113,7 +113,7 @@ class Lease:
             return ask()
 
         try:
-            return await self._client.call(verb, through, seconds)
+            return await self._client.call(verb, LEASES.plural, through, seconds)
         except ApiException as error:
             code = error.status or 0
             body = str(error.body or "").encode()

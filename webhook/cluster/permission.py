@@ -72,7 +72,7 @@ class Permissions:
             return answer
 
         try:
-            said = await client.call("create", ask, _SECONDS)
+            said = await client.call("create", "selfsubjectaccessreviews", ask, _SECONDS)
         except (UnreachableError, ApiException):
             return  # not known; the reflector tells when nothing can be reached
         if said.status and said.status.allowed:

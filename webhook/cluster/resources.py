@@ -74,6 +74,18 @@ JUDGED = (*components.BY_KIND, *components.PARENTS)
 """The operator's kinds that make pods, and those that make such resources."""
 
 
+def asked(path: str) -> tuple[str, str]:
+    """What a GET of a path is to the API server: its verb, `get` or `list`, and the plural, "" where that is discovery.
+
+    Paths are those of `Resource.path`, with or without a query, and of discovery.
+    """
+    parts = path.partition("?")[0].strip("/").split("/")
+    parts = parts[2:] if parts[0] == "api" else parts[3:]
+    if parts[:1] == [NAMESPACES.plural] and len(parts) > 2:
+        parts = parts[2:]
+    return ("list" if len(parts) == 1 else "get"), (parts[0] if parts else "")
+
+
 def custom(kind: str, version: str) -> Resource:
     """One of the operator's resources, in a version."""
     return Resource(GROUP, version, kind, BY_KIND[kind].plural, metadata_only=False)

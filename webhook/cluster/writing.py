@@ -142,7 +142,7 @@ async def _write(
     as_good: tuple[int, ...] = (),
 ) -> None:
     try:
-        await client.call(verb, ask, _SECONDS)
+        await client.call(verb, resource.plural, ask, _SECONDS)
     except ApiException as error:
         code, body = error.status or 0, str(error.body or "").encode()
         if code not in as_good:

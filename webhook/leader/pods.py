@@ -4,6 +4,9 @@ Pods with the operator's label are listed whole. A pod can lose its label, or ne
 all the same, as owners count and labels do not; so of all other pods the metadata is listed, and those whose owner is
 known to be the operator's are read. Whole pods of everybody would be several times that, and watching them memory for
 each. Both lists need no permission but to list pods. It judges nothing.
+
+Whoever judges may take longer than the API server remembers where a list is to go on (5 minutes). Then the whole pods
+are listed anew and those that were there already left out; the metadata is listed to its end first.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -11,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import msgspec
 
 from webhook.cluster.client import Client
-from webhook.cluster.listing import pages
+from webhook.cluster.listing import ExpiredError, pages
 from webhook.cluster.resources import PODS
 from webhook.facts import Ref
 from webhook.objects import Metadata
@@ -52,21 +55,38 @@ async def running(
     """
     for namespace in namespaces:
         seen: set[str | None] = set()
-        labelled = f"labelSelector={_LABEL}%3D{_OPERATOR}&fieldSelector={_RUNNING}"
-        async for page in pages(client, PODS, namespace, labelled):
-            for pod, raw in _alive(page.items):
-                seen.add(pod.metadata.uid)
-                yield pod, raw
+        async for pod, raw in _labelled(client, namespace, seen):
+            yield pod, raw
+        without: list[Listed] = []
         others = f"labelSelector={_LABEL}%21%3D{_OPERATOR}&fieldSelector={_RUNNING}"
         async for page in pages(client, _OTHERS, namespace, others):
             for other, _ in _alive(page.items):
                 owner = owner_of("Pod", other.metadata, other.place[0])
-                if owner is None or other.metadata.uid in seen or not is_owner(owner):
-                    continue
-                name = f"fieldSelector=metadata.name%3D{other.place[1]}"
-                async for found in pages(client, PODS, other.place[0], name):
-                    for pod, raw in _alive(found.items):
+                if owner is not None and other.metadata.uid not in seen and is_owner(owner):
+                    without.append(other)
+        for other in without:
+            name = f"fieldSelector=metadata.name%3D{other.place[1]}"
+            async for found in pages(client, PODS, other.place[0], name):
+                for pod, raw in _alive(found.items):
+                    yield pod, raw
+
+
+async def _labelled(client: Client, namespace: str, seen: set[str | None]) -> AsyncIterator[tuple[Listed, msgspec.Raw]]:
+    """Each pod with the label, whose UID is then in `seen`."""
+    query = f"labelSelector={_LABEL}%3D{_OPERATOR}&fieldSelector={_RUNNING}"
+    before = -1
+    while before < len(seen):  # as long as each attempt gets further
+        before = len(seen)
+        try:
+            async for page in pages(client, PODS, namespace, query):
+                for pod, raw in _alive(page.items):
+                    if pod.metadata.uid not in seen:
+                        seen.add(pod.metadata.uid)
                         yield pod, raw
+        except ExpiredError:
+            continue
+        return
+    raise ExpiredError("pods cannot be listed to the end before the API server forgets where to go on")
 
 
 def _alive(items: list[msgspec.Raw] | None) -> Iterable[tuple[Listed, msgspec.Raw]]:

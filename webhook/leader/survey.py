@@ -17,7 +17,7 @@ from webhook.admission.review import ReviewError, review_of_pod
 from webhook.admit import admit
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.listing import ExpiredError, NotAllowedError
-from webhook.facts import Fact, FactSource, Ref
+from webhook.facts import Fact, FactSource, Ref, Unknown
 from webhook.leader.pods import running
 from webhook.policy.findings import Change, Violation
 from webhook.policy.wording import not_compliant
@@ -37,7 +37,10 @@ REMIND = 3600.0
 """Seconds until the log line is written again though nothing has changed."""
 
 MOST_NAMED = 20
-"""Workloads that one log line names."""
+"""Workloads that one log line names, of every namespace some."""
+
+LOOK_UPS = 100
+"""Objects of one namespace that one survey looks up; pods that need more are counted as not judged."""
 
 _DEADLINE = 20.0
 """Seconds for the facts on one pod."""
@@ -52,6 +55,7 @@ Key = tuple[str, str]
 class Wrong:
     """Pods of one workload that do not comply: how many, the name of one, and what is wrong with that one."""
 
+    namespace: str
     pods: int
     example: str
     why: str
@@ -117,7 +121,7 @@ class Survey:
 
         """
         result = Result()
-        facts = _Once(self._source)
+        facts = _Once(self._source, self._is_owner)
         async for pod, raw in running(self._client, self._settings.watch_namespaces or ("",), self._is_owner):
             await asyncio.sleep(0)  # admissions go first
             await self._judge(*pod.place, pod.metadata.uid or "", raw, facts, result)
@@ -147,7 +151,7 @@ class Survey:
             return
         result.noncompliant[key] += 1
         workload = f"{identity.component.name} of {identity}"
-        wrong = result.wrong.setdefault(workload, Wrong(0, name, one_line(not_compliant(left), _LONGEST)))
+        wrong = result.wrong.setdefault(workload, Wrong(namespace, 0, name, one_line(not_compliant(left), _LONGEST)))
         wrong.pods += 1
 
     def _tell(self, result: Result) -> None:
@@ -158,7 +162,7 @@ class Survey:
         if not changed and (now < self._told_at + REMIND or not (result.wrong or result.unknown)):
             return
         self._told, self._told_at = result, now
-        named = sorted(result.wrong.items())[:MOST_NAMED]
+        named = _of_each_namespace(result.wrong)[:MOST_NAMED]
         more = {"more_workloads": len(result.wrong) - MOST_NAMED} if len(result.wrong) > MOST_NAMED else {}
         unknown = {"unknown": result.unknown.total(), "unknown_why": one_line(result.unknown_why, _LONGEST)}
         self._log.write(
@@ -186,13 +190,25 @@ def _gist(result: Result) -> object:
     return {name: (each.pods, each.why) for name, each in result.wrong.items()}, result.unknown
 
 
+def _of_each_namespace(wrong: dict[str, Wrong]) -> list[tuple[str, Wrong]]:
+    """The first of each namespace, then the second of each, and so on: none can crowd out the others."""
+    before: Counter[str] = Counter()
+    ranked: list[tuple[int, str, Wrong]] = []
+    for name, each in sorted(wrong.items(), key=lambda item: item[0]):
+        ranked.append((before[each.namespace], name, each))
+        before[each.namespace] += 1
+    return [(name, each) for _, name, each in sorted(ranked, key=lambda entry: entry[:2])]
+
+
 class _Once:
-    """Facts of a source as it remembers them, each asked for once."""
+    """Facts of a source as it remembers them, each asked for once; of what it does not know, LOOK_UPS a namespace."""
 
     labels_suffice = False
 
-    def __init__(self, source: FactSource) -> None:
+    def __init__(self, source: FactSource, knows: Callable[[Ref], bool]) -> None:
         self._source = source
+        self._knows = knows
+        self._looked_up: Counter[str] = Counter()
         self._facts: dict[Ref, Fact] = {}
 
     @property
@@ -202,9 +218,13 @@ class _Once:
 
     async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - any will do
         """The fact on one object."""
-        if ref not in self._facts:
-            self._facts[ref] = await self._source.get(ref, deadline)
-        return self._facts[ref]
+        if ref in self._facts:
+            return self._facts[ref]
+        if ref.namespace and not self._knows(ref) and self._looked_up[ref.namespace] >= LOOK_UPS:
+            return Unknown(f"one survey looks up no more than {LOOK_UPS} objects of a namespace", "live")
+        fact = self._facts[ref] = await self._source.get(ref, deadline)
+        self._looked_up[ref.namespace] += fact.source == "live"
+        return fact
 
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:  # noqa: ARG002 - nobody is told
         """None: they are for an error message."""

@@ -107,8 +107,8 @@ class Metrics:
         )
         self.api_requests = Counter(
             "vmguard_api_requests",
-            "Requests to the API server, by verb (get, watch, create and so on) and HTTP status; 0 is no answer.",
-            ("verb", "code"),
+            "Requests to the API server, by verb, resource (plural) and HTTP status; 0 is no answer.",
+            ("verb", "resource", "code"),
             registry=self.registry,
         )
         self.cached = Gauge(
@@ -160,9 +160,9 @@ class Metrics:
         build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 
-    def count_api_request(self, verb: str, code: int) -> None:
+    def count_api_request(self, verb: str, resource: str, code: int) -> None:
         """Count one request to the API server."""
-        self.api_requests.labels(verb, str(code)).inc()
+        self.api_requests.labels(verb, resource, str(code)).inc()
 
     def tally(self, counter: Counter) -> Tally:
         """What counts for a counter on the way of a request."""
