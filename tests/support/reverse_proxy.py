@@ -5,6 +5,7 @@ as they come.
 """
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ class ReverseProxy:
     def __init__(self, plane: ControlPlane, path: str, folder: Path) -> None:
         self.code: int | None = None
         self.over = threading.Event()
+        self.upstream: set[socket.socket] = set()
         context = plane.identities.context(plane.identities.client(*ADMIN))
         self._client = httpx.Client(base_url=plane.url, verify=context, timeout=None, trust_env=False)  # noqa: S113
         proxy = self
@@ -44,6 +46,7 @@ class ReverseProxy:
                     suppress(httpx.TransportError, OSError),
                     proxy._client.stream(self.command, self.path, content=body, headers=headers) as answer,
                 ):
+                    proxy.upstream.add(answer.extensions["network_stream"].get_extra_info("socket"))
                     self.send_response(answer.status_code)
                     self.send_header("Content-Type", answer.headers.get("content-type", ""))
                     self.end_headers()
@@ -64,7 +67,7 @@ class ReverseProxy:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             setattr(Handler, f"do_{method}", Handler._answer)
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server.daemon_threads = False
         named = {
             "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.server.server_port}"}}],
             "users": [{"name": "u", "user": {}}],
@@ -72,6 +75,10 @@ class ReverseProxy:
         }
         self.kubeconfig = folder / "reverse.kubeconfig"
         self.kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "x", **named}))
+
+    def close(self) -> None:
+        """Close the connections to the API server."""
+        self._client.close()
 
 
 @contextmanager
@@ -85,5 +92,9 @@ def reverse_proxied(plane: ControlPlane, path: str, folder: Path) -> Iterator[Re
     finally:
         proxy.over.set()
         proxy.server.shutdown()
-        proxy.server.server_close()
+        for each in proxy.upstream:
+            with suppress(OSError):  # closed already
+                each.shutdown(socket.SHUT_RDWR)  # which ends a watch that waits
+        proxy.server.server_close()  # waits for every thread
+        proxy.close()
         thread.join(5)
