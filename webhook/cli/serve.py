@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
@@ -16,7 +17,7 @@ from webhook.cli.files import read_files
 from webhook.cli.review import kubernetes_version
 from webhook.cli.usage import UsageError
 from webhook.cluster.cached import CachedFacts
-from webhook.cluster.client import NoClusterError, connected
+from webhook.cluster.client import Client, NoClusterError, connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.election import NAME, Elector, Work, identity
 from webhook.cluster.lease import Lease
@@ -24,7 +25,6 @@ from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.facts import NEWEST_MINOR, FactSource
-from webhook.leader.defaults import Defaults
 from webhook.leader.survey import Survey
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
@@ -111,9 +111,9 @@ def _in_cluster(options: argparse.Namespace) -> int:
             survey = Survey(leaders, memory, watching.knows, settings, log, metrics)
             lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
             works: dict[str, Work] = {"survey": survey.run}
-            defaults = Defaults(leaders, watching, discovery, settings, log, metrics)
-            if settings.psp_autocreate:
-                works["default-policies"] = defaults.run
+            policies, trouble_of_policies = _policies(leaders, watching, discovery, settings, log, metrics)
+            works |= policies
+
             elector = Elector(lease, works, log)
             metrics.leader.labels(NAME).set_function(lambda: float(elector.leads))
 
@@ -152,7 +152,7 @@ def _in_cluster(options: argparse.Namespace) -> int:
                         **watching.troubles(),
                         "leader-election": elector.trouble,
                         "survey": survey.trouble,
-                        "default-policies": defaults.trouble,
+                        "default-policies": trouble_of_policies(),
                     },
                     tells=lambda: {"leader": elector.standing, "policy-references": schemas.told},
                     metrics=metrics,
@@ -187,6 +187,18 @@ def _for_cluster(options: argparse.Namespace) -> tuple[Settings, Path]:
             "unset WATCH_NAMESPACE or VM_PSPAUTOCREATEENABLED"
         )
     return settings, Path(options.cert_dir or settings.cert_dir)
+
+
+def _policies(
+    client: Client, watching: Watching, discovery: Discovery, settings: Settings, log: Log, metrics: Metrics
+) -> tuple[dict[str, Work], Callable[[], str]]:
+    """The leader's work on default policies, none where it is not asked for, and what is wrong with it."""
+    if not settings.psp_autocreate:
+        return {}, str
+    from webhook.leader.defaults import Defaults  # noqa: PLC0415 - 25 MiB of the client library that few need
+
+    defaults = Defaults(client, watching, discovery, settings, log, metrics)
+    return {"default-policies": defaults.run}, lambda: defaults.trouble
 
 
 def _plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundle, **more: Any) -> Plan:
