@@ -161,6 +161,7 @@ def test_any_value_at_any_place_of_a_pod_with_every_field_gets_an_answer_that_ca
     assert not wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minor", [24, 30])
 @pytest.mark.parametrize(
     ("kind", "spec"),
