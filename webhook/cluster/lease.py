@@ -15,7 +15,6 @@ from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRec
 from kubernetes.aio.leaderelection.resourcelock.baselock import BaseLock
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
-from webhook.cluster.answers import reason
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.permission import answered
 from webhook.cluster.resources import LEASES
@@ -116,12 +115,9 @@ class Lease:
             return await self._client.call(verb, LEASES.plural, through, seconds)
         except ApiException as error:
             code = error.status or 0
-            body = str(error.body or "").encode()
-            why = reason(code, body)
+            why = answered(verb, LEASES, self.namespace, code, str(error.body or "").encode())
             if code == 409 or (code == 404 and verb == "update"):
                 raise ChangedError(why) from None
-            if code in {401, 403}:
-                why = answered(verb, LEASES, self.namespace, code, body)
             raise UnreachableError(why) from None
         except ValueError as error:  # the library's models are stricter than the API server
             raise UnreachableError(f"the Lease {self} cannot be read: {error}") from None

@@ -29,6 +29,10 @@ class NotAllowedError(Exception):
     """Forbidden or not served, with the verb: nothing that another attempt would change soon."""
 
 
+FAILURES = (NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError)
+"""All that `pages` raises."""
+
+
 class _ListMeta(msgspec.Struct, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")

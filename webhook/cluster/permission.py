@@ -20,6 +20,9 @@ from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.resources import Resource
 from webhook.telemetry.log import Log
 
+_BEYOND = "attempting to grant RBAC permissions not currently held"
+"""What a 403 says that no rule on the resource would mend: more would have been granted than is held."""
+
 MOST = 100
 """Missing permissions that are remembered: a cluster may have any number of namespaces."""
 
@@ -92,7 +95,8 @@ def refusal(verb: str, resource: Resource, namespace: str, why: str) -> str:
 
 
 def answered(verb: str, resource: Resource, namespace: str, code: int, body: bytes) -> str:
-    """The text for an answer of 401 or 403; only the latter is a missing rule."""
-    if code == 403:
-        return refusal(verb, resource, namespace, reason(code, body))
-    return f"may not {verb} {resource}: {reason(code, body)}; the API server does not take vmguard's credentials"
+    """The text for an answer that is no success: what 401 and 403 forbid, and the rule to add where one would do."""
+    why = reason(code, body)
+    if code == 401:
+        return f"may not {verb} {resource}: {why}; the API server does not take vmguard's credentials"
+    return refusal(verb, resource, namespace, why) if code == 403 and _BEYOND not in why else why

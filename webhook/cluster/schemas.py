@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.listing import ExpiredError, NotAllowedError, pages
+from webhook.cluster.listing import FAILURES, pages
 from webhook.cluster.resources import DEFINITIONS
 from webhook.policy.components import BY_KIND
 from webhook.policy.posture import POLICY_FIELD
@@ -71,7 +71,7 @@ class Schemas:
             changed.clear()
             try:
                 self.told = await self._look()
-            except (NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError) as error:
+            except FAILURES as error:
                 self.told = f"not known: {error}"
             try:
                 async with asyncio.timeout(AGAIN if self.told.startswith("not known") else None):

@@ -20,7 +20,6 @@ from kubernetes.aio.client import (
     V1Preconditions,
 )
 
-from webhook.cluster.answers import reason
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.permission import answered
 from webhook.cluster.resources import EVENTS, Resource
@@ -31,7 +30,6 @@ MANAGER = "vmguard"
 _SECONDS = 10.0
 """For one write."""
 
-_BEYOND = "attempting to grant RBAC permissions not currently held"
 _APPLY = "application/apply-patch+yaml"
 _LONGEST = 1024
 """Characters of an event's message: the API server takes no more."""
@@ -51,34 +49,12 @@ async def apply(client: Client, resource: Resource, thing: dict[str, Any], *, fo
     name, namespace = thing["metadata"]["name"], thing["metadata"].get("namespace", "")
 
     def ask(api: ApiClient) -> Awaitable[object]:
-        written: Awaitable[object]
+        objects: Any = CustomObjectsApi(api)
+        where = _where(resource, namespace, name)
+        write = objects.patch_namespaced_custom_object if resource.namespaced else objects.patch_cluster_custom_object
         if not resource.group:  # ServiceAccounts, the only ones of the core group
-            written = CoreV1Api(api).patch_namespaced_service_account(
-                name, namespace, thing, field_manager=MANAGER, force=force, _content_type=_APPLY
-            )
-        elif resource.namespaced:
-            written = CustomObjectsApi(api).patch_namespaced_custom_object(
-                resource.group,
-                resource.version,
-                namespace,
-                resource.plural,
-                name,
-                thing,
-                field_manager=MANAGER,
-                force=force,
-                _content_type=_APPLY,
-            )
-        else:
-            written = CustomObjectsApi(api).patch_cluster_custom_object(
-                resource.group,
-                resource.version,
-                resource.plural,
-                name,
-                thing,
-                field_manager=MANAGER,
-                force=force,
-                _content_type=_APPLY,
-            )
+            write, where = CoreV1Api(api).patch_namespaced_service_account, [name, namespace]
+        written: Awaitable[object] = write(*where, thing, field_manager=MANAGER, force=force, _content_type=_APPLY)
         return written
 
     await _write(client, "patch", resource, namespace, ask)
@@ -94,13 +70,11 @@ async def delete(client: Client, resource: Resource, namespace: str, name: str, 
     options = V1DeleteOptions(preconditions=V1Preconditions(uid=uid))
 
     def ask(api: ApiClient) -> Awaitable[object]:
-        objects = CustomObjectsApi(api)
-        where = resource.group, resource.version
-        gone: Awaitable[object]
-        if resource.namespaced:
-            gone = objects.delete_namespaced_custom_object(*where, namespace, resource.plural, name, body=options)
-        else:
-            gone = objects.delete_cluster_custom_object(*where, resource.plural, name, body=options)
+        objects: Any = CustomObjectsApi(api)
+        remove = (
+            objects.delete_namespaced_custom_object if resource.namespaced else objects.delete_cluster_custom_object
+        )
+        gone: Awaitable[object] = remove(*_where(resource, namespace, name), body=options)
         return gone
 
     await _write(client, "delete", resource, namespace, ask, as_good=(404, 409))
@@ -133,6 +107,11 @@ async def tell(client: Client, about: V1ObjectReference, why: str, message: str)
     await _write(client, "create", EVENTS, namespace, ask)
 
 
+def _where(resource: Resource, namespace: str, name: str) -> list[str]:
+    """What the library's calls on any object take to find it."""
+    return [resource.group, resource.version, *([namespace] if resource.namespaced else []), resource.plural, name]
+
+
 async def _write(
     client: Client,
     verb: str,
@@ -146,9 +125,6 @@ async def _write(
     except ApiException as error:
         code, body = error.status or 0, str(error.body or "").encode()
         if code not in as_good:
-            why = reason(code, body)
-            if code in {401, 403} and _BEYOND not in why:  # then no rule on the resource would do
-                why = answered(verb, resource, namespace, code, body)
-            raise RefusedError(why) from None
+            raise RefusedError(answered(verb, resource, namespace, code, body)) from None
     except (UnreachableError, ValueError) as error:  # the library's models are stricter than the API server
         raise RefusedError(str(error)) from None

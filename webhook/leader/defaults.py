@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Iterable
 import msgspec
 from kubernetes.aio.client import V1ObjectReference
 
-from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.listing import ExpiredError, NotAllowedError, pages
+from webhook.cluster.listing import FAILURES, pages
 from webhook.cluster.resources import ACCOUNTS, BINDINGS, METADATA, PSP, ROLES, Resource, custom
 from webhook.cluster.watching import Watching
 from webhook.cluster.writing import RefusedError, apply, delete, tell
@@ -78,7 +78,7 @@ class Defaults:
                 try:
                     await self.take()
                     why = ""
-                except (NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError) as error:
+                except FAILURES as error:
                     why = str(error)
                     if why != self.trouble:
                         self._log.write("warning", "default policies failed", reason=why)

@@ -15,8 +15,8 @@ import msgspec
 
 from webhook.admission.review import ReviewError, review_of_pod
 from webhook.admit import admit
-from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.listing import ExpiredError, NotAllowedError
+from webhook.cluster.client import Client
+from webhook.cluster.listing import FAILURES
 from webhook.facts import Fact, FactSource, Ref, Unknown
 from webhook.leader.pods import running
 from webhook.policy.findings import Change, Violation
@@ -104,7 +104,7 @@ class Survey:
                 try:
                     self._tell(await self.take())
                     self.trouble = ""
-                except (NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError) as error:
+                except FAILURES as error:
                     if str(error) != self.trouble:
                         self._log.write("warning", "survey failed", reason=str(error))
                     self.trouble = str(error)
