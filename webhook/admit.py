@@ -7,9 +7,6 @@ the command line and the tests all walk this line.
 """
 
 from difflib import get_close_matches
-from typing import Any
-
-import msgspec
 
 from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, decode_raw, pod_object
 from webhook.alike import Alike, key_of
@@ -21,6 +18,7 @@ from webhook.policy.decide import Decision, Enforce, Webhook
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.foresee import Wanted, foresee
 from webhook.policy.posture import posture_of
+from webhook.policy.raw import Raw, object_of, objects_of
 from webhook.policy.resources import GROUP
 from webhook.policy.rules import RULES, sidecar
 from webhook.policy.rules.pod_security_policy import judge
@@ -242,10 +240,8 @@ async def _ephemeral(
     return decide.decide_ephemeral(identity, posture, tuple(findings)), chain
 
 
-def _ephemeral_containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    spec = pod.get("spec")
-    found = spec.get("ephemeralContainers") if isinstance(spec, dict) else None
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+def _ephemeral_containers(pod: Raw) -> list[Raw]:
+    return objects_of(object_of(pod.get("spec")).get("ephemeralContainers"))
 
 
 async def _resource(
@@ -276,8 +272,9 @@ async def _resource(
     notes = (parentage.note, resource.unjudged(ref, spec), resource.unseen(ref, spec))
     findings += [Warn("workload", note) for note in notes if note]
     postures = tuple(posture_of(each, settings) for each in judged)
-    decision = decide.decide_resource(str(ref), postures, tuple(findings), settings)
-    return msgspec.structs.replace(decision, outlooks=tuple(map(foreseen.of, judged))), tuple(inquiry.links)
+    outlooks = tuple(map(foreseen.of, judged))
+    decision = decide.decide_resource(str(ref), postures, outlooks, tuple(findings), settings)
+    return decision, tuple(inquiry.links)
 
 
 def _stood_for(ref: Ref, custom: KubeObject, parentage: Parentage, settings: Settings) -> tuple[Wanted, ...]:

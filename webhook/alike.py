@@ -81,7 +81,8 @@ class Alike:
         self, key: Key, pod: Pod, decision: Decision, chain: tuple[Link, ...], user_volumes: frozenset[str]
     ) -> None:
         """Keep a decision on a pod whose resource brings these volumes."""
-        if key.name and (key.name.decode(errors="replace") in user_volumes or not _only_mounted(pod, key)):
+        names = frozenset(name.encode(errors="replace") for name in user_volumes)
+        if key.name and (key.name in names or not _only_mounted(pod, key)):
             return
         size = key.size + _ENTRY + _FINDING * len(decision.findings) + _size_of(chain)
         if size > self._most // _FEWEST:
@@ -89,7 +90,6 @@ class Alike:
         same_length = self._kept.setdefault(key.parts, [])
         if len(same_length) == _OF_ONE_LENGTH:
             self._bytes -= same_length.pop(0).size
-        names = frozenset(name.encode() for name in user_volumes)
         same_length.append(_Kept(key.text, decision, chain, names, size))
         self._bytes += size
         while self._bytes > self._most:

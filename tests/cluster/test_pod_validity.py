@@ -87,8 +87,9 @@ def _pod(custom):
     """The pod that a resource stands for, as its own security context and the user's containers make it."""
     ref = Ref("", "", "VMSingle", "mon", "db")
     (workload,) = whole_workloads(ref, custom["spec"], Parentage())
-    pod = copy.deepcopy(sketch(workload).pod)
-    asked = as_asked(workload, posture_of(workload, settings()))
+    drawn = sketch(workload)
+    pod = copy.deepcopy(drawn.pod)
+    asked = as_asked(drawn, posture_of(workload, settings()))
     pod["metadata"]["name"] = "asked"
     pod["spec"]["volumes"] = []
     pod["spec"]["securityContext"] = asked.get("securityContext", {})

@@ -6,17 +6,7 @@ import inspect
 from webhook.cli.usage import UsageError
 from webhook.policy import rules, workload
 
-_MODULES = (
-    rules.security_context,
-    rules.api_access,
-    rules.pod_security_policy,
-    rules.pod_validity,
-    rules.volume_ownership,
-    rules.read_only_root,
-    rules.sidecar,
-    rules.pod_security,
-)
-TEXTS = {**{module.ID: module for module in _MODULES}, "workload": workload}
+TEXTS = {**{module.ID: module for module in rules.MODULES}, "workload": workload}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -110,11 +110,8 @@ def _in_cluster(options: argparse.Namespace) -> int:
             memory = CachedFacts(watching, discovery, LiveFacts(leaders, discovery))
             survey = Survey(leaders, memory, watching.knows, settings, log, metrics)
             lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
-            works: dict[str, Work] = {"survey": survey.run}
             policies, trouble_of_policies = _policies(leaders, watching, discovery, settings, log, metrics)
-            works |= policies
-
-            elector = Elector(lease, works, log)
+            elector = Elector(lease, {"survey": survey.run, **policies}, log)
             metrics.leader.labels(NAME).set_function(lambda: float(elector.leads))
 
             async def prepare() -> None:

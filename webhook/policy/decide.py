@@ -197,6 +197,7 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
 def decide_resource(
     what: str,
     postures: tuple[Posture, ...],
+    outlooks: tuple[Outlook | None, ...],
     findings: tuple[Finding, ...],
     settings: Settings,
 ) -> Decision:
@@ -220,6 +221,7 @@ def decide_resource(
         },
         findings=findings,
         postures=postures,
+        outlooks=outlooks,
     )
 
 

@@ -56,30 +56,30 @@ def foresee(wanted: Sequence[Wanted], before: Sequence[Wanted] | None, settings:
     `before` are those that the resource stood for until now, None where that is not known: then nothing is denied, as
     the fault may have been there.
     """
+    drawn = [(sketch(workload), posture) for workload, posture in wanted]
     was_strict = {_key(workload): posture.security_context == "strict" for workload, posture in before or ()}
-    settled = frozenset(_denials(before or (), minor))
+    settled = frozenset(_denials(((sketch(workload), posture) for workload, posture in before or ()), minor))
     findings: list[Finding] = []
-    for violation in _denials(wanted, minor).values():
+    for violation in _denials(drawn, minor).values():
         known = before is None or _identity(violation) in settled
         findings.append(Warn(violation.rule, f"{violation.why} (it was so before)") if known else violation)
     outlooks: dict[tuple[str, str, str], Outlook] = {}
     seen: dict[bytes, _Seen] = {}
     unjudged = containers = 0
-    for workload, posture in wanted:
-        drawn = sketch(workload)
-        turned = posture.security_context == "strict" and was_strict.get(_key(workload)) is False
-        key = _all_that_counts(drawn, posture, turned=turned)
+    for each, posture in drawn:
+        turned = posture.security_context == "strict" and was_strict.get(_key(each.workload)) is False
+        key = _all_that_counts(each, posture, turned=turned)
         if key not in seen:
-            more = containers + len(drawn.pod["spec"]["containers"]) + len(drawn.pod["spec"]["initContainers"])
+            more = containers + len(each.pod["spec"]["containers"]) + len(each.pod["spec"]["initContainers"])
             if len(seen) == MOST or more > MOST_CONTAINERS:
                 unjudged += 1
                 continue
             containers = more
-            seen[key] = _judged(drawn, posture, settings, minor, turned=turned)
+            seen[key] = _judged(each, posture, settings, minor, turned=turned)
             findings += seen[key].findings
         outlook = seen[key].outlook
         if outlook:
-            outlooks[_key(workload)] = outlook
+            outlooks[_key(each.workload)] = outlook
     if unjudged:
         text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {unjudged} of its workloads are not"
         text += " judged here"
@@ -117,13 +117,13 @@ def _told(who: str, finding: Finding) -> Warn | None:
     return Warn(finding.rule, f"{who}: {finding.text}") if type(finding) is Warn else None
 
 
-def _denials(wanted: Iterable[Wanted], minor: int) -> dict[tuple[str, bytes], Violation]:
+def _denials(drawn: Iterable[tuple[Sketch, Posture]], minor: int) -> dict[tuple[str, bytes], Violation]:
     """The faults of all pods that would be made, each once, by what tells one from another."""
     found: dict[tuple[str, bytes], Violation] = {}
-    for workload, posture in wanted:
+    for each, posture in drawn:
         operators = posture.component.containers
-        path = f"{workload} {'.'.join(posture.component.path)}"
-        for fault in pod_validity.faults(as_asked(workload, posture), minor):
+        path = f"{each.workload} {'.'.join(posture.component.path)}"
+        for fault in pod_validity.faults(as_asked(each, posture), minor):
             users = fault.container and fault.container not in operators
             own = not users and any(
                 posture.own_context.get(field.partition(".")[0]) is not None for field in fault.found
@@ -142,9 +142,9 @@ def _identity(violation: Violation) -> tuple[str, bytes]:
     return violation.path, msgspec.json.encode(violation.found)
 
 
-def as_asked(workload: Workload, posture: Posture) -> dict[str, Any]:
+def as_asked(drawn: Sketch, posture: Posture) -> dict[str, Any]:
     """The spec of the pod as the newest operator makes it, with the resource's own context put where it puts it."""
-    spec = sketch(workload).pod["spec"]
+    spec = drawn.pod["spec"]
     if posture.security_context != "custom":
         return {"containers": _contexts(spec["containers"]), "initContainers": _contexts(spec["initContainers"])}
     pod, container = projected(posture.own_context)

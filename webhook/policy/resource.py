@@ -14,6 +14,7 @@ from webhook.objects import Pod
 from webhook.policy.components import BY_KIND, PARENTS, Component
 from webhook.policy.parents import MOST_ZONES, Said, children, zones
 from webhook.policy.posture import POLICY_FIELD, READ, Posture
+from webhook.policy.raw import objects_of, texts_of
 from webhook.policy.resources import GROUP
 from webhook.policy.rules.pod_security_policy import ANNOTATION
 from webhook.policy.rules.wanted_context import CONTAINER_FIELDS, POD_FIELDS
@@ -105,9 +106,7 @@ def policies_of_pod(pod: Pod, namespace: str, posture: Posture) -> list[tuple[st
 
 def user_volumes(workload: Workload) -> frozenset[str]:
     """Names of the volumes that a workload's resource brings."""
-    volumes = workload.component.part_of(workload.spec).get("volumes")
-    names = (volume.get("name") for volume in volumes if isinstance(volume, dict)) if isinstance(volumes, list) else ()
-    return frozenset(name for name in names if isinstance(name, str))
+    return texts_of(objects_of(workload.component.part_of(workload.spec).get("volumes")), "name")
 
 
 def _parts(ref: Ref, place: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,10 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from webhook.policy.raw import Raw, object_of, objects_of, texts_of
 from webhook.policy.rules.api_access import TOKEN_PATH, TOKEN_VOLUME, VOLUME
 from webhook.policy.workload import Workload
-
-Raw = dict[str, Any]
 
 READ = (
     "cacheMountPath",
@@ -112,10 +111,10 @@ def sketch(workload: Workload) -> Sketch:
     main: Raw = {"name": component.main}
     volumes: list[Raw] = []
     claim = _add_data(component.name, part, daemonset, arguments, main, volumes)
-    arguments |= {str(flag): str(value) for flag, value in _object(part.get("extraArgs")).items()}
+    arguments |= {str(flag): str(value) for flag, value in object_of(part.get("extraArgs")).items()}
     main["args"] = [f"-{flag}={value}" for flag, value in arguments.items()]
-    main["volumeMounts"] = _merged_mounts(main.get("volumeMounts", []), _objects(part.get("volumeMounts")))
-    users = _objects(part.get("volumes"))
+    main["volumeMounts"] = _merged_mounts(main.get("volumeMounts", []), objects_of(part.get("volumeMounts")))
+    users = objects_of(part.get("volumes"))
     containers, init = [main], []
     if _has_reloader(component.name, part):
         reads = [f"--config-secret-name={workload.namespace}/{workload.name}"]
@@ -125,22 +124,22 @@ def sketch(workload: Workload) -> Sketch:
         containers.append({"name": "vmbackuper"})
     spec: Raw = {
         "securityContext": {},
-        "containers": _merged(containers, _objects(part.get("containers"))),
-        "initContainers": _merged(init, _objects(part.get("initContainers"))),
-        "volumes": [*(each for each in volumes if each["name"] not in _texts(users, "name")), *users],
+        "containers": _merged(containers, objects_of(part.get("containers"))),
+        "initContainers": _merged(init, objects_of(part.get("initContainers"))),
+        "volumes": [*(each for each in volumes if each["name"] not in texts_of(users, "name")), *users],
     }
     if part.get("hostNetwork") is True:
         spec["hostNetwork"] = True
     _give_token(spec)
-    metadata = _object(part.get("podMetadata"))
-    annotations = {str(key): value for key, value in _object(metadata.get("annotations")).items()}
+    metadata = object_of(part.get("podMetadata"))
+    annotations = {str(key): value for key, value in object_of(metadata.get("annotations")).items()}
     pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": annotations}, "spec": spec}
     return Sketch(workload, pod, claim)
 
 
 def _in_daemonset(component: str, part: Raw) -> bool:
     if component == "vlagent":
-        return _object(part.get("k8sCollector")).get("enabled") is True
+        return object_of(part.get("k8sCollector")).get("enabled") is True
     return component == "vmagent" and part.get("daemonSetMode") is True
 
 
@@ -167,7 +166,7 @@ def _add_data(
     if data.flag:
         arguments[data.flag] = moved or path
     claimed = _claimed(part, data, component)
-    if moved and data.volume not in _texts(_objects(part.get("volumes")), "name"):
+    if moved and data.volume not in texts_of(objects_of(part.get("volumes")), "name"):
         return None
     main["volumeMounts"] = [{"name": data.volume, "mountPath": posixpath.join("/", moved or path)}]
     source: Raw = {"persistentVolumeClaim": {"claimName": data.volume}} if claimed else {"emptyDir": {}}
@@ -213,7 +212,7 @@ def _patched(base: Raw, patch: Raw) -> Raw:
         if value is None:
             result.pop(field, None)
         elif field == "volumeMounts":
-            result[field] = _merged_mounts(_objects(base.get(field)), _objects(value))
+            result[field] = _merged_mounts(objects_of(base.get(field)), objects_of(value))
         elif isinstance(value, dict) and isinstance(result.get(field), dict):
             result[field] = _patched(result[field], value)
         else:
@@ -222,7 +221,7 @@ def _patched(base: Raw, patch: Raw) -> Raw:
 
 
 def _merged_mounts(made: list[Raw], users: list[Raw]) -> list[Raw]:
-    paths = _texts(users, "mountPath")
+    paths = texts_of(users, "mountPath")
     return [*(mount for mount in made if str(mount.get("mountPath")) not in paths), *users]
 
 
@@ -231,20 +230,8 @@ def _give_token(spec: Raw) -> None:
     groups: tuple[Literal["containers", "initContainers"], ...] = ("containers", "initContainers")
     for group in groups:
         for container in spec[group]:
-            mounts = _objects(container.get("volumeMounts"))
+            mounts = objects_of(container.get("volumeMounts"))
             if not any(mount.get("mountPath") == TOKEN_PATH for mount in mounts):
                 mounts = [*mounts, {"name": _TOKEN, "mountPath": TOKEN_PATH, "readOnly": True}]
             container["volumeMounts"] = mounts
     spec["volumes"].append({**TOKEN_VOLUME, "name": _TOKEN})
-
-
-def _texts(things: list[Raw], field: str) -> frozenset[str]:
-    return frozenset(text for thing in things if isinstance(text := thing.get(field), str))
-
-
-def _object(value: Any) -> Raw:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[Raw]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -35,13 +35,16 @@ FORESIGHT: tuple[Foresight, ...] = (
     pod_security.check,
 )
 
-IDS: tuple[str, ...] = (
-    security_context.ID,
-    api_access.ID,
-    pod_security_policy.ID,
-    pod_validity.ID,
-    volume_ownership.ID,
-    read_only_root.ID,
-    sidecar.ID,
-    pod_security.ID,
+MODULES = (
+    security_context,
+    api_access,
+    pod_security_policy,
+    pod_validity,
+    volume_ownership,
+    read_only_root,
+    sidecar,
+    pod_security,
 )
+"""One for each rule id; its docstring says what the rule means."""
+
+IDS: tuple[str, ...] = tuple(module.ID for module in MODULES)

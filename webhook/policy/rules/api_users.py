@@ -9,6 +9,7 @@ from typing import Any
 
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import Posture
+from webhook.policy.raw import object_of, objects_of
 from webhook.policy.rules.api_access import ID, TOKEN_PATH
 from webhook.policy.rules.subject import Prospect
 
@@ -50,9 +51,8 @@ def _sign(container: dict[str, Any]) -> str:
 
 
 def _holds_token(volume: dict[str, Any]) -> bool:
-    projected = volume.get("projected")
-    sources = projected.get("sources") if isinstance(projected, dict) else None
-    return any(isinstance(each, dict) and each.get("serviceAccountToken") is not None for each in _list(sources))
+    sources = objects_of(object_of(volume.get("projected")).get("sources"))
+    return any(each.get("serviceAccountToken") is not None for each in sources)
 
 
 def _list(value: Any) -> list[Any]:
