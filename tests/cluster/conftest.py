@@ -81,3 +81,16 @@ def guards(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Ite
             return kept[key]
 
         yield started
+
+
+@pytest.fixture(scope="session")
+def watcher(plane):
+    """Somebody who may list and watch everything and get nothing: what is not watched cannot be known."""
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]}]
+    rbac = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": "watcher"}, "rules": rules}
+    reference = {"apiGroup": rbac, "kind": "ClusterRole", "name": "watcher"}
+    subjects = [{"apiGroup": rbac, "kind": "Group", "name": "watchers"}]
+    plane.api.create(role)
+    plane.api.create({**role, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects})
+    return plane.kubeconfig("watcher", ("watchers",))

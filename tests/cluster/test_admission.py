@@ -99,19 +99,6 @@ def test_a_pod_without_the_label_never_comes_by_as_the_documentation_says(plane,
     assert not guarding.decisions(namespace)
 
 
-@pytest.fixture(scope="session")
-def watcher(plane):
-    """Somebody who may list and watch everything and get nothing: what is not watched cannot be known."""
-    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]}]
-    rbac = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": "watcher"}, "rules": rules}
-    reference = {"apiGroup": rbac, "kind": "ClusterRole", "name": "watcher"}
-    subjects = [{"apiGroup": rbac, "kind": "Group", "name": "watchers"}]
-    plane.api.create(role)
-    plane.api.create({**role, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects})
-    return plane.kubeconfig("watcher", ("watchers",))
-
-
 def _unwatched_workload(plane, namespace):
     """A workload without the operator's label, whose pods wear it: nobody watches it."""
     template = bare_pod()

@@ -89,6 +89,14 @@ def bound(plane, namespace, made):
     return rule["resourceNames"]
 
 
+def one_bound(enforcing, guarding, prefix):
+    """Namespace and policy of a new resource that is bound to its default policy."""
+    namespace, name = guarding.namespace(), unused(prefix)
+    enforcing.api.create(custom(name), namespace)
+    bound(enforcing, namespace, f"vmsingle-{name}")
+    return namespace, f"vmsingle-{name}"
+
+
 def event(plane, namespace, reason):
     """The message of an event of ours, once there is one."""
 
@@ -179,11 +187,7 @@ def test_two_of_one_name_share_the_policy_and_nothing_else_and_the_last_takes_it
 
 
 def test_what_is_changed_or_deleted_is_put_back(enforcing, guarding):
-    namespace = guarding.namespace()
-    name = unused("kept")
-    made = f"vmsingle-{name}"
-    enforcing.api.create(custom(name), namespace)
-    bound(enforcing, namespace, made)
+    namespace, made = one_bound(enforcing, guarding, "kept")
     enforcing.api.patch(*PSP, made, {"spec": {"allowPrivilegeEscalation": True, "volumes": ["*"]}})
     enforcing.api.delete(RBAC, "Role", f"vmguard:{made}", namespace)
 
@@ -214,11 +218,7 @@ def test_a_foreign_policy_of_the_name_is_left_as_it_is_and_nobody_is_bound_to_it
 
 
 def test_a_policy_that_becomes_foreign_is_taken_from_who_was_bound_to_it(enforcing, guarding):
-    namespace = guarding.namespace()
-    name = unused("becomes")
-    made = f"vmsingle-{name}"
-    enforcing.api.create(custom(name), namespace)
-    bound(enforcing, namespace, made)
+    namespace, made = one_bound(enforcing, guarding, "becomes")
     enforcing.api.patch(*PSP, made, {"metadata": {"labels": {LABEL: "somebody"}}, "spec": {"privileged": True}})
     wait_for(lambda: not enforcing.api.find(RBAC, "RoleBinding", f"vmguard:{made}", namespace), "the binding's end")
     assert enforcing.api.get(*PSP, made)["spec"]["privileged"] is True

@@ -167,8 +167,7 @@ def test_pods_that_are_finished_or_nobodys_are_not_on_it_and_pages_make_no_diffe
     assert name not in {each.example for each in after.wrong.values()}
 
 
-def test_a_pod_whose_owner_cannot_be_read_is_counted_apart(plane, namespace, request):
-    watcher = request.getfixturevalue("may_list")
+def test_a_pod_whose_owner_cannot_be_read_is_counted_apart(plane, namespace, watcher):
     template = bare_pod()
     template["metadata"].pop("name")
     labels = template["metadata"]["labels"]
@@ -185,21 +184,8 @@ def test_a_pod_whose_owner_cannot_be_read_is_counted_apart(plane, namespace, req
     assert "HTTP 403" in line["unknown_why"]
 
 
-@pytest.fixture(scope="module")
-def may_list(plane):
-    """Somebody who may list and watch everything and get nothing."""
-    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]}]
-    rbac = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": "lister"}, "rules": rules}
-    reference = {"apiGroup": rbac, "kind": "ClusterRole", "name": "lister"}
-    subjects = [{"apiGroup": rbac, "kind": "User", "name": "lister"}]
-    plane.api.create(role)
-    plane.api.create({**role, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects})
-    return plane.kubeconfig("lister", ("nobody",))
-
-
 def test_look_ups_for_one_namespace_have_an_end_and_known_pods_are_judged_all_the_same(
-    plane, namespace, may_list, monkeypatch
+    plane, namespace, watcher, monkeypatch
 ):
     monkeypatch.setattr(module, "LOOK_UPS", 1)
     for name in ("a", "b"):
@@ -210,7 +196,7 @@ def test_look_ups_for_one_namespace_have_an_end_and_known_pods_are_judged_all_th
         plane.api.create(thing, namespace)
         wait_for(lambda name=name: plane.api.find("v1", "Pod", f"{name}-0", namespace), "the pod")
     stateful(plane, namespace, {"managed-by": "vm-operator"})
-    surveyed = Surveyed(may_list, namespace)
+    surveyed = Surveyed(watcher, namespace)
     (result,) = surveyed.results()
     assert (result.unknown, result.judged) == ({namespace: 2}, {(namespace, "VMSingle"): 1})
     assert "one survey looks up no more than 1 objects" in surveyed.lines()[0]["unknown_why"]
