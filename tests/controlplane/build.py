@@ -27,7 +27,7 @@ _HEARTBEAT = 20
 
 
 class UnavailableError(RuntimeError):
-    """No control plane can be had here; the text is one line that says what is missing and what to do."""
+    """What is asked for cannot be had here; the text is one line that says what is missing and what to do."""
 
 
 def programs(version: str = NEWEST) -> dict[str, Path]:
@@ -47,6 +47,17 @@ def programs(version: str = NEWEST) -> dict[str, Path]:
         missing = [name for name in names if name not in taken]
         paths |= taken | (_kept(module, missing) if missing else {})
     return paths
+
+
+def source(module: Module, path: str) -> Path:
+    """The folder with the source of a module that this one depends on, downloaded now if it never was; read only.
+
+    Raises:
+        UnavailableError: no Go, or a download that failed.
+
+    """
+    _go(module, "mod", "download", path)
+    return Path(_go(module, "list", "-m", "-f", "{{.Dir}}", path))
 
 
 def _given(version: str) -> Path | None:
@@ -114,8 +125,7 @@ def _go_build(module: Module, name: str, arguments: list[str]) -> None:
 
 
 def _stages(module: Module) -> str:
-    _go(module, "mod", "download", module.origin)
-    origin = Path(_go(module, "list", "-m", "-f", "{{.Dir}}", module.origin))
+    origin = source(module, module.origin)
     files = [path for pattern in module.stages for path in sorted(origin.glob(pattern))]
     return "\n---\n".join(path.read_text() for path in files if path.name != "kustomization.yaml")
 
@@ -133,7 +143,7 @@ def _go(module: Module, *arguments: str) -> str:
     command = [_go_command(module), *arguments]
     done = subprocess.run(command, cwd=module.path, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UnavailableError(f"No control plane: go {arguments[0]} said: {' '.join(done.stderr.split())}")
+        raise UnavailableError(f"{module.title}: go {arguments[0]} said: {' '.join(done.stderr.split())}")
     return done.stdout.strip()
 
 
@@ -143,8 +153,8 @@ def _go_command(module: Module) -> str:
     lines = (module.path / "go.mod").read_text().splitlines()
     version = next(line.split()[1] for line in lines if line.startswith("go "))
     raise UnavailableError(
-        f"No control plane: Go builds it and is not on the PATH. Install Go {version} or newer, "
-        f"or set {ASSETS} to a folder that has all of {', '.join(module.programs)}"
+        f"{module.title} needs Go, which is not on the PATH. Install Go {version} or newer; for a control plane "
+        f"it is enough to set {ASSETS} to a folder that has all of {', '.join(module.programs)}"
     )
 
 

@@ -6,7 +6,8 @@ be had tests are skipped with the reason, and fail where CI is set.
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 
@@ -15,27 +16,29 @@ from tests.controlplane.plane import ControlPlane, control_plane
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
 
 _COUNT = itertools.count(1)
+_T = TypeVar("_T")
 
 
 @pytest.fixture(scope="session")
 def can_have_control_plane(pytestconfig: pytest.Config) -> None:
     """Everything is built, now if need be, with the progress on the terminal; or the test ends here."""
-    _have(pytestconfig, NEWEST)
+    had(pytestconfig, lambda: programs(NEWEST))
 
 
 @pytest.fixture(scope="session")
 def can_have_policies(pytestconfig: pytest.Config) -> None:
     """The same for the last version of Kubernetes that serves PodSecurityPolicies."""
-    _have(pytestconfig, WITH_POLICIES)
+    had(pytestconfig, lambda: programs(WITH_POLICIES))
 
 
-def _have(config: pytest.Config, version: str) -> None:
+def had(config: pytest.Config, get: Callable[[], _T]) -> _T:
+    """What `get` answers, with its progress on the terminal; if it raises UnavailableError, the test ends here."""
     capture = config.pluginmanager.getplugin("capturemanager")
     try:
         with capture.global_and_fixture_disabled():
-            programs(version)
+            return get()
     except UnavailableError as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        raise (pytest.fail if os.environ.get("CI") else pytest.skip).Exception(str(error)) from None
 
 
 @pytest.fixture(scope="session")

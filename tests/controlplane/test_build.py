@@ -14,7 +14,10 @@ from tests.support.server import ROOT, environment
 GO = """#!/bin/sh
 case "$1" in
   env) echo go1.0 ;;
-  list) echo "$HERE" ;;
+  mod)
+    [ -z "$FAIL" ] || { echo "no such host" >&2; exit 1; }
+    touch "$HERE/downloaded" ;;
+  list) [ ! -f "$HERE/downloaded" ] || echo "$HERE" ;;
   build)
     [ -z "$FAIL" ] || { echo "some/package: no such package" >&2; exit 1; }
     while [ "$1" != -o ]; do shift; done
@@ -63,6 +66,16 @@ def test_processes_that_come_together_build_once(machine):
     assert sorted(_built(machine)) == sorted(NAMES)
 
 
+def test_a_source_is_downloaded_before_it_is_named(machine):
+    assert build.source(KUBERNETES[NEWEST], "example.org/some") == machine
+
+
+def test_a_source_that_cannot_be_downloaded_is_missed_in_one_line(machine, monkeypatch):
+    monkeypatch.setenv("FAIL", "yes")
+    with pytest.raises(build.UnavailableError, match=r"^Kubernetes v1\.37\.2: go mod said: no such host$"):
+        build.source(KUBERNETES[NEWEST], "example.org/some")
+
+
 def test_a_module_that_changes_is_built_anew(machine, monkeypatch):
     before = build.programs()["etcd"]
     monkeypatch.setattr(build, "_key", lambda module: "another")
@@ -97,7 +110,7 @@ def test_without_go_one_line_says_what_to_do(machine, monkeypatch, capsys, ci, s
     monkeypatch.setattr(sys, "argv", ["build"])
     assert build.main() == status
     said = capsys.readouterr().err
-    assert said.startswith("No control plane: Go builds it and is not on the PATH. Install Go 1.26.0 or newer")
+    assert said.startswith("Kubernetes v1.37.2 needs Go, which is not on the PATH. Install Go 1.26.0 or newer")
     assert said.count("\n") == 1
 
 
