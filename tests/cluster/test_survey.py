@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -44,6 +45,17 @@ class Surveyed:
         return asyncio.run(self._results(between))
 
     async def _results(self, between):
+        async with self.taking() as survey:
+            results = []
+            for change in (lambda: None, *between):
+                await asyncio.to_thread(change)
+                results.append(await survey.take())
+                survey._tell(results[-1])
+            return results
+
+    @asynccontextmanager
+    async def taking(self):
+        """A survey that can be taken: everything is watched and has been listed."""
         log = Log("info", self._stream)
         async with connected(str(self._kubeconfig)) as client:
             discovery = Discovery(client, log)
@@ -51,19 +63,16 @@ class Surveyed:
             source = CachedFacts(watching, discovery, LiveFacts(client, discovery))
             survey = Survey(client, source, watching.knows, self._settings, log, self.metrics)
             task = asyncio.create_task(watching.run())
-            await watching.synced()
-            results = []
-            for change in (lambda: None, *between):
-                await asyncio.to_thread(change)
-                results.append(await survey.take())
-                survey._tell(results[-1])
-            task.cancel()
-            await asyncio.wait([task])
-            return results
+            try:
+                await watching.synced()
+                yield survey
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
 
-    def lines(self):
+    def lines(self, message="survey"):
         lines = map(json.loads, self._stream.getvalue().splitlines())
-        return [line for line in lines if line["message"] == "survey"]
+        return [line for line in lines if line["message"] == message]
 
     def gauge(self, namespace):
         labels = {"namespace": namespace, "kind": "VMSingle"}

@@ -22,7 +22,10 @@ LIST_SECONDS = 60.0
 
 
 class ExpiredError(Exception):
-    """The version to go on from is no longer there (410): list anew."""
+    """The version to go on from is no longer there (410): list anew.
+
+    The token that the API server then offers leads on in a newer state, with what was listed before still of the older.
+    """
 
 
 class NotAllowedError(Exception):
