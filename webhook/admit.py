@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, decode_raw, pod_object
 from webhook.alike import Alike, key_of
 from webhook.facts import ONCE, Absent, Fact, FactSource, Found, Ref, Unknown
-from webhook.objects import KubeObject, Metadata, Pod
+from webhook.objects import KubeObject, Metadata
 from webhook.policy import decide, resource
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.decide import Decision, Enforce, Webhook
@@ -64,23 +64,26 @@ class _Inquiry:
         self.source = source
         self._deadline = deadline
         self._generation = generation
-        self.links: list[Link] = []
+        self.links: tuple[Link, ...] = ()
 
     async def get(self, ref: Ref) -> Fact:
-        fact = checked(ref, await self.source.get(ref, self._deadline, self._generation))
-        self.links.append(Link(ref, fact))
+        known = self.source.at_hand(ref, self._generation)
+        fact = checked(ref, known or await self.source.get(ref, self._deadline, self._generation))
+        self.links += (Link(ref, fact),)
         return fact
 
     async def owners(self, kind: str, metadata: Metadata, namespace: str) -> tuple[Link, ...]:
-        """The controller chain from an object up, to the first fact that is not Found."""
+        """The controller chain from an object up, to the first fact that is not Found; asked for before all else."""
+        source, generation = self.source, self._generation
         chain: list[Link] = []
         ref = owner_of(kind, metadata, namespace)
         while ref is not None:
-            fact = checked(ref, await self.source.get(ref, self._deadline, self._generation))
+            known = source.at_hand(ref, generation)
+            fact = checked(ref, known or await source.get(ref, self._deadline, generation))
             chain.append(Link(ref, fact))
             ref = owner_of(ref.kind, fact.object.metadata, namespace) if type(fact) is Found else None
-        self.links += chain
-        return tuple(chain)
+        self.links = tuple(chain)
+        return self.links
 
     async def policies(
         self, named: list[tuple[str, str]], before: frozenset[tuple[str, str]] = frozenset()
@@ -124,46 +127,41 @@ async def admit(
 
     """
     request = review.request
-    kind = request.kind
-    debugging = request.sub_resource == EPHEMERAL and kind.kind == "Pod" and webhook == "validate"
-    if request.sub_resource and not debugging:
-        return decide.ignored(f"subresource {request.sub_resource}"), ()
-    if settings.watch_namespaces and (request.namespace or "") not in settings.watch_namespaces:
-        return decide.ignored("namespace is not watched"), ()
-    if debugging:
-        return await _ephemeral(request, source, settings, deadline)
-    if kind.kind == "Pod" and kind.group == "":
-        if request.operation != "CREATE":
-            return decide.ignored(f"operation {request.operation}"), ()
-        return await _pod(request, webhook, source, settings, deadline, alike)
-    if kind.group == GROUP and (kind.kind in BY_KIND or kind.kind in PARENTS):
-        if request.operation not in {"CREATE", "UPDATE"}:
-            return decide.ignored(f"operation {request.operation}"), ()
+    reason = _not_judged(request, webhook, settings)
+    if reason:
+        return decide.ignored(reason), ()
+    if request.kind.group:
         return await _resource(request, source, settings, deadline)
-    return decide.ignored(f"kind {kind.kind}"), ()
+    if request.sub_resource:
+        return await _ephemeral(request, source, settings, deadline)
+    sent = pod_object(request.object)
+    if _MIRROR in (sent.metadata.annotations or ()) and request.from_node:
+        return decide.ignored("mirror pod"), ()
+    inquiry = _Inquiry(source, deadline, _generation(sent.metadata))
+    decision = await _pod(sent, request, webhook, settings, inquiry, alike)
+    if not decision.allowed and any(link.fact.source == "cache" for link in inquiry.links):
+        # nobody is denied on a fact from memory
+        inquiry = _Inquiry(source, deadline, f"{ONCE}{request.uid}")
+        decision = await _pod(sent, request, webhook, settings, inquiry, alike)
+    return decision, inquiry.links
+
+
+def _not_judged(request: Request, webhook: Webhook, settings: Settings) -> str:
+    """Why a request is none that is judged, "" for one that is."""
+    kind, operation = request.kind, request.operation
+    pod = kind.kind == "Pod" and not kind.group
+    if request.sub_resource and not (pod and request.sub_resource == EPHEMERAL and webhook == "validate"):
+        return f"subresource {request.sub_resource}"
+    if settings.watch_namespaces and (request.namespace or "") not in settings.watch_namespaces:
+        return "namespace is not watched"
+    if pod:
+        return "" if operation == "CREATE" or request.sub_resource else f"operation {operation}"
+    if kind.group == GROUP and (kind.kind in BY_KIND or kind.kind in PARENTS):
+        return "" if operation in {"CREATE", "UPDATE"} else f"operation {operation}"
+    return f"kind {kind.kind}"
 
 
 async def _pod(
-    request: Request,
-    webhook: Webhook,
-    source: FactSource,
-    settings: Settings,
-    deadline: float,
-    alike: Alike | None,
-) -> tuple[Decision, tuple[Link, ...]]:
-    """The decision on a pod; nobody is denied on a fact from memory, which is read again first."""
-    sent = pod_object(request.object)
-    if request.from_node and _MIRROR in (sent.metadata.annotations or {}):
-        return decide.ignored("mirror pod"), ()
-    inquiry = _Inquiry(source, deadline, _generation(sent.metadata))
-    decision = await _decide_pod(sent, request, webhook, settings, inquiry, alike)
-    if not decision.allowed and any(link.fact.source == "cache" for link in inquiry.links):
-        inquiry = _Inquiry(source, deadline, f"{ONCE}{request.uid}")
-        decision = await _decide_pod(sent, request, webhook, settings, inquiry, alike)
-    return decision, tuple(inquiry.links)
-
-
-async def _decide_pod(
     sent: PodObject,
     request: Request,
     webhook: Webhook,
@@ -181,12 +179,12 @@ async def _decide_pod(
     key = key_of(sent, chain, webhook, enforce, source.minor) if alike else None
     if alike and key and (kept := alike.get(key)):
         return kept
-    pod = decode_pod(sent)
-    identity = _whose(pod, namespace, source, chain)
+    identity = _whose(sent.metadata, namespace, source, chain)
     if isinstance(identity, Nobodys):
         return decide.unmanaged(identity)
     if isinstance(identity, Unknowable):
         return decide.unknown(identity, settings)
+    pod = decode_pod(sent)
     posture = posture_of(identity, settings)
     named = resource.policies_of_pod(pod, namespace, posture)
     user_volumes = resource.user_volumes(identity)
@@ -210,7 +208,7 @@ async def _decide_pod(
     return decision
 
 
-def _whose(pod: Pod, namespace: str, source: FactSource, chain: tuple[Link, ...]) -> Identity:
+def _whose(pod: Metadata, namespace: str, source: FactSource, chain: tuple[Link, ...]) -> Identity:
     return identify_by_labels(pod, namespace) if source.labels_suffice else identify(pod, chain)
 
 
@@ -223,7 +221,7 @@ async def _ephemeral(
     inquiry = _Inquiry(source, deadline)
     namespace = request.namespace or ""
     chain = () if source.labels_suffice else await inquiry.owners("Pod", pod.metadata, namespace)
-    identity = _whose(pod, namespace, source, chain)
+    identity = _whose(pod.metadata, namespace, source, chain)
     if isinstance(identity, Nobodys):
         return decide.unmanaged(identity), chain
     if isinstance(identity, Unknowable):
@@ -274,7 +272,7 @@ async def _resource(
     postures = tuple(posture_of(each, settings) for each in judged)
     outlooks = tuple(map(foreseen.of, judged))
     decision = decide.decide_resource(str(ref), postures, outlooks, tuple(findings), settings)
-    return decision, tuple(inquiry.links)
+    return decision, inquiry.links
 
 
 def _stood_for(ref: Ref, custom: KubeObject, parentage: Parentage, settings: Settings) -> tuple[Wanted, ...]:

@@ -13,6 +13,7 @@ from webhook.admission.review import PodObject
 from webhook.facts import Found
 from webhook.objects import Pod
 from webhook.policy.decide import Decision
+from webhook.policy.resources import GROUP
 from webhook.policy.rules.api_access import VOLUME
 from webhook.policy.workload import Link
 
@@ -33,6 +34,7 @@ _OF_ONE_LENGTH = 8
 
 _PREFIX = f"{VOLUME}-".encode()
 _BEFORE_NAME = b'"name":"'
+_TOKEN = _BEFORE_NAME + _PREFIX
 _ANY_NAME = b'"name":\0'
 """Stands where the name of the API server's token volume stood; no JSON text holds it."""
 
@@ -98,23 +100,19 @@ class Alike:
 
 def key_of(sent: PodObject, chain: tuple[Link, ...], *asked: object) -> Key | None:
     """What the decision on a pod depends on, and what else was asked; None for one that is not kept."""
-    if not chain:
-        return None
-    objects = []
-    for link in chain:
-        if type(link.fact) is not Found:
-            return None
-        objects.append(id(link.fact.object))
+    if not chain or chain[-1].ref.group != GROUP or type(chain[-1].fact) is not Found:
+        return None  # nobody's pod, or one of which too little is known
     text, name = bytes(sent.spec), b""
-    start = text.find(_BEFORE_NAME + _PREFIX)
+    start = text.find(_TOKEN)
     if start >= 0:
-        start += len(_BEFORE_NAME)
-        name = text[start : text.find(b'"', start)]
+        named = text[start : text.find(b'"', start + len(_TOKEN)) + 1]
+        name = named[len(_BEFORE_NAME) : -1]
         if b"\\" in name:
             return None
-        text = text.replace(b'%b%b"' % (_BEFORE_NAME, name), _ANY_NAME)
+        text = text.replace(named, _ANY_NAME)
     annotations = _encode(sent.metadata.annotations) if sent.metadata.annotations else b""
     size = len(text) + len(annotations)
+    objects = [id(link.fact.object) for link in chain if type(link.fact) is Found]
     return Key((*asked, *objects, annotations, len(text)), text, name, size) if size <= LARGEST else None
 
 

@@ -1,12 +1,12 @@
 """The types of facts: what is known of the cluster while one request is decided, and who says so.
 
-A fact is Found, Absent, NotServed or Unknown. The four are never mixed up: "no such object", "no such API" and "could
-not ask" lead to three different answers. A source (files, live look-ups, caches) implements `FactSource`; nothing here
-looks anything up.
+A fact is Found, Absent, NotServed or Unknown, and its `result` says so in one word. The four are never mixed up: "no
+such object", "no such API" and "could not ask" lead to three different answers. A source (files, live look-ups, caches)
+implements `FactSource`; nothing here looks anything up.
 """
 
 import re
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -38,6 +38,8 @@ class Ref(msgspec.Struct, frozen=True, gc=False):
 class Found(msgspec.Struct, frozen=True):
     """The object exists and this is its state; `age` in seconds since it was read."""
 
+    result: ClassVar[str] = "found"
+
     object: KubeObject
     source: Source
     age: float = 0.0
@@ -46,12 +48,16 @@ class Found(msgspec.Struct, frozen=True):
 class Absent(msgspec.Struct, frozen=True, gc=False):
     """The API is served and the object does not exist (or has another UID)."""
 
+    result: ClassVar[str] = "absent"
+
     source: Source
     age: float = 0.0
 
 
 class NotServed(msgspec.Struct, frozen=True, gc=False):
     """The cluster does not serve this API."""
+
+    result: ClassVar[str] = "notserved"
 
     source: Source
     age: float = 0.0
@@ -60,15 +66,14 @@ class NotServed(msgspec.Struct, frozen=True, gc=False):
 class Unknown(msgspec.Struct, frozen=True, gc=False):
     """Could not ask: forbidden, throttled, failed or timed out; `reason` is for a person."""
 
+    result: ClassVar[str] = "unknown"
+    age: ClassVar[float] = 0.0
+
     reason: str
     source: Source
 
 
 Fact = Found | Absent | NotServed | Unknown
-
-RESULTS: dict[type[Fact], str] = {each: each.__name__.lower() for each in (Found, Absent, NotServed, Unknown)}
-"""A fact in one word."""
-
 
 ONCE = "once "
 """How a generation begins that is one request's alone: read for it, and not remembered to have been read."""
@@ -84,6 +89,9 @@ class FactSource(Protocol):
     @property
     def labels_suffice(self) -> bool:
         """True only of a source that was given nothing to know: then a pod's labels are all there is to judge by."""
+
+    def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:
+        """What `get` would say, where that takes no waiting; None where `get` must be asked."""
 
     async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:
         """The fact about one object; never raises. `deadline` is a time of the running loop's clock, in seconds.

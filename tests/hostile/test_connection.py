@@ -31,7 +31,7 @@ async def _echo(scope, receive, send):
         await respond(send, 404, b"{}")
         return
     try:
-        await respond(send, 200, str(len(await read_body(scope, receive, 300_000))).encode())
+        await respond(send, 200, str(len(await read_body(dict(scope["headers"]), receive, 300_000))).encode())
     except HTTPError as error:
         await respond(send, error.code, error_body(error.code, str(error)), close=True)
     except Disconnected:

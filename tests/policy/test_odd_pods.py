@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.support.golden import CASES
+from tests.support.pods import LABELS
 from webhook.admission.review import ReviewError, decode
 from webhook.admit import admit
 from webhook.offline.facts import FileFacts
@@ -66,17 +67,21 @@ def test_a_value_of_a_wrong_type_is_refused_or_the_patch_applies_and_is_enough(c
 @pytest.mark.parametrize(
     ("pod", "says"),
     [
-        ({"metadata": {}}, "spec"),
+        ({}, "spec"),
         ({"spec": {"containers": [{"name": "a"}] * 1001}}, "1001 containers are too many: at most 1000"),
-        ({"metadata": {}, "spec": None}, "$.spec"),
+        ({"spec": None}, "$.spec"),
         ({"spec": {"containers": [{"name": "a", "securityContext": {"capabilities": "x"}}]}}, "capabilities"),
     ],
 )
 def test_a_shape_that_no_pod_has_is_refused_with_its_place(pod, says):
-    request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE", "object": pod}
+    labelled = {**pod, "metadata": {"labels": LABELS}}
+    request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE"}
+    request["object"] = labelled
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     with pytest.raises(ReviewError, match=says.replace("$", r"\$")):
-        _decision(review, FileFacts([], 37), Settings())
+        _decision(review, FileFacts([], 37, complete=False), Settings())
+    decision = _decision(review, FileFacts([], 37), Settings())
+    assert decision.outcome == "unmanaged", "what is in nobody's pod is nobody's problem"
 
 
 def test_a_null_label_is_an_empty_one():

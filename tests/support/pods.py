@@ -110,8 +110,11 @@ class Answers:
         self._facts = facts
         self._files = FileFacts(objects, minor)
 
+    def at_hand(self, ref: Ref, generation: str = "") -> Fact:
+        return self._facts.get(ref.kind) or self._files.at_hand(ref, generation)
+
     async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:
-        return self._facts.get(ref.kind) or await self._files.get(ref, deadline, generation)
+        return self.at_hand(ref, generation)
 
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
         return await self._files.names(ref, deadline)

@@ -6,11 +6,11 @@ from webhook.telemetry.metrics import Metrics
 def test_whoever_reads_sees_all_that_was_counted():
     metrics = Metrics()
     tally = metrics.tally(metrics.requests)
-    tally.add(("mutate", "patched"))
-    tally.add(("mutate", "patched"), 2)
+    tally["mutate", "patched"] += 1
+    tally["mutate", "patched"] += 2
     labels = {"webhook": "mutate", "outcome": "patched"}
     assert metrics.registry.get_sample_value("vmguard_admission_requests_total", labels) == 3
-    tally.add(("mutate", "patched"))
+    tally["mutate", "patched"] += 1
     assert b'vmguard_admission_requests_total{outcome="patched",webhook="mutate"} 4.0' in metrics.text()
 
 

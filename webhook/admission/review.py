@@ -40,7 +40,7 @@ class UserInfo(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True, rename="camel"):
-    """`request` of an AdmissionReview. `object` and `old_object` stay undecoded until their kind is known."""
+    """`request` of an AdmissionReview. What few decisions read, or cannot be read before its kind is known, is raw."""
 
     uid: str
     kind: GroupVersionKind
@@ -48,7 +48,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
     namespace: str | None = None
     name: str | None = None
     sub_resource: str | None = None
-    user_info: UserInfo | None = None
+    user_info: msgspec.Raw = msgspec.Raw(b"null")
     dry_run: bool | None = None
     object: msgspec.Raw = msgspec.Raw(b"null")
     old_object: msgspec.Raw = msgspec.Raw(b"null")
@@ -56,7 +56,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def from_node(self) -> bool:
         """Whether a kubelet made the request (it authenticates as `system:node:…` in group `system:nodes`)."""
-        user = self.user_info
+        user = _decoded(_user, self.user_info, "userInfo")
         return user is not None and user.username.startswith("system:node:") and "system:nodes" in (user.groups or ())
 
 
@@ -121,6 +121,7 @@ _AFTER = b'}},"kind":"AdmissionReview"}'
 
 _pod_review = msgspec.json.Decoder(_PodReview)
 _review = msgspec.json.Decoder(Review)
+_user = msgspec.json.Decoder(UserInfo | None)
 _pod = msgspec.json.Decoder(Pod)
 _pod_object = msgspec.json.Decoder(PodObject)
 _kube_object = msgspec.json.Decoder(KubeObject)

@@ -47,21 +47,25 @@ class CachedFacts:
         """The cluster's 1.x minor version."""
         return self._discovery.minor
 
+    def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:
+        """What memory says of one object, where that suffices."""
+        if ref.kind == POLICIES:
+            return NotServed("cache") if self._discovery.serves_policies is False else None
+        if ref.group != GROUP or not generation or (ref, generation) in self._read:
+            return self._kept(ref)
+        return None
+
     async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:
         """What is known of one object, by memory where that suffices."""
-        if ref.kind == POLICIES and self._discovery.serves_policies is False:
-            return NotServed("cache")
+        known = self.at_hand(ref, generation)
+        if known is not None:
+            return known
         if ref.kind in {POLICIES, NAMESPACES.kind} and not self._watching.whole_cluster:
             return Unknown("with WATCH_NAMESPACE nothing that belongs to the cluster is asked", "cache")
         if ref.kind == POLICIES:
             return await self._live.get(ref, deadline) if self._affordable("") else _over_budget(ref)
-        kept = self._kept(ref)
-        if kept is not None and (ref.group != GROUP or not generation or (ref, generation) in self._read):
-            return kept
         fact = await self._shared(ref, deadline, generation)
-        if type(fact) is Unknown and kept is not None:
-            return kept
-        return fact
+        return (self._kept(ref) or fact) if type(fact) is Unknown else fact
 
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
         """Names of the objects of the ref's kind and namespace, for an error message."""

@@ -52,6 +52,9 @@ class LiveFacts:
         """The cluster's 1.x minor version."""
         return self._discovery.minor
 
+    def at_hand(self, ref: Ref, generation: str = "") -> None:
+        """Nothing."""
+
     async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - always read anew
         """What the API server says of one object."""
         fact: Fact = NotServed("live")

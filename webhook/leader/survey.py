@@ -216,6 +216,10 @@ class _Once:
         """The cluster's 1.x minor version."""
         return self._source.minor
 
+    def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:  # noqa: ARG002 - any will do
+        """The fact on one object that was asked for before."""
+        return self._facts.get(ref)
+
     async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - any will do
         """The fact on one object."""
         if ref in self._facts:

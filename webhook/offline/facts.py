@@ -49,7 +49,7 @@ class FileFacts:
         namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
         self._found[group, kind, namespace, known.metadata.name or ""] = Found(known, "file")
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - the protocol's
+    def at_hand(self, ref: Ref, generation: str = "") -> Fact:  # noqa: ARG002 - the protocol's shape
         """What the files say; NotServed for PodSecurityPolicies where Kubernetes no longer has them."""
         if ref.kind == "PodSecurityPolicy" and self.minor >= POLICIES_REMOVED:
             return NotServed("file")
@@ -57,6 +57,10 @@ class FileFacts:
         if found is not None:
             return found
         return Unknown("no objects were given", "file") if self.labels_suffice else Absent("file")
+
+    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - the protocol's
+        """As `at_hand`."""
+        return self.at_hand(ref)
 
     async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's shape
         """Names of the given objects of one kind and namespace, sorted."""

@@ -8,7 +8,7 @@ import jsonpatch
 import msgspec
 import yaml
 
-from webhook.admission.review import decode, encode, prepare
+from webhook.admission.review import decode, decode_pod, encode, pod_object, prepare
 from webhook.admit import admit
 from webhook.facts import FactSource
 from webhook.offline.inputs import Input
@@ -63,6 +63,8 @@ async def judge(item: Input, source: FactSource, settings: Settings, webhook: We
     """
     asked: Webhook = webhook or ("mutate" if item.kind == "Pod" else "validate")
     review = decode(item.review)
+    if item.kind == "Pod":  # a pod that is none is a mistake that a person wants to hear of, whosever it is
+        decode_pod(pod_object(review.request.object))
     decision, looked_up = await admit(review, asked, source, settings, float("inf"))
     prepared = prepare(
         allowed=decision.allowed and not decision.refused,

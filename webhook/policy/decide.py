@@ -4,6 +4,7 @@ Validation is the same rules: a pod is not compliant when any change or violatio
 patched or denied; what would have been stands in the annotations and in `findings`.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -88,6 +89,7 @@ def ignored(reason: str) -> Decision:
     return Decision("ignored", annotations={"decision": one_line(f"ignored: {reason}", LONGEST_WARNING)})
 
 
+@lru_cache(1024)
 def unmanaged(identity: Nobodys) -> Decision:
     """The decision on nobody's pod: allowed untouched, with a warning if it wears the operator's labels."""
     warnings: tuple[str, ...] = ()

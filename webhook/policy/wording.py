@@ -2,7 +2,6 @@
 
 import msgspec
 
-from webhook.facts import RESULTS, Found
 from webhook.policy.findings import Change, Finding, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Link
@@ -91,10 +90,10 @@ def facts_line(looked_up: tuple[Link, ...]) -> str:
     """What was looked up, what came of it, from where and, in seconds, how old."""
     return ", ".join(
         [
-            f"{link.ref.kind}={RESULTS[type(fact)]}/{fact.source}"
-            + (f"/{fact.age:.1f}s" if type(fact) is Found and fact.age else "")
+            f"{link.ref.kind}={fact.result}/{fact.source}/{fact.age:.1f}s"
+            if (fact := link.fact).age
+            else f"{link.ref.kind}={fact.result}/{fact.source}"
             for link in looked_up
-            for fact in (link.fact,)
         ]
     )
 

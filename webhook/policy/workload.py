@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
-from webhook.objects import Metadata, OwnerReference, Pod
+from webhook.objects import Metadata, OwnerReference
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
 from webhook.policy.parents import Said, said_of_child
 from webhook.policy.resources import GROUP
@@ -129,12 +129,12 @@ def checked(ref: Ref, fact: Fact) -> Fact:
     return fact
 
 
-def wears_labels(pod: Pod) -> bool:
+def wears_labels(pod: Metadata) -> bool:
     """Whether the pod says of itself that it is the operator's."""
-    return (pod.metadata.labels or {}).get(MANAGED_BY[0]) == MANAGED_BY[1]
+    return (pod.labels or {}).get(MANAGED_BY[0]) == MANAGED_BY[1]
 
 
-def identify(pod: Pod, chain: tuple[Link, ...]) -> Identity:
+def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
     """Whose pod it is by its chain, which goes from the pod's owner up and ends at the first fact that is not Found."""
     workload_kind = workload_name = label = ""
     resource: tuple[Ref, dict[str, Any]] | None = None
@@ -180,13 +180,13 @@ def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
     return Parentage(None, (), f"its parent {ref} {gone}; where the parent's word would count, the default does")
 
 
-def identify_by_labels(pod: Pod, namespace: str) -> Workload | Nobodys:
+def identify_by_labels(pod: Metadata, namespace: str) -> Workload | Nobodys:
     """Whose pod it seems to be by its labels alone, for when no owner can be looked up anywhere."""
-    labels = pod.metadata.labels or {}
+    labels = pod.labels or {}
     component = BY_LABEL.get(labels.get("app.kubernetes.io/name") or "")
     if not wears_labels(pod) or component is None:
         return Nobodys("its labels name no component of the operator", labelled=False)
-    owners = pod.metadata.owner_references or ()
+    owners = pod.owner_references or ()
     workload = next((owner.kind for owner in owners if owner.controller), "")
     name = labels.get("app.kubernetes.io/instance") or ""
     return Workload(component.kind, namespace, name, component, workload, {}, source="labels")

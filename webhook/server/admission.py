@@ -4,7 +4,6 @@ Reads a bounded body, walks `admit`, answers, counts and logs. What is wrong wit
 status; what is wrong with us is a 500 without a trace, and the webhook's failurePolicy decides.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -16,11 +15,12 @@ from webhook.admit import admit
 from webhook.alike import Alike
 from webhook.facts import FactSource
 from webhook.policy.decide import Webhook
-from webhook.server.http import Disconnected, HTTPError, Receive, Scope, Send, error_body, read_body, respond
+from webhook.server.exchange import exchange_of
+from webhook.server.http import JSON, Disconnected, HTTPError, Receive, Scope, Send, error_body, read_body, respond
 from webhook.server.state import State
 from webhook.server.telling import Telling, about
 from webhook.settings import Settings
-from webhook.telemetry.log import Log, described
+from webhook.telemetry.log import Log, as_fields, described
 from webhook.telemetry.metrics import Metrics
 from webhook.words import one_line
 
@@ -54,7 +54,7 @@ class Admission:
         self._log = log
         self._state = state
         self._alike = Alike()
-        self._count_request = metrics.tally(metrics.requests).add
+        self._requests = metrics.tally(metrics.requests)
         self._tell = Telling(metrics, log).tell
         self._times = {webhook: metrics.times(metrics.duration, webhook) for webhook in WEBHOOKS.values()}
 
@@ -65,48 +65,54 @@ class Admission:
             await self._rest(scope, receive, send)
             return
         close = self._state.draining
-        started = time.perf_counter()
+        started = time.monotonic()
         outcome = "error"
         review: Review | None = None
         try:
-            body = await _body(scope, receive)
-            started = time.perf_counter()
+            headers = _headers(scope)
+            exchange = exchange_of(scope)
+            body = exchange.body(MAX_BODY) if exchange else None
+            if body is None:
+                body = await read_body(headers, receive, MAX_BODY)
+            started = time.monotonic()
             review = decode(body)
-            seconds = time_allowed(scope["query_string"])
-            deadline = asyncio.get_running_loop().time() + seconds
+            deadline = started + time_allowed(scope["query_string"])  # it is the event loops' clock too
             decision, looked_up = await admit(review, webhook, self._source, self._settings, deadline, self._alike)
             outcome = decision.outcome
-            milliseconds = round((time.perf_counter() - started) * 1000, 3)
+            milliseconds = round((time.monotonic() - started) * 1000, 3)
             answer = self._tell(webhook, review, decision, looked_up, milliseconds)
             if decision.refused:
                 await respond(send, 500, error_body(500, decision.refused), close=close)
                 return
-            await respond(send, 200, answer, close=close)
+            if close or not exchange or not exchange.answer(answer):
+                await respond(send, 200, answer, close=close)
         except (HTTPError, ReviewError) as error:
             outcome = "bad_request"
             code = error.code if isinstance(error, HTTPError) else 400
             why = {"code": code, "reason": one_line(error, 500)}
-            self._log.write_parts("warning", "not answered", about(webhook, review), why)
+            self._log.write_parts("warning", "not answered", about(webhook, review), as_fields(why))
             allow = b"POST" if code == 405 else b""
             closing = close or isinstance(error, HTTPError)
             await respond(send, code, error_body(code, str(error)), close=closing, allow=allow)
         except Disconnected:
             outcome = "disconnected"
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and no trace
-            self._log.write_parts("error", "failed", about(webhook, review), described(error))
+            self._log.write_parts("error", "failed", about(webhook, review), as_fields(described(error)))
             await respond(send, 500, error_body(500, "vmguard failed on this request; its log says why"), close=close)
         finally:
-            self._count_request((webhook, outcome))
-            self._times[webhook].add(time.perf_counter() - started)
+            self._requests[webhook, outcome] += 1
+            self._times[webhook].add(time.monotonic() - started)
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """The headers of a request that may be a review."""
     if scope["method"] != "POST":
         raise HTTPError(405, f"{scope['path']} takes POST")
-    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if content_type != b"application/json" and content_type.partition(b";")[0].strip().lower() != b"application/json":
+    headers = dict(scope["headers"])
+    content_type = headers.get(b"content-type", b"")
+    if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
         raise HTTPError(415, "Content-Type must be application/json")
-    return await read_body(scope, receive, MAX_BODY)
+    return headers
 
 
 @lru_cache(64)

@@ -12,8 +12,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from webhook.server.http import error_body
-from webhook.server.transport import HeadWaits
+from webhook.server.exchange import Exchange
+from webhook.server.http import Scope, error_body
 
 
 class Connection(HttpToolsProtocol):
@@ -45,7 +45,7 @@ class Connection(HttpToolsProtocol):
         self._watch: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(cast("Transport", HeadWaits(transport, self.loop)))
+        super().connection_made(transport)
         if len(self.connections) > self.most_connections:
             self.logger.warning("a connection was refused: %d are open", self.most_connections)
             transport.abort()
@@ -71,6 +71,10 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._reading = True
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        Exchange(self.cycle).offer(cast("Scope", self.scope))
 
     def on_body(self, body: bytes) -> None:
         self._beside_body -= len(body)

@@ -145,7 +145,7 @@ def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> FastAPI:
     @app.post("/dry-run")
     async def dry_run_endpoint(request: Request) -> Response:
         try:
-            code, body = await worker.ask(await read_body(request.scope, request.receive, MAX_BODY))
+            code, body = await worker.ask(await read_body(dict(request.scope["headers"]), request.receive, MAX_BODY))
         except HTTPError as error:
             code, body = error.code, error_body(error.code, str(error))
         except Disconnected:

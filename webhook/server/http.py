@@ -3,7 +3,7 @@
 An error's body has the fields of a Kubernetes Status, whose message the API server shows to whoever made the request.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Literal
 
 import msgspec
@@ -71,17 +71,17 @@ async def respond(
     await send({"type": "http.response.body", "body": body})
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The request's body.
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    """The body of a request with these headers.
 
     Raises:
         HTTPError: 413, it is longer than `limit` bytes, told at the first byte too many.
         Disconnected: the client went away.
 
     """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and (not value.isdigit() or int(value) > limit):
-            raise HTTPError(413, f"the body is larger than {limit} bytes")
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length) > limit:
+        raise HTTPError(413, f"the body is larger than {limit} bytes")
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):

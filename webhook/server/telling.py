@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from webhook.admission.review import Review, encode, prepare
-from webhook.facts import RESULTS
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.wording import MOST_TOLD, facts_line
 from webhook.policy.workload import Link, Workload
@@ -53,18 +52,20 @@ class Telling:
 
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self._log = log
-        self._count_finding = metrics.tally(metrics.findings).add
-        self._count_lookup = metrics.tally(metrics.lookups).add
+        self._findings = metrics.tally(metrics.findings)
+        self._lookups = metrics.tally(metrics.lookups)
 
     def tell(
         self, webhook: Webhook, review: Review, decision: Decision, looked_up: tuple[Link, ...], milliseconds: float
     ) -> bytes:
         """Count and log a decision; the answer to the review."""
         told: _Told = decision.__dict__.get(_KEY) or decision.__dict__.setdefault(_KEY, _told(decision))
+        lookups = self._lookups
         for link in looked_up:
-            self._count_lookup((RESULTS[type(link.fact)], link.fact.source))
+            fact = link.fact
+            lookups[fact.result, fact.source] += 1
         for labels, count in told.findings:
-            self._count_finding(labels, count)
+            self._findings[labels] += count
         facts = facts_line(looked_up)
         self._log.write_parts(told.level, "admission", about(webhook, review, facts, milliseconds), told.log)
         return encode(review, told.answer, facts)
@@ -80,13 +81,13 @@ def about(
     if review is None:
         return About(webhook)
     asked = review.request
-    namespace, name = asked.namespace and _cut(asked.namespace), asked.name and _cut(asked.name)
-    dry_run = asked.dry_run is True
-    return About(webhook, _cut(asked.uid), _cut(asked.kind.kind), namespace, name, dry_run, facts, milliseconds)
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME and name.isprintable() else one_line(name, _LONGEST_NAME)
+    uid, kind, namespace, name = asked.uid, asked.kind.kind, asked.namespace, asked.name
+    together = f"{uid}{kind}{namespace}{name}"
+    if len(together) > _LONGEST_NAME or not together.isprintable():
+        uid, kind = one_line(uid, _LONGEST_NAME), one_line(kind, _LONGEST_NAME)
+        namespace = namespace and one_line(namespace, _LONGEST_NAME)
+        name = name and one_line(name, _LONGEST_NAME)
+    return About(webhook, uid, kind, namespace, name, asked.dry_run is True, facts, milliseconds)
 
 
 def _told(decision: Decision) -> _Told:

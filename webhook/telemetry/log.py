@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +16,9 @@ from webhook.words import one_line
 
 _FRAMES = 4
 """Places that a line names of an error's way."""
+
+_GATHERED = 64 * 1024
+"""Bytes of lines that wait for the end of their turn at most."""
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -27,7 +31,7 @@ class Log:
 
     def __init__(self, level: str = "info", stream: BinaryIO | None = None) -> None:
         self._least = LEVELS[level]
-        self._stream = stream or sys.stderr.buffer
+        self._stream = stream or _standard_error()
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._second = 0
         self._date = ""
@@ -38,15 +42,14 @@ class Log:
         if LEVELS[level] >= self._least:
             self._write(self._encode({"time": self._stamp(), "level": level, "message": message, **fields}))
 
-    def write_parts(self, level: str, message: str, *parts: Any) -> None:
-        """One line whose fields are those of objects; a part in bytes is fields that were encoded before.
+    def write_parts(self, level: str, message: str, fields: Any, more: bytes) -> None:
+        """One line whose fields are those of an object, and `more` that were encoded before.
 
         `message` holds nothing that JSON would escape.
         """
         if LEVELS[level] >= self._least:
             head = f'{{"time":"{self._stamp()}","level":"{level}","message":"{message}",'.encode()
-            texts = [part if type(part) is bytes else self._encode(part)[1:-1] for part in parts]
-            self._write(b"%b%b}" % (head, b",".join(texts)))
+            self._write(b"%b%b,%b}" % (head, self._encode(fields)[1:-1], more))
 
     def _stamp(self) -> str:
         now = time.time()
@@ -56,8 +59,10 @@ class Log:
         return f"{self._date}.{int((now - second) * 1000):03}Z"
 
     def _write(self, line: bytes) -> None:
-        with suppress(OSError, ValueError):  # a log that cannot be written must not cost a pod its admission
+        try:
             self._stream.write(line + b"\n")
+        except (OSError, ValueError):  # a log that cannot be written must not cost a pod its admission
+            return
         if self._flushing_in and self._flushing_in.is_running():
             return
         try:
@@ -72,6 +77,19 @@ class Log:
         self._flushing_in = None
         with suppress(OSError, ValueError):
             self._stream.flush()
+
+
+def _standard_error() -> BinaryIO:
+    """Standard error with a buffer of its own: PYTHONUNBUFFERED, which images often set, takes Python's away."""
+    try:
+        return open(sys.stderr.fileno(), "wb", _GATHERED, closefd=False)
+    except (OSError, ValueError):  # replaced by something that is no file
+        return sys.stderr.buffer
+
+
+def as_fields(fields: Mapping[str, Any]) -> bytes:
+    """Fields as `write_parts` takes them."""
+    return msgspec.json.encode(fields, enc_hook=str)[1:-1]
 
 
 def described(error: BaseException) -> dict[str, Any]:

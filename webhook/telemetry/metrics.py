@@ -1,5 +1,6 @@
 """The metrics: names, help texts and labels, each once. Counts and observes; reads no clock and decides nothing."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
@@ -14,25 +15,21 @@ _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 _TOGETHER = 500
 
 
-class Tally:
-    """Counts on their way to a counter: adding is one dictionary's work, and labels are looked up when somebody reads.
+class Tally(defaultdict[tuple[str, ...], int]):
+    """Counts by labels' values on their way to a counter, which hears of them when somebody reads.
 
-    For one thread, which both adds and reads.
+    For one thread, which both counts and reads: `tally["mutate", "patched"] += 1`.
     """
 
     def __init__(self, counter: Counter) -> None:
+        super().__init__(int)
         self._counter = counter
-        self._counts: dict[tuple[str, ...], int] = {}
-
-    def add(self, labels: tuple[str, ...], count: int = 1) -> None:
-        """Count more of these labels' values."""
-        self._counts[labels] = self._counts.get(labels, 0) + count
 
     def settle(self) -> None:
         """Hand all that was counted to the counter."""
-        for labels, count in self._counts.items():
+        for labels, count in self.items():
             self._counter.labels(*labels).inc(count)
-        self._counts.clear()
+        self.clear()
 
 
 class Times:
