@@ -67,8 +67,8 @@ class _Inquiry:
         self.links: tuple[Link, ...] = ()
 
     async def get(self, ref: Ref) -> Fact:
-        known = self.source.at_hand(ref, self._generation)
-        fact = checked(ref, known or await self.source.get(ref, self._deadline, self._generation))
+        source, generation = self.source, self._generation
+        fact = checked(ref, source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation))
         self.links += (Link(ref, fact),)
         return fact
 
@@ -78,8 +78,8 @@ class _Inquiry:
         chain: list[Link] = []
         ref = owner_of(kind, metadata, namespace)
         while ref is not None:
-            known = source.at_hand(ref, generation)
-            fact = checked(ref, known or await source.get(ref, self._deadline, generation))
+            known = source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation)
+            fact = checked(ref, known)
             chain.append(Link(ref, fact))
             ref = owner_of(ref.kind, fact.object.metadata, namespace) if type(fact) is Found else None
         self.links = tuple(chain)

@@ -43,7 +43,7 @@ def _answers(parts, *, at_once, paused=False):
     ways = []
 
     async def app(scope, receive, send):
-        exchange = exchange_of(scope) if at_once else None
+        exchange = exchange_of(receive) if at_once else None
         body = exchange.body(LIMIT) if exchange else None
         taken = body is not None
         if body is None:

@@ -70,7 +70,7 @@ class Admission:
         review: Review | None = None
         try:
             headers = _headers(scope)
-            exchange = exchange_of(scope)
+            exchange = exchange_of(receive)
             body = exchange.body(MAX_BODY) if exchange else None
             if body is None:
                 body = await read_body(headers, receive, MAX_BODY)
@@ -108,7 +108,7 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     """The headers of a request that may be a review."""
     if scope["method"] != "POST":
         raise HTTPError(405, f"{scope['path']} takes POST")
-    headers = dict(scope["headers"])
+    headers = dict(scope["headers"][::-1])  # the first of a name counts: trailers stand behind
     content_type = headers.get(b"content-type", b"")
     if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
         raise HTTPError(415, "Content-Type must be application/json")

@@ -12,8 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from webhook.server.exchange import Exchange
-from webhook.server.http import Scope, error_body
+from webhook.server.http import error_body
 
 
 class Connection(HttpToolsProtocol):
@@ -40,6 +39,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._since: float | None = None
+        self._idle_since = self.loop.time()
         self._reading = False
         self._beside_body = 0
         self._watch: TimerHandle | None = None
@@ -50,14 +50,11 @@ class Connection(HttpToolsProtocol):
             self.logger.warning("a connection was refused: %d are open", self.most_connections)
             transport.abort()
             return
-        # Go's client keeps a connection that lost a race unused among its idle ones: it may stay as long as they may
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-        self._watch = self.loop.call_later(self.seconds, self._look)
+        self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch:
             self._watch.cancel()
-        self._unset_keepalive_if_required()  # uvicorn leaves it running when the client cut the connection
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -72,10 +69,6 @@ class Connection(HttpToolsProtocol):
         self._reading = True
         super().on_message_begin()
 
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        Exchange(self.cycle).offer(cast("Scope", self.scope))
-
     def on_body(self, body: bytes) -> None:
         self._beside_body -= len(body)
         super().on_body(body)
@@ -88,8 +81,15 @@ class Connection(HttpToolsProtocol):
             self._since = None
 
     def on_response_complete(self) -> None:
-        self._since = self.loop.time() if self._reading or self.pipeline else None
-        super().on_response_complete()
+        """As uvicorn's, but without a timer for each answer: `_look` ends what is idle."""
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()
+        self._since = self._idle_since if self._reading or self.pipeline else None
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -113,18 +113,25 @@ class Connection(HttpToolsProtocol):
         self._refuse(400, msg)
 
     def _look(self) -> None:
-        """Look whether the request under way, or the end of the connection, takes too long."""
+        """Look whether the request under way, the end of the connection, or the next request takes too long.
+
+        Go's client keeps a connection that lost a race unused among its idle ones: it may stay as long as they may.
+        """
         now = self.loop.time()
+        idle_until = self._idle_since + self.timeout_keep_alive
+        if self._since is None and now >= idle_until:
+            self.transport.close()
         closing = self.transport.is_closing()
-        if self._since is None:
-            self._since = now if closing else None
-        elif now - self._since >= self.seconds:
+        if self._since is None and closing:
+            self._since = now
+        elif self._since is not None and now - self._since >= self.seconds:
             if closing:
                 self.transport.abort()
                 return
             self._refuse(408, f"the request took more than {self.seconds:g} s")
             self._since = now
-        self._watch = self.loop.call_at((self._since or now) + self.seconds, self._look)
+        due = min(now + self.seconds, idle_until) if self._since is None else self._since + self.seconds
+        self._watch = self.loop.call_at(due, self._look)
 
     def _refuse(self, code: int, message: str) -> None:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request

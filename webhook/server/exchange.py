@@ -1,18 +1,13 @@
-"""A whole request and its whole answer at once: an extension of ASGI that our connections offer.
+"""A whole request and its whole answer at once, beside ASGI's messages.
 
 ASGI's messages, and uvicorn's work on each of them, cost as much as a decision. Almost every review is whole when its
 turn comes, and almost every answer is 200 with JSON on a connection that stays; for these an application may take the
 body and give the answer in one call each, and for all others it receives and sends messages as ever.
 """
 
-from typing import Any
-
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from webhook.server.http import Scope
-
-_NAME = "vmguard.exchange"
-_NONE: dict[str, Any] = {}
+from webhook.server.http import Receive
 
 
 class Exchange:
@@ -23,14 +18,10 @@ class Exchange:
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
 
-    def offer(self, scope: Scope) -> None:
-        """Offer it to the application."""
-        scope["extensions"] = {_NAME: self}
-
     def body(self, limit: int) -> bytes | None:
         """Take the body; None, and nothing is taken, when it is not whole yet or longer than `limit` bytes."""
         cycle = self._cycle
-        if cycle.more_body or cycle.disconnected or len(cycle.body) > limit:
+        if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue or len(cycle.body) > limit:
             return None
         body = bytes(cycle.body)
         cycle.body = bytearray()
@@ -50,7 +41,7 @@ class Exchange:
         return True
 
 
-def exchange_of(scope: Scope) -> Exchange | None:
-    """What the connection of a request offers."""
-    offered: Exchange | None = scope.get("extensions", _NONE).get(_NAME)
-    return offered
+def exchange_of(receive: Receive) -> Exchange | None:
+    """The exchange behind ASGI's `receive`, which is a method of uvicorn's request; None of another server's."""
+    cycle = getattr(receive, "__self__", None)
+    return Exchange(cycle) if type(cycle) is RequestResponseCycle else None

@@ -152,6 +152,7 @@ async def serve(
         _settle_memory()
         state.ready = True
         log.write("info", "serving", webhook=url("https", webhook), operations=url("http", operations))
+        log.flush()  # whoever is told that it is ready may read where
         ready()
         await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
     state.draining = True

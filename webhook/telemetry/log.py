@@ -68,12 +68,13 @@ class Log:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._flush()
+            self.flush()
             return
         self._flushing_in = loop
-        loop.call_soon(self._flush)
+        loop.call_soon(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write out what waits."""
         self._flushing_in = None
         with suppress(OSError, ValueError):
             self._stream.flush()
