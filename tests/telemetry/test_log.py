@@ -5,54 +5,66 @@ import io
 import json
 import os
 import sys
+from contextlib import closing
 
 import pytest
 
 from webhook.telemetry.log import Log
 
 
-@pytest.fixture
-def pipe(monkeypatch):
-    """Standard error, as PYTHONUNBUFFERED makes it, goes into this; `read()` is what arrived so far."""
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    unbuffered = io.TextIOWrapper(io.FileIO(writing, "w"), write_through=True)
-    monkeypatch.setattr(sys, "stderr", unbuffered)
+class _Pipe:
+    """Standard error as PYTHONUNBUFFERED makes it, and what arrived there."""
 
-    def read():
+    def __init__(self):
+        self._reading, writing = os.pipe()
+        os.set_blocking(self._reading, False)
+        self._unbuffered = io.TextIOWrapper(io.FileIO(writing, "w"), write_through=True)
+
+    def log(self):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sys, "stderr", self._unbuffered)
+            return Log()
+
+    def read(self):
         try:
-            return [json.loads(line)["message"] for line in os.read(reading, 1 << 16).splitlines()]
+            return [json.loads(line)["message"] for line in os.read(self._reading, 1 << 16).splitlines()]
         except BlockingIOError:
             return []
 
-    yield read
-    unbuffered.close()
-    os.close(reading)
+    def close(self):
+        self._unbuffered.close()
+        os.close(self._reading)
+
+
+@pytest.fixture
+def pipe():
+    with closing(_Pipe()) as made:
+        yield made
 
 
 def test_lines_of_one_turn_leave_together(pipe):
     async def run():
-        log = Log()
+        log = pipe.log()
         log.write("info", "one")
         log.write_parts("info", "two", {"a": 1}, b'"b":2')
-        assert pipe() == []
+        assert pipe.read() == []
         await asyncio.sleep(0)
-        assert pipe() == ["one", "two"]
+        assert pipe.read() == ["one", "two"]
         log.write("info", "three")
         log.flush()
-        assert pipe() == ["three"]
+        assert pipe.read() == ["three"]
 
     asyncio.run(run())
 
 
 def test_without_a_loop_a_line_leaves_at_once(pipe):
-    Log().write("info", "one")
-    assert pipe() == ["one"]
+    pipe.log().write("info", "one")
+    assert pipe.read() == ["one"]
 
 
 def test_the_last_line_before_a_loop_ends_is_not_lost(pipe):
     async def run():
-        Log().write("info", "last")
+        pipe.log().write("info", "last")
 
     asyncio.run(run())
-    assert pipe() == ["last"]
+    assert pipe.read() == ["last"]
