@@ -6,8 +6,6 @@ Only the facts are waited for, within the deadline; everything after them is pur
 the command line and the tests all walk this line.
 """
 
-from difflib import get_close_matches
-
 from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, decode_raw, pod_object
 from webhook.alike import Alike, key_of
 from webhook.facts import ONCE, Absent, Fact, FactSource, Found, Ref, Unknown
@@ -36,6 +34,7 @@ from webhook.policy.workload import (
     parentage_of,
 )
 from webhook.settings import Settings
+from webhook.words import nearest
 
 ENFORCE_LABEL = "vmguard/enforce"
 """Namespace label that may tighten VMGUARD_ENFORCE there, never loosen it."""
@@ -57,18 +56,20 @@ _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 class _Inquiry:
     """What one request asks of the source of facts, by its deadline; `links` is everything it has learnt, in order.
 
-    `generation` names the generation of pods that it asks for, "" for none.
+    `asker` is its namespace; `generation` names the generation of pods that it asks for, "" for none.
     """
 
-    def __init__(self, source: FactSource, deadline: float, generation: str = "") -> None:
+    def __init__(self, source: FactSource, deadline: float, asker: str, generation: str = "") -> None:
         self.source = source
         self._deadline = deadline
+        self._asker = asker
         self._generation = generation
         self.links: tuple[Link, ...] = ()
 
-    async def get(self, ref: Ref) -> Fact:
+    async def get(self, ref: Ref, *, remembered: bool = True) -> Fact:
         source, generation = self.source, self._generation
-        fact = checked(ref, source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation))
+        known = source.at_hand(ref, generation) if remembered else None
+        fact = checked(ref, known or await source.get(ref, self._deadline, generation, self._asker))
         self.links += (Link(ref, fact),)
         return fact
 
@@ -95,13 +96,14 @@ class _Inquiry:
         for place, name in named:
             ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
             if name not in facts:
-                facts[name] = await self.get(ref) if len(facts) < MOST_POLICIES else _TOO_MANY
+                remembered = place.startswith("Pod ")  # the plugin annotates every pod with a policy it has just used
+                facts[name] = await self.get(ref, remembered=remembered) if len(facts) < MOST_POLICIES else _TOO_MANY
             fact = facts[name]
             similar: tuple[str, ...] = ()
             if type(fact) is Absent:
                 if existing is None:
-                    existing = await self.source.names(ref, self._deadline)
-                similar = tuple(get_close_matches(name[:253], existing, n=3, cutoff=0.5))
+                    existing = await self.source.names(ref, self._deadline, self._asker)
+                similar = nearest(name, existing)
             references.append(PolicyReference(name, place, fact, similar, settled=(place, name) in before))
         return tuple(references)
 
@@ -137,11 +139,12 @@ async def admit(
     sent = pod_object(request.object)
     if _MIRROR in (sent.metadata.annotations or ()) and request.from_node:
         return decide.ignored("mirror pod"), ()
-    inquiry = _Inquiry(source, deadline, _generation(sent.metadata))
+    asker = request.namespace or ""
+    inquiry = _Inquiry(source, deadline, asker, _generation(sent.metadata))
     decision = await _pod(sent, request, webhook, settings, inquiry, alike)
     if not decision.allowed and any(link.fact.source == "cache" for link in inquiry.links):
         # nobody is denied on a fact from memory
-        inquiry = _Inquiry(source, deadline, f"{ONCE}{request.uid}")
+        inquiry = _Inquiry(source, deadline, asker, f"{ONCE}{request.uid}")
         decision = await _pod(sent, request, webhook, settings, inquiry, alike)
     return decision, inquiry.links
 
@@ -218,8 +221,8 @@ async def _ephemeral(
     """The decision on new ephemeral containers: told of, never denied and never changed, as people debug at night."""
     raw, before = decode_raw(request.object), decode_raw(request.old_object)
     pod = decode_pod(pod_object(request.object))
-    inquiry = _Inquiry(source, deadline)
     namespace = request.namespace or ""
+    inquiry = _Inquiry(source, deadline, namespace)
     chain = () if source.labels_suffice else await inquiry.owners("Pod", pod.metadata, namespace)
     identity = _whose(pod.metadata, namespace, source, chain)
     if isinstance(identity, Nobodys):
@@ -253,7 +256,7 @@ async def _resource(
     kind, namespace = request.kind, request.namespace or ""
     name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
     ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
-    inquiry = _Inquiry(source, deadline)
+    inquiry = _Inquiry(source, deadline, namespace)
     parentage = parentage_of(await inquiry.owners(kind.kind, custom.metadata, namespace), kind.kind, name)
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None

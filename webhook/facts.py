@@ -76,7 +76,7 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
 Fact = Found | Absent | NotServed | Unknown
 
 ONCE = "once "
-"""How a generation begins that is one request's alone: read for it, and not remembered to have been read."""
+"""How a generation begins that is one request's alone: all is read for it, and not remembered to have been read."""
 
 
 class FactSource(Protocol):
@@ -91,16 +91,20 @@ class FactSource(Protocol):
         """True only of a source that was given nothing to know: then a pod's labels are all there is to judge by."""
 
     def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:
-        """What `get` would say, where that takes no waiting; None where `get` must be asked."""
+        """What is known without waiting; None where `get` must be asked.
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:
+        Of a PodSecurityPolicy it may be older than what `get` says, which is never from memory.
+        """
+
+    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:
         """The fact about one object; never raises. `deadline` is a time of the running loop's clock, in seconds.
 
+        `asker` is the namespace that pays for looking up what belongs to the cluster.
         `generation` names the generation of pods that asks, "" for none: a source that keeps facts reads what pods are
         judged by anew for the first pod of a generation.
         """
 
-    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
+    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:
         """Names of existing objects of the ref's kind and namespace, for an error message; () when not known."""
 
 

@@ -3,6 +3,8 @@
 Whoever can write an object could otherwise forge lines of a log or an explanation, or steer the reader's terminal.
 """
 
+from collections.abc import Sequence
+
 
 def one_line(text: object, longest: int) -> str:
     """The text with every run of white space as one space and every other unprintable character as `?`, cut with `…`.
@@ -11,6 +13,15 @@ def one_line(text: object, longest: int) -> str:
     """
     line = printable(" ".join(str(text)[: 8 * longest].split()))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def nearest(name: str, existing: Sequence[str]) -> tuple[str, ...]:
+    """Up to three existing names that are like a wrong one, the most alike first; half of both must be the same."""
+    from rapidfuzz import process  # noqa: PLC0415 - hardly ever needed
+    from rapidfuzz.distance import Indel  # noqa: PLC0415
+
+    alike = process.extract(name[:253], existing, scorer=Indel.normalized_similarity, limit=3, score_cutoff=0.5)
+    return tuple(found for found, _, _ in alike)
 
 
 def printable(line: str) -> str:

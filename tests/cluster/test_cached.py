@@ -141,3 +141,53 @@ def test_a_namespace_has_a_budget_of_look_ups(monkeypatch):
     assert [type(fact) for fact in mine] == [Absent] * 5 + [Unknown] * 2
     assert "budget is used up" in mine[-1].reason
     assert theirs == Absent("live")
+
+
+class _Policies:
+    """Live facts of a cluster that has the policy `there` and no other."""
+
+    async def get(self, ref, deadline):
+        return Found(KubeObject(Metadata(name=ref.name)), "live") if ref.name == "there" else Absent("live")
+
+    async def names(self, ref, deadline):
+        return ("there",)
+
+
+def _with_policies():
+    watching = SimpleNamespace(find=lambda ref: None, of=lambda ref: None, whole_cluster=True)
+    return CachedFacts(watching, SimpleNamespace(serves_policies=True, minor=24), _Policies())
+
+
+def test_a_namespace_pays_for_the_policies_that_it_names(monkeypatch):
+    monkeypatch.setattr(module, "BUDGET", (0.001, 5.0))
+
+    async def asked():
+        source = _with_policies()
+        deadline = asyncio.get_running_loop().time() + 30
+        greedy = [await source.get(_policy(f"p{number}"), deadline, asker="greedy") for number in range(4)]
+        names = [await source.names(_policy("p"), deadline, "greedy") for _ in range(2)]
+        return greedy, names, await source.get(_policy("there"), deadline, asker="other")
+
+    greedy, names, other = asyncio.run(asked())
+    assert [type(fact) for fact in greedy] == [Absent] * 4
+    assert names == [("there",), ()], "names are look-ups too"
+    assert type(other) is Found
+
+
+def _policy(name):
+    return Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
+
+
+def test_nobody_is_denied_on_a_remembered_label():
+    """What one request reads anew is all of it: a namespace's label that was taken off no longer denies."""
+
+    async def asked():
+        live = _There()
+        source = _watched(live)
+        remembered = KubeObject(Metadata(name="mon", labels={"vmguard/enforce": "deny"}))
+        source._watching.find = lambda ref: (SimpleNamespace(heard=0.0), remembered)
+        namespace = Ref("", "v1", "Namespace", "", "mon")
+        deadline = asyncio.get_running_loop().time() + 30
+        return [await source.get(namespace, deadline, generation, "mon") for generation in ("one", f"{ONCE}u")]
+
+    assert [fact.source for fact in asyncio.run(asked())] == ["cache", "live"]

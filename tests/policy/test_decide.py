@@ -82,8 +82,8 @@ def test_annotations_say_what_was_decided_and_by_which_facts():
 def test_a_resource_that_names_a_missing_policy_is_denied_with_names_like_it(webhook):
     cr = resource("VMSingle", spec={"podSecurityPolicyName": "restricted-mv"})
     assert decide(cr, [POLICY], webhook=webhook, minor=24).message == (
-        "VMSingle mon/db spec.podSecurityPolicyName names PodSecurityPolicy 'restricted-mv', which does not exist;"
-        " existing names like it: restricted-vm: create it or correct the name"
+        "VMSingle mon/db spec.podSecurityPolicyName names PodSecurityPolicy 'restricted-mv', which does not exist"
+        " among the objects given; existing names like it: restricted-vm: create it or correct the name"
     )
 
 

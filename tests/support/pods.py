@@ -113,10 +113,10 @@ class Answers:
     def at_hand(self, ref: Ref, generation: str = "") -> Fact:
         return self._facts.get(ref.kind) or self._files.at_hand(ref, generation)
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:
+    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:
         return self.at_hand(ref, generation)
 
-    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
+    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:
         return await self._files.names(ref, deadline)
 
 

@@ -49,29 +49,34 @@ class CachedFacts:
 
     def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:
         """What memory says of one object, where that suffices."""
-        if ref.kind == POLICIES:
-            return NotServed("cache") if self._discovery.serves_policies is False else None
-        if ref.group != GROUP or not generation or (ref, generation) in self._read:
+        if ref.kind == POLICIES and self._discovery.serves_policies is False:
+            return NotServed("cache")
+        if (
+            not generation
+            or (ref.group != GROUP and not generation.startswith(ONCE))
+            or (ref, generation) in self._read
+        ):
             return self._kept(ref)
         return None
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:
+    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:
         """What is known of one object, by memory where that suffices."""
         known = self.at_hand(ref, generation)
-        if known is not None:
+        if known is not None and (ref.kind != POLICIES or type(known) is NotServed):
             return known
         if ref.kind in {POLICIES, NAMESPACES.kind} and not self._watching.whole_cluster:
             return Unknown("with WATCH_NAMESPACE nothing that belongs to the cluster is asked", "cache")
         if ref.kind == POLICIES:
-            return await self._live.get(ref, deadline) if self._affordable("") else _over_budget(ref)
-        fact = await self._shared(ref, deadline, generation)
+            return await self._live.get(ref, deadline) if self._affordable(asker) else _over_budget(ref, asker)
+        fact = await self._shared(ref, deadline, generation, ref.namespace or asker)
         return (self._kept(ref) or fact) if type(fact) is Unknown else fact
 
-    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
+    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:
         """Names of the objects of the ref's kind and namespace, for an error message."""
         reflector = self._watching.of(ref)
         if ref.kind == POLICIES or reflector is None or not reflector.synced.is_set():
-            return await self._live.names(ref, deadline) if self._watching.whole_cluster else ()
+            may = self._watching.whole_cluster and self._affordable(ref.namespace or asker)
+            return await self._live.names(ref, deadline) if may else ()
         return tuple(sorted(name for namespace, name in reflector.objects if namespace == ref.namespace))
 
     def _kept(self, ref: Ref) -> Found | None:
@@ -82,12 +87,12 @@ class CachedFacts:
         age = max(0.0, asyncio.get_running_loop().time() - found[0].heard)
         return Found(found[1], "cache", age)
 
-    async def _shared(self, ref: Ref, deadline: float, generation: str) -> Fact:
+    async def _shared(self, ref: Ref, deadline: float, generation: str, asker: str) -> Fact:
         key = (ref, generation)
         task = self._under_way.get(key)
         if task is None:
-            if not self._affordable(ref.namespace):
-                return _over_budget(ref)
+            if not self._affordable(asker):
+                return _over_budget(ref, asker)
             task = self._under_way[key] = asyncio.create_task(self._look_up(ref, generation))
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         try:
@@ -117,6 +122,6 @@ class CachedFacts:
         return budget.take(asyncio.get_running_loop().time())
 
 
-def _over_budget(ref: Ref) -> Unknown:
-    whose = f"namespace {ref.namespace}" if ref.namespace else f"objects like {ref}"
+def _over_budget(ref: Ref, asker: str) -> Unknown:
+    whose = f"namespace {asker}" if asker else f"objects like {ref}"
     return Unknown(f"too many live look-ups for {whose}: the budget is used up", "live")

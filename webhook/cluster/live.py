@@ -55,7 +55,7 @@ class LiveFacts:
     def at_hand(self, ref: Ref, generation: str = "") -> None:
         """Nothing."""
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - always read anew
+    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:  # noqa: ARG002 - no matter
         """What the API server says of one object."""
         fact: Fact = NotServed("live")
         for place in self._places(ref):
@@ -64,7 +64,7 @@ class LiveFacts:
                 return fact
         return fact
 
-    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
+    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:  # noqa: ARG002 - no matter
         """Names of the objects of the ref's kind and namespace, the first 500; () when they cannot be listed."""
         for place in self._places(ref):
             try:

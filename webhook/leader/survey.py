@@ -220,16 +220,16 @@ class _Once:
         """The fact on one object that was asked for before."""
         return self._facts.get(ref)
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "") -> Fact:  # noqa: ARG002 - any will do
+    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:  # noqa: ARG002 - any
         """The fact on one object."""
         if ref in self._facts:
             return self._facts[ref]
         if ref.namespace and not self._knows(ref) and self._looked_up[ref.namespace] >= LOOK_UPS:
             return Unknown(f"one survey looks up no more than {LOOK_UPS} objects of a namespace", "live")
-        fact = self._facts[ref] = await self._source.get(ref, deadline)
+        fact = self._facts[ref] = await self._source.get(ref, deadline, asker=asker)
         self._looked_up[ref.namespace] += fact.source == "live"
         return fact
 
-    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:  # noqa: ARG002 - nobody is told
+    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:  # noqa: ARG002 - nobody is told
         """None: they are for an error message."""
         return ()

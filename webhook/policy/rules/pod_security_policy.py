@@ -33,7 +33,8 @@ def judge(reference: PolicyReference, *, of_pod: bool) -> Finding | None:
     if type(fact) is not Absent:
         return None
     like = f"; existing names like it: {', '.join(reference.similar)}" if reference.similar else ""
-    text = f"{place} names PodSecurityPolicy {name!r}, which does not exist{like}: create it or correct the name"
+    where = " among the objects given" if fact.source == "file" else ""
+    text = f"{place} names PodSecurityPolicy {name!r}, which does not exist{where}{like}: create it or correct the name"
     return Warn(ID, text) if reference.settled else _denied(reference, text)
 
 
