@@ -264,7 +264,7 @@ async def _resource(
     stood: tuple[Wanted, ...] | None = ()
     if old:
         stood = None if resource.unseen(ref, old.spec or {}) else _stood_for(ref, old, parentage, settings)
-    foreseen = foresee(wanted, stood, settings, source.minor)
+    foreseen = foresee(ref, wanted, stood, settings, source.minor)
     judged = tuple(resource.workloads(ref, spec, parentage))
     findings += foreseen.findings
     notes = (parentage.note, resource.unjudged(ref, spec), resource.unseen(ref, spec))

@@ -10,7 +10,7 @@ import pytest
 from tests.controlplane.api import ApiError
 from tests.support.pods import decide, resource, settings
 from webhook.facts import Ref
-from webhook.policy.foresee import as_asked
+from webhook.policy.asked import as_asked
 from webhook.policy.posture import posture_of
 from webhook.policy.resource import whole_workloads
 from webhook.policy.sketch import sketch

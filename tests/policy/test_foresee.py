@@ -8,6 +8,7 @@ STRICT_SIDECAR = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
 }
+RESTRICTED = {**STRICT_SIDECAR, "runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
 CLAIM = {"storage": {"resources": {"requests": {"storage": "1Gi"}}}}
 TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
 
@@ -58,15 +59,33 @@ def test_what_is_not_restricted_is_told_with_the_levels_and_the_first_reasons():
     )
     assert warning.endswith("and 1 more [pod-security]")
     (warning,) = told("VMSingle", {"securityContext": {"privileged": True}}, "pod-security")
-    assert warning.startswith("vmsingle: Pod Security level privileged (") is False
-    assert "Pod Security level baseline before, privileged after; not restricted: privileged (" in warning
+    assert warning.startswith("vmsingle: Pod Security level privileged; not restricted: privileged (")
+
+
+@pytest.mark.parametrize(
+    ("spec", "before", "after"),
+    [
+        ({}, "baseline", "restricted"),
+        ({"useStrictSecurity": True}, "restricted", "restricted"),
+        ({"securityContext": {"privileged": True}}, "privileged", "privileged"),
+        ({"securityContext": RESTRICTED}, "restricted", "restricted"),
+        ({"securityContext": {}}, "baseline", "baseline"),
+        ({"useStrictSecurity": False}, "baseline", "baseline"),
+        ({"useStrictSecurity": True, "containers": [{"name": "vmsingle", "securityContext": {"runAsNonRoot": False}}]},)
+        + ("baseline",) * 2,
+    ],
+)
+def test_the_level_before_is_that_of_the_pod_as_the_operator_alone_makes_it(spec, before, after):
+    (outlook,) = decide(resource("VMSingle", spec=spec), [], webhook="validate", minor=37).outlooks
+    assert (str(outlook.before.level), str(outlook.after.level)) == (before, after)
 
 
 def test_the_same_pods_of_many_zones_are_told_of_once():
     zones = [{"name": str(index), "vmsingle": {"spec": {"hostNetwork": True}}} for index in range(15)]
     (warning,) = told("VMDistributed", {"zones": zones})
     assert warning.startswith(
-        "vmsingle of VMSingle mon/db-0: Pod Security level privileged; not restricted: host names"
+        "zones[0].vmsingle, zones[1].vmsingle, zones[2].vmsingle, zones[3].vmsingle and 11 more: Pod Security level"
+        " privileged; not restricted: host names"
     )
 
 
