@@ -153,3 +153,17 @@ def test_app_armor_fields_count_where_the_api_server_has_them():
     spec = {"securityContext": {"appArmorProfile": {"type": "Other"}}}
     assert asked("VMSingle", spec, minor=29).allowed
     assert not asked("VMSingle", spec, minor=30).allowed
+
+
+@pytest.mark.parametrize(
+    ("context", "since"),
+    [
+        ({"supplementalGroupsPolicy": "Other"}, 33),
+        ({"seLinuxChangePolicy": "Other"}, 33),
+        ({"procMount": "Other"}, 33),
+        ({"windowsOptions": {"hostProcess": True}}, 23),
+    ],
+)
+def test_a_field_counts_from_the_version_on_that_does_not_drop_it(context, since):
+    assert asked("VMSingle", {"securityContext": context}, minor=since - 1).allowed
+    assert not asked("VMSingle", {"securityContext": context}, minor=since).allowed
