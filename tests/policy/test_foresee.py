@@ -80,6 +80,16 @@ def test_the_level_before_is_that_of_the_pod_as_the_operator_alone_makes_it(spec
     assert (str(outlook.before.level), str(outlook.after.level)) == (before, after)
 
 
+@pytest.mark.parametrize("probe", ["livenessProbe", "readinessProbe", "startupProbe"])
+@pytest.mark.parametrize(("kind", "path"), [("VMSingle", ()), ("VMCluster", ("vmselect",)), ("VLAgent", ())])
+def test_a_probe_of_the_resource_counts_in_the_level_of_its_pods(kind, path, probe):
+    spec = {probe: {"httpGet": {"host": "192.0.2.1", "path": "/", "port": 80}}}
+    for field in path:
+        spec = {field: spec}
+    (warning,) = told(kind, spec, "pod-security")
+    assert "Pod Security level privileged; not restricted: probe or lifecycle host" in warning
+
+
 def test_the_same_pods_of_many_zones_are_told_of_once():
     zones = [{"name": str(index), "vmsingle": {"spec": {"hostNetwork": True}}} for index in range(15)]
     (warning,) = told("VMDistributed", {"zones": zones})
