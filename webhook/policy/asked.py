@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from webhook.policy.posture import Posture
-from webhook.policy.raw import Raw, object_of
+from webhook.policy.raw import Raw, laid_over, object_of
 from webhook.policy.rules.subject import Subject
 from webhook.policy.rules.wanted_context import nested, projected, wanted_context
-from webhook.policy.sketch import Sketch, patched
+from webhook.policy.sketch import Sketch
 
 _ALWAYS_STRICT = {"allowPrivilegeEscalation": False}
 """What can contradict a patch over a container, of all that strict security ever was."""
@@ -39,7 +39,7 @@ def _with(drawn: Sketch, pod: Raw, container: Raw) -> Raw:
         return [
             {
                 **each,
-                "securityContext": patched(
+                "securityContext": laid_over(
                     container if each["name"] in drawn.made else {}, object_of(each.get("securityContext"))
                 ),
             }

@@ -24,6 +24,7 @@ from webhook.policy.posture import Posture
 from webhook.policy.resource import user_volumes
 from webhook.policy.rules import FORESIGHT, RULES, pod_validity
 from webhook.policy.rules.subject import Prospect, Subject
+from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.sketch import Sketch, sketch
 from webhook.policy.wording import as_json
 from webhook.policy.workload import Workload
@@ -72,7 +73,7 @@ def foresee(
     outlooks: dict[tuple[str, str, str], Outlook] = {}
     seen: dict[bytes, _Seen] = {}
     lines: dict[tuple[bytes, tuple[str, ...]], list[Warn]] = {}
-    told: dict[Warn, list[str]] = {}
+    told: dict[Warn, list[tuple[str, str]]] = {}
     unjudged = containers = 0
     for each, posture in drawn:
         turned = posture.security_context == "strict" and was_strict.get(_key(each.workload)) is False
@@ -88,10 +89,13 @@ def foresee(
         if (key, places.speaking) not in lines:
             lines[key, places.speaking] = _lines(places, seen[key].findings)
         for warning in lines[key, places.speaking]:
-            told.setdefault(warning, []).append(places.who)
+            alike = Warn(warning.rule, _of_any(each.workload.component.name, warning.text))
+            told.setdefault(alike, []).append((places.who, warning.text))
         if verdicts := seen[key].verdicts:
             outlooks[_key(each.workload)] = Outlook(places.who, *verdicts)
-    findings += [Warn(warning.rule, f"{_listed(who)}: {warning.text}") for warning, who in told.items()]
+    for alike, of in told.items():
+        who, texts = zip(*of, strict=True)
+        findings.append(Warn(alike.rule, f"{_listed(who)}: {texts[0] if len(set(texts)) == 1 else alike.text}"))
     if unjudged:
         text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {unjudged} of its workloads are not"
         text += " judged here"
@@ -117,12 +121,20 @@ def _judged(drawn: Sketch, posture: Posture, settings: Settings, minor: int, *, 
     admitted: dict[str, Any] = jsonpatch.apply_patch(drawn.pod, msgspec.to_builtins(edits))
     made = as_made(drawn, posture, msgspec.structs.replace(subject, run_as_platform=False))
     before, after = evaluate(made, minor), evaluate(admitted, minor)
-    prospect = Prospect(admitted, minor, before, after, drawn.claim, turned)
+    filling = {} if settings.harden_sidecars else nested(wanted_context(subject, posture)[1])
+    prospect = Prospect(admitted, minor, before, after, drawn.claim, turned, filling)
     found += [finding for rule in FORESIGHT for finding in rule(prospect, posture)]
     return _Seen(tuple(found), (before, after))
 
 
-def _listed(who: list[str]) -> str:
+def _of_any(component: str, text: str) -> str:
+    """A text on the pod of a component as one on those of several, each with its main container."""
+    for quote in "'\"":
+        text = text.replace(f"{quote}{component}{quote}", f"{quote}<component>{quote}")
+    return text
+
+
+def _listed(who: Sequence[str]) -> str:
     more = len(who) - _MOST_NAMED
     return ", ".join(who[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 

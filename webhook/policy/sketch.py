@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from webhook.policy.raw import Raw, object_of, objects_of, texts_of
+from webhook.policy.raw import Raw, laid_over, object_of, objects_of, texts_of
 from webhook.policy.rules.api_access import TOKEN_PATH, TOKEN_VOLUME, VOLUME
 from webhook.policy.workload import Workload
 
@@ -211,23 +211,13 @@ def _merged(made: list[Raw], users: list[Raw]) -> list[Raw]:
         name = each.get("name")
         if not isinstance(name, str):
             continue
-        by_name[name] = patched(by_name[name], each) if name in by_name else dict(each)
+        by_name[name] = _patched(by_name[name], each) if name in by_name else dict(each)
     return list(by_name.values())
 
 
-def patched(base: Raw, patch: Raw) -> Raw:
-    """What a strategic merge patch makes of a container; null is silence, as the operator's types drop it."""
-    result = dict(base)
-    for field, value in patch.items():
-        if value is None:
-            continue
-        if field == "volumeMounts":
-            result[field] = _merged_mounts(objects_of(base.get(field)), objects_of(value))
-        elif isinstance(value, dict) and isinstance(result.get(field), dict):
-            result[field] = patched(result[field], value)
-        else:
-            result[field] = value
-    return result
+def _patched(base: Raw, patch: Raw) -> Raw:
+    mounts = _merged_mounts(objects_of(base.get("volumeMounts")), objects_of(patch.get("volumeMounts")))
+    return {**laid_over(base, patch), "volumeMounts": mounts}
 
 
 def _merged_mounts(made: list[Raw], users: list[Raw]) -> list[Raw]:

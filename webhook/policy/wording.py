@@ -61,8 +61,9 @@ def _short_value(value: object) -> object:
 
 
 def warning_line(rule: str, text: str, longest: int = LONGEST_WARNING) -> str:
-    """A warning as the API server passes it on: one line that ends with its rule id in brackets."""
-    return f"{one_line(text, longest)} [{rule}]"
+    """A warning as the API server passes it on: one line of `longest` characters that ends with its rule id."""
+    end = f" [{rule}]"
+    return one_line(text, longest - len(end)) + end
 
 
 def postures_line(postures: tuple[Posture, ...]) -> str:
