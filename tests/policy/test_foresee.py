@@ -289,6 +289,29 @@ def test_who_asks_and_who_differs_are_both_in_the_object_applied():
     ]
 
 
+def test_what_is_missing_is_told_of_the_container_and_not_of_a_context_that_has_it():
+    spec = {
+        "securityContext": {"runAsUser": 0},
+        "containers": [{"name": "side", "securityContext": {"runAsNonRoot": True}}],
+    }
+    (warning,) = told("VMSingle", spec, "security-context")
+    assert warning.startswith("vmsingle: securityContext.runAsUser of the pod is null, wanted 0: container 'side' says")
+    spec = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
+    there, missing = told("VMSingle", spec, "security-context")
+    assert there.startswith("vmsingle: containers[vmsingle].securityContext.privileged is true, wanted false: ")
+    assert missing.startswith("vmsingle: securityContext.allowPrivilegeEscalation of container 'vmsingle' is null, ")
+
+
+def test_a_pod_is_named_once_for_what_several_of_its_containers_have():
+    common = {"vmagent": {"spec": {"securityContext": {"runAsUser": 0}}}}
+    zones = [
+        {"name": name, "vmagent": {"spec": {"containers": [{"name": "vmagent", "securityContext": {}}]}}}
+        for name in "ab"
+    ]
+    for line in told("VMDistributed", {"zoneCommon": common, "zones": zones}):
+        assert line.startswith("zones[a].vmagent, zones[b].vmagent: ")
+
+
 def test_what_is_alike_in_several_components_is_told_once():
     parts = {"vmselect": MANY, "vminsert": MANY, "vmstorage": MANY}
     lines = told("VMCluster", parts)

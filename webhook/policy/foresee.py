@@ -135,8 +135,9 @@ def _of_any(component: str, text: str) -> str:
 
 
 def _listed(who: Sequence[str]) -> str:
-    more = len(who) - _MOST_NAMED
-    return ", ".join(who[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    names = list(dict.fromkeys(who))
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _lines(places: Places, findings: Iterable[Finding]) -> list[Warn]:

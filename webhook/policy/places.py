@@ -59,27 +59,29 @@ class Places(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(posture, context_asked=Asked(place, posture.context_asked.word))
 
     def complaint(self, violation: Violation) -> str:
-        """What someone must mend, and where."""
-        return complaint(violation, self._in_words(dotted(violation.path)))
+        """What someone must mend, and where; what is missing has no word in the object applied."""
+        return complaint(violation, self._in_words(dotted(violation.path), said=violation.found is not None))
 
     def text(self, text: str) -> str:
         """A text with the places of the sketched pod as those of the object applied."""
         return _IN_CONTAINER.sub(lambda match: self._in_words(match[0]), text)
 
-    def _in_words(self, path: str) -> str:
+    def _in_words(self, path: str, *, said: bool = True) -> str:
         found = _IN_CONTAINER.fullmatch(path)
         spec = self.drawn.pod["spec"]
         if found:
             group, index, field = found.groups()
             name = str(spec[group][int(index)]["name"])
-            place = self.context(group, name, field)
-            return f"{self._short(place)}.{field}" if place else f"{group}[{name}].{CONTEXT}.{field}"
+            place = self.context(group, name, field) if said else None
+            return f"{self._short(place)}.{field}" if place else f"{CONTEXT}.{field} of container {name!r}"
         volume = re.fullmatch(r"spec\.volumes\[(\d+)\]\.name", path)
         if volume:
             return f"volumes[{spec['volumes'][int(volume[1])].get('name')}]"
         pod = path.removeprefix(f"spec.{CONTEXT}.")
-        place = self.context("", "", pod) if pod != path else None
-        return f"{self._short(place)}.{pod}" if place else path
+        if pod == path:
+            return path
+        place = self.context("", "", pod) if said else None
+        return f"{self._short(place)}.{pod}" if place else f"{CONTEXT}.{pod} of the pod"
 
     def _short(self, place: str) -> str:
         """A place without what `who` says already."""

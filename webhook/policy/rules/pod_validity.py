@@ -4,7 +4,8 @@ The API server refuses such a pod, or no kubelet starts it, so the resource that
 applies it hears of it, and not a controller's event.
 
     allowPrivilegeEscalation: false with privileged: true, or with CAP_SYS_ADMIN added
-    runAsNonRoot: true with runAsUser: 0 in one and the same context, for a container that has no user of its own
+    runAsNonRoot: true with runAsUser: 0 in one and the same context, for a container that has no user of its own; a
+        patch over an operator's container counts with the resource's own context
     seccompProfile, appArmorProfile (Kubernetes >= 1.30): an unknown type; Localhost without localhostProfile or with
         one that is no relative path below the kubelet's folder; another type with localhostProfile
     runAsUser, runAsGroup, fsGroup, supplementalGroups: not from 0 to 2147483647

@@ -2,7 +2,8 @@
 
 They are left as they are, unless VMGUARD_HARDEN_SIDECARS says otherwise, so a pod with one that does not pass Pod
 Security `restricted` is refused whole where a namespace enforces that level. Told to whoever applies the resource, and
-of a new ephemeral container to whoever adds it. Only where the posture is strict: a resource with a securityContext of
+of a new ephemeral container to whoever adds it; hardening is advised where it would help, as it fills what is missing
+and changes nothing that is there and weaker. Only where the posture is strict: a resource with a securityContext of
 its own knows what it does.
 """
 
