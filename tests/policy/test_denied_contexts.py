@@ -126,6 +126,17 @@ def test_a_patch_that_contradicts_the_strict_context_of_the_resource_is_denied_w
     assert asked("VMSingle", {"useStrictSecurity": True, **user}).allowed  # not every operator makes that container
 
 
+def test_a_parents_word_on_a_child_is_named_as_the_parents():
+    parent = resource("VMDistributed", "d", {"zoneCommon": {"vmsingle": {"spec": {"useStrictSecurity": True}}}})
+    parent["spec"]["zones"] = [{"name": "a"}]
+    patch = {"name": "vmsingle", "securityContext": {"privileged": True}}
+    child = resource("VMSingle", "d-a", {"containers": [patch]}, owner=parent)
+    assert decide(child, [parent], webhook="validate").message.startswith(
+        "VMDistributed mon/d spec.zoneCommon.vmsingle.spec.useStrictSecurity sets allowPrivilegeEscalation: false;"
+        " VMSingle mon/d-a spec.containers[vmsingle].securityContext has privileged: true: "
+    )
+
+
 def test_both_halves_of_a_contradiction_are_named():
     zone = {"name": "a", "vmsingle": {"spec": {"securityContext": {"privileged": True}}}}
     common = {"vmsingle": {"spec": {"securityContext": {"allowPrivilegeEscalation": False}}}}

@@ -161,19 +161,22 @@ def _faults(applied: Ref, drawn: Iterable[tuple[Sketch, Posture]], minor: int) -
             for field, value in fault.found.items():
                 place = places.context(fault.group, fault.container, field) or posture.context_asked.place
                 said.setdefault(place, []).append(f"{field}: {as_json(value)}")
-            words = "; ".join(
-                f"{place} {'has' if place.endswith(CONTEXT) else 'sets'} {', '.join(fields)}"
-                for place, fields in said.items()
-            )
-            first = f"{applied} "
-            has = first + words.replace(first, "")
-            why = f"{has}: {fault.why}, so that no such pod can run; correct it"
-            place = " and ".join(said)
-            violation = Violation(
-                pod_validity.ID, place, fault.found, "a context that a pod can have", why, place, denies=True
-            )
-            found.setdefault((place, fault.why), violation)
+            key = " and ".join(said), fault.why
+            if key not in found:
+                found[key] = _violation(applied, said, fault)
     return found
+
+
+def _violation(applied: Ref, said: dict[str, list[str]], fault: pod_validity.Fault) -> Violation:
+    """A fault as a person reads it; `said` has, by place, what is said there of it."""
+    first, *more = (
+        f"{place} {'has' if place.endswith(CONTEXT) else 'sets'} {', '.join(fields)}" for place, fields in said.items()
+    )
+    whose = f"{applied} " if first.startswith(f"{applied} ") else ""
+    words = "; ".join((first, *(each.removeprefix(whose) for each in more)))
+    why = f"{words}: {fault.why}, so that no such pod can run; correct it"
+    place = " and ".join(said)
+    return Violation(pod_validity.ID, place, fault.found, "a context that a pod can have", why, place, denies=True)
 
 
 def _brought(

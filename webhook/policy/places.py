@@ -22,11 +22,15 @@ _IN_CONTAINER = re.compile(r"\bspec\.(containers|initContainers)[.\[](\d+)\]?\.s
 
 
 class Places(msgspec.Struct, frozen=True):
-    """Of one sketch: place and content of each part of the object applied that speaks of it, most special first."""
+    """Of one sketch: place and content of each part of the object applied that speaks of it, most special first.
+
+    `containers` has place and context of each container that a part lists, by list and name.
+    """
 
     applied: Ref
     drawn: Sketch
     parts: tuple[tuple[str, Raw], ...]
+    containers: dict[tuple[str, str], tuple[str, Raw]]
 
     @property
     def who(self) -> str:
@@ -43,11 +47,9 @@ class Places(msgspec.Struct, frozen=True):
 
     def context(self, group: str, container: str, field: str) -> str | None:
         """The context that says a field of that container, or of the pod for ""; None where the operator does."""
-        if container:
-            place, part = self._first(group)
-            for each in objects_of(part.get(group)):
-                if each.get("name") == container and _says(object_of(each.get(CONTEXT)), field):
-                    return f"{place}.{group}[{container}].{CONTEXT}"
+        place, context = self.containers.get((group, container), ("", {}))
+        if _says(context, field):
+            return place
         places = (place for place, part in self.parts if _says(object_of(part.get(CONTEXT)), field))
         return next((f"{place}.{CONTEXT}" for place in places), None)
 
@@ -55,7 +57,7 @@ class Places(msgspec.Struct, frozen=True):
         """The posture with the resource's own words where they stand in the object applied."""
         if posture.security_context != "custom":
             return posture
-        place = f"{self._first(CONTEXT)[0]}.{CONTEXT}"
+        place = f"{_first(self.parts, CONTEXT)[0]}.{CONTEXT}"
         return msgspec.structs.replace(posture, context_asked=Asked(place, posture.context_asked.word))
 
     def complaint(self, violation: Violation) -> str:
@@ -91,10 +93,6 @@ class Places(msgspec.Struct, frozen=True):
     def _within(self, place: str) -> str:
         return place.removeprefix(f"{self.applied} spec.")
 
-    def _first(self, field: str) -> tuple[str, Raw]:
-        """The part whose word on a field counts."""
-        return next((each for each in self.parts if each[1].get(field) is not None), self.parts[-1])
-
 
 def places_of(applied: Ref, drawn: Sketch) -> Places:
     """The places of one sketch of an object."""
@@ -102,8 +100,19 @@ def places_of(applied: Ref, drawn: Sketch) -> Places:
     said = workload.parentage.said if workload.kind != applied.kind else None
     specs: tuple[tuple[str, Raw], ...] = said or ((f"{applied} spec", workload.spec),)
     path = workload.component.path[1:]
-    parts = ((".".join((place, *path)), workload.component.part_of(spec)) for place, spec in specs)
-    return Places(applied, drawn, tuple(parts))
+    parts = tuple((".".join((place, *path)), workload.component.part_of(spec)) for place, spec in specs)
+    containers = {}
+    for group in ("containers", "initContainers"):
+        place, part = _first(parts, group)
+        for each in objects_of(part.get(group)):
+            name = str(each.get("name"))
+            containers[group, name] = (f"{place}.{group}[{name}].{CONTEXT}", object_of(each.get(CONTEXT)))
+    return Places(applied, drawn, parts, containers)
+
+
+def _first(parts: tuple[tuple[str, Raw], ...], field: str) -> tuple[str, Raw]:
+    """The part whose word on a field counts."""
+    return next((each for each in parts if each[1].get(field) is not None), parts[-1])
 
 
 def _says(context: Raw, path: str) -> bool:
