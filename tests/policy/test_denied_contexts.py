@@ -103,6 +103,7 @@ def test_a_new_zone_does_not_bring_the_fault_that_is_said_of_all():
         ({"containers": [SIDE]}, {"containers": [{"name": "first"}, SIDE]}, True),
         ({"containers": [SIDE]}, {"containers": [{**SIDE, "name": "renamed"}]}, True),
         ({"containers": [SIDE]}, {"containers": [SIDE, {**SIDE, "name": "second"}]}, False),
+        ({"containers": [SIDE]}, {"containers": [{**SIDE, "name": "one"}, {**SIDE, "name": "two"}]}, False),
         ({"securityContext": GROUPS}, {"securityContext": {"supplementalGroups": [-1, 5]}}, True),
     ],
 )

@@ -121,7 +121,7 @@ def _judged(drawn: Sketch, posture: Posture, settings: Settings, minor: int, *, 
     admitted: dict[str, Any] = jsonpatch.apply_patch(drawn.pod, msgspec.to_builtins(edits))
     made = as_made(drawn, posture, msgspec.structs.replace(subject, run_as_platform=False))
     before, after = evaluate(made, minor), evaluate(admitted, minor)
-    filling = {} if settings.harden_sidecars else nested(wanted_context(subject, posture)[1])
+    filling = nested(wanted_context(subject, posture)[1])
     prospect = Prospect(admitted, minor, before, after, drawn.claim, turned, filling)
     found += [finding for rule in FORESIGHT for finding in rule(prospect, posture)]
     return _Seen(tuple(found), (before, after))

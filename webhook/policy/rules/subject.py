@@ -58,7 +58,7 @@ class Prospect(msgspec.Struct, frozen=True):
 
     `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `claim` is the volume on
     which its component keeps its data for good; `turned_strict` when strict security is new. `filling` is the context
-    that the user's containers would be filled with if they were hardened, {} when they are.
+    that the user's containers are filled with when they are hardened.
     """
 
     pod: dict[str, Any]
