@@ -260,14 +260,20 @@ async def _resource(
     parentage = parentage_of(await inquiry.owners(kind.kind, custom.metadata, namespace), kind.kind, name)
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
-    before = frozenset(resource.policies_named(ref, old.spec or {})) if old else frozenset()
-    references = await inquiry.policies(resource.policies_named(ref, spec), before)
-    findings = [finding for reference in references if (finding := judge(reference, of_pod=False))]
+    annotated = resource.policies_annotated(ref, spec)
+    named = [*resource.policies_named(ref, spec), *annotated]
+    had = old.spec or {} if old else {}
+    before = frozenset((*resource.policies_named(ref, had), *resource.policies_annotated(ref, had)))
+    findings = [
+        finding
+        for each in await inquiry.policies(named, before)
+        if (finding := judge(each, of_pod=(each.place, each.name) in annotated))
+    ]
     wanted = _stood_for(ref, custom, parentage, settings)
     stood: tuple[Wanted, ...] | None = ()
     if old:
         stood = None if resource.unseen(ref, old.spec or {}) else _stood_for(ref, old, parentage, settings)
-    foreseen = foresee(wanted, stood, settings, source.minor)
+    foreseen = foresee(ref, wanted, stood, settings, source.minor)
     judged = tuple(resource.workloads(ref, spec, parentage))
     findings += foreseen.findings
     notes = (parentage.note, resource.unjudged(ref, spec), resource.unseen(ref, spec))

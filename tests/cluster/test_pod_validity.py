@@ -10,7 +10,7 @@ import pytest
 from tests.controlplane.api import ApiError
 from tests.support.pods import decide, resource, settings
 from webhook.facts import Ref
-from webhook.policy.foresee import as_asked
+from webhook.policy.asked import as_asked
 from webhook.policy.posture import posture_of
 from webhook.policy.resource import whole_workloads
 from webhook.policy.sketch import sketch
@@ -18,8 +18,27 @@ from webhook.policy.workload import Parentage
 
 pytestmark = pytest.mark.slow
 
+
+@pytest.fixture(scope="module")
+def namespace_124(plane_124):
+    """A namespace of Kubernetes 1.24; only dry runs are made in it."""
+    return plane_124.namespace("validity")
+
+
 NON_ROOT = {"runAsNonRoot": True, "runAsUser": 0}
 LOCAL = {"type": "Localhost", "localhostProfile": "profiles/x.json"}
+
+
+STRICT = {
+    "privileged": False,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "runAsUser": 65534,
+    "runAsGroup": 65534,
+}
+"""Of a container of the operator, as recorded."""
 
 
 def _seccomp(**profile):
@@ -28,6 +47,14 @@ def _seccomp(**profile):
 
 def _app_armor(**profile):
     return {"appArmorProfile": profile}
+
+
+def _sysctls(*names):
+    return {"sysctls": [{"name": name, "value": "1"} for name in names]}
+
+
+def _windows(**options):
+    return {"windowsOptions": options}
 
 
 CONTEXTS = [
@@ -76,10 +103,57 @@ CONTEXTS = [
     _app_armor(type="RuntimeDefault", localhostProfile="x"),
     _app_armor(type="Other"),
     _app_armor(),
+    {"fsGroupChangePolicy": "Never"},
+    {"fsGroupChangePolicy": "Always"},
+    {"fsGroupChangePolicy": ""},
+    {"supplementalGroupsPolicy": "Other"},
+    {"supplementalGroupsPolicy": "Strict"},
+    {"seLinuxChangePolicy": "Other"},
+    {"seLinuxChangePolicy": "MountOption"},
+    {"procMount": "Other"},
+    {"procMount": "Default"},
+    {"procMount": ""},
+    _sysctls("net.ipv4.tcp_syncookies", "kernel/shm_rmid_forced", "net.ipv4.conf.eth0/100.forwarding"),
+    _sysctls("NOT VALID"),
+    _sysctls(""),
+    _sysctls("a..b"),
+    _sysctls("-a"),
+    _sysctls("a\n"),
+    _sysctls("a" * 253),
+    _sysctls("a" * 254),
+    _sysctls("a.b", "a.b"),
+    _sysctls("a.b", "a/b"),
+    _windows(runAsUserName=""),
+    _windows(runAsUserName="ContainerUser"),
+    _windows(runAsUserName="domain\\user"),
+    _windows(runAsUserName="domain\\"),
+    _windows(runAsUserName="a\\b\\c"),
+    _windows(runAsUserName="a\u0007"),
+    _windows(runAsUserName="a\n"),
+    _windows(runAsUserName=". ."),
+    _windows(runAsUserName="a;b"),
+    _windows(runAsUserName="u" * 104),
+    _windows(runAsUserName="u" * 105),
+    _windows(gmsaCredentialSpec=""),
+    _windows(gmsaCredentialSpec="x"),
+    _windows(gmsaCredentialSpec="x" * 65537),
+    _windows(gmsaCredentialSpecName=""),
+    _windows(gmsaCredentialSpecName="Not_valid"),
+    _windows(gmsaCredentialSpecName="valid.name"),
+    _windows(hostProcess=True),
+    _windows(hostProcess=False),
 ]
 """A resource's own security context."""
 
-CONTAINERS = [context for context in CONTEXTS if not context.keys() & {"fsGroup", "supplementalGroups"}]
+OF_PODS = {
+    "fsGroup",
+    "supplementalGroups",
+    "fsGroupChangePolicy",
+    "supplementalGroupsPolicy",
+    "seLinuxChangePolicy",
+    "sysctls",
+}
+CONTAINERS = [context for context in CONTEXTS if not context.keys() & OF_PODS]
 """One of a container of the user, or of a patch over an operator's."""
 
 
@@ -111,8 +185,8 @@ def _refused(plane, namespace, pod):
     return why
 
 
-def _denied(custom):
-    decision = decide(custom, [], webhook="validate", minor=37)
+def _denied(custom, minor=37):
+    decision = decide(custom, [], webhook="validate", minor=minor)
     return decision.message
 
 
@@ -122,6 +196,28 @@ def test_a_resources_own_context_is_denied_where_its_pod_is_refused(plane, names
     denied, refused = _denied(custom), _refused(plane, namespace, _pod(custom))
     assert bool(denied) == bool(refused), (denied, refused)
     assert not denied or denied.startswith("VMSingle mon/db spec.securityContext has ")
+
+
+@pytest.mark.parametrize("context", CONTEXTS, ids=str)
+def test_nothing_is_denied_that_kubernetes_1_24_takes(plane_124, namespace_124, context):
+    for spec in ({"securityContext": context}, {"containers": [{"name": "side", "securityContext": context}]}):
+        custom = resource("VMSingle", spec=spec)
+        denied, refused = _denied(custom, 24), _refused(plane_124, namespace_124, _pod(custom))
+        assert refused or not denied, denied
+
+
+@pytest.mark.parametrize("network", [True, False])
+@pytest.mark.parametrize("of_container", [True, False, None])
+@pytest.mark.parametrize("of_pod", [True, False, None])
+def test_a_process_of_the_windows_host_is_all_containers_and_the_hosts_network(
+    plane, namespace, of_pod, of_container, network
+):
+    said = ({} if each is None else _windows(hostProcess=each) for each in (of_pod, of_container))
+    own, context = said
+    side = {"name": "side", "image": "x", "securityContext": context}
+    custom = resource("VMSingle", spec={"hostNetwork": network, "securityContext": own, "containers": [side]})
+    denied, refused = _denied(custom), _refused(plane, namespace, _pod(custom))
+    assert bool(denied) == bool(refused), (denied, refused)
 
 
 @pytest.mark.parametrize("group", ["containers", "initContainers"])
@@ -142,8 +238,15 @@ def test_a_patch_over_an_operators_container_counts_with_the_resources_own_conte
     assert bool(denied) == bool(refused), (denied, refused)
 
 
-def _vmsingle(**context):
-    return {"name": "vmsingle", "securityContext": context}
+@pytest.mark.parametrize("context", CONTAINERS, ids=str)
+def test_a_patch_over_an_operators_container_counts_with_strict_security_of_the_resource(plane, namespace, context):
+    patch = {"containers": [{"name": "vmsingle", "securityContext": context}]}
+    custom = resource("VMSingle", spec={"useStrictSecurity": True, **patch})
+    pod = _pod(custom)
+    (container,) = pod["spec"]["containers"]
+    container["securityContext"] = {**STRICT, **context}
+    denied, refused = _denied(custom), _refused(plane, namespace, pod)
+    assert bool(denied) == bool(refused), (denied, refused)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,23 @@ def test_without_the_api_creating_or_changing_a_reference_is_denied_and_keeping_
     assert kept.warnings[0].endswith("[pod-security-policy]")
 
 
+def test_an_annotation_that_a_resource_gives_its_pods_names_a_policy_too():
+    annotated = {"podMetadata": {"annotations": {"kubernetes.io/psp": "restricted-mv"}}}
+    cr = resource("VMCluster", spec={"vmselect": annotated})
+    assert decide(cr, [POLICY], webhook="validate", minor=24).message.startswith(
+        "VMCluster mon/db spec.vmselect.podMetadata.annotations[kubernetes.io/psp] names PodSecurityPolicy"
+        " 'restricted-mv', which does not exist; existing names like it: restricted-vm"
+    )
+    zoned = resource("VMDistributed", spec={"zoneCommon": {"vmagent": {"spec": annotated}}, "zones": [{"name": "a"}]})
+    assert not decide(zoned, [POLICY], webhook="validate", minor=24).allowed
+    assert decide(cr, [POLICY], webhook="validate", minor=24, operation="UPDATE", review={"oldObject": cr}).allowed
+    unserved = decide(cr, [], webhook="validate", minor=25)
+    assert unserved.allowed
+    assert unserved.warnings[0].endswith("[pod-security-policy]")
+    annotated["podMetadata"]["annotations"]["kubernetes.io/psp"] = "restricted-vm"
+    assert decide(cr, [POLICY], webhook="validate", minor=24).allowed
+
+
 def test_a_pod_restarts_on_an_upgraded_cluster_with_a_warning():
     asked, objects = vmsingle({"podSecurityPolicyName": "x"})
     decision = decide(asked, objects, minor=30)

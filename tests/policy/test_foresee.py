@@ -8,6 +8,7 @@ STRICT_SIDECAR = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
 }
+RESTRICTED = {**STRICT_SIDECAR, "runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
 CLAIM = {"storage": {"resources": {"requests": {"storage": "1Gi"}}}}
 TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
 
@@ -56,17 +57,45 @@ def test_what_is_not_restricted_is_told_with_the_levels_and_the_first_reasons():
     assert warning.startswith(
         "vmsingle: Pod Security level baseline; not restricted: allowPrivilegeEscalation != false ("
     )
-    assert warning.endswith("and 1 more [pod-security]")
+    assert warning.endswith("); and 3 more [pod-security]")
     (warning,) = told("VMSingle", {"securityContext": {"privileged": True}}, "pod-security")
-    assert warning.startswith("vmsingle: Pod Security level privileged (") is False
-    assert "Pod Security level baseline before, privileged after; not restricted: privileged (" in warning
+    assert warning.startswith("vmsingle: Pod Security level privileged; not restricted: privileged (")
+
+
+@pytest.mark.parametrize(
+    ("spec", "before", "after"),
+    [
+        ({}, "baseline", "restricted"),
+        ({"useStrictSecurity": True}, "restricted", "restricted"),
+        ({"securityContext": {"privileged": True}}, "privileged", "privileged"),
+        ({"securityContext": RESTRICTED}, "restricted", "restricted"),
+        ({"securityContext": {}}, "baseline", "baseline"),
+        ({"useStrictSecurity": False}, "baseline", "baseline"),
+        ({"useStrictSecurity": True, "containers": [{"name": "vmsingle", "securityContext": {"runAsNonRoot": False}}]},)
+        + ("baseline",) * 2,
+    ],
+)
+def test_the_level_before_is_that_of_the_pod_as_the_operator_alone_makes_it(spec, before, after):
+    (outlook,) = decide(resource("VMSingle", spec=spec), [], webhook="validate", minor=37).outlooks
+    assert (str(outlook.before.level), str(outlook.after.level)) == (before, after)
+
+
+@pytest.mark.parametrize("probe", ["livenessProbe", "readinessProbe", "startupProbe"])
+@pytest.mark.parametrize(("kind", "path"), [("VMSingle", ()), ("VMCluster", ("vmselect",)), ("VLAgent", ())])
+def test_a_probe_of_the_resource_counts_in_the_level_of_its_pods(kind, path, probe):
+    spec = {probe: {"httpGet": {"host": "192.0.2.1", "path": "/", "port": 80}}}
+    for field in path:
+        spec = {field: spec}
+    (warning,) = told(kind, spec, "pod-security")
+    assert "Pod Security level privileged; not restricted: probe or lifecycle host" in warning
 
 
 def test_the_same_pods_of_many_zones_are_told_of_once():
     zones = [{"name": str(index), "vmsingle": {"spec": {"hostNetwork": True}}} for index in range(15)]
     (warning,) = told("VMDistributed", {"zones": zones})
     assert warning.startswith(
-        "vmsingle of VMSingle mon/db-0: Pod Security level privileged; not restricted: host names"
+        "zones[0].vmsingle, zones[1].vmsingle, zones[2].vmsingle, zones[3].vmsingle and 11 more: Pod Security level"
+        " privileged; not restricted: host names"
     )
 
 
@@ -189,10 +218,120 @@ def test_strict_that_is_turned_on_over_data_of_another_user_is_told(before, afte
 
 def test_a_sidecar_that_will_not_pass_restricted_is_told_unless_it_is_hardened_too():
     spec = {"containers": [{"name": "side"}], "initContainers": [{"name": "first", "securityContext": STRICT_SIDECAR}]}
-    (warning,) = told("VMSingle", spec, "sidecar")
-    assert warning.startswith("vmsingle: container 'side' is left as it is and does not pass Pod Security restricted")
+    assert told("VMSingle", spec, "sidecar") == [
+        "vmsingle: container 'side' is left as it is and does not pass Pod Security restricted: write its"
+        " securityContext, or set VMGUARD_HARDEN_SIDECARS=true [sidecar]"
+    ]
     assert told("VMSingle", spec, VMGUARD_HARDEN_SIDECARS="true") == []
     assert told("VMSingle", {**spec, "securityContext": {}}, "sidecar") == []
+    spec["containers"] += [{"name": "two"}, {"name": "three"}, {"name": "four"}]
+    (warning,) = told("VMSingle", spec, "sidecar")
+    assert warning.startswith("vmsingle: each of the containers 'side', 'two', 'three' and 1 more is left as it is")
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        {"securityContext": {"privileged": True}},
+        {"securityContext": {"capabilities": {"drop": ["NET_RAW"]}}},
+        {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}},
+        {"ports": [{"containerPort": 1, "hostPort": 1}]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("harden", ["true", "false"])
+def test_hardening_is_no_advice_where_it_does_not_help(weak, harden):
+    spec = {"containers": [{"name": "side", **weak}]}
+    (warning,) = told("VMSingle", spec, "sidecar", VMGUARD_HARDEN_SIDECARS=harden)
+    assert warning.startswith("vmsingle: container 'side' is weaker than Pod Security restricted by its own word: ")
+    assert "VMGUARD_HARDEN_SIDECARS" not in warning
+
+
+ROOT = {"name": "side", "securityContext": {**STRICT_SIDECAR, "runAsUser": 0}}
+MANY = {
+    "containers": [{"name": f"side-{n}", "securityContext": {"runAsUser": 0}} for n in range(3)],
+    "volumes": [{"name": "shared", "nfs": {"server": "s", "path": "/p"}}],
+    "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "place"),
+    [
+        ("VMSingle", {"initContainers": [ROOT]}, "vmsingle: initContainers[side]"),
+        ("VMCluster", {"vmselect": {"containers": [ROOT]}}, "vmselect: containers[side]"),
+        (
+            "VMDistributed",
+            {"zones": [{"name": "a", "vmagent": {"spec": {"containers": [ROOT]}}}]},
+            "zones[a].vmagent: zones[a].vmagent.spec.containers[side]",
+        ),
+        (
+            "VMDistributed",
+            {"zones": [{"name": "a"}], "zoneCommon": {"vmcluster": {"spec": {"vmselect": {"containers": [ROOT]}}}}},
+            "zones[a].vmcluster.vmselect: zoneCommon.vmcluster.spec.vmselect.containers[side]",
+        ),
+    ],
+)
+def test_a_place_is_where_the_object_applied_has_it(kind, spec, place):
+    (warning,) = told(kind, spec, "security-context")
+    assert warning.startswith(f"{place}.securityContext.runAsUser is 0, wanted not 0: ")
+
+
+def test_who_asks_and_who_differs_are_both_in_the_object_applied():
+    patch = {"spec": {"containers": [{"name": "vmsingle", "securityContext": {"runAsUser": 5}}]}}
+    spec = {
+        "zones": [{"name": "a", "vmsingle": patch}],
+        "zoneCommon": {"vmsingle": {"spec": {"securityContext": {"runAsUser": 1000}}}},
+    }
+    assert told("VMDistributed", spec, "security-context") == [
+        "zones[a].vmsingle: zones[a].vmsingle.spec.containers[vmsingle].securityContext.runAsUser is 5 and stays;"
+        " VMDistributed mon/db spec.zoneCommon.vmsingle.spec.securityContext asks for 1000 [security-context]"
+    ]
+
+
+def test_what_is_missing_is_told_of_the_container_and_not_of_a_context_that_has_it():
+    spec = {
+        "securityContext": {"runAsUser": 0},
+        "containers": [{"name": "side", "securityContext": {"runAsNonRoot": True}}],
+    }
+    (warning,) = told("VMSingle", spec, "security-context")
+    assert warning.startswith("vmsingle: securityContext.runAsUser of the pod is null, wanted 0: container 'side' says")
+    spec = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
+    there, missing = told("VMSingle", spec, "security-context")
+    assert there.startswith("vmsingle: containers[vmsingle].securityContext.privileged is true, wanted false: ")
+    assert missing.startswith("vmsingle: securityContext.allowPrivilegeEscalation of container 'vmsingle' is null, ")
+
+
+def test_a_pod_is_named_once_for_what_several_of_its_containers_have():
+    common = {"vmagent": {"spec": {"securityContext": {"runAsUser": 0}}}}
+    zones = [
+        {"name": name, "vmagent": {"spec": {"containers": [{"name": "vmagent", "securityContext": {}}]}}}
+        for name in "ab"
+    ]
+    for line in told("VMDistributed", {"zoneCommon": common, "zones": zones}):
+        assert line.startswith("zones[a].vmagent, zones[b].vmagent: ")
+
+
+def test_what_is_alike_in_several_components_is_told_once():
+    parts = {"vmselect": MANY, "vminsert": MANY, "vmstorage": MANY}
+    lines = told("VMCluster", parts)
+    assert {line.partition(": ")[0] for line in lines} == {"vmstorage, vmselect, vminsert"}
+    assert [line.rpartition(" ")[2] for line in lines] == [
+        *["[security-context]"] * 3,
+        "[pod-security]",
+        "[sidecar]",
+        "[volume-ownership]",
+    ]
+    assert "container '<component>' is not root" in lines[-1]
+
+
+def test_as_much_is_told_as_an_api_server_passes_on_whole():
+    spec = {"containers": [{"name": f"{'x' * 200}-{n}", "securityContext": {"runAsUser": 0}} for n in range(40)]}
+    lines = told("VMSingle", spec)
+    assert max(map(len, lines)) == 256
+    assert sum(map(len, lines)) <= 4096
+    assert all(line.endswith("]") for line in lines)
+    assert lines[-1] == f"and {42 - len(lines) + 1} warnings more [workload]"
 
 
 def test_a_sidecar_that_runs_as_root_under_a_pod_that_may_not_is_told():

@@ -13,6 +13,7 @@ from webhook.admission.patch import Operation, build
 from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
+from webhook.policy.rules import IDS
 from webhook.policy.wording import (
     LONGEST_WARNING,
     MOST_TOLD,
@@ -45,6 +46,10 @@ Outcome = Literal[
 
 _LONGEST_MESSAGE = 2000
 _MOST_WARNINGS = 20
+_LONGEST_OF_MANY = 256
+_LARGEST_TOGETHER = 3840
+"""Characters. An API server that has more than 4,096 to pass on cuts each warning after 256, and drops the last ones;
+others may have something to say too."""
 
 
 class Outlook(msgspec.Struct, frozen=True):
@@ -228,6 +233,20 @@ def decide_resource(
 
 
 def _most(findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    texts = [warning_line(finding.rule, finding.text) for finding in findings if type(finding) is Warn]
-    more = len(texts) - _MOST_WARNINGS
-    return (*texts[:_MOST_WARNINGS], *([warning_line("workload", f"and {more} warnings more")] if more > 0 else []))
+    """What a person is told, the most important first, as much as the API server passes on whole."""
+    warnings = sorted((finding for finding in findings if type(finding) is Warn), key=_importance)
+    lines = [warning_line(warning.rule, warning.text, _LONGEST_OF_MANY) for warning in warnings]
+    told: list[str] = []
+    size = 0
+    for line in lines[:_MOST_WARNINGS]:
+        size += len(line)
+        if size > _LARGEST_TOGETHER:
+            break
+        told.append(line)
+    more = len(lines) - len(told)
+    return (*told, *([warning_line("workload", f"and {more} warnings more")] if more else []))
+
+
+def _importance(warning: Warn) -> int:
+    """What is not judged at all comes first, then the rules in their order."""
+    return IDS.index(warning.rule) if warning.rule in IDS else -1

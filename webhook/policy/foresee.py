@@ -5,24 +5,28 @@ on is left. Pods that differ in nothing are judged once, and only so many: a res
 thousands, and one request must not cost what all others wait for. Pure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jsonpatch
 import msgspec
 
 from webhook.admission.patch import build
+from webhook.facts import Ref
 from webhook.objects import Pod
-from webhook.podsecurity import evaluate
+from webhook.podsecurity import Verdict, evaluate
+from webhook.policy.asked import as_asked, as_made
 from webhook.policy.decide import Outlook
 from webhook.policy.findings import Change, Finding, Violation, Warn
+from webhook.policy.places import CONTEXT, Places, places_of
 from webhook.policy.posture import Posture
 from webhook.policy.resource import user_volumes
 from webhook.policy.rules import FORESIGHT, RULES, pod_validity
 from webhook.policy.rules.subject import Prospect, Subject
-from webhook.policy.rules.wanted_context import projected
+from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.sketch import Sketch, sketch
-from webhook.policy.wording import complaint
+from webhook.policy.wording import as_json
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
 
@@ -32,12 +36,15 @@ MOST = 40
 MOST_CONTAINERS = 400
 """Of all pods of one resource that are judged."""
 
+_MOST_NAMED = 4
+"""Pods of which one and the same is told, by name."""
+
 Wanted = tuple[Workload, Posture]
 
 
 class _Seen(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
-    outlook: Outlook | None = None
+    verdicts: tuple[Verdict, Verdict] | None = None
 
 
 class Foreseen(msgspec.Struct, frozen=True):
@@ -50,36 +57,45 @@ class Foreseen(msgspec.Struct, frozen=True):
         return self.outlooks.get(_key(workload))
 
 
-def foresee(wanted: Sequence[Wanted], before: Sequence[Wanted] | None, settings: Settings, minor: int) -> Foreseen:
-    """What will come of the pods that are `wanted`.
+def foresee(
+    applied: Ref, wanted: Sequence[Wanted], before: Sequence[Wanted] | None, settings: Settings, minor: int
+) -> Foreseen:
+    """What will come of the pods that are `wanted` of an object.
 
-    `before` are those that the resource stood for until now, None where that is not known: then nothing is denied, as
-    the fault may have been there.
+    `before` are those that it stood for until now, None where that is not known: then nothing is denied, as the fault
+    may have been there.
     """
     drawn = [(sketch(workload), posture) for workload, posture in wanted]
     was_strict = {_key(workload): posture.security_context == "strict" for workload, posture in before or ()}
-    settled = frozenset(_denials(((sketch(workload), posture) for workload, posture in before or ()), minor))
-    findings: list[Finding] = []
-    for violation in _denials(drawn, minor).values():
-        known = before is None or _identity(violation) in settled
-        findings.append(Warn(violation.rule, f"{violation.why} (it was so before)") if known else violation)
+    then = None if before is None else [(sketch(workload), posture) for workload, posture in before]
+    old = None if then is None else _faults(applied, then, minor)
+    findings: list[Finding] = list(_brought(_faults(applied, drawn, minor), old))
     outlooks: dict[tuple[str, str, str], Outlook] = {}
     seen: dict[bytes, _Seen] = {}
+    lines: dict[tuple[bytes, tuple[str, ...]], list[Warn]] = {}
+    told: dict[Warn, list[tuple[str, str]]] = {}
     unjudged = containers = 0
     for each, posture in drawn:
         turned = posture.security_context == "strict" and was_strict.get(_key(each.workload)) is False
         key = _all_that_counts(each, posture, turned=turned)
+        places = places_of(applied, each)
         if key not in seen:
             more = containers + len(each.pod["spec"]["containers"]) + len(each.pod["spec"]["initContainers"])
             if len(seen) == MOST or more > MOST_CONTAINERS:
                 unjudged += 1
                 continue
             containers = more
-            seen[key] = _judged(each, posture, settings, minor, turned=turned)
-            findings += seen[key].findings
-        outlook = seen[key].outlook
-        if outlook:
-            outlooks[_key(each.workload)] = outlook
+            seen[key] = _judged(each, places.asked(posture), settings, minor, turned=turned)
+        if (key, places.speaking) not in lines:
+            lines[key, places.speaking] = _lines(places, seen[key].findings)
+        for warning in lines[key, places.speaking]:
+            alike = Warn(warning.rule, _of_any(each.workload.component.name, warning.text))
+            told.setdefault(alike, []).append((places.who, warning.text))
+        if verdicts := seen[key].verdicts:
+            outlooks[_key(each.workload)] = Outlook(places.who, *verdicts)
+    for alike, of in told.items():
+        who, texts = zip(*of, strict=True)
+        findings.append(Warn(alike.rule, f"{_listed(who)}: {texts[0] if len(set(texts)) == 1 else alike.text}"))
     if unjudged:
         text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {unjudged} of its workloads are not"
         text += " judged here"
@@ -88,11 +104,10 @@ def foresee(wanted: Sequence[Wanted], before: Sequence[Wanted] | None, settings:
 
 
 def _judged(drawn: Sketch, posture: Posture, settings: Settings, minor: int, *, turned: bool) -> _Seen:
-    who = _who(drawn.workload)
     try:
         pod = msgspec.convert(drawn.pod, Pod)
     except msgspec.ValidationError as error:
-        return _Seen((Warn("workload", f"{who}: what it says of its pods cannot be read: {error}"),))
+        return _Seen((Warn("workload", f"what it says of its pods cannot be read: {error}"),))
     subject = Subject(
         pod=pod,
         minor=minor,
@@ -104,68 +119,82 @@ def _judged(drawn: Sketch, posture: Posture, settings: Settings, minor: int, *, 
     found = [finding for rule in RULES for finding in rule(subject, posture)]
     edits = build(finding.edit for finding in found if type(finding) is Change)
     admitted: dict[str, Any] = jsonpatch.apply_patch(drawn.pod, msgspec.to_builtins(edits))
-    before, after = evaluate(drawn.pod, minor), evaluate(admitted, minor)
-    prospect = Prospect(admitted, minor, before, after, drawn.claim, turned)
+    made = as_made(drawn, posture, msgspec.structs.replace(subject, run_as_platform=False))
+    before, after = evaluate(made, minor), evaluate(admitted, minor)
+    filling = nested(wanted_context(subject, posture)[1])
+    prospect = Prospect(admitted, minor, before, after, drawn.claim, turned, filling)
     found += [finding for rule in FORESIGHT for finding in rule(prospect, posture)]
-    told = tuple(each for finding in found if (each := _told(who, finding)))
-    return _Seen(told, Outlook(who, before, after))
+    return _Seen(tuple(found), (before, after))
 
 
-def _told(who: str, finding: Finding) -> Warn | None:
-    if type(finding) is Violation:
-        return Warn(finding.rule, f"{who}: {complaint(finding)}")
-    return Warn(finding.rule, f"{who}: {finding.text}") if type(finding) is Warn else None
+def _of_any(component: str, text: str) -> str:
+    """A text on the pod of a component as one on those of several, each with its main container."""
+    for quote in "'\"":
+        text = text.replace(f"{quote}{component}{quote}", f"{quote}<component>{quote}")
+    return text
 
 
-def _denials(drawn: Iterable[tuple[Sketch, Posture]], minor: int) -> dict[tuple[str, bytes], Violation]:
-    """The faults of all pods that would be made, each once, by what tells one from another."""
-    found: dict[tuple[str, bytes], Violation] = {}
+def _listed(who: Sequence[str]) -> str:
+    names = list(dict.fromkeys(who))
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _lines(places: Places, findings: Iterable[Finding]) -> list[Warn]:
+    """What a person is told of the findings on one pod; not what is filled."""
+    told = []
+    for finding in findings:
+        if type(finding) is Violation:
+            told.append(Warn(finding.rule, places.complaint(finding)))
+        elif type(finding) is Warn:
+            told.append(Warn(finding.rule, places.text(finding.text)))
+    return told
+
+
+def _faults(applied: Ref, drawn: Iterable[tuple[Sketch, Posture]], minor: int) -> dict[tuple[str, str], Violation]:
+    """The faults of all pods that would be made, each once: by the places of the words that make it, and why."""
+    found: dict[tuple[str, str], Violation] = {}
     for each, posture in drawn:
-        operators = posture.component.containers
-        path = f"{each.workload} {'.'.join(posture.component.path)}"
+        places = places_of(applied, each)
         for fault in pod_validity.faults(as_asked(each, posture), minor):
-            users = fault.container and fault.container not in operators
-            own = not users and any(
-                posture.own_context.get(field.partition(".")[0]) is not None for field in fault.found
-            )
-            place = f"{path}.securityContext" if own else f"{path}.{fault.group}[{fault.container}].securityContext"
-            said = ", ".join(f"{field}: {_json(value)}" for field, value in fault.found.items())
-            why = f"{place} has {said}: {fault.why}, so that no such pod can run; correct it"
-            violation = Violation(
-                pod_validity.ID, place, fault.found, "a context that a pod can have", why, place, True
-            )
-            found.setdefault(_identity(violation), violation)
+            said: dict[str, list[str]] = {}
+            for field, value in fault.found.items():
+                place = places.context(fault.group, fault.container, field) or posture.context_asked.place
+                said.setdefault(place, []).append(f"{field}: {as_json(value)}")
+            key = " and ".join(said), fault.why
+            if key not in found:
+                found[key] = _violation(applied, said, fault)
     return found
 
 
-def _identity(violation: Violation) -> tuple[str, bytes]:
-    return violation.path, msgspec.json.encode(violation.found)
+def _violation(applied: Ref, said: dict[str, list[str]], fault: pod_validity.Fault) -> Violation:
+    """A fault as a person reads it; `said` has, by place, what is said there of it."""
+    first, *more = (
+        f"{place} {'has' if place.endswith(CONTEXT) else 'sets'} {', '.join(fields)}" for place, fields in said.items()
+    )
+    whose = f"{applied} " if first.startswith(f"{applied} ") else ""
+    words = "; ".join((first, *(each.removeprefix(whose) for each in more)))
+    why = f"{words}: {fault.why}, so that no such pod can run; correct it"
+    place = " and ".join(said)
+    return Violation(pod_validity.ID, place, fault.found, "a context that a pod can have", why, place, denies=True)
 
 
-def as_asked(drawn: Sketch, posture: Posture) -> dict[str, Any]:
-    """The spec of the pod as the newest operator makes it, with the resource's own context put where it puts it."""
-    spec = drawn.pod["spec"]
-    if posture.security_context != "custom":
-        return {"containers": _contexts(spec["containers"]), "initContainers": _contexts(spec["initContainers"])}
-    pod, container = projected(posture.own_context)
-    operators = posture.component.containers
-    groups = {
-        group: [
-            {**each, "securityContext": {**container, **each["securityContext"]}} if each["name"] in operators else each
-            for each in _contexts(spec[group])
-        ]
-        for group in ("containers", "initContainers")
-    }
-    return {"securityContext": pod, **groups}
+def _brought(
+    now: dict[tuple[str, str], Violation], then: dict[tuple[str, str], Violation] | None
+) -> Iterator[Violation | Warn]:
+    """The faults, and as warnings those that were there before, be it in another place (`then` is None: maybe all)."""
+    gone = Counter(_moved(key, fault) for key, fault in (then or {}).items() if key not in now)
+    for key, fault in now.items():
+        settled = then is None or key in then
+        if not settled and gone[_moved(key, fault)]:
+            gone[_moved(key, fault)] -= 1
+            settled = True
+        yield Warn(fault.rule, f"it was so before: {fault.why}") if settled else fault
 
 
-def _contexts(containers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each container with no more than its name and its security context."""
-    found = []
-    for each in containers:
-        context = each.get("securityContext")
-        found.append({"name": each["name"], "securityContext": context if isinstance(context, dict) else {}})
-    return found
+def _moved(key: tuple[str, str], fault: Violation) -> tuple[str, bytes]:
+    """What stays of a fault that moves to another place."""
+    return key[1], msgspec.json.encode(fault.found)
 
 
 def _all_that_counts(drawn: Sketch, posture: Posture, *, turned: bool) -> bytes:
@@ -179,12 +208,3 @@ def _all_that_counts(drawn: Sketch, posture: Posture, *, turned: bool) -> bytes:
 
 def _key(workload: Workload) -> tuple[str, str, str]:
     return workload.kind, workload.name, workload.component.name
-
-
-def _who(workload: Workload) -> str:
-    made = workload.parentage.parent is not None
-    return f"{workload.component.name} of {workload}" if made else workload.component.name
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -48,6 +48,11 @@ class Posture(msgspec.Struct, frozen=True):
     pod_security_policy: Asked | None = None
 
     @property
+    def asked_by_resource(self) -> bool:
+        """Whether a resource asks for the security context, so that the operator itself applies it."""
+        return self.security_context != "off" and self.context_asked.place != _STRICT_NAME
+
+    @property
     def because(self) -> tuple[str, ...]:
         """Who asked, a line each."""
         return (str(self.context_asked), str(self.api_asked))

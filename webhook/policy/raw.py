@@ -19,3 +19,17 @@ def objects_of(value: Any) -> list[Raw]:
 def texts_of(things: Iterable[Raw], field: str) -> frozenset[str]:
     """The texts that objects have in a field."""
     return frozenset(text for thing in things if isinstance(text := thing.get(field), str))
+
+
+def laid_over(base: Raw, patch: Raw) -> Raw:
+    """What a strategic merge patch makes of an object without lists to merge; null is silence.
+
+    The operator reads a patch into typed fields, which drop a null.
+    """
+    result = dict(base)
+    for field, value in patch.items():
+        if isinstance(value, dict) and isinstance(result.get(field), dict):
+            result[field] = laid_over(result[field], value)
+        elif value is not None:
+            result[field] = value
+    return result

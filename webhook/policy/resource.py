@@ -14,7 +14,7 @@ from webhook.objects import Pod
 from webhook.policy.components import BY_KIND, PARENTS, Component
 from webhook.policy.parents import MOST_ZONES, Said, children, zones
 from webhook.policy.posture import POLICY_FIELD, READ, Posture
-from webhook.policy.raw import objects_of, texts_of
+from webhook.policy.raw import object_of, objects_of, texts_of
 from webhook.policy.resources import GROUP
 from webhook.policy.rules.pod_security_policy import ANNOTATION
 from webhook.policy.rules.wanted_context import CONTAINER_FIELDS, POD_FIELDS
@@ -90,6 +90,16 @@ def policies_named(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
         for place, part in _parts(ref, f"{ref} spec", spec)
         if isinstance(part.get(POLICY_FIELD), str) and part[POLICY_FIELD]
     ]
+    return list(dict.fromkeys(found))
+
+
+def policies_annotated(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """Place and name of every PodSecurityPolicy that a resource lets its pods name by their annotation."""
+    found = []
+    for place, part in _parts(ref, f"{ref} spec", spec):
+        name = object_of(object_of(part.get("podMetadata")).get("annotations")).get(ANNOTATION)
+        if isinstance(name, str) and name:
+            found.append((f"{place}.podMetadata.annotations[{ANNOTATION}]", name))
     return list(dict.fromkeys(found))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from webhook.policy.raw import Raw, object_of, objects_of, texts_of
+from webhook.policy.raw import Raw, laid_over, object_of, objects_of, texts_of
 from webhook.policy.rules.api_access import TOKEN_PATH, TOKEN_VOLUME, VOLUME
 from webhook.policy.workload import Workload
 
@@ -24,9 +24,12 @@ READ = (
     "hostNetwork",
     "initContainers",
     "k8sCollector",
+    "livenessProbe",
     "persistentVolume",
     "podMetadata",
+    "readinessProbe",
     "remoteWriteSettings",
+    "startupProbe",
     "statefulMode",
     "statefulStorage",
     "storage",
@@ -85,16 +88,21 @@ _COLLECTED = (
     {"name": "varlib", "hostPath": {"path": "/var/lib"}},
 )
 _COLLECTOR_PATH = "/var/lib/vlagent-data"
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _RELOADS = frozenset({"vmauth", "vmalertmanager"})
 _TOKEN = f"{VOLUME}-xxxxx"
 
 
 class Sketch(msgspec.Struct, frozen=True):
-    """One pod: raw, and what its component keeps on disk (None where that is nothing, or is not kept)."""
+    """One pod: raw, and what its component keeps on disk (None where that is nothing, or is not kept).
+
+    `made` are the names of the containers that the operator makes, patched by the user or not.
+    """
 
     workload: Workload
     pod: Raw
     claim: str | None = None
+    made: frozenset[str] = frozenset()
 
     @property
     def in_daemonset(self) -> bool:
@@ -114,6 +122,7 @@ def sketch(workload: Workload) -> Sketch:
     arguments |= {str(flag): str(value) for flag, value in object_of(part.get("extraArgs")).items()}
     main["args"] = [f"-{flag}={value}" for flag, value in arguments.items()]
     main["volumeMounts"] = _merged_mounts(main.get("volumeMounts", []), objects_of(part.get("volumeMounts")))
+    main |= {probe: part[probe] for probe in _PROBES if isinstance(part.get(probe), dict)}
     users = objects_of(part.get("volumes"))
     containers, init = [main], []
     if _has_reloader(component.name, part):
@@ -134,7 +143,7 @@ def sketch(workload: Workload) -> Sketch:
     metadata = object_of(part.get("podMetadata"))
     annotations = {str(key): value for key, value in object_of(metadata.get("annotations")).items()}
     pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": annotations}, "spec": spec}
-    return Sketch(workload, pod, claim)
+    return Sketch(workload, pod, claim, texts_of((*containers, *init), "name"))
 
 
 def _in_daemonset(component: str, part: Raw) -> bool:
@@ -207,17 +216,8 @@ def _merged(made: list[Raw], users: list[Raw]) -> list[Raw]:
 
 
 def _patched(base: Raw, patch: Raw) -> Raw:
-    result = dict(base)
-    for field, value in patch.items():
-        if value is None:
-            result.pop(field, None)
-        elif field == "volumeMounts":
-            result[field] = _merged_mounts(objects_of(base.get(field)), objects_of(value))
-        elif isinstance(value, dict) and isinstance(result.get(field), dict):
-            result[field] = _patched(result[field], value)
-        else:
-            result[field] = value
-    return result
+    mounts = _merged_mounts(objects_of(base.get("volumeMounts")), objects_of(patch.get("volumeMounts")))
+    return {**laid_over(base, patch), "volumeMounts": mounts}
 
 
 def _merged_mounts(made: list[Raw], users: list[Raw]) -> list[Raw]:

@@ -60,9 +60,10 @@ def _short_value(value: object) -> object:
     return value if len(text) < _LONGEST_VALUE else text
 
 
-def warning_line(rule: str, text: str) -> str:
-    """A warning as the API server passes it on: one line that ends with its rule id in brackets."""
-    return f"{one_line(text, LONGEST_WARNING)} [{rule}]"
+def warning_line(rule: str, text: str, longest: int = LONGEST_WARNING) -> str:
+    """A warning as the API server passes it on: one line of `longest` characters that ends with its rule id."""
+    end = f" [{rule}]"
+    return one_line(text, longest - len(end)) + end
 
 
 def postures_line(postures: tuple[Posture, ...]) -> str:
@@ -107,13 +108,14 @@ def dotted(path: str) -> str:
     return out.removeprefix(".")
 
 
-def complaint(violation: Violation) -> str:
-    """What someone must mend, in one line."""
+def complaint(violation: Violation, place: str = "") -> str:
+    """What someone must mend, in one line; `place` is where, when that is not the violation's path."""
     if violation.denies:
         return violation.why
-    path, wanted = dotted(violation.path), violation.wanted
+    wanted = violation.wanted
     what = wanted if isinstance(wanted, str) else as_json(wanted)
-    return f"{path} is {as_json(violation.found)}, wanted {what}: {violation.why} ({violation.source})"
+    found = f"{place or dotted(violation.path)} is {as_json(violation.found)}"
+    return f"{found}, wanted {what}: {violation.why} ({violation.source})"
 
 
 def as_json(value: object, widest: int = 80) -> str:

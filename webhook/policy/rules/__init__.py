@@ -36,15 +36,15 @@ FORESIGHT: tuple[Foresight, ...] = (
 )
 
 MODULES = (
-    security_context,
-    api_access,
-    pod_security_policy,
     pod_validity,
-    volume_ownership,
-    read_only_root,
-    sidecar,
+    pod_security_policy,
+    security_context,
     pod_security,
+    api_access,
+    sidecar,
+    read_only_root,
+    volume_ownership,
 )
-"""One for each rule id; its docstring says what the rule means."""
+"""One for each rule id; its docstring says what the rule means. What a person must hear first stands first."""
 
 IDS: tuple[str, ...] = tuple(module.ID for module in MODULES)

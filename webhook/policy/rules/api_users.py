@@ -31,7 +31,7 @@ def check(prospect: Prospect, posture: Posture) -> list[Finding]:
         sign = _sign(container)
         if sign and tokens.isdisjoint(mounted):
             text = f"container {container['name']!r} calls the Kubernetes API ({sign}) and gets no token with"
-            text += f" {posture.api_asked.place.rpartition('.')[2]}: add a projected token volume, mounted in it"
+            text += f" {posture.api_asked.place.rpartition('.')[2]}: mount a projected one"
             findings.append(Warn(ID, f"{text} at {TOKEN_PATH}"))
     return findings
 

@@ -14,13 +14,17 @@ from webhook.policy.rules.subject import Prospect
 ID = "pod-security"
 
 _MOST = 3
+_LONGEST = 220
+"""Characters within which as many reasons are told as go in."""
 
 
 def check(prospect: Prospect, posture: Posture) -> list[Finding]:  # noqa: ARG001 - the shape of every foresight
     """The level of one pod, where it is not restricted."""
     if prospect.after.level == Level.RESTRICTED:
         return []
-    return [Warn(ID, f"Pod Security level {in_words(prospect.before, prospect.after, _MOST)}")]
+    texts = (f"Pod Security level {in_words(prospect.before, prospect.after, most)}" for most in range(_MOST, 1, -1))
+    shortest = f"Pod Security level {in_words(prospect.before, prospect.after, 1)}"
+    return [Warn(ID, next((text for text in texts if len(text) <= _LONGEST), shortest))]
 
 
 def in_words(before: Verdict, after: Verdict, most: int | None = None) -> str:

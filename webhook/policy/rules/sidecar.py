@@ -2,7 +2,8 @@
 
 They are left as they are, unless VMGUARD_HARDEN_SIDECARS says otherwise, so a pod with one that does not pass Pod
 Security `restricted` is refused whole where a namespace enforces that level. Told to whoever applies the resource, and
-of a new ephemeral container to whoever adds it. Only where the posture is strict: a resource with a securityContext of
+of a new ephemeral container to whoever adds it; hardening is advised where it would help, as it fills what is missing
+and changes nothing that is there and weaker. Only where the posture is strict: a resource with a securityContext of
 its own knows what it does.
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 from webhook.podsecurity import Reason, evaluate
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import Posture
+from webhook.policy.raw import laid_over, object_of
 from webhook.policy.rules.subject import Prospect
 
 ID = "sidecar"
@@ -19,17 +21,33 @@ _MOST = 3
 
 
 def check(prospect: Prospect, posture: Posture) -> list[Finding]:
-    """Findings for the user's containers of one pod."""
+    """Findings for the user's containers of one pod: those that filling would help, and those that it would not."""
     if posture.security_context != "strict":
         return []
-    findings: list[Finding] = []
+    bare: list[str] = []
+    wrong: list[str] = []
+    first = ""
     spec = prospect.pod["spec"]
     for container in (*spec["initContainers"], *spec["containers"]):
         name = container["name"]
-        if name not in posture.component.containers and reasons(container, spec, prospect.minor):
-            text = f"container {name!r} is left as it is and does not pass Pod Security restricted: write its"
-            findings.append(Warn(ID, f"{text} securityContext, or set VMGUARD_HARDEN_SIDECARS=true"))
+        if name in posture.component.containers or not reasons(container, spec, prospect.minor):
+            continue
+        context = laid_over(prospect.filling, object_of(container.get("securityContext")))
+        left = reasons({**container, "securityContext": context}, spec, prospect.minor)
+        (wrong if left else bare).append(name)
+        first = first or "".join(map(str, left[:1]))
+    findings: list[Finding] = []
+    if bare:
+        text = f"{_named(bare)} left as it is and does not pass Pod Security restricted: write its securityContext, or"
+        findings.append(Warn(ID, f"{text} set VMGUARD_HARDEN_SIDECARS=true"))
+    if wrong:
+        findings.append(Warn(ID, f"{_named(wrong)} weaker than Pod Security restricted by its own word: {first}"))
     return findings
+
+
+def _named(names: list[str]) -> str:
+    listed = ", ".join(map(repr, names[:_MOST])) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
+    return f"container {listed} is" if len(names) == 1 else f"each of the containers {listed} is"
 
 
 def check_ephemeral(container: dict[str, Any], spec: dict[str, Any], minor: int, *, strict: bool) -> list[Finding]:

@@ -57,7 +57,8 @@ class Prospect(msgspec.Struct, frozen=True):
     """A pod that does not exist yet, as it would be admitted: raw, with the lists of a pod's spec all there.
 
     `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `claim` is the volume on
-    which its component keeps its data for good; `turned_strict` when strict security is new.
+    which its component keeps its data for good; `turned_strict` when strict security is new. `filling` is the context
+    that the user's containers are filled with when they are hardened.
     """
 
     pod: dict[str, Any]
@@ -66,3 +67,4 @@ class Prospect(msgspec.Struct, frozen=True):
     after: Verdict
     claim: str | None = None
     turned_strict: bool = False
+    filling: dict[str, Any] = {}

@@ -41,9 +41,8 @@ def check(prospect: Prospect, posture: Posture) -> list[Finding]:
 def _turned(claim: str) -> Warn:
     return Warn(
         ID,
-        f"strict security is new here and volume {claim!r} holds data of the user before (root, unless the resource or"
-        " the image says otherwise): at the first start the kubelet gives it to the pod's fsGroup, which takes time"
-        " with many files and does not happen on NFS or where the CSI driver's fsGroupPolicy is None",
+        f"strict security is new here and volume {claim!r} holds data of the user before: at the first start the"
+        " kubelet gives it to fsGroup, slowly where there are many files, never on NFS or with CSI fsGroupPolicy None",
     )
 
 

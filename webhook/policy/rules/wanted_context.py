@@ -104,6 +104,13 @@ def projected(own: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
+def nested(context: dict[str, Any]) -> dict[str, Any]:
+    """A container's context with `capabilities` as the object that it is."""
+    sides = {field.partition("/")[2]: value for field, value in context.items() if "/" in field}
+    plain = {field: value for field, value in context.items() if "/" not in field}
+    return {**plain, "capabilities": sides} if sides else plain
+
+
 @cache
 def _strict(
     daemonset: bool,  # noqa: FBT001 - a key of the cache
