@@ -1,6 +1,7 @@
 """A missing permission is named where whoever grants it looks: verb, resource, namespace, and the rule to add."""
 
 import itertools
+import json
 import urllib.error
 
 import pytest
@@ -10,8 +11,8 @@ from tests.cluster.test_caches import review_of
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.server import serving_cluster, starting_cluster
-from webhook.cluster.permission import MOST, Permissions, refusal
-from webhook.cluster.resources import BUILT_IN, JUDGED, NAMESPACES, PSP, custom
+from webhook.cluster.permission import MOST, Permissions, answered, refusal
+from webhook.cluster.resources import BUILT_IN, JUDGED, NAMESPACES, PSP, ROLES, custom
 from webhook.manifests.crds import definitions
 from webhook.policy.resources import BY_KIND, GROUP
 from webhook.telemetry.log import Log
@@ -186,3 +187,29 @@ def test_what_is_forbidden_is_remembered_within_bounds_and_forgotten_when_grante
     assert permissions.lacks("get", RESOURCES[0])
     permissions.allowed("get", RESOURCES[0], "")
     assert not permissions.missing
+
+
+@pytest.mark.parametrize(
+    ("message", "verb"),
+    [
+        (
+            'roles.rbac.authorization.k8s.io "x" is forbidden: User "vmguard" cannot create resource "roles" in',
+            "create",
+        ),
+        ('roles.rbac.authorization.k8s.io "x" is forbidden: User "vmguard" cannot patch resource "roles" in', "patch"),
+        ('roles.rbac.authorization.k8s.io "x" is forbidden: exceeded quota: q, requested: count/roles', ""),
+        (
+            'roles.rbac.authorization.k8s.io "x" is forbidden: user "vmguard" is attempting to grant RBAC permissions',
+            "",
+        ),
+        ('roles.rbac.authorization.k8s.io "x" is forbidden: unable to create new content in namespace mon because', ""),
+        ("", ""),
+    ],
+)
+def test_a_rule_is_named_only_where_a_rule_is_missing(message, verb):
+    """And for the verb that the API server names: to patch what is not there is to create it."""
+    told = answered("patch", ROLES, "mon", 403, json.dumps({"message": message}).encode())
+    assert message in told
+    rule = f'{{apiGroups: ["{RBAC}"], resources: ["roles"], verbs: ["{verb}"]}}'
+    assert told.endswith(f"; add to vmguard's role in namespace mon the rule {rule}") is bool(verb)
+    assert ("may not" in told) is bool(verb)

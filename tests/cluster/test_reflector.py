@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 
+import msgspec
 import pytest
 
 from webhook.cluster import client, listing
@@ -72,6 +73,35 @@ def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, n
         changed=lambda key, found: seen.append((key[1], found is not None)),
     )
     assert seen[-3:] == [("late", True), ("late", True), ("late", False)]
+
+
+def test_only_what_is_kept_is_told_when_it_changes(plane, namespace):
+    """A controller writes a status again and again; of what is metadata alone any change may be one that matters."""
+    place = f"{GROUP}/v1beta1", "VMSingle", "s"
+    plane.api.create(single("s", a=1), namespace)
+
+    def write():
+        for number in range(3):
+            plane.api.patch(*place, {"status": {"number": number}}, namespace)
+        plane.api.patch(*place, {"spec": {"a": 2}}, namespace)
+
+    def told(resource):
+        seen = []
+
+        def heard(_key, found):
+            seen.append(found.spec)
+
+        steps = (None, lambda r: not r.trouble), (write, has_all)
+        follow(plane.kubeconfig(), resource, namespace, *steps, changed=heard)
+        return seen
+
+    def has_all(reflector):
+        last = plane.api.get(*place, namespace)["metadata"]["resourceVersion"]
+        return reflector.objects[namespace, "s"].metadata.resource_version == last
+
+    assert told(SINGLES) == [{"a": 1}, {"a": 2}]
+    plane.api.patch(*place, {"spec": {"a": 1}}, namespace)
+    assert told(msgspec.structs.replace(SINGLES, metadata_only=True)) == [None] * 5
 
 
 def test_pages_that_are_too_large_are_asked_for_with_fewer_objects(plane, namespace, monkeypatch):

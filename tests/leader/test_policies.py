@@ -1,11 +1,16 @@
 """What default policies there must be, for any resources: nobody is let use what nobody said they may."""
 
+import copy
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.leader.policies import LABEL, OURS, PREFIX, Custom, covers, wanted
+from webhook.cluster.writing import MANAGER
+from webhook.leader.policies import LABEL, OURS, PREFIX, Custom, is_as, is_beyond, is_ours, wanted
 from webhook.policy.components import BY_KIND
 from webhook.policy.resources import BY_KIND as RESOURCES
+from webhook.policy.resources import GROUP
 from webhook.settings import Settings
 
 NAMES = st.sampled_from(["a", "b", "privileged"])
@@ -115,15 +120,78 @@ def test_the_policy_is_what_the_operator_made_and_allows_the_runtimes_profile():
     assert asked.accounts.keys() == {("mon", "vmsingle-db")}
 
 
-def test_what_covers_is_all_there_with_whatever_else_is():
-    asked = {"a": {"b": [1]}, "ownerReferences": [{"uid": "u"}]}
-    there = {"a": {"b": [1], "c": 2}, "ownerReferences": [{"uid": "other"}, {"uid": "u", "controller": True}], "d": 1}
-    assert covers(there, asked)
-    for less in (
-        {**there, "a": {"b": [1, 2]}},
-        {**there, "a": None},
-        {**there, "ownerReferences": [{"uid": "other"}]},
-        {**there, "ownerReferences": None},
-        {},
-    ):
-        assert not covers(less, asked)
+def made(metadata):
+    """An object as the API server has it once it was made here, but for some of its metadata."""
+    return {"metadata": {"labels": {LABEL: OURS}, "managedFields": [{"manager": "a"}, {"manager": MANAGER}]} | metadata}
+
+
+OWNED = {
+    "name": "vmguard:vmsingle-db",
+    "namespace": "mon",
+    "ownerReferences": [{"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "name": "db", "uid": "u"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "ours"),
+    [
+        ({}, True),
+        ({"labels": {LABEL: OURS, "more": "of it"}}, True),
+        ({"labels": None}, False),
+        ({"labels": {LABEL: "somebody"}}, False),
+        ({"name": "vmsingle-db"}, False),
+        ({"name": "vmguard:leader-election"}, False),
+        ({"name": "vmguard-leader-election"}, False),
+        ({"ownerReferences": None}, False),
+        ({"ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "db", "uid": "u"}]}, False),
+        ({"managedFields": None}, False),
+        ({"managedFields": [{"manager": "kubectl"}]}, False),
+    ],
+)
+def test_what_only_looks_like_ours_is_somebody_elses(metadata, ours):
+    assert is_ours(made(OWNED | metadata), PREFIX) is ours
+
+
+@pytest.mark.parametrize(("name", "ours"), [("vmsingle-db", True), ("vmguard-own", False), ("vmsingle", True)])
+def test_a_policy_of_ours_is_owned_by_nobody_and_called_after_a_kind(name, ours):
+    assert is_ours(made({"name": name})) is ours
+
+
+def test_an_object_is_as_it_must_be_with_whatever_metadata_it_has_besides():
+    asked = wanted([Custom("VMSingle", "v1beta1", "mon", "db", "u", {})], settings(""))
+    (role,), (binding,) = asked.roles.values(), asked.bindings.values()
+    there = copy.deepcopy(role)
+    there["metadata"] |= {"uid": "x", "annotations": {"some": "body's"}}
+    there["metadata"]["ownerReferences"] = [{"uid": "other"}, there["metadata"]["ownerReferences"][0] | {"a": True}]
+    assert is_as(there, role)
+    assert is_as({**there, "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}, role)
+    for metadata in ({"labels": {}}, {"ownerReferences": None}, {"ownerReferences": [{"uid": "other"}]}):
+        less = {**there, "metadata": there["metadata"] | metadata}
+        assert not is_as(less, role)
+        assert not is_beyond(less, role)
+    for content in ({"rules": []}, {"rules": None}, {"rules": [*role["rules"], *role["rules"]]}):
+        assert not is_as(there | content, role)
+        assert not is_beyond(there | content, role), "server-side apply writes lists whole"
+    other = binding | {"roleRef": binding["roleRef"] | {"name": "admin"}}
+    assert not is_as(other, binding)
+    assert is_beyond(other, binding), "a roleRef cannot be changed"
+
+
+@pytest.mark.parametrize(
+    ("loosened", "beyond"),
+    [
+        ({"privileged": True}, True),
+        ({"hostPID": True}, True),
+        ({"hostPorts": [{"min": 1, "max": 65535}]}, True),
+        ({"fsGroup": {"rule": "RunAsAny", "ranges": []}}, True),
+        ({"allowPrivilegeEscalation": True}, False),
+        ({"volumes": ["*"]}, False),
+    ],
+)
+def test_a_policy_that_allows_more_is_not_as_it_must_be(loosened, beyond):
+    """And is made anew where server-side apply would leave what there is too much."""
+    policy = wanted([Custom("VMSingle", "v1beta1", "mon", "db", "u", {})], settings("")).policies["vmsingle-db"]
+    there = policy | {"spec": policy["spec"] | loosened}
+    assert is_as(policy, policy)
+    assert not is_as(there, policy)
+    assert is_beyond(there, policy) is beyond

@@ -5,8 +5,14 @@ import msgspec
 from webhook.words import one_line
 
 
+class _Cause(msgspec.Struct):
+    reason: str = ""
+
+
 class _Details(msgspec.Struct):
     name: str = ""
+    kind: str = ""
+    causes: list[_Cause] | None = None
 
 
 class _Status(msgspec.Struct):
@@ -31,6 +37,14 @@ def names_an_object(body: bytes) -> bool:
     """Whether a 404 is about an object; that of an API that is not served names none (it is plain text)."""
     details = status_of(body).details
     return details is not None and bool(details.name)
+
+
+def ends(code: int, body: bytes) -> bool:
+    """Whether an object cannot be made as its namespace is being deleted, or is gone."""
+    details = status_of(body).details or _Details()
+    if code == 404:
+        return details.kind == "namespaces"
+    return any(cause.reason == "NamespaceTerminating" for cause in details.causes or ())
 
 
 def reason(code: int, body: bytes | msgspec.Raw) -> str:

@@ -4,6 +4,7 @@ What is listed and watched tells by itself. A look-up is needed first when a pod
 read one by one is asked ahead, by a SelfSubjectAccessReview, which everyone who is authenticated may make.
 """
 
+import re
 from collections.abc import Awaitable
 
 from kubernetes.aio.client import (
@@ -15,13 +16,13 @@ from kubernetes.aio.client import (
     V1SelfSubjectAccessReviewSpec,
 )
 
-from webhook.cluster.answers import reason
+from webhook.cluster.answers import reason, status_of
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.resources import Resource
 from webhook.telemetry.log import Log
 
-_BEYOND = "attempting to grant RBAC permissions not currently held"
-"""What a 403 says that no rule on the resource would mend: more would have been granted than is held."""
+_CANNOT = r'User ".*" cannot (\w+) resource "{}"'
+"""What a 403 says that a rule would mend; a quota, an admission plugin or a grant beyond what is held says no such."""
 
 MOST = 100
 """Missing permissions that are remembered: a cluster may have any number of namespaces."""
@@ -99,4 +100,5 @@ def answered(verb: str, resource: Resource, namespace: str, code: int, body: byt
     why = reason(code, body)
     if code == 401:
         return f"may not {verb} {resource}: {why}; the API server does not take vmguard's credentials"
-    return refusal(verb, resource, namespace, why) if code == 403 and _BEYOND not in why else why
+    lacking = re.search(_CANNOT.format(resource.plural), status_of(body).message) if code == 403 else None
+    return refusal(lacking[1], resource, namespace, why) if lacking else why

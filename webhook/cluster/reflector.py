@@ -4,7 +4,7 @@ What is kept stays served until a new list is whole, so that nobody ever sees ha
 where it was; one that is too old (410) leads to a new list; a dead connection is noticed, as the API server sends a
 bookmark at least every minute. However an attempt ends, the next one comes after a pause, a longer one where watches
 end soon. An object that cannot be read is named in `unreadable` and not kept, and the others are. A reflector never
-decides what an object means: `keep` says what is kept of each.
+decides what an object means: `keep` says what is kept of each, and `changed` is told when that has changed.
 """
 
 import asyncio
@@ -145,9 +145,8 @@ class Reflector:
         if self._changed:
             for key in before.keys() - found.keys():
                 self._changed(key, None)
-            for key, kept in found.items():
-                if before.get(key) != kept:
-                    self._changed(key, kept)
+        for key, kept in found.items():
+            self._tell(key, before.get(key), kept)
         self._version = version
         self.lists += 1
         self.heard = asyncio.get_running_loop().time()
@@ -192,9 +191,19 @@ class Reflector:
         self.heard = asyncio.get_running_loop().time()
 
     def _put(self, key: Key, found: KubeObject) -> None:
-        kept = self.objects[key] = self._keep(found)
+        before, kept = self.objects.get(key), self._keep(found)
+        self.objects[key] = kept
         self.unreadable.pop(key, None)
-        if self._changed:
+        self._tell(key, before, kept)
+
+    def _tell(self, key: Key, before: KubeObject | None, kept: KubeObject) -> None:
+        """Tell what is kept now, unless it was before; metadata of another version may be that of another content."""
+        if self._changed is None:
+            return
+        if before is not None and not self.resource.metadata_only:
+            version = kept.metadata.resource_version
+            before = KubeObject(msgspec.structs.replace(before.metadata, resource_version=version), before.spec)
+        if before != kept:
             self._changed(key, kept)
 
     def _drop(self, key: Key, why: str = "") -> None:

@@ -1,6 +1,7 @@
-"""What vmguard writes into a cluster: objects by server-side apply as the field manager `vmguard`, and events.
+"""What vmguard writes into a cluster, as the field manager `vmguard`: objects, and events.
 
-Requests are the client library's. It decides nothing of what is written.
+An object is made only where there is none, and changed or deleted only as the one that was read: nothing is ever merged
+into what somebody made meanwhile. Requests are the client library's. It decides nothing of what is written.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ from kubernetes.aio.client import (
     V1Preconditions,
 )
 
+from webhook.cluster.answers import ends
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.permission import answered
 from webhook.cluster.resources import EVENTS, Resource
@@ -39,22 +41,49 @@ class RefusedError(Exception):
     """The API server did not take what was written, or gave no answer; the text says why."""
 
 
-async def apply(client: Client, resource: Resource, thing: dict[str, Any], *, force: bool) -> None:
-    """Make an object, or give back to it what it lacks; with `force` also what others have changed.
+class EndingError(RefusedError):
+    """Nothing can be made in a namespace that is being deleted, which is nobody's fault."""
+
+
+async def create(client: Client, resource: Resource, thing: dict[str, Any]) -> bool:
+    """Make an object; False where there is one of its name already.
 
     Raises:
-        RefusedError: it was not written.
+        EndingError, RefusedError: it was not made.
 
     """
-    name, namespace = thing["metadata"]["name"], thing["metadata"].get("namespace", "")
+    namespace = thing["metadata"].get("namespace", "")
 
     def ask(api: ApiClient) -> Awaitable[object]:
         objects: Any = CustomObjectsApi(api)
-        where = _where(resource, namespace, name)
-        write = objects.patch_namespaced_custom_object if resource.namespaced else objects.patch_cluster_custom_object
+        make = objects.create_namespaced_custom_object if resource.namespaced else objects.create_cluster_custom_object
+        where = _where(resource, namespace)
         if not resource.group:  # ServiceAccounts, the only ones of the core group
+            make, where = CoreV1Api(api).create_namespaced_service_account, [namespace]
+        made: Awaitable[object] = make(*where, thing, field_manager=MANAGER)
+        return made
+
+    return await _write(client, "create", resource, namespace, ask, as_good=(409,))
+
+
+async def apply(client: Client, resource: Resource, thing: dict[str, Any], there: dict[str, Any]) -> None:
+    """Give back to the very object that was read what it lacks, and what others have changed.
+
+    Raises:
+        RefusedError: it was not written, or is another by now.
+
+    """
+    name, namespace = thing["metadata"]["name"], thing["metadata"].get("namespace", "")
+    read = {key: there["metadata"][key] for key in ("uid", "resourceVersion")}
+    body = thing | {"metadata": thing["metadata"] | read}
+
+    def ask(api: ApiClient) -> Awaitable[object]:
+        objects: Any = CustomObjectsApi(api)
+        write = objects.patch_namespaced_custom_object if resource.namespaced else objects.patch_cluster_custom_object
+        where = [*_where(resource, namespace), name]
+        if not resource.group:
             write, where = CoreV1Api(api).patch_namespaced_service_account, [name, namespace]
-        written: Awaitable[object] = write(*where, thing, field_manager=MANAGER, force=force, _content_type=_APPLY)
+        written: Awaitable[object] = write(*where, body, field_manager=MANAGER, force=True, _content_type=_APPLY)
         return written
 
     await _write(client, "patch", resource, namespace, ask)
@@ -74,7 +103,7 @@ async def delete(client: Client, resource: Resource, namespace: str, name: str, 
         remove = (
             objects.delete_namespaced_custom_object if resource.namespaced else objects.delete_cluster_custom_object
         )
-        gone: Awaitable[object] = remove(*_where(resource, namespace, name), body=options)
+        gone: Awaitable[object] = remove(*_where(resource, namespace), name, body=options)
         return gone
 
     await _write(client, "delete", resource, namespace, ask, as_good=(404, 409))
@@ -107,9 +136,9 @@ async def tell(client: Client, about: V1ObjectReference, why: str, message: str)
     await _write(client, "create", EVENTS, namespace, ask)
 
 
-def _where(resource: Resource, namespace: str, name: str) -> list[str]:
-    """What the library's calls on any object take to find it."""
-    return [resource.group, resource.version, *([namespace] if resource.namespaced else []), resource.plural, name]
+def _where(resource: Resource, namespace: str) -> list[str]:
+    """What the library's calls on any object take to find its collection."""
+    return [resource.group, resource.version, *([namespace] if resource.namespaced else []), resource.plural]
 
 
 async def _write(
@@ -119,12 +148,16 @@ async def _write(
     namespace: str,
     ask: Callable[[ApiClient], Awaitable[object]],
     as_good: tuple[int, ...] = (),
-) -> None:
+) -> bool:
+    """Whether it was written; False for an answer that is `as_good`."""
     try:
         await client.call(verb, resource.plural, ask, _SECONDS)
     except ApiException as error:
         code, body = error.status or 0, str(error.body or "").encode()
         if code not in as_good:
-            raise RefusedError(answered(verb, resource, namespace, code, body)) from None
+            refused = EndingError if ends(code, body) else RefusedError
+            raise refused(answered(verb, resource, namespace, code, body)) from None
+        return False
     except (UnreachableError, ValueError) as error:  # the library's models are stricter than the API server
         raise RefusedError(str(error)) from None
+    return True

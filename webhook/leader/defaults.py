@@ -1,25 +1,41 @@
 """The leader's reconciler of default PodSecurityPolicies: what `policies` wants is compared with what is there.
 
 Level-triggered: each round lists what is there anew and writes the differences, whatever came before; nothing is
-remembered but who was told what. An object that was not made here is never changed and nobody is let use it. A policy
-is removed when a live look finds no resource any more that it could be for. One write that fails keeps no other from
-being made.
+remembered but who was told what, and which versions of objects were found to be right. An object that was not made here
+is never changed and nobody is let use it. A policy is removed when a live look finds no resource any more that it could
+be for. One write that fails keeps no other from being made. Of what tenants can write no more is held than there are
+resources: pages of metadata, and one whole object.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import msgspec
 from kubernetes.aio.client import V1ObjectReference
 
+from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.listing import FAILURES, pages
-from webhook.cluster.resources import ACCOUNTS, BINDINGS, METADATA, PSP, ROLES, Resource, custom
+from webhook.cluster.listing import FAILURES, check, pages
+from webhook.cluster.resources import ACCOUNTS, BINDINGS, JSON, PSP, ROLES, Resource, custom
 from webhook.cluster.watching import Watching
-from webhook.cluster.writing import RefusedError, apply, delete, tell
-from webhook.leader.policies import LABEL, OURS, Custom, Object, Place, Refused, Wanted, covers, is_ours, wanted
+from webhook.cluster.writing import EndingError, RefusedError, apply, create, delete, tell
+from webhook.leader.policies import (
+    LABEL,
+    OURS,
+    PREFIX,
+    RBAC,
+    Custom,
+    Object,
+    Place,
+    Refused,
+    Wanted,
+    is_as,
+    is_beyond,
+    is_ours,
+    wanted,
+)
 from webhook.policy.components import BY_KIND
 from webhook.policy.resources import GROUP
 from webhook.settings import Settings
@@ -30,10 +46,13 @@ EVERY = 300.0
 """Seconds until everything is compared again though no resource or policy has changed."""
 
 AGAIN = 10.0
-"""Seconds until the next round after one that wrote something, or failed."""
+"""Seconds until the next round after one that wrote something, or failed; ever more while the same fails."""
 
 SETTLE = 0.5
 """Seconds after a change during which further ones are waited for."""
+
+MOST_NAMED = 20
+"""Objects that were removed in one round and have a log line of their own."""
 
 _SECONDS = 10.0
 _OF_OURS = f"labelSelector={LABEL.replace('/', '%2F')}%3D{OURS}"
@@ -65,7 +84,10 @@ class Defaults:
         self._log = log
         self._gauge = metrics.policy_troubles
         self._told: set[tuple[str, str]] = set()
+        self._right: dict[Resource, dict[Place, tuple[str, int]]] = {}
         self._writes: Counter[str] = Counter()
+        self._failed: set[str] = set()
+        self._backoff = Backoff(AGAIN, EVERY)
         self._troubles: list[Trouble] = []
         self.trouble = ""
 
@@ -75,6 +97,7 @@ class Defaults:
         try:
             while True:
                 changed.clear()
+                before = self._failed
                 try:
                     await self.take()
                     why = ""
@@ -82,10 +105,10 @@ class Defaults:
                     why = str(error)
                     if why != self.trouble:
                         self._log.write("warning", "default policies failed", reason=why)
+                    self._failed.add("take")
                 self.trouble = why
-                soon = why or self._writes or any(reason == "failed" for _, reason, _ in self._troubles)
                 try:
-                    async with asyncio.timeout(AGAIN if soon else EVERY):
+                    async with asyncio.timeout(self._pause(before)):
                         await changed.wait()
                     await asyncio.sleep(SETTLE)
                 except TimeoutError:
@@ -93,7 +116,16 @@ class Defaults:
         finally:
             self._gauge.clear()
             self._told.clear()
+            self._right.clear()
             self.trouble = ""
+
+    def _pause(self, before: set[str]) -> float:
+        """Seconds until the next round; `before` is what failed in the one before the last."""
+        if self._failed != before:
+            self._backoff = Backoff(AGAIN, EVERY)
+        if self._failed:
+            return self._backoff.after()
+        return AGAIN if self._writes else EVERY
 
     async def take(self) -> None:
         """Compare once, write the differences, and tell.
@@ -102,29 +134,24 @@ class Defaults:
             NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError: what is there cannot be listed.
 
         """
-        self._writes, self._troubles = Counter(), []
+        self._writes, self._failed, self._troubles = Counter(), set(), []
         customs = tuple(self._customs())
         policies = {name: thing async for (_, name), thing in self._there(_POLICIES)}
-        foreign = frozenset(name for name, thing in policies.items() if not is_ours(thing))
+        foreign = frozenset(name for name, thing in policies.items() if not _is_ours(PSP, thing))
         asked = wanted(customs, self._settings, foreign)
         for refused in asked.refused:
             self._troubles.append((refused.custom, refused.reason, _why(refused)))
-        first = {each.made: each for each in reversed(customs)}
-        for name, policy in asked.policies.items():
-            await self._keep(PSP, policy, policies.get(name), first[name])
+        wrong = {
+            name
+            for name, policy in asked.policies.items()
+            if not await self._keep(PSP, policy, policies.get(name), *asked.users[name])
+        }
         await self._accounts(asked)
-        left: set[Place] = set()
-        for resource, things in ((ROLES, asked.roles), (BINDINGS, asked.bindings)):
-            there = {place: thing async for place, thing in self._there(resource, _OF_OURS)}
-            for place, thing in things.items():
-                owner = asked.owners[place]
-                if place not in left and not await self._keep_ours(resource, thing, there.get(place), owner):
-                    left.add(place)  # nobody is bound to a role that is not as it must be
-            for place, thing in there.items():
-                if place not in things:
-                    await self._remove(resource, place, thing)
+        safe = wanted(customs, self._settings, foreign | wrong)  # nobody is let use a policy that is not as it must be
+        roles = await self._bind(ROLES, safe.roles, safe.owners)
+        await self._bind(BINDINGS, {place: safe.bindings[place] for place in roles}, safe.owners)  # nor bound to a role
         for name, thing in policies.items():
-            if name not in asked.policies and is_ours(thing) and not await self._is_for_some(name):
+            if name not in asked.policies and _is_ours(PSP, thing) and not await self._is_for_some(name):
                 await self._remove(PSP, ("", name), thing)
         await self._tell(customs)
 
@@ -146,46 +173,93 @@ class Defaults:
         """Make accounts that are missing; of those that are there only our own are kept owned as they must be."""
         if not asked.accounts:
             return
-        there = {place: thing async for place, thing in self._there(ACCOUNTS) if place in asked.accounts}
-        for place, account in asked.accounts.items():
-            found = there.get(place)
-            if found is None or is_ours(found):
-                await self._keep(ACCOUNTS, account, found, asked.owners[place])
+        missing = dict(asked.accounts)
+        async for place, there in self._there(ACCOUNTS):
+            account = missing.pop(place, None)
+            if account and _is_ours(ACCOUNTS, there):
+                await self._keep(ACCOUNTS, account, there, asked.owners[place])
+        for place, account in missing.items():
+            await self._keep(ACCOUNTS, account, None, asked.owners[place])
 
-    async def _keep_ours(self, resource: Resource, thing: Object, there: Object | None, owner: Custom) -> bool:
-        """As `_keep`, of a collection of which only our own objects were listed."""
-        if there is None:
-            name, namespace = thing["metadata"]["name"], thing["metadata"]["namespace"]
-            until = asyncio.get_running_loop().time() + _SECONDS
-            status, _ = await self._client.get(resource.path(namespace, name), METADATA, until)
-            if status == 200:
-                text = f"{resource} {namespace}/{name} is not vmguard's and is left as it is: delete it"
-                self._troubles.append((owner, "not-ours", text))
-                return False
-        return await self._keep(resource, thing, there, owner)
+    async def _bind(
+        self, resource: Resource, things: Mapping[Place, Object], owners: Mapping[Place, Custom]
+    ) -> list[Place]:
+        """Keep Roles or RoleBindings and remove those of ours that must not be; places of those that are right."""
+        versions: dict[Place, str] = {}
+        async for place, there in self._there(msgspec.structs.replace(resource, metadata_only=True), _OF_OURS):
+            if place in things:
+                versions[place] = there["metadata"]["resourceVersion"]
+            elif (
+                _is_ours(resource, there) and _named(ROLES, place) not in self._failed
+            ):  # which may be right, or soon be
+                await self._remove(resource, place, there)
+        before, right = self._right.get(resource, {}), {}
+        for place, thing in things.items():
+            mark = versions.get(place, ""), hash(msgspec.json.encode(thing))
+            known = place in versions and before.get(place) == mark
+            if known or await self._keep(resource, thing, {} if place in versions else None, owners[place]):
+                right[place] = mark
+        self._right[resource] = right
+        return list(right)
 
-    async def _keep(self, resource: Resource, thing: Object, there: Object | None, owner: Custom) -> bool:
-        """Write what differs from what is there, which is ours or None; whether all is as it must be now."""
-        if there is not None and covers(there, thing):
-            return True
+    async def _keep(self, resource: Resource, thing: Object, there: Object | None, *owners: Custom) -> bool:
+        """Make an object, or mend what is there, None for nothing; whether it is ours and as it must be now."""
         try:
-            if there is not None and there.get("roleRef", thing.get("roleRef")) != thing.get("roleRef"):
-                await delete(self._client, resource, *_place(there), there["metadata"]["uid"])  # it cannot be changed
-            await apply(self._client, resource, thing, force=there is not None)
-            self._writes["written"] += 1
-        except RefusedError as error:
-            text = f"{resource} {thing['metadata']['name']} could not be written: {error}"
-            self._troubles.append((owner, "failed", text))
+            return await self._mend(resource, thing, there, owners)
+        except EndingError:
+            return False  # with its namespace the resource ends too
+        except (RefusedError, *FAILURES) as error:
+            what = _named(resource, _place(thing))
+            self._troubles += [(owner, "failed", f"{what} could not be written: {error}") for owner in owners]
+            self._failed.add(what)
             return False
+
+    async def _mend(self, resource: Resource, thing: Object, there: Object | None, owners: tuple[Custom, ...]) -> bool:
+        if there is None and (await self._create(resource, thing) or resource is ACCOUNTS):
+            return True  # whoever made an account, it is the one that is bound
+        there = there or await self._read(resource, _place(thing))
+        if not _is_ours(resource, there):
+            text = f"{_named(resource, _place(thing))} is not vmguard's and is left as it is: delete it"
+            self._troubles += [(owner, "not-ours", text) for owner in owners]
+            return False
+        if is_as(there, thing):
+            return True
+        if not is_beyond(there, thing):
+            await apply(self._client, resource, thing, there)
+            self._writes["written"] += 1
+            return True
+        await delete(self._client, resource, *_place(there), there["metadata"]["uid"])
+        if not await self._create(resource, thing):
+            raise RefusedError("somebody else made one meanwhile")
         return True
 
+    async def _create(self, resource: Resource, thing: Object) -> bool:
+        made = await create(self._client, resource, thing)
+        self._writes["written"] += made
+        return made
+
+    async def _read(self, resource: Resource, place: Place) -> Object:
+        until = asyncio.get_running_loop().time() + _SECONDS
+        code, body = await self._client.get(resource.path(*place), JSON, until)
+        if code == 404:
+            raise RefusedError("it was deleted meanwhile")
+        check(code, body, "get", resource, place[0])
+        found: Object = _object.decode(body)
+        return found
+
     async def _remove(self, resource: Resource, place: Place, thing: Object) -> None:
+        what = _named(resource, place)
         try:
             await delete(self._client, resource, *place, thing["metadata"]["uid"])
-            self._writes["removed"] += 1
         except RefusedError as error:
-            self._log.write("warning", "default policies failed", reason=f"{resource} {place[1]}: {error}")
+            self._failed.add(what)
             self._writes["failed"] += 1
+            if self._writes["failed"] <= MOST_NAMED:
+                self._log.write("warning", "default policies failed", reason=f"{what}: {error}")
+            return
+        self._writes["removed"] += 1
+        if self._writes["removed"] <= MOST_NAMED:
+            self._log.write("info", "default policy removed", resource=what)
 
     async def _is_for_some(self, policy: str) -> bool:
         """Whether some resource needs a policy though none is known that does; read live, as what is known may be old.
@@ -207,7 +281,8 @@ class Defaults:
     async def _tell(self, customs: tuple[Custom, ...]) -> None:
         """Show troubles in the metric, and tell each once: in the log, and by an event on the resource."""
         self._gauge.clear()
-        for (namespace, reason), count in Counter((who.namespace, reason) for who, reason, _ in self._troubles).items():
+        resources = {(who.uid, who.namespace, reason) for who, reason, _ in self._troubles}
+        for (namespace, reason), count in Counter((namespace, reason) for _, namespace, reason in resources).items():
             self._gauge.labels(namespace, reason).set(count)
         now = {(who.uid, text) for who, _, text in self._troubles}
         for who, reason, text in self._troubles:
@@ -219,11 +294,21 @@ class Defaults:
             )
             try:
                 await tell(self._client, reference, _EVENTS[reason], text)
+            except EndingError:
+                continue
             except RefusedError as error:
                 self._log.write("warning", "event not written", resource=str(who), reason=str(error))
         self._told = now
         if self._writes:
             self._log.write("info", "default policies", resources=len(customs), **self._writes)
+
+
+def _is_ours(resource: Resource, thing: Object) -> bool:
+    return is_ours(thing, PREFIX if resource.group == RBAC else "")
+
+
+def _named(resource: Resource, place: Place) -> str:
+    return f"{resource} {'/'.join(filter(None, place))}"
 
 
 def _place(thing: Object) -> Place:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from webhook.facts import Ref
+from webhook.policy.components import BY_KIND
 from webhook.policy.posture import posture_of
 from webhook.policy.resource import workloads
 from webhook.policy.resources import GROUP
@@ -25,12 +26,14 @@ Place = tuple[str, str]
 """Namespace and name."""
 
 LABEL, OURS = "app.kubernetes.io/managed-by", "vmguard"
-"""What every object made here wears; one without it is somebody else's."""
+"""What every object made here wears; the value is the field manager's name too."""
 
 PREFIX = "vmguard:"
 """Of Roles and RoleBindings: the operator makes some that are called `KIND-NAME`."""
 
 RBAC = "rbac.authorization.k8s.io"
+
+_PREFIXES = frozenset(kind.lower() for kind in BY_KIND)
 
 _ANY = {"rule": "RunAsAny"}
 _SECCOMP = "seccomp.security.alpha.kubernetes.io"
@@ -90,9 +93,10 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which objects there must be: policies by name, the others by namespace and name."""
+    """Which objects there must be: policies by name, the others by namespace and name; and for which resources."""
 
     policies: dict[str, Object]
+    users: dict[str, list[Custom]]
     accounts: dict[Place, Object]
     roles: dict[Place, Object]
     bindings: dict[Place, Object]
@@ -105,7 +109,7 @@ def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str
 
     Nobody is let use a foreign policy, or one that a resource names, unless VMGUARD_PSP_BINDABLE lists it.
     """
-    result = Wanted({}, {}, {}, {}, {}, ())
+    result = Wanted({}, {}, {}, {}, {}, {}, ())
     refused: list[Refused] = []
     for custom in customs:
         named, silent = _named(custom, settings)
@@ -118,6 +122,7 @@ def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str
         if silent:
             if custom.made not in foreign:
                 result.policies[custom.made] = _policy(custom.made)
+                result.users.setdefault(custom.made, []).append(custom)
                 usable.add(custom.made)
             elif custom.made in settings.psp_bindable:
                 usable.add(custom.made)
@@ -168,26 +173,56 @@ def _object(api_version: str, kind: str, name: str, owner: Custom | None = None)
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
-def is_ours(thing: Object) -> bool:
-    """Whether an object wears the label of those that are made here."""
-    return bool((thing["metadata"].get("labels") or {}).get(LABEL) == OURS)
+def is_ours(thing: Object, prefix: str = "") -> bool:
+    """Whether an object was made here: by its label, its name after a prefix, its owner, and who wrote it.
 
-
-def covers(there: Any, asked: Any) -> bool:
-    """Whether all that is asked for is there; what there is besides is somebody else's. Lists are compared whole.
-
-    But owner references: others may have theirs beside ours.
+    The label alone may be that of anything that somebody made for vmguard.
     """
+    meta = thing["metadata"]
+    named = meta["name"].startswith(prefix) and meta["name"].removeprefix(prefix).partition("-")[0] in _PREFIXES
+    owners = (owner["apiVersion"].partition("/")[0] for owner in meta.get("ownerReferences") or ())
+    return (
+        (meta.get("labels") or {}).get(LABEL) == OURS
+        and named
+        and (not meta.get("namespace") or GROUP in owners)
+        and any(each.get("manager") == OURS for each in meta.get("managedFields") or ())
+    )
+
+
+def is_as(there: Object, asked: Object) -> bool:
+    """Whether an object is as it must be: its content to the letter, and of its metadata what is asked for."""
+    content = _content(asked)
+    return {key: there.get(key) for key in content} == content and _covers(there["metadata"], asked["metadata"])
+
+
+def is_beyond(there: Object, asked: Object) -> bool:
+    """Whether an object's content has what server-side apply of what is asked would leave there, or cannot change."""
+    if there.get("roleRef") != asked.get("roleRef"):
+        return True
+    content = _content(asked)
+    return _exceeds({key: there.get(key) for key in content}, content)
+
+
+def _content(asked: Object) -> Object:
+    return {key: value for key, value in asked.items() if key not in {"apiVersion", "kind", "metadata"}}
+
+
+def _exceeds(there: Any, asked: Any) -> bool:
+    if not isinstance(there, dict) or not isinstance(asked, dict):
+        return False  # a value or a list is written whole
+    return any(key not in asked or _exceeds(value, asked[key]) for key, value in there.items())
+
+
+def _covers(there: Any, asked: Any) -> bool:
+    """Whether all that is asked of metadata is there; what there is besides is somebody else's, owners too."""
     if not isinstance(asked, dict):
         return bool(there == asked)
     if not isinstance(there, dict):
         return False
     for key, value in asked.items():
-        if key in {"apiVersion", "kind"} and key not in there:  # which items of a list lack
-            continue
         if key == "ownerReferences":
-            if not all(any(covers(each, owner) for each in there.get(key) or ()) for owner in value):
+            if not all(any(_covers(each, owner) for each in there.get(key) or ()) for owner in value):
                 return False
-        elif not (there.get(key) == value or covers(there.get(key), value)):
+        elif not _covers(there.get(key), value):
             return False
     return True
