@@ -13,6 +13,8 @@ import pytest
 from tests.cluster.test_default_policies import PSP, RBAC, custom
 from tests.cluster.test_policies import policy
 from tests.controlplane.api import wait_for
+from tests.controlplane.plane import control_plane
+from tests.controlplane.versions import WITH_POLICIES
 from webhook.cluster import client as client_module
 from webhook.cluster.client import UnreachableError, connected
 from webhook.cluster.discovery import Discovery
@@ -82,6 +84,14 @@ async def rounds(plane):
         finally:
             task.cancel()
             await asyncio.wait([task])
+
+
+@pytest.fixture(scope="module")
+def plane_124(can_have_policies):
+    """One of its own, as a round is about all resources that there are."""
+    with control_plane(WITH_POLICIES) as started:
+        started.install_resources()
+        yield started
 
 
 @pytest.fixture

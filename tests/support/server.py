@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +73,10 @@ class Server:
                 return error.code, error.read().decode()
 
     def lines(self) -> list[dict[str, Any]]:
+        """What is logged of all that was answered so far; lines leave at the end of a turn of the event loop."""
+        if self.process.poll() is None:
+            with suppress(OSError):
+                self.operation("/healthz")
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def metric(self, name: str) -> float:
