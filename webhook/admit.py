@@ -6,6 +6,8 @@ Only the facts are waited for, within the deadline; everything after them is pur
 the command line and the tests all walk this line.
 """
 
+from collections import Counter
+
 from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, decode_raw, pod_object
 from webhook.alike import Alike, key_of
 from webhook.facts import ONCE, Absent, Fact, FactSource, Found, Ref, Unknown
@@ -89,22 +91,30 @@ class _Inquiry:
     async def policies(
         self, named: list[tuple[str, str]], before: frozenset[tuple[str, str]] = frozenset()
     ) -> tuple[PolicyReference, ...]:
-        """What is known of the policies that are named; `before` are the references that this request found there."""
+        """What is known of the policies that are named; `before` are the references that this request found there.
+
+        One that was there is settled, at its place or at another where it is new, once for each place where it is gone.
+        """
         facts: dict[str, Fact] = {}
+        similar: dict[str, tuple[str, ...]] = {}
         existing: tuple[str, ...] | None = None
         references = []
+        gone = Counter(name for _, name in before.difference(named))
         for place, name in named:
             ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
             if name not in facts:
                 remembered = place.startswith("Pod ")  # the plugin annotates every pod with a policy it has just used
                 facts[name] = await self.get(ref, remembered=remembered) if len(facts) < MOST_POLICIES else _TOO_MANY
             fact = facts[name]
-            similar: tuple[str, ...] = ()
-            if type(fact) is Absent:
+            if type(fact) is Absent and name not in similar:
                 if existing is None:
                     existing = await self.source.names(ref, self._deadline, self._asker)
-                similar = nearest(name, existing)
-            references.append(PolicyReference(name, place, fact, similar, settled=(place, name) in before))
+                similar[name] = nearest(name, existing)
+            settled = (place, name) in before
+            if not settled and gone[name]:
+                gone[name] -= 1
+                settled = True
+            references.append(PolicyReference(name, place, fact, similar.get(name, ()), settled=settled))
         return tuple(references)
 
 
@@ -260,7 +270,7 @@ async def _resource(
     parentage = parentage_of(await inquiry.owners(kind.kind, custom.metadata, namespace), kind.kind, name)
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
-    annotated = resource.policies_annotated(ref, spec)
+    annotated = frozenset(resource.policies_annotated(ref, spec))
     named = [*resource.policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
     before = frozenset((*resource.policies_named(ref, had), *resource.policies_annotated(ref, had)))

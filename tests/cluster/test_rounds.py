@@ -41,9 +41,9 @@ class Rounds:
     def __init__(self, client, requests):
         self._stream, self.metrics, self.requests = BytesIO(), Metrics(), requests
         log, settings = Log("info", self._stream), Settings.from_environment({"VM_PSPAUTOCREATEENABLED": "true"})
-        discovery = Discovery(client, log)
-        self.watching = Watching(client, discovery, (), log, self.metrics)
-        self.defaults = Defaults(client, self.watching, discovery, settings, log, self.metrics)
+        self.discovery = Discovery(client, log)
+        self.watching = Watching(client, self.discovery, (), log, self.metrics)
+        self.defaults = Defaults(client, self.watching, self.discovery, settings, log, self.metrics)
 
     async def take(self):
         """The requests of one round, by verb and plural."""
@@ -331,5 +331,31 @@ def test_a_quota_is_no_missing_rule_and_two_objects_of_one_resource_are_one_trou
         pauses = [one.defaults._pause(set()), *(one.defaults._pause(failed) for _ in range(9))]
         assert all(later > sooner for sooner, later in itertools.pairwise(pauses[:5])), "ever longer"
         assert pauses[-1] > EVERY / 2
+
+    run(plane_124, steps)
+
+
+def test_nothing_is_removed_from_a_resource_that_is_only_not_known(plane_124, place, monkeypatch):
+    """A watch may lag, and discovery miss a kind: what a leader made stays until a look says otherwise."""
+    plane_124.api.create(custom(place), place)
+    name = f"vmsingle-{place}"
+
+    def there():
+        role, binding = (plane_124.api.find(RBAC, kind, f"vmguard:{name}", place) for kind in ("Role", "RoleBinding"))
+        return [bool(each) for each in (role, binding, plane_124.api.find(*PSP, name))]
+
+    async def steps(one):
+        await one.take()
+        assert there() == [True] * 3
+        with monkeypatch.context() as patched:
+            patched.setattr(one.watching, "customs", lambda: iter(()))
+            assert not (await one.take())["delete", "roles"]
+            assert there() == [True] * 3
+            patched.setattr(one.discovery, "versions", {})
+            await one.take()
+            assert there() == [True] * 3
+            await asyncio.to_thread(plane_124.api.delete, *SINGLE, place, place)
+            await one.take()
+            assert there() == [False] * 3
 
     run(plane_124, steps)

@@ -190,3 +190,26 @@ def test_warnings_are_one_line_and_end_with_their_rule():
     (warning,) = decide(pod(sts), [cr, sts], minor=30).warnings
     assert "\n" not in warning
     assert warning.endswith(" [pod-security-policy]")
+
+
+def test_a_policy_that_is_named_elsewhere_now_was_named_before():
+    """An update that moves a name is no change of it; one that names it a second time is."""
+    root = resource("VMCluster", spec={"podSecurityPolicyName": "x", "vmselect": {}})
+    moved = resource("VMCluster", spec={"vmselect": {"podSecurityPolicyName": "x"}})
+    twice = resource("VMCluster", spec={"podSecurityPolicyName": "x", "vmselect": {"podSecurityPolicyName": "x"}})
+    assert decide(moved, [], minor=25, operation="UPDATE", review={"oldObject": root}).allowed
+    assert not decide(twice, [], minor=25, operation="UPDATE", review={"oldObject": root}).allowed
+
+
+@pytest.mark.parametrize(
+    "name", ["spec.containers[9].securityContext.x", f"spec.containers[{'9' * 5000}].securityContext.x"]
+)
+def test_a_name_that_looks_like_a_place_is_a_name(name):
+    """A resource is applied although its webhook fails, so one that makes it fail would escape every denial."""
+    spec = {"podSecurityPolicyName": "x", "useStrictSecurity": True, "containers": [{"name": name}]}
+    volumes = {
+        "volumes": [{"name": name, "hostPath": {"path": "/x"}}],
+        "volumeMounts": [{"name": name, "mountPath": "/d"}],
+    }
+    for each in (spec, {**spec, **volumes}):
+        assert "names PodSecurityPolicy 'x'" in decide(resource("VMSingle", spec=each), [], minor=24).message

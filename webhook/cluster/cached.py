@@ -4,7 +4,7 @@ A miss is read live, as is the resource and its parents for the first pod of a g
 after its resource was changed is judged by the change, though the watch may not have told of it yet. Who asks for the
 same at the same time shares one look-up, each with its own deadline. When the API server cannot be asked, the last
 state of the same UID that was seen answers; without one the fact is Unknown. Absent is never said from memory. Whether
-a PodSecurityPolicy exists is never answered from memory at all: resources that name one are few, and one that was made
+a PodSecurityPolicy exists is not answered from memory by `get`: resources that name one are few, and one that was made
 or deleted a moment ago is that for everybody.
 """
 

@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 import msgspec
 from kubernetes.aio.client import V1ObjectReference
 
+from webhook.cluster.answers import names_an_object
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.listing import FAILURES, check, pages
-from webhook.cluster.resources import ACCOUNTS, BINDINGS, JSON, PSP, ROLES, Resource, custom
+from webhook.cluster.resources import ACCOUNTS, BINDINGS, JSON, METADATA, METADATA_LIST, PSP, ROLES, Resource, custom
 from webhook.cluster.watching import Watching
 from webhook.cluster.writing import EndingError, RefusedError, apply, create, delete, tell
 from webhook.leader.policies import (
@@ -37,6 +38,7 @@ from webhook.leader.policies import (
     wanted,
 )
 from webhook.policy.components import BY_KIND
+from webhook.policy.resources import BY_KIND as STORED
 from webhook.policy.resources import GROUP
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
@@ -190,8 +192,10 @@ class Defaults:
             if place in things:
                 versions[place] = there["metadata"]["resourceVersion"]
             elif (
-                _is_ours(resource, there) and _named(ROLES, place) not in self._failed
-            ):  # which may be right, or soon be
+                _is_ours(resource, there)
+                and _named(ROLES, place) not in self._failed  # which may be right, or soon be
+                and await self._may_go(there)
+            ):
                 await self._remove(resource, place, there)
         before, right = self._right.get(resource, {}), {}
         for place, thing in things.items():
@@ -261,6 +265,30 @@ class Defaults:
         if self._writes["removed"] <= MOST_NAMED:
             self._log.write("info", "default policy removed", resource=what)
 
+    async def _may_go(self, thing: Object) -> bool:
+        """Whether the owner of one of our objects is known, and so wants it no more, or is gone by a live look.
+
+        What is known may be old; where it cannot be told, the object stays, and ends with its owner.
+        """
+        owners, namespace = thing["metadata"]["ownerReferences"], thing["metadata"]["namespace"]
+        owner = next(each for each in owners if each["apiVersion"].partition("/")[0] == GROUP)
+        if any(each.metadata.uid == owner["uid"] for _, each in self._watching.customs()):
+            return True
+        if owner["kind"] not in BY_KIND:
+            return False
+        resource = self._served(owner["kind"])
+        until = asyncio.get_running_loop().time() + _SECONDS
+        code, body = await self._client.get(resource.path(namespace, owner["name"]), METADATA, until)
+        if code == 200:
+            found: Object = _object.decode(body)
+            return bool(found["metadata"]["uid"] != owner["uid"])
+        return code == 404 and names_an_object(body)
+
+    def _served(self, kind: str) -> Resource:
+        """The metadata of a kind's resources, in the version that is served as far as that is known."""
+        version = self._discovery.versions.get(kind, STORED[kind].storage)
+        return msgspec.structs.replace(custom(kind, version), metadata_only=True)
+
     async def _is_for_some(self, policy: str) -> bool:
         """Whether some resource needs a policy though none is known that does; read live, as what is known may be old.
 
@@ -268,11 +296,16 @@ class Defaults:
         """
         kinds = {kind.lower(): kind for kind in BY_KIND}
         prefix, _, name = policy.partition("-")
-        if prefix not in kinds or kinds[prefix] not in self._discovery.versions:
+        if prefix not in kinds:
             return False
         kind = kinds[prefix]
         known = {each.metadata.uid for resource, each in self._watching.customs() if resource.kind == kind}
-        resource = msgspec.structs.replace(custom(kind, self._discovery.versions[kind]), metadata_only=True)
+        resource = self._served(kind)
+        if kind not in self._discovery.versions:
+            until = asyncio.get_running_loop().time() + _SECONDS
+            code, _ = await self._client.get(f"{resource.path('')}?limit=1", METADATA_LIST, until)
+            if code == 404:  # it serves none, and says so itself
+                return False
         async for _, thing in self._there(resource, f"fieldSelector=metadata.name%3D{name}"):
             if thing["metadata"]["uid"] not in known:
                 return True

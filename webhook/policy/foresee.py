@@ -36,6 +36,9 @@ MOST = 40
 MOST_CONTAINERS = 400
 """Of all pods of one resource that are judged."""
 
+MOST_FAULTED = 2000
+"""Containers of all pods of one resource that are looked over for what no pod can have."""
+
 _MOST_NAMED = 4
 """Pods of which one and the same is told, by name."""
 
@@ -68,8 +71,11 @@ def foresee(
     drawn = [(sketch(workload), posture) for workload, posture in wanted]
     was_strict = {_key(workload): posture.security_context == "strict" for workload, posture in before or ()}
     then = None if before is None else [(sketch(workload), posture) for workload, posture in before]
-    old = None if then is None else _faults(applied, then, minor)
-    findings: list[Finding] = list(_brought(_faults(applied, drawn, minor), old))
+    faults, overlooked = _faults(applied, drawn, minor)
+    old, forgotten = _faults(applied, then or (), minor)
+    findings: list[Finding] = list(_brought(faults, None if then is None or forgotten else old))
+    if overlooked:
+        findings.append(Warn("workload", f"{overlooked} of its pods have too many containers to be looked over here"))
     outlooks: dict[tuple[str, str, str], Outlook] = {}
     seen: dict[bytes, _Seen] = {}
     lines: dict[tuple[bytes, tuple[str, ...]], list[Warn]] = {}
@@ -151,10 +157,21 @@ def _lines(places: Places, findings: Iterable[Finding]) -> list[Warn]:
     return told
 
 
-def _faults(applied: Ref, drawn: Iterable[tuple[Sketch, Posture]], minor: int) -> dict[tuple[str, str], Violation]:
-    """The faults of all pods that would be made, each once: by the places of the words that make it, and why."""
+def _faults(
+    applied: Ref, drawn: Iterable[tuple[Sketch, Posture]], minor: int
+) -> tuple[dict[tuple[str, str], Violation], int]:
+    """The faults of all pods that would be made, each once: by the places of the words that make it, and why.
+
+    And how many pods were not looked over.
+    """
     found: dict[tuple[str, str], Violation] = {}
+    containers = overlooked = 0
     for each, posture in drawn:
+        more = len(each.pod["spec"]["containers"]) + len(each.pod["spec"]["initContainers"])
+        if containers + more > MOST_FAULTED:
+            overlooked += 1
+            continue
+        containers += more
         places = places_of(applied, each)
         for fault in pod_validity.faults(as_asked(each, posture), minor):
             said: dict[str, list[str]] = {}
@@ -164,7 +181,7 @@ def _faults(applied: Ref, drawn: Iterable[tuple[Sketch, Posture]], minor: int) -
             key = " and ".join(said), fault.why
             if key not in found:
                 found[key] = _violation(applied, said, fault)
-    return found
+    return found, overlooked
 
 
 def _violation(applied: Ref, said: dict[str, list[str]], fault: pod_validity.Fault) -> Violation:

@@ -18,7 +18,7 @@ from webhook.policy.wording import complaint, dotted
 
 CONTEXT = "securityContext"
 _SPEAKING = (CONTEXT, "containers", "initContainers")
-_IN_CONTAINER = re.compile(r"\bspec\.(containers|initContainers)[.\[](\d+)\]?\.securityContext\.(\w+(?:\.\w+)?)")
+_IN_CONTAINER = re.compile(r"\bspec\.(containers|initContainers)[.\[](\d{1,4})\]?\.securityContext\.(\w+(?:\.\w+)?)")
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -65,7 +65,10 @@ class Places(msgspec.Struct, frozen=True):
         return complaint(violation, self._in_words(dotted(violation.path), said=violation.found is not None))
 
     def text(self, text: str) -> str:
-        """A text with the places of the sketched pod as those of the object applied."""
+        """A text with the places of the sketched pod as those of the object applied.
+
+        The text may quote names of the object's own, which may look like any place.
+        """
         return _IN_CONTAINER.sub(lambda match: self._in_words(match[0]), text)
 
     def _in_words(self, path: str, *, said: bool = True) -> str:
@@ -73,6 +76,8 @@ class Places(msgspec.Struct, frozen=True):
         spec = self.drawn.pod["spec"]
         if found:
             group, index, field = found.groups()
+            if int(index) >= len(spec[group]):
+                return path
             name = str(spec[group][int(index)]["name"])
             place = self.context(group, name, field) if said else None
             return f"{self._short(place)}.{field}" if place else f"{CONTEXT}.{field} of container {name!r}"
