@@ -4,6 +4,7 @@ Except for root that must not be root, which the API server takes and the kubele
 """
 
 import copy
+import itertools
 
 import pytest
 
@@ -18,11 +19,13 @@ from webhook.policy.workload import Parentage
 
 pytestmark = pytest.mark.slow
 
+_COUNT = itertools.count(1)
+
 
 @pytest.fixture(scope="module")
 def namespace_124(plane_124):
     """A namespace of Kubernetes 1.24; only dry runs are made in it."""
-    return plane_124.namespace("validity")
+    return plane_124.namespace(f"validity-{next(_COUNT)}")
 
 
 NON_ROOT = {"runAsNonRoot": True, "runAsUser": 0}
