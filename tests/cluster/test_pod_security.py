@@ -5,6 +5,7 @@ version of the standard that has rules of its own.
 """
 
 import copy
+import itertools
 import random
 
 import pytest
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.slow
 LATEST = 37
 MINORS = sorted({OLDEST, LATEST, *(m for check in CHECKS for m, _ in check.versions)})
 WARN = "pod-security.kubernetes.io/warn"
+
+_COUNT = itertools.count(1)
 
 GOOD = {
     "apiVersion": "v1",
@@ -195,11 +198,11 @@ SEVERAL = [_edited(_DICE.sample(EDITS, _DICE.randint(2, 5))) for _ in range(300)
 @pytest.fixture(scope="module")
 def namespaces(plane):
     """A namespace for each level and version that warns, by both."""
-    made = {}
+    made, turn = {}, next(_COUNT)
     for level in ("baseline", "restricted"):
         for minor in MINORS:
             labels = {WARN: level, f"{WARN}-version": f"v1.{minor}"}
-            made[level, minor] = plane.namespace(f"warns-{level}-{minor}", labels)
+            made[level, minor] = plane.namespace(f"warns-{turn}-{level}-{minor}", labels)
     return made
 
 
