@@ -51,7 +51,7 @@ def check(prospect: Prospect, posture: Posture) -> list[Finding]:
             if flag not in WRITES or not 0 < len(value) <= _LONGEST_PATH:
                 continue
             path = _path(value)
-            if not writable.isdisjoint(_and_above(path)):
+            if any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in writable):
                 continue
             text = f"container {container['name']!r} writes to {path} ({flag}), its root filesystem is read-only and"
             findings.append(Warn(ID, f"{text} no writable volume is mounted there: add one with volumes, volumeMounts"))
@@ -61,12 +61,3 @@ def check(prospect: Prospect, posture: Posture) -> list[Finding]:
 def _path(value: Any) -> str:
     """A path as the container sees it; images of VictoriaMetrics start in the root folder."""
     return posixpath.normpath(posixpath.join("/", str(value or "")))
-
-
-def _and_above(path: str) -> list[str]:
-    """A path and every folder above it."""
-    found = [path]
-    while path != "/":
-        path = posixpath.dirname(path)
-        found.append(path)
-    return found
