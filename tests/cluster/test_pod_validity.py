@@ -9,7 +9,7 @@ import itertools
 import pytest
 
 from tests.controlplane.api import ApiError
-from tests.support.pods import decide, resource, settings
+from tests.support.pods import STRICT, decide, resource, settings
 from webhook.facts import Ref
 from webhook.policy.asked import as_asked
 from webhook.policy.posture import posture_of
@@ -30,18 +30,6 @@ def namespace_124(plane_124):
 
 NON_ROOT = {"runAsNonRoot": True, "runAsUser": 0}
 LOCAL = {"type": "Localhost", "localhostProfile": "profiles/x.json"}
-
-
-STRICT = {
-    "privileged": False,
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-    "runAsNonRoot": True,
-    "runAsUser": 65534,
-    "runAsGroup": 65534,
-}
-"""Of a container of the operator, as recorded."""
 
 
 def _seccomp(**profile):

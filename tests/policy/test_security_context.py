@@ -2,17 +2,8 @@
 
 import pytest
 
-from tests.support.pods import decide, patched, pod, resource, vmsingle, workload
+from tests.support.pods import STRICT, decide, patched, pod, resource, vmsingle, workload
 
-STRICT = {
-    "privileged": False,
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-    "runAsNonRoot": True,
-    "runAsUser": 65534,
-    "runAsGroup": 65534,
-}
 STRICT_POD = {
     "runAsNonRoot": True,
     "runAsUser": 65534,

@@ -14,6 +14,17 @@ from webhook.policy.workload import Link
 from webhook.settings import Settings
 
 GROUP = "operator.victoriametrics.com"
+STRICT = {
+    "privileged": False,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "runAsUser": 65534,
+    "runAsGroup": 65534,
+}
+"""Of a container of the operator, as recorded."""
+
 LABELS = {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"}
 
 

@@ -242,9 +242,11 @@ class Defaults:
         self._writes["written"] += made
         return made
 
+    async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
+        return await self._client.get(path, accept, asyncio.get_running_loop().time() + _SECONDS)
+
     async def _read(self, resource: Resource, place: Place) -> Object:
-        until = asyncio.get_running_loop().time() + _SECONDS
-        code, body = await self._client.get(resource.path(*place), JSON, until)
+        code, body = await self._get(resource.path(*place), JSON)
         if code == 404:
             raise RefusedError("it was deleted meanwhile")
         check(code, body, "get", resource, place[0])
@@ -277,8 +279,7 @@ class Defaults:
         if owner["kind"] not in BY_KIND:
             return False
         resource = self._served(owner["kind"])
-        until = asyncio.get_running_loop().time() + _SECONDS
-        code, body = await self._client.get(resource.path(namespace, owner["name"]), METADATA, until)
+        code, body = await self._get(resource.path(namespace, owner["name"]), METADATA)
         if code == 200:
             found: Object = _object.decode(body)
             return bool(found["metadata"]["uid"] != owner["uid"])
@@ -302,8 +303,7 @@ class Defaults:
         known = {each.metadata.uid for resource, each in self._watching.customs() if resource.kind == kind}
         resource = self._served(kind)
         if kind not in self._discovery.versions:
-            until = asyncio.get_running_loop().time() + _SECONDS
-            code, _ = await self._client.get(f"{resource.path('')}?limit=1", METADATA_LIST, until)
+            code, _ = await self._get(f"{resource.path('')}?limit=1", METADATA_LIST)
             if code == 404:  # it serves none, and says so itself
                 return False
         async for _, thing in self._there(resource, f"fieldSelector=metadata.name%3D{name}"):

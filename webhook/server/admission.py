@@ -16,7 +16,18 @@ from webhook.alike import Alike
 from webhook.facts import FactSource
 from webhook.policy.decide import Webhook
 from webhook.server.exchange import exchange_of
-from webhook.server.http import JSON, Disconnected, HTTPError, Receive, Scope, Send, error_body, read_body, respond
+from webhook.server.http import (
+    JSON,
+    Disconnected,
+    HTTPError,
+    Receive,
+    Scope,
+    Send,
+    error_body,
+    headers_of,
+    read_body,
+    respond,
+)
 from webhook.server.state import State
 from webhook.server.telling import Telling, about
 from webhook.settings import Settings
@@ -108,7 +119,7 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     """The headers of a request that may be a review."""
     if scope["method"] != "POST":
         raise HTTPError(405, f"{scope['path']} takes POST")
-    headers = dict(scope["headers"][::-1])  # the first of a name counts: trailers stand behind
+    headers = headers_of(scope)
     content_type = headers.get(b"content-type", b"")
     if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
         raise HTTPError(415, "Content-Type must be application/json")

@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from webhook.server.description import description
-from webhook.server.http import Disconnected, HTTPError, error_body, read_body
+from webhook.server.http import Disconnected, HTTPError, error_body, headers_of, read_body
 from webhook.server.worker import ANSWER, QUESTION
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -145,7 +145,7 @@ def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> FastAPI:
     @app.post("/dry-run")
     async def dry_run_endpoint(request: Request) -> Response:
         try:
-            code, body = await worker.ask(await read_body(dict(request.scope["headers"]), request.receive, MAX_BODY))
+            code, body = await worker.ask(await read_body(headers_of(request.scope), request.receive, MAX_BODY))
         except HTTPError as error:
             code, body = error.code, error_body(error.code, str(error))
         except Disconnected:

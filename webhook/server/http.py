@@ -71,6 +71,11 @@ async def respond(
     await send({"type": "http.response.body", "body": body})
 
 
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The headers of a request; the first of a name counts, as trailers stand behind."""
+    return dict(scope["headers"][::-1])
+
+
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """The body of a request with these headers.
 
