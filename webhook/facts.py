@@ -6,7 +6,7 @@ implements `FactSource`; nothing here looks anything up.
 """
 
 import re
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -106,6 +106,37 @@ class FactSource(Protocol):
 
     async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:
         """Names of existing objects of the ref's kind and namespace, for an error message; () when not known."""
+
+
+class MustWait(Exception):  # noqa: N818 - what is so, and nobody's error
+    """A fact is not at hand."""
+
+
+class AtHand:
+    """What a source knows without waiting.
+
+    Raises:
+        MustWait: from whatever would have to be waited for.
+
+    """
+
+    def __init__(self, source: FactSource) -> None:
+        self._source = source
+        self.at_hand = source.at_hand
+
+    @property
+    def minor(self) -> int:
+        return self._source.minor
+
+    @property
+    def labels_suffice(self) -> bool:
+        return self._source.labels_suffice
+
+    async def get(self, *_: Any, **__: Any) -> Fact:
+        raise MustWait
+
+    async def names(self, *_: Any, **__: Any) -> tuple[str, ...]:
+        raise MustWait
 
 
 _VERSION = re.compile(r"v?1\.([0-9]{1,3})(?:[.+-].*)?")

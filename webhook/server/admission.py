@@ -6,16 +6,17 @@ status; what is wrong with us is a 500 without a trace, and the webhook's failur
 
 import re
 import time
-from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from webhook.admission.review import Review, ReviewError, decode
 from webhook.admit import admit
 from webhook.alike import Alike
-from webhook.facts import FactSource
+from webhook.facts import AtHand, FactSource, MustWait
 from webhook.policy.decide import Webhook
-from webhook.server.exchange import exchange_of
+from webhook.server.heads import AtOnce
 from webhook.server.http import (
     JSON,
     Disconnected,
@@ -34,6 +35,8 @@ from webhook.settings import Settings
 from webhook.telemetry.log import Log, as_fields, described
 from webhook.telemetry.metrics import Metrics
 from webhook.words import one_line
+
+T = TypeVar("T")
 
 MAX_BODY = 7 * 1024 * 1024
 """Bytes; the API server sends at most about this much."""
@@ -68,6 +71,36 @@ class Admission:
         self._requests = metrics.tally(metrics.requests)
         self._tell = Telling(metrics, log).tell
         self._times = {webhook: metrics.times(metrics.duration, webhook) for webhook in WEBHOOKS.values()}
+        self._at_hand = AtHand(source)
+
+    def at_once(self, scope: Scope) -> AtOnce | None:
+        """What answers requests like this one without waiting; None where they are no reviews."""
+        webhook = WEBHOOKS.get(scope["path"])
+        if webhook is None:
+            return None
+        try:
+            _headers(scope)
+        except HTTPError:
+            return None
+        return partial(self._answer, webhook, time_allowed(scope["query_string"]))
+
+    def _answer(self, webhook: Webhook, seconds: float, body: bytes) -> bytes | None:
+        if self._state.draining:
+            return None
+        started = time.monotonic()
+        try:
+            review = decode(body)
+            deciding = admit(review, webhook, self._at_hand, self._settings, started + seconds, self._alike)
+            decision, looked_up = _at_once(deciding)
+            if decision.refused:
+                return None
+            milliseconds = round((time.monotonic() - started) * 1000, 3)
+            answer = self._tell(webhook, review, decision, looked_up, milliseconds)
+        except Exception:  # noqa: BLE001 - it comes again where it can be answered for
+            return None
+        self._requests[webhook, decision.outcome] += 1
+        self._times[webhook].add(time.monotonic() - started)
+        return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -81,10 +114,7 @@ class Admission:
         review: Review | None = None
         try:
             headers = _headers(scope)
-            exchange = exchange_of(receive)
-            body = exchange.body(MAX_BODY) if exchange else None
-            if body is None:
-                body = await read_body(headers, receive, MAX_BODY)
+            body = await read_body(headers, receive, MAX_BODY)
             started = time.monotonic()
             review = decode(body)
             deadline = started + time_allowed(scope["query_string"])  # it is the event loops' clock too
@@ -95,8 +125,7 @@ class Admission:
             if decision.refused:
                 await respond(send, 500, error_body(500, decision.refused), close=close)
                 return
-            if close or not exchange or not exchange.answer(answer):
-                await respond(send, 200, answer, close=close)
+            await respond(send, 200, answer, close=close)
         except (HTTPError, ReviewError) as error:
             outcome = "bad_request"
             code = error.code if isinstance(error, HTTPError) else 400
@@ -113,6 +142,17 @@ class Admission:
         finally:
             self._requests[webhook, outcome] += 1
             self._times[webhook].add(time.monotonic() - started)
+
+
+def _at_once(deciding: Coroutine[Any, Any, T]) -> T:
+    """The result of what need not wait."""
+    try:
+        deciding.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    deciding.close()
+    raise MustWait
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
