@@ -33,6 +33,7 @@ from webhook.policy.workload import (
     identify,
     identify_by_labels,
     owner_of,
+    owner_of_kept,
     parentage_of,
 )
 from webhook.settings import Settings
@@ -61,6 +62,8 @@ class _Inquiry:
     `asker` is its namespace; `generation` names the generation of pods that it asks for, "" for none.
     """
 
+    __slots__ = ("_asker", "_deadline", "_generation", "links", "source")
+
     def __init__(self, source: FactSource, deadline: float, asker: str, generation: str = "") -> None:
         self.source = source
         self._deadline = deadline
@@ -81,10 +84,13 @@ class _Inquiry:
         chain: list[Link] = []
         ref = owner_of(kind, metadata, namespace)
         while ref is not None:
-            known = source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation)
-            fact = checked(ref, known)
-            chain.append(Link(ref, fact))
-            ref = owner_of(ref.kind, fact.object.metadata, namespace) if type(fact) is Found else None
+            fact = source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation)
+            if type(fact) is Found and (fact.object.metadata.uid == ref.uid or not ref.uid):
+                chain.append(Link(ref, fact))
+                ref = owner_of_kept(ref.kind, fact.object.metadata, namespace)
+            else:
+                chain.append(Link(ref, checked(ref, fact)))
+                break
         self.links = tuple(chain)
         return self.links
 

@@ -5,8 +5,6 @@ deciding reads: the very objects of its owner chain, its annotations, and the te
 by whoever serves, in a bounded memory; without it every decision comes out the same, and takes longer.
 """
 
-from collections import OrderedDict
-
 import msgspec
 
 from webhook.admission.review import PodObject
@@ -35,28 +33,30 @@ _OF_ONE_LENGTH = 8
 _PREFIX = f"{VOLUME}-".encode()
 _BEFORE_NAME = b'"name":"'
 _TOKEN = _BEFORE_NAME + _PREFIX
-_ANY_NAME = b'"name":\0'
-"""Stands where the name of the API server's token volume stood; no JSON text holds it."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Key(msgspec.Struct, frozen=True):
+class Key(msgspec.Struct, frozen=True, gc=False):
     """All that the decision on a pod depends on: `text` is its spec's, `parts` are the rest.
 
-    `name` is what was taken out of the text: its token volume's name, b"" where there is none. `size` in bytes.
+    `name` is that of its token volume, b"" where there is none, and `named` the text that gives it. `size` in bytes.
     """
 
     parts: tuple[object, ...]
     text: bytes
     name: bytes
+    named: bytes
     size: int
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """A decision; the chain is held with it, as the key names its objects by identity."""
+    """A decision; the chain is held with it, as the key names its objects by identity.
 
-    text: bytes
+    `text` is the spec's in pieces, between which stood the name of the token volume.
+    """
+
+    text: list[bytes]
     decision: Decision
     chain: tuple[Link, ...]
     user_volumes: frozenset[bytes]
@@ -64,18 +64,17 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class Alike:
-    """What was decided, the least recently asked for first. One for one set of settings."""
+    """What was decided, the oldest first. One for one set of settings."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
         self._bytes = 0
-        self._kept: OrderedDict[tuple[object, ...], list[_Kept]] = OrderedDict()
+        self._kept: dict[tuple[object, ...], list[_Kept]] = {}
 
     def get(self, key: Key) -> Decision | None:
         """The decision that was kept. A volume that the pod's resource brings is never taken for the API server's."""
         for kept in self._kept.get(key.parts, ()):
-            if kept.text == key.text and key.name not in kept.user_volumes:
-                self._kept.move_to_end(key.parts)
+            if key.named.join(kept.text) == key.text and key.name not in kept.user_volumes:
                 return kept.decision
         return None
 
@@ -84,7 +83,8 @@ class Alike:
     ) -> None:
         """Keep a decision on a pod whose resource brings these volumes."""
         names = frozenset(name.encode(errors="replace") for name in user_volumes)
-        if key.name and (key.name in names or not _only_mounted(pod, key)):
+        text = key.text.split(key.named) if key.named else [key.text]
+        if key.named and (key.name in names or not _only_mounted(pod, key, text)):
             return
         size = key.size + _ENTRY + _FINDING * len(decision.findings) + _size_of(chain)
         if size > self._most // _FEWEST:
@@ -92,28 +92,27 @@ class Alike:
         same_length = self._kept.setdefault(key.parts, [])
         if len(same_length) == _OF_ONE_LENGTH:
             self._bytes -= same_length.pop(0).size
-        same_length.append(_Kept(key.text, decision, chain, names, size))
+        same_length.append(_Kept(text, decision, chain, names, size))
         self._bytes += size
         while self._bytes > self._most:
-            self._bytes -= sum(kept.size for kept in self._kept.popitem(last=False)[1])
+            self._bytes -= sum(kept.size for kept in self._kept.pop(next(iter(self._kept))))
 
 
 def key_of(sent: PodObject, chain: tuple[Link, ...], *asked: object) -> Key | None:
     """What the decision on a pod depends on, and what else was asked; None for one that is not kept."""
     if not chain or chain[-1].ref.group != GROUP or type(chain[-1].fact) is not Found:
         return None  # nobody's pod, or one of which too little is known
-    text, name = bytes(sent.spec), b""
+    text, name, named = bytes(sent.spec), b"", b""
     start = text.find(_TOKEN)
     if start >= 0:
         named = text[start : text.find(b'"', start + len(_TOKEN)) + 1]
         name = named[len(_BEFORE_NAME) : -1]
         if b"\\" in name:
             return None
-        text = text.replace(named, _ANY_NAME)
     annotations = _encode(sent.metadata.annotations) if sent.metadata.annotations else b""
     size = len(text) + len(annotations)
     objects = [id(link.fact.object) for link in chain if type(link.fact) is Found]
-    return Key((*asked, *objects, annotations, len(text)), text, name, size) if size <= LARGEST else None
+    return Key((*asked, *objects, annotations, len(text)), text, name, named, size) if size <= LARGEST else None
 
 
 def _size_of(chain: tuple[Link, ...]) -> int:
@@ -125,7 +124,7 @@ def _size_of(chain: tuple[Link, ...]) -> int:
         return MOST_BYTES
 
 
-def _only_mounted(pod: Pod, key: Key) -> bool:
+def _only_mounted(pod: Pod, key: Key, text: list[bytes]) -> bool:
     """Whether the name is that of one volume and its mounts, and of nothing that a decision could tell by name."""
     name = key.name.decode(errors="replace")
     mounts = sum(
@@ -135,4 +134,4 @@ def _only_mounted(pod: Pod, key: Key) -> bool:
         for mount in container.volume_mounts or ()
     )
     volumes = sum(volume.name == name for volume in pod.spec.volumes or ())
-    return volumes == 1 and key.text.count(_ANY_NAME) == 1 + mounts and _PREFIX not in key.text
+    return volumes == 1 and len(text) == 2 + mounts and not any(_PREFIX in piece for piece in text)

@@ -35,7 +35,7 @@ class Ref(msgspec.Struct, frozen=True, gc=False):
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """The object exists and this is its state; `age` in seconds since it was read."""
 
     result: ClassVar[str] = "found"

@@ -2,7 +2,8 @@
 
 Decoding keeps the fields named here and skips the rest without building it (`managedFields` is often the larger half
 of a pod), so a type error in a field that nobody reads is nobody's problem, and one in a field that is read is found
-at the door. Field names are the API's own in camelCase on the wire. Nothing here decides anything.
+at the door. Field names are the API's own in camelCase on the wire. Nothing decoded holds itself, so where there is
+much of something, the garbage collector need not look at it. Nothing here decides anything.
 """
 
 from typing import Any
@@ -30,8 +31,8 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):
         return self.api_version.rpartition("/")[2]
 
 
-class Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    """An object's `metadata`."""
+class Metadata(msgspec.Struct, frozen=True, rename="camel", gc=False, eq=False):
+    """An object's `metadata`, which equals itself alone."""
 
     name: str | None = None
     generate_name: str | None = None
@@ -128,7 +129,7 @@ class Pod(msgspec.Struct, frozen=True):
         return self.metadata.name or f"{self.metadata.generate_name or ''}*"
 
 
-class KubeObject(msgspec.Struct, frozen=True):
+class KubeObject(msgspec.Struct, frozen=True, gc=False):
     """An owner or custom resource: its metadata and, where decisions read it, its raw spec."""
 
     metadata: Metadata = Metadata()

@@ -1,6 +1,7 @@
 """A request that is answered at once comes out as the same one that goes through uvicorn, byte for byte."""
 
 import asyncio
+import itertools
 from contextlib import suppress
 
 import pytest
@@ -172,7 +173,7 @@ def test_an_odd_request_is_the_parsers(odd, after):
 def test_however_it_is_cut(requests, cuts, whole):
     data = b"".join(requests)
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    parts = [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    parts = [data[start:end] for start, end in itertools.pairwise(places)]
     if whole:
         parts = [*requests, *parts]
     seen, bodies = _served(parts)

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from certs import DirectoryStore, ensure
+from webhook.telemetry.log import GATHERED_FOR
 
 ROOT = Path(__file__).parent.parent.parent
 READY_SECONDS = 60
@@ -73,9 +75,10 @@ class Server:
                 return error.code, error.read().decode()
 
     def lines(self) -> list[dict[str, Any]]:
-        """What is logged of all that was answered so far; lines leave at the end of a turn of the event loop."""
+        """What is logged of all that was answered so far."""
         if self.process.poll() is None:
-            with suppress(OSError):
+            time.sleep(2 * GATHERED_FOR)
+            with suppress(OSError):  # whatever was due before this is done before it is answered
                 self.operation("/healthz")
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 

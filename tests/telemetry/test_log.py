@@ -1,4 +1,4 @@
-"""Lines leave together at the end of their turn, whatever Python does with standard error, and none is lost."""
+"""Lines leave together after a moment, whatever Python does with standard error, and none is lost."""
 
 import asyncio
 import io
@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from webhook.telemetry.log import Log
+from webhook.telemetry.log import GATHERED_FOR, Line, Log
 
 
 class _Pipe:
@@ -42,17 +42,32 @@ def pipe():
         yield made
 
 
-def test_lines_of_one_turn_leave_together(pipe):
+def test_lines_leave_together_after_a_moment(pipe):
     async def run():
         log = pipe.log()
         log.write("info", "one")
-        log.write_parts("info", "two", {"a": 1}, b'"b":2')
-        assert pipe.read() == []
         await asyncio.sleep(0)
+        log.write_line(Line(log.stamp(), "info", "two"), b'"b":2')
+        assert pipe.read() == []
+        await asyncio.sleep(2 * GATHERED_FOR)
         assert pipe.read() == ["one", "two"]
         log.write("info", "three")
         log.flush()
         assert pipe.read() == ["three"]
+        await asyncio.sleep(2 * GATHERED_FOR)
+        log.write("info", "four")
+        await asyncio.sleep(2 * GATHERED_FOR)
+        assert pipe.read() == ["four"]
+
+    asyncio.run(run())
+
+
+def test_a_warning_takes_all_along_at_once(pipe):
+    async def run():
+        log = pipe.log()
+        log.write("info", "one")
+        log.write("warning", "two")
+        assert pipe.read() == ["one", "two"]
 
     asyncio.run(run())
 

@@ -16,9 +16,15 @@ def test_whoever_reads_sees_all_that_was_counted():
 
 def test_whoever_reads_sees_all_that_was_timed():
     metrics = Metrics()
-    times = metrics.times(metrics.duration, "mutate")
+    times = metrics.duration.of("mutate")
     for _ in range(1234):
         times.add(0.5)
+    times.add(0.51)
+    times.add(100)
     name = "vmguard_admission_duration_seconds"
-    assert metrics.registry.get_sample_value(f"{name}_count", {"webhook": "mutate"}) == 1234
-    assert metrics.registry.get_sample_value(f"{name}_sum", {"webhook": "mutate"}) == 617
+    asked = {"webhook": "mutate"}
+    value = metrics.registry.get_sample_value
+    assert value(f"{name}_count", asked) == 1236
+    assert value(f"{name}_sum", asked) == 617 + 100.51
+    within = [value(f"{name}_bucket", {**asked, "le": bound}) for bound in ("0.25", "0.5", "1.0", "10.0", "+Inf")]
+    assert within == [0, 1234, 1235, 1235, 1236]

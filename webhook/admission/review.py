@@ -39,7 +39,7 @@ class UserInfo(msgspec.Struct, frozen=True):
     groups: list[str] | None = None
 
 
-class Request(msgspec.Struct, frozen=True, rename="camel"):
+class Request(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """`request` of an AdmissionReview. What few decisions read, or cannot be read before its kind is known, is raw."""
 
     uid: str
@@ -60,7 +60,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
         return user is not None and user.username.startswith("system:node:") and "system:nodes" in (user.groups or ())
 
 
-class PodObject(msgspec.Struct, frozen=True):
+class PodObject(msgspec.Struct, frozen=True, gc=False):
     """A pod whose spec is still the text that was sent: whoever knows that text already need not read it again."""
 
     spec: msgspec.Raw = msgspec.Raw(b"")
@@ -74,7 +74,7 @@ class _PodRequest(Request, frozen=True, rename="camel"):
     object: PodObject = _ABSENT  # type: ignore[assignment]
 
 
-class Review(msgspec.Struct, frozen=True, rename="camel"):
+class Review(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """An AdmissionReview that asks."""
 
     api_version: Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
@@ -233,7 +233,7 @@ def prepare(
 def encode(review: Review, prepared: bytes, facts: str) -> bytes:
     """The answer to `review`: same version and uid; `facts` is one more audit annotation, "" for none."""
     before = _BEFORE % (review.api_version.encode(), _encode(review.request.uid))
-    return before + prepared + (b',"facts":%b' % _encode(facts) if facts else b"") + _AFTER
+    return b"".join((before, prepared, b',"facts":%b' % _encode(facts) if facts else b"", _AFTER))
 
 
 def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, operation: str = "CREATE") -> bytes:

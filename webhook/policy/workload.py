@@ -39,7 +39,7 @@ _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """One owner of the chain: what was looked up, and the fact."""
 
     ref: Ref
@@ -104,6 +104,12 @@ Identity = Workload | Nobodys | Unknowable
 def is_subdomain(name: str) -> bool:
     """Whether it can be the name of an object: a DNS subdomain as of RFC 1123."""
     return _SUBDOMAIN.fullmatch(name) is not None
+
+
+@lru_cache(4096)
+def owner_of_kept(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
+    """As `owner_of`, of an object that comes again as the very same one."""
+    return owner_of(kind, metadata, namespace)
 
 
 def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:

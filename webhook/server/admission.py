@@ -70,7 +70,7 @@ class Admission:
         self._alike = Alike()
         self._requests = metrics.tally(metrics.requests)
         self._tell = Telling(metrics, log).tell
-        self._times = {webhook: metrics.times(metrics.duration, webhook) for webhook in WEBHOOKS.values()}
+        self._times = {webhook: metrics.duration.of(webhook) for webhook in WEBHOOKS.values()}
         self._at_hand = AtHand(source)
 
     def at_once(self, scope: Scope) -> AtOnce | None:
@@ -94,7 +94,7 @@ class Admission:
             decision, looked_up = _at_once(deciding)
             if decision.refused:
                 return None
-            milliseconds = round((time.monotonic() - started) * 1000, 3)
+            milliseconds = int((time.monotonic() - started) * 1e6) / 1000
             answer = self._tell(webhook, review, decision, looked_up, milliseconds)
         except Exception:  # noqa: BLE001 - it comes again where it can be answered for
             return None
@@ -120,7 +120,7 @@ class Admission:
             deadline = started + time_allowed(scope["query_string"])  # it is the event loops' clock too
             decision, looked_up = await admit(review, webhook, self._source, self._settings, deadline, self._alike)
             outcome = decision.outcome
-            milliseconds = round((time.monotonic() - started) * 1000, 3)
+            milliseconds = int((time.monotonic() - started) * 1e6) / 1000
             answer = self._tell(webhook, review, decision, looked_up, milliseconds)
             if decision.refused:
                 await respond(send, 500, error_body(500, decision.refused), close=close)
@@ -130,14 +130,15 @@ class Admission:
             outcome = "bad_request"
             code = error.code if isinstance(error, HTTPError) else 400
             why = {"code": code, "reason": one_line(error, 500)}
-            self._log.write_parts("warning", "not answered", about(webhook, review), as_fields(why))
+            self._log.write_line(about(self._log.stamp(), "warning", "not answered", webhook, review), as_fields(why))
             allow = b"POST" if code == 405 else b""
             closing = close or isinstance(error, HTTPError)
             await respond(send, code, error_body(code, str(error)), close=closing, allow=allow)
         except Disconnected:
             outcome = "disconnected"
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and no trace
-            self._log.write_parts("error", "failed", about(webhook, review), as_fields(described(error)))
+            line = about(self._log.stamp(), "error", "failed", webhook, review)
+            self._log.write_line(line, as_fields(described(error)))
             await respond(send, 500, error_body(500, "vmguard failed on this request; its log says why"), close=close)
         finally:
             self._requests[webhook, outcome] += 1

@@ -50,7 +50,7 @@ class Connection(HttpToolsProtocol):
         self._heads = Heads()
         self._held: list[bytes] = []
         self._lacking = 0
-        self._dated: tuple[list[tuple[bytes, bytes]], bytes] | None = None
+        self._dated: tuple[list[tuple[bytes, bytes]] | None, bytes] = None, b""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -74,27 +74,29 @@ class Connection(HttpToolsProtocol):
                 return
             data = b"".join(self._held)
             self._held.clear()
-        elif self._since is None:
-            self._since = self.loop.time()
-        else:
+        elif self._since is not None:
             self._parse(data)
             return
         request = self._heads.find(data)
         if request is None:
+            self._since = self._since or self.loop.time()
             self._parse_first(data)
             return
         answer, start, end = request
-        self._lacking = end - len(data)
-        if self._lacking > 0:
+        lacking = end - len(data)
+        if lacking == 0 and not self.flow.write_paused:
+            body = answer(data[start:])
+            if body is not None:
+                self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head(), len(body), body))
+                self._idle_since = self.loop.time()
+                self._since = None
+                return
+        self._since = self._since or self.loop.time()
+        if lacking > 0:
             self._held.append(data)
-            return
-        body = answer(data[start:]) if self._lacking == 0 and not self.flow.write_paused else None
-        if body is None:
+            self._lacking = lacking
+        else:
             self._parse(data)
-            return
-        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head(), len(body), body))
-        self._idle_since = self.loop.time()
-        self._since = None
 
     def _parse_first(self, data: bytes) -> None:
         """Parse what may begin a request, and know its head the next time if the application answers such at once."""
@@ -122,7 +124,7 @@ class Connection(HttpToolsProtocol):
     def _head(self) -> bytes:
         """The head of a 200 with JSON but for its length; uvicorn makes the headers of its own anew each second."""
         ours = self.server_state.default_headers
-        if self._dated is None or self._dated[0] is not ours:
+        if self._dated[0] is not ours:
             lines = b"".join([b"%b: %b\r\n" % header for header in ours])
             self._dated = ours, b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\n" % lines
         return self._dated[1]

@@ -11,12 +11,15 @@ from typing import Any
 AtOnce = Callable[[bytes], bytes | None]
 """Makes the JSON of a 200 out of a request's body without waiting; None, and nothing has happened, where it cannot."""
 
-LONGEST_BODY = 64 * 1024
-"""Bytes of a body that is answered at once; recorded reviews have 4 to 12 KB."""
+LONGEST_BODY = 99_999
+"""Bytes of a body that is answered at once, as many as five digits say; recorded reviews have 4 to 12 KB."""
 
 _LONGEST_HEAD = 2048
 _MOST = 8
 """Heads of one connection: an API server sends one for each webhook."""
+
+_LONGEST_LENGTH = len(str(LONGEST_BODY)) + 1
+"""Bytes of the number and of what follows it."""
 
 _END = b"\r\n\r\n"
 _LENGTH = b"\r\nContent-Length: "
@@ -32,30 +35,29 @@ class Heads:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bytes], AtOnce] = {}
+        self._known: list[tuple[bytes, bytes, AtOnce]] = []
 
     def find(self, data: bytes) -> tuple[AtOnce, int, int] | None:
         """What answers the request that `data` begins with, and where its body begins and ends; None if not known."""
-        if not self._known:
-            return None
-        end = data.find(_END)
-        before, _, after = data[:end].partition(_LENGTH)
-        length, _, rest = after.partition(b"\r\n")
-        answer = self._known.get((before, rest))
-        if answer is None or not length.isdigit() or len(length) > len(str(LONGEST_BODY)):
-            return None
-        start, size = end + len(_END), int(length)
-        return (answer, start, start + size) if size <= LONGEST_BODY else None
+        for before, after, answer in self._known:
+            if data.startswith(before):
+                start = len(before)
+                end = data.find(b"\r", start, start + _LONGEST_LENGTH)
+                length = data[start:end]
+                if length.isdigit() and data.startswith(after, end):
+                    body = end + len(after)
+                    return answer, body, body + int(length)
+        return None
 
     def learn(self, data: bytes, scope: Mapping[str, Any], answer: AtOnce) -> None:
         """Know the head of the request that `data` began with and that was parsed as this ASGI scope."""
         head, found, body = data.partition(_END)
         if not found or len(head) > _LONGEST_HEAD or len(self._known) == _MOST:
             return
-        before, _, after = head.partition(_LENGTH)
-        length, _, rest = after.partition(b"\r\n")
+        before, name, after = head.partition(_LENGTH)
+        length, line_end, rest = after.partition(b"\r\n")
         names = [name for name, _ in scope["headers"]]
         plain = scope["http_version"] == "1.1" and _PARSED.isdisjoint(names) and names.count(b"content-length") == 1
         whole = head.count(b"\r\n") == head.count(b"\n") == len(names)  # each line of the text is a header
         if plain and whole and length.isdigit() and len(body) <= int(length):  # nothing of a second request
-            self._known[before, rest] = answer
+            self._known.append((before + name, line_end + rest + _END, answer))

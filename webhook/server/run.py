@@ -130,6 +130,7 @@ async def serve(
     front = Admission(rest, plan.source, plan.settings, metrics, log, state)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows which cipher its processor has
     context.load_cert_chain(plan.certificate, plan.key)
     servers = [
         _Server(_config(front, lambda _config, _default: context)),
@@ -169,6 +170,7 @@ async def serve(
     await worker.stop()
     await leaving
     log.write("info", "ended")
+    log.flush()
 
 
 async def _started(plan: Plan, servers: list[_Server], worker: Worker) -> None:

@@ -13,7 +13,7 @@ from webhook.admission.review import Review, encode, prepare
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.wording import MOST_TOLD, facts_line
 from webhook.policy.workload import Link, Workload
-from webhook.telemetry.log import Log
+from webhook.telemetry.log import Line, Log
 from webhook.telemetry.metrics import Metrics
 from webhook.words import one_line
 
@@ -25,7 +25,7 @@ _LONGEST_NAME = 253
 """Characters that a log line holds of a name; no object's is longer."""
 
 
-class About(msgspec.Struct, frozen=True):
+class About(Line, frozen=True):
     """What a log line says of a request, as far as it could be read."""
 
     webhook: Webhook
@@ -67,11 +67,15 @@ class Telling:
         for labels, count in told.findings:
             self._findings[labels] += count
         facts = facts_line(looked_up)
-        self._log.write_parts(told.level, "admission", about(webhook, review, facts, milliseconds), told.log)
+        line = about(self._log.stamp(), told.level, "admission", webhook, review, facts, milliseconds)
+        self._log.write_line(line, told.log)
         return encode(review, told.answer, facts)
 
 
 def about(
+    time: str,
+    level: str,
+    message: str,
     webhook: Webhook,
     review: Review | None,
     facts: str | msgspec.UnsetType = msgspec.UNSET,
@@ -79,7 +83,7 @@ def about(
 ) -> About:
     """What a log line says of a request."""
     if review is None:
-        return About(webhook)
+        return About(time, level, message, webhook)
     asked = review.request
     uid, kind, namespace, name = asked.uid, asked.kind.kind, asked.namespace, asked.name
     together = f"{uid}{kind}{namespace}{name}"
@@ -87,7 +91,8 @@ def about(
         uid, kind = one_line(uid, _LONGEST_NAME), one_line(kind, _LONGEST_NAME)
         namespace = namespace and one_line(namespace, _LONGEST_NAME)
         name = name and one_line(name, _LONGEST_NAME)
-    return About(webhook, uid, kind, namespace, name, asked.dry_run is True, facts, milliseconds)
+    dry_run = asked.dry_run is True
+    return About(time, level, message, webhook, uid, kind, namespace, name, dry_run, facts, milliseconds)
 
 
 def _told(decision: Decision) -> _Told:

@@ -17,16 +17,30 @@ from webhook.words import one_line
 _FRAMES = 4
 """Places that a line names of an error's way."""
 
+GATHERED_FOR = 0.02
+"""Seconds that a line waits at most, while the event loop runs."""
+
 _GATHERED = 64 * 1024
-"""Bytes of lines that wait for the end of their turn at most."""
+"""Bytes of lines that wait at most."""
+
+_MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """What every line has; a subclass adds its fields."""
+
+    time: str
+    level: str
+    message: str
 
 
 class Log:
     """Lines of one process; those less severe than `level` are left out.
 
-    Inside an event loop, lines of one turn leave together at its end: a system call costs as much as a decision.
+    Inside an event loop, lines wait a moment for others to leave with, as a system call costs as much as a decision; a
+    warning or an error takes them all along at once.
     """
 
     def __init__(self, level: str = "info", stream: BinaryIO | None = None) -> None:
@@ -40,42 +54,43 @@ class Log:
     def write(self, level: str, message: str, **fields: Any) -> None:
         """One line: time (UTC, RFC 3339), level, message, and the fields."""
         if LEVELS[level] >= self._least:
-            self._write(self._encode({"time": self._stamp(), "level": level, "message": message, **fields}))
+            line = self._encode({"time": self.stamp(), "level": level, "message": message, **fields})
+            self._write(level, line + b"\n")
 
-    def write_parts(self, level: str, message: str, fields: Any, more: bytes) -> None:
-        """One line whose fields are those of an object, and `more` that were encoded before.
+    def write_line(self, line: Line, more: bytes) -> None:
+        """One line whose fields are those of `line`, and `more` that were encoded before."""
+        if LEVELS[line.level] >= self._least:
+            self._write(line.level, b"%b,%b}\n" % (self._encode(line)[:-1], more))
 
-        `message` holds nothing that JSON would escape.
-        """
-        if LEVELS[level] >= self._least:
-            head = f'{{"time":"{self._stamp()}","level":"{level}","message":"{message}",'.encode()
-            self._write(b"%b%b,%b}" % (head, self._encode(fields)[1:-1], more))
-
-    def _stamp(self) -> str:
+    def stamp(self) -> str:
+        """The time of a line that is written now."""
         now = time.time()
         second = int(now)
         if second != self._second:
             self._second, self._date = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._date}.{int((now - second) * 1000):03}Z"
+        return self._date + _MILLISECONDS[int((now - second) * 1000)]
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, level: str, line: bytes) -> None:
         try:
-            self._stream.write(line + b"\n")
+            self._stream.write(line)
         except (OSError, ValueError):  # a log that cannot be written must not cost a pod its admission
             return
-        if self._flushing_in and self._flushing_in.is_running():
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        if LEVELS[level] >= LEVELS["warning"]:
             self.flush()
-            return
-        self._flushing_in = loop
-        loop.call_soon(self.flush)
+        elif not self._flushing_in or not self._flushing_in.is_running():
+            try:
+                self._flushing_in = asyncio.get_running_loop()
+            except RuntimeError:
+                self.flush()
+            else:
+                self._flushing_in.call_later(GATHERED_FOR, self._flush_late)
+
+    def _flush_late(self) -> None:
+        self._flushing_in = None
+        self.flush()
 
     def flush(self) -> None:
         """Write out what waits."""
-        self._flushing_in = None
         with suppress(OSError, ValueError):
             self._stream.flush()
 
@@ -89,7 +104,7 @@ def _standard_error() -> BinaryIO:
 
 
 def as_fields(fields: Mapping[str, Any]) -> bytes:
-    """Fields as `write_parts` takes them."""
+    """Fields as `write_line` takes them."""
     return msgspec.json.encode(fields, enc_hook=str)[1:-1]
 
 
