@@ -202,3 +202,9 @@ def test_a_connection_knows_few_heads():
     kinds = [HEAD + b"N: %d\r\nContent-Length: 3\r\n\r\nabc" % n for n in range(12)]
     _, bodies = _served([*kinds, *kinds])
     assert list(map(len, bodies)) == [16, 8]
+
+
+def test_a_body_that_is_too_long_takes_no_place():
+    long = HEAD + b"Content-Length: %d\r\n\r\n%b" % (LONGEST_BODY + 1, bytes(LONGEST_BODY + 1))
+    _, bodies = _served([*[long] * 9, WHOLE, WHOLE])
+    assert list(map(len, bodies)) == [10, 1]

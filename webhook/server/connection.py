@@ -48,7 +48,7 @@ class Connection(HttpToolsProtocol):
         self._watch: TimerHandle | None = None
         self._at_once: Callable[[Scope], AtOnce | None] | None = getattr(self.app, "at_once", None)
         self._heads = Heads()
-        self._held: list[bytes] = []
+        self._held = bytearray()
         self._lacking = 0
         self._dated: tuple[list[tuple[bytes, bytes]] | None, bytes] = None, b""
 
@@ -68,12 +68,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._held:
-            self._held.append(data)
+            self._held += data
             self._lacking -= len(data)
             if self._lacking > 0:
                 return
-            data = b"".join(self._held)
-            self._held.clear()
+            data = self._released()
         elif self._since is not None:
             self._parse(data)
             return
@@ -93,7 +92,7 @@ class Connection(HttpToolsProtocol):
                 return
         self._since = self._since or self.loop.time()
         if lacking > 0:
-            self._held.append(data)
+            self._held += data
             self._lacking = lacking
         else:
             self._parse(data)
@@ -117,9 +116,12 @@ class Connection(HttpToolsProtocol):
     def _parse_held(self) -> None:
         """Leave to uvicorn what was held back until it would be whole."""
         if self._held:
-            data = b"".join(self._held)
-            self._held.clear()
-            self._parse(data)
+            self._parse(self._released())
+
+    def _released(self) -> bytes:
+        data = bytes(self._held)
+        self._held.clear()
+        return data
 
     def _head(self) -> bytes:
         """The head of a 200 with JSON but for its length; uvicorn makes the headers of its own anew each second."""

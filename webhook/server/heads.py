@@ -59,5 +59,6 @@ class Heads:
         names = [name for name, _ in scope["headers"]]
         plain = scope["http_version"] == "1.1" and _PARSED.isdisjoint(names) and names.count(b"content-length") == 1
         whole = head.count(b"\r\n") == head.count(b"\n") == len(names)  # each line of the text is a header
-        if plain and whole and length.isdigit() and len(body) <= int(length):  # nothing of a second request
+        counted = length.isdigit() and len(length) < _LONGEST_LENGTH
+        if plain and whole and counted and len(body) <= int(length):  # nothing of a second request
             self._known.append((before + name, line_end + rest + _END, answer))
