@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 
 import msgspec
 import pytest
 
-from webhook.cluster import client, listing
+from webhook.cluster import client, listing, watching
 from webhook.cluster.client import connected
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.resources import WORKLOADS, custom
@@ -23,12 +24,12 @@ def single(name, **spec):
     return {"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "metadata": {"name": name}, "spec": spec}
 
 
-def follow(kubeconfig, resource, namespace, *steps, changed=None, of=Reflector):
+def follow(kubeconfig, resource, namespace, *steps, changed=None, of=Reflector, keep=lambda found: found):
     """Run a reflector; each step is `(do, expected)`: after `do()` in a thread, `expected(reflector)` comes true."""
 
     async def run():
         async with connected(str(kubeconfig)) as connection:
-            reflector = of(connection, resource, namespace, lambda found: found, Log("error"), changed)
+            reflector = of(connection, resource, namespace, keep, Log("error"), changed)
             task = asyncio.create_task(reflector.run())
             try:
                 for do, expected in steps:
@@ -75,33 +76,35 @@ def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, n
     assert seen[-3:] == [("late", True), ("late", True), ("late", False)]
 
 
-def test_only_what_is_kept_is_told_when_it_changes(plane, namespace):
-    """A controller writes a status again and again; of what is metadata alone any change may be one that matters."""
+@pytest.mark.parametrize(
+    ("resource", "keep", "told"),
+    [
+        (SINGLES, functools.partial(watching._resource, "VMSingle"), [False, True]),
+        (msgspec.structs.replace(SINGLES, metadata_only=True), watching._owner, [None]),
+        (msgspec.structs.replace(SINGLES, metadata_only=True), watching._named, [None] * 5),
+    ],
+)
+def test_what_is_kept_stays_the_same_object_until_it_changes(plane, namespace, resource, keep, told):
+    """A controller writes a status again and again; of what is a name alone any change may be one that matters."""
     place = f"{GROUP}/v1beta1", "VMSingle", "s"
-    plane.api.create(single("s", a=1), namespace)
+    plane.api.create(single("s", useStrictSecurity=False), namespace)
 
     def write():
         for number in range(3):
             plane.api.patch(*place, {"status": {"number": number}}, namespace)
-        plane.api.patch(*place, {"spec": {"a": 2}}, namespace)
+        plane.api.patch(*place, {"spec": {"useStrictSecurity": True}}, namespace)
 
-    def told(resource):
-        seen = []
-
-        def heard(_key, found):
-            seen.append(found.spec)
-
-        steps = (None, lambda r: not r.trouble), (write, has_all)
-        follow(plane.kubeconfig(), resource, namespace, *steps, changed=heard)
-        return seen
-
-    def has_all(reflector):
-        last = plane.api.get(*place, namespace)["metadata"]["resourceVersion"]
-        return reflector.objects[namespace, "s"].metadata.resource_version == last
-
-    assert told(SINGLES) == [{"a": 1}, {"a": 2}]
-    plane.api.patch(*place, {"spec": {"a": 1}}, namespace)
-    assert told(msgspec.structs.replace(SINGLES, metadata_only=True)) == [None] * 5
+    seen = []
+    steps = (
+        (None, lambda r: not r.trouble),
+        (write, lambda r: r._version == plane.api.get(*place, namespace)["metadata"]["resourceVersion"]),
+    )
+    reflector = follow(
+        plane.kubeconfig(), resource, namespace, *steps, keep=keep, changed=lambda _key, found: seen.append(found)
+    )
+    assert [found.spec and found.spec["useStrictSecurity"] for found in seen] == told
+    assert reflector.objects[namespace, "s"] is seen[-1]
+    assert len(set(map(id, seen))) == len(seen)
 
 
 def test_pages_that_are_too_large_are_asked_for_with_fewer_objects(plane, namespace, monkeypatch):

@@ -120,9 +120,7 @@ class Reflector:
         version = found.metadata.resource_version or ""
         if self.synced.is_set() and version.isdigit() and self._version.isdigit() and int(version) > int(self._version):
             self._put(_key(found), found)
-        kept = self.objects.get(_key(found))
-        same = kept is not None and kept.metadata.resource_version == found.metadata.resource_version
-        return kept if kept is not None and same else self._keep(found)
+        return self._kept(_key(found), found)
 
     async def _list_all(self) -> str:
         """List every page, then serve the new state; the version that it is of."""
@@ -135,7 +133,7 @@ class Reflector:
                 if why:
                     unreadable[_key(each)] = why
                 else:
-                    found[_key(each)] = self._keep(each)
+                    found[_key(each)] = self._kept(_key(each), each)
             version = page.metadata.resource_version
         before, self.objects = self.objects, found
         for key in self.unreadable.keys() - unreadable.keys():
@@ -145,8 +143,9 @@ class Reflector:
         if self._changed:
             for key in before.keys() - found.keys():
                 self._changed(key, None)
-        for key, kept in found.items():
-            self._tell(key, before.get(key), kept)
+            for key, kept in found.items():
+                if kept is not before.get(key):
+                    self._changed(key, kept)
         self._version = version
         self.lists += 1
         self.heard = asyncio.get_running_loop().time()
@@ -191,20 +190,16 @@ class Reflector:
         self.heard = asyncio.get_running_loop().time()
 
     def _put(self, key: Key, found: KubeObject) -> None:
-        before, kept = self.objects.get(key), self._keep(found)
+        before, kept = self.objects.get(key), self._kept(key, found)
         self.objects[key] = kept
         self.unreadable.pop(key, None)
-        self._tell(key, before, kept)
-
-    def _tell(self, key: Key, before: KubeObject | None, kept: KubeObject) -> None:
-        """Tell what is kept now, unless it was before; metadata of another version may be that of another content."""
-        if self._changed is None:
-            return
-        if before is not None and not self.resource.metadata_only:
-            version = kept.metadata.resource_version
-            before = KubeObject(msgspec.structs.replace(before.metadata, resource_version=version), before.spec)
-        if before != kept:
+        if self._changed and kept is not before:
             self._changed(key, kept)
+
+    def _kept(self, key: Key, found: KubeObject) -> KubeObject:
+        """What is kept of an object: the very same as before while nothing that is read of it differs."""
+        kept, before = self._keep(found), self.objects.get(key)
+        return before if before is not None and _content(before) == _content(kept) else kept
 
     def _drop(self, key: Key, why: str = "") -> None:
         if why:
@@ -236,6 +231,10 @@ class Reflector:
 
 def _key(found: KubeObject) -> Key:
     return found.metadata.namespace or "", found.metadata.name or ""
+
+
+def _content(kept: KubeObject) -> tuple[object, ...]:
+    return *msgspec.structs.astuple(kept.metadata), kept.spec
 
 
 async def _read(raw: msgspec.Raw) -> tuple[KubeObject, str]:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
+from typing import Any
 
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
@@ -236,31 +237,25 @@ class Watching:
 
 def _owner(found: KubeObject) -> KubeObject:
     """What is kept of an owner: its UID, its owners, and the label that names its component."""
-    meta = found.metadata
-    label = (meta.labels or {}).get(_COMPONENT)
-    return _kept(meta, labels={_COMPONENT: label} if label else None)
+    label = (found.metadata.labels or {}).get(_COMPONENT)
+    return KubeObject(_kept(found, labels={_COMPONENT: label} if label else None))
 
 
 def _labelled(found: KubeObject) -> KubeObject:
-    return _kept(found.metadata, labels=found.metadata.labels)
+    return KubeObject(_kept(found, labels=found.metadata.labels))
 
 
 def _named(found: KubeObject) -> KubeObject:
-    return _kept(found.metadata, labels=None)
+    """Name and version: of an object of which no more is watched, another version may be another content."""
+    return KubeObject(_kept(found, resource_version=found.metadata.resource_version))
 
 
 def _resource(kind: str, found: KubeObject) -> KubeObject:
-    return KubeObject(_kept(found.metadata, labels=None).metadata, kept(kind, found.spec))
+    return KubeObject(_kept(found), kept(kind, found.spec))
 
 
-def _kept(meta: Metadata, labels: dict[str, str | None] | None) -> KubeObject:
-    return KubeObject(
-        Metadata(
-            name=meta.name,
-            namespace=meta.namespace,
-            uid=meta.uid,
-            resource_version=meta.resource_version,
-            labels=labels,
-            owner_references=meta.owner_references,
-        )
+def _kept(found: KubeObject, **more: Any) -> Metadata:
+    meta = found.metadata
+    return Metadata(
+        name=meta.name, namespace=meta.namespace, uid=meta.uid, owner_references=meta.owner_references, **more
     )
