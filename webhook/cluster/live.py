@@ -13,7 +13,7 @@ from webhook.cluster.answers import names_an_object, reason
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.reading import decoded
-from webhook.cluster.resources import BUILT_IN, JSON, METADATA, METADATA_LIST, Resource, custom
+from webhook.cluster.resources import BUILT_IN, JSON, METADATA, METADATA_LIST, Resource, custom, served
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.objects import KubeObject
 from webhook.policy.resources import BY_KIND, GROUP
@@ -80,8 +80,8 @@ class LiveFacts:
         """Where an object may be; of the operator's resources the version that is served goes first."""
         if ref.group != GROUP or ref.kind not in BY_KIND:
             return [BUILT_IN[ref.group, ref.kind]]
-        served = self._discovery.versions.get(ref.kind, BY_KIND[ref.kind].storage)
-        return [custom(ref.kind, each) for each in dict.fromkeys((served, ref.version)) if _API_VERSION.fullmatch(each)]
+        versions = served(ref.kind, self._discovery.versions).version, ref.version
+        return [custom(ref.kind, each) for each in dict.fromkeys(versions) if _API_VERSION.fullmatch(each)]
 
     async def _get(self, place: Resource, ref: Ref, deadline: float) -> Fact:
         possible = is_subdomain(ref.name)

@@ -4,6 +4,7 @@ One table for live look-ups, discovery and reflectors. Of the operator's resourc
 everything else has the one version that Kubernetes 1.20 and newer serves.
 """
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
@@ -89,3 +90,8 @@ def asked(path: str) -> tuple[str, str]:
 def custom(kind: str, version: str) -> Resource:
     """One of the operator's resources, in a version."""
     return Resource(GROUP, version, kind, BY_KIND[kind].plural, metadata_only=False)
+
+
+def served(kind: str, versions: Mapping[str, str]) -> Resource:
+    """One of the operator's resources in the version that discovery found, as it is stored where it found none."""
+    return custom(kind, versions.get(kind, BY_KIND[kind].storage))

@@ -19,7 +19,7 @@ from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.listing import FAILURES, check, pages
-from webhook.cluster.resources import ACCOUNTS, BINDINGS, JSON, METADATA, METADATA_LIST, PSP, ROLES, Resource, custom
+from webhook.cluster.resources import ACCOUNTS, BINDINGS, JSON, METADATA, METADATA_LIST, PSP, ROLES, Resource, served
 from webhook.cluster.watching import Watching
 from webhook.cluster.writing import EndingError, RefusedError, apply, create, delete, tell
 from webhook.leader.policies import (
@@ -38,7 +38,6 @@ from webhook.leader.policies import (
     wanted,
 )
 from webhook.policy.components import BY_KIND
-from webhook.policy.resources import BY_KIND as STORED
 from webhook.policy.resources import GROUP
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
@@ -287,8 +286,7 @@ class Defaults:
 
     def _served(self, kind: str) -> Resource:
         """The metadata of a kind's resources, in the version that is served as far as that is known."""
-        version = self._discovery.versions.get(kind, STORED[kind].storage)
-        return msgspec.structs.replace(custom(kind, version), metadata_only=True)
+        return msgspec.structs.replace(served(kind, self._discovery.versions), metadata_only=True)
 
     async def _is_for_some(self, policy: str) -> bool:
         """Whether some resource needs a policy though none is known that does; read live, as what is known may be old.
