@@ -229,6 +229,14 @@ def test_a_sidecar_that_will_not_pass_restricted_is_told_unless_it_is_hardened_t
     assert warning.startswith("vmsingle: each of the containers 'side', 'two', 'three' and 1 more is left as it is")
 
 
+def test_an_empty_list_in_a_sidecars_context_is_silence():
+    """The operator and the API server drop it before anybody sees the pod."""
+    spec = {"containers": [{"name": "side", "securityContext": {"capabilities": {"drop": [], "add": None}}}]}
+    (warning,) = told("VMSingle", spec, "sidecar")
+    assert "set VMGUARD_HARDEN_SIDECARS=true" in warning
+    assert told("VMSingle", spec, VMGUARD_HARDEN_SIDECARS="true") == []
+
+
 @pytest.mark.parametrize(
     "weak",
     [

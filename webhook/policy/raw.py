@@ -22,14 +22,14 @@ def texts_of(things: Iterable[Raw], field: str) -> frozenset[str]:
 
 
 def laid_over(base: Raw, patch: Raw) -> Raw:
-    """What a strategic merge patch makes of an object without lists to merge; null is silence.
+    """What a strategic merge patch makes of an object without lists to merge; null and an empty list are silence.
 
-    The operator reads a patch into typed fields, which drop a null.
+    The operator reads a patch into typed fields, which drop both, as the API server does of every pod.
     """
     result = dict(base)
     for field, value in patch.items():
         if isinstance(value, dict) and isinstance(result.get(field), dict):
             result[field] = laid_over(result[field], value)
-        elif value is not None:
+        elif value is not None and value != []:
             result[field] = value
     return result
