@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import subprocess
 import sys
 from contextlib import closing
 
@@ -83,3 +84,20 @@ def test_the_last_line_before_a_loop_ends_is_not_lost(pipe):
 
     asyncio.run(run())
     assert pipe.read() == ["last"]
+
+
+def test_what_waits_is_written_at_the_end_of_a_process_that_fails():
+    program = """
+import asyncio
+from webhook.telemetry.log import Log
+
+log = Log()
+
+async def run():
+    log.write("info", "last")
+    raise SystemExit(3)
+
+asyncio.run(run())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, json.loads(ended.stderr)["message"]) == (3, "last")
