@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 
@@ -10,12 +11,16 @@ from tests.policy.test_properties import cases
 from tests.support.asgi import admission
 from tests.support.golden import CASES
 from tests.support.pods import pod, resource, vmsingle, workload
-from webhook.admission.review import decode, review_of
+from webhook.admission.review import PodObject, decode, review_of
 from webhook.admit import admit
-from webhook.alike import Alike
+from webhook.alike import Alike, key_of
+from webhook.facts import Found, Ref
+from webhook.objects import KubeObject
 from webhook.offline.facts import FileFacts
 from webhook.offline.inputs import sort_documents
 from webhook.offline.judge import judge
+from webhook.policy.resources import GROUP
+from webhook.policy.workload import Link
 from webhook.settings import Settings
 
 
@@ -163,3 +168,19 @@ def test_any_pod_is_decided_the_second_time_as_without_memory(case):
 
 def _body(thing):
     return review_of(thing, uid="u", namespace="mon", name="db-0")
+
+
+def test_pods_whose_token_volumes_differ_in_length_are_not_compared():
+    """A long name put in the place of each short one would make many megabytes of a small pod."""
+
+    def parts(name):
+        spec = {"volumes": [{"name": name}], "padding": "x" * (100 - len(name))}
+        sent = PodObject(msgspec.Raw(json.dumps(spec, separators=(",", ":")).encode()))
+        ref = Ref(GROUP, "v1beta1", "VMSingle", "n", "x")
+        return key_of(sent, (Link(ref, Found(OWNER, "file")),)).parts
+
+    assert parts("kube-api-access-aaaaa") == parts("kube-api-access-bbbbb")
+    assert parts("kube-api-access-aaaaa") != parts("kube-api-access-bbbbbb")
+
+
+OWNER = KubeObject()

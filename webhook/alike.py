@@ -112,7 +112,8 @@ def key_of(sent: PodObject, chain: tuple[Link, ...], *asked: object) -> Key | No
     annotations = _encode(sent.metadata.annotations) if sent.metadata.annotations else b""
     size = len(text) + len(annotations)
     objects = [id(link.fact.object) for link in chain if type(link.fact) is Found]
-    return Key((*asked, *objects, annotations, len(text)), text, name, named, size) if size <= LARGEST else None
+    parts = *asked, *objects, annotations, len(text), len(named)
+    return Key(parts, text, name, named, size) if size <= LARGEST else None
 
 
 def _size_of(chain: tuple[Link, ...]) -> int:

@@ -12,6 +12,7 @@ from webhook.cluster import client, listing, watching
 from webhook.cluster.client import connected
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.resources import WORKLOADS, custom
+from webhook.objects import KubeObject, Metadata, OwnerReference
 from webhook.policy.resources import GROUP
 from webhook.telemetry.log import Log
 
@@ -79,15 +80,18 @@ def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, n
 @pytest.mark.parametrize(
     ("resource", "keep", "told"),
     [
-        (SINGLES, functools.partial(watching._resource, "VMSingle"), [False, True]),
+        (SINGLES, functools.partial(watching._resource, "VMSingle"), [1, True]),
         (msgspec.structs.replace(SINGLES, metadata_only=True), watching._owner, [None]),
         (msgspec.structs.replace(SINGLES, metadata_only=True), watching._named, [None] * 5),
     ],
 )
 def test_what_is_kept_stays_the_same_object_until_it_changes(plane, namespace, resource, keep, told):
-    """A controller writes a status again and again; of what is a name alone any change may be one that matters."""
+    """A controller writes a status again and again; of what is a name alone any change may be one that matters.
+
+    To Python 1 equals true, to whoever reads a bool it does not.
+    """
     place = f"{GROUP}/v1beta1", "VMSingle", "s"
-    plane.api.create(single("s", useStrictSecurity=False), namespace)
+    plane.api.create(single("s", useStrictSecurity=1), namespace)
 
     def write():
         for number in range(3):
@@ -190,3 +194,11 @@ def test_what_is_not_served_is_told(plane):
         plane.kubeconfig(), custom("VMSingle", "v9"), "", (None, lambda r: r.trouble.endswith("is not served"))
     )
     assert not reflector.objects
+
+
+def test_of_the_owners_of_an_owner_its_controller_is_kept():
+    """Whoever may create objects may give them a megabyte of owner references."""
+    others = [OwnerReference("v1", "ConfigMap", f"m{number}", "u") for number in range(1000)]
+    controller = OwnerReference("apps/v1", "Deployment", "d", "u", controller=True)
+    found = KubeObject(Metadata("rs", owner_references=[*others, controller, *others]))
+    assert watching._owner(found).metadata.owner_references == [controller]

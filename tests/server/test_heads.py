@@ -18,6 +18,10 @@ HEAD = b"POST /p HTTP/1.1\r\nHost: x\r\n"
 WHOLE = HEAD + b"Content-Length: 3\r\n\r\nabc"
 OTHER = HEAD + b"Content-Length: 5\r\nAccept: */*\r\n\r\nabcde"
 WAITS = HEAD + b"Content-Length: 4\r\n\r\nwait"
+EARLY = b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+"""Is answered before its body is there."""
+
+SLOW = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 EMPTY = HEAD + b"Content-Length: 0\r\n\r\n"
 ODD = [
     HEAD + b"\r\n",
@@ -43,6 +47,8 @@ ODD = [
     WHOLE.replace(b"POST", b"GET"),
     WHOLE.replace(b"/p", b"/slow"),
     b"nothing\r\n\r\n",
+    EARLY + b"12345",
+    SLOW,
 ]
 
 
@@ -78,6 +84,11 @@ class _App:
         self.bodies = [], []
 
     async def __call__(self, scope, receive, send):
+        if scope["path"] == "/early":
+            await respond(send, 200, b'"early"')
+            return
+        if scope["path"] == "/slow":
+            await _some_turns(3)
         with suppress(Disconnected):
             await self._serve(await read_body(headers_of(scope), receive, 10 * LONGEST_BODY), send)
 
@@ -95,8 +106,8 @@ class _App:
         return b'{"length":%d}' % len(body)
 
 
-async def _some_turns():
-    for _ in range(8):
+async def _some_turns(number=8):
+    for _ in range(number):
         await asyncio.sleep(0)
 
 
@@ -180,6 +191,15 @@ def test_however_it_is_cut(requests, cuts, whole):
     through, all_bodies = _served(parts, fast=False)
     assert seen == through
     assert sorted(bodies[0] + bodies[1]) == sorted(all_bodies[0])
+
+
+@pytest.mark.parametrize("after", [HEAD + b"Content-Length: %d\r\n\r\n" % len(WHOLE), SLOW, HEAD])
+def test_what_begins_behind_a_late_body_is_not_taken_for_a_beginning(after):
+    parts = [WHOLE, EARLY, b"12345" + after, WHOLE]
+    seen, bodies = _served(parts)
+    through, all_bodies = _served(parts, fast=False)
+    assert seen == through
+    assert bodies[0] + bodies[1] == all_bodies[0]
 
 
 def test_a_client_that_reads_nothing_is_waited_for():

@@ -88,16 +88,17 @@ def test_the_last_line_before_a_loop_ends_is_not_lost(pipe):
 
 def test_what_waits_is_written_at_the_end_of_a_process_that_fails():
     program = """
-import asyncio
-from webhook.telemetry.log import Log
+import logging, uvloop
+from webhook.telemetry.log import Handler, Log
 
 log = Log()
+logging.getLogger().handlers[:] = [Handler(log)]
 
 async def run():
     log.write("info", "last")
     raise SystemExit(3)
 
-asyncio.run(run())
+uvloop.run(run())
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ended.returncode, json.loads(ended.stderr)["message"]) == (3, "last")

@@ -8,6 +8,7 @@ decides what an object means: `keep` says what is kept of each, and `changed` is
 """
 
 import asyncio
+import marshal
 import random
 from collections.abc import Callable
 
@@ -234,7 +235,8 @@ def _key(found: KubeObject) -> Key:
 
 
 def _content(kept: KubeObject) -> tuple[object, ...]:
-    return *msgspec.structs.astuple(kept.metadata), kept.spec
+    """What is kept, comparable; the spec as bytes, as to Python 1 is true."""
+    return *msgspec.structs.astuple(kept.metadata), marshal.dumps(kept.spec, 2)
 
 
 async def _read(raw: msgspec.Raw) -> tuple[KubeObject, str]:

@@ -236,7 +236,7 @@ class Watching:
 
 
 def _owner(found: KubeObject) -> KubeObject:
-    """What is kept of an owner: its UID, its owners, and the label that names its component."""
+    """What is kept of an owner: its UID, its controller, and the label that names its component."""
     label = (found.metadata.labels or {}).get(_COMPONENT)
     return KubeObject(_kept(found, labels={_COMPONENT: label} if label else None))
 
@@ -256,6 +256,7 @@ def _resource(kind: str, found: KubeObject) -> KubeObject:
 
 def _kept(found: KubeObject, **more: Any) -> Metadata:
     meta = found.metadata
+    controllers = [each for each in meta.owner_references or () if each.controller is True]
     return Metadata(
-        name=meta.name, namespace=meta.namespace, uid=meta.uid, owner_references=meta.owner_references, **more
+        name=meta.name, namespace=meta.namespace, uid=meta.uid, owner_references=controllers[:1] or None, **more
     )

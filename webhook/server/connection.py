@@ -132,6 +132,7 @@ class Connection(HttpToolsProtocol):
         return self._dated[1]
 
     def on_message_begin(self) -> None:
+        self._since = self._since or self.loop.time()
         self._reading = True
         super().on_message_begin()
 

@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 import traceback
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,7 @@ class Log:
     def __init__(self, level: str = "info", stream: BinaryIO | None = None) -> None:
         self._least = LEVELS[level]
         self._stream = stream or _standard_error()
+        weakref.finalize(self, _flush, self._stream)  # however the process ends by itself
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._second = 0
         self._date = ""
@@ -91,8 +93,12 @@ class Log:
 
     def flush(self) -> None:
         """Write out what waits."""
-        with suppress(OSError, ValueError):
-            self._stream.flush()
+        _flush(self._stream)
+
+
+def _flush(stream: BinaryIO) -> None:
+    with suppress(OSError, ValueError):
+        stream.flush()
 
 
 def _standard_error() -> BinaryIO:
