@@ -1,6 +1,7 @@
-"""A connection to the webhook listener that never becomes TLS ends, and nobody else waits for it."""
+"""How connections to the webhook listener become TLS, and what becomes of those that never do."""
 
 import socket
+import ssl
 import time
 
 import pytest
@@ -37,3 +38,18 @@ def test_clients_that_never_finish_their_handshake_are_let_go(tmp_path):
                 each.close()
         assert server.ask("GET", "/healthz")[0] == 200
         assert not [line for line in server.lines() if line["level"] == "error"]
+
+
+@pytest.mark.parametrize("first", ["128", "256"])
+def test_the_cipher_is_the_clients_choice(tmp_path, first):
+    """It knows which one its processor is fast at; with TLS 1.3 Python has no say in the order."""
+    ciphers = sorted([f"ECDHE-ECDSA-AES{bits}-GCM-SHA{digest}" for bits, digest in (("128", "256"), ("256", "384"))])
+    with serving(tmp_path, []) as server:
+        trusted = ssl.create_default_context(cafile=server.ca)
+        trusted.maximum_version = ssl.TLSVersion.TLSv1_2
+        trusted.set_ciphers(":".join(ciphers if first == "128" else ciphers[::-1]))
+        with (
+            socket.create_connection(("127.0.0.1", server.port)) as plain,
+            trusted.wrap_socket(plain, server_hostname="localhost") as secured,
+        ):
+            assert first in secured.cipher()[0]
