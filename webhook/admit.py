@@ -87,7 +87,8 @@ class _Inquiry:
             fact = source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation)
             if type(fact) is Found and (fact.object.metadata.uid == ref.uid or not ref.uid):
                 chain.append(Link(ref, fact))
-                ref = owner_of_kept(ref.kind, fact.object.metadata, namespace)
+                above = owner_of if fact.source == "live" else owner_of_kept
+                ref = above(ref.kind, fact.object.metadata, namespace)
             else:
                 chain.append(Link(ref, checked(ref, fact)))
                 break

@@ -8,7 +8,6 @@ decides what an object means: `keep` says what is kept of each, and `changed` is
 """
 
 import asyncio
-import marshal
 import random
 from collections.abc import Callable
 
@@ -53,6 +52,7 @@ class _Named(msgspec.Struct):
 _event = msgspec.json.Decoder(_Event)
 _object = msgspec.json.Decoder(KubeObject)
 _named = msgspec.json.Decoder(_Named)
+_encode = msgspec.json.Encoder().encode
 
 
 class Reflector:
@@ -200,7 +200,7 @@ class Reflector:
     def _kept(self, key: Key, found: KubeObject) -> KubeObject:
         """What is kept of an object: the very same as before while nothing that is read of it differs."""
         kept, before = self._keep(found), self.objects.get(key)
-        return before if before is not None and _content(before) == _content(kept) else kept
+        return before if before is not None and _same(before, kept) else kept
 
     def _drop(self, key: Key, why: str = "") -> None:
         if why:
@@ -234,9 +234,14 @@ def _key(found: KubeObject) -> Key:
     return found.metadata.namespace or "", found.metadata.name or ""
 
 
-def _content(kept: KubeObject) -> tuple[object, ...]:
-    """What is kept, comparable; the spec as bytes, as to Python 1 is true."""
-    return *msgspec.structs.astuple(kept.metadata), marshal.dumps(kept.spec, 2)
+def _same(before: KubeObject, kept: KubeObject) -> bool:
+    """Whether nothing differs, by what JSON says of the specs: to Python 1 equals true."""
+    if msgspec.structs.astuple(before.metadata) != msgspec.structs.astuple(kept.metadata):
+        return False
+    try:
+        return _encode(before.spec) == _encode(kept.spec)
+    except (OverflowError, ValueError, RecursionError):  # an integer that is too large, or too deep for this Python
+        return False
 
 
 async def _read(raw: msgspec.Raw) -> tuple[KubeObject, str]:

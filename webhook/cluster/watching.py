@@ -23,6 +23,7 @@ from webhook.policy.kept import kept
 from webhook.policy.resources import GROUP
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
+from webhook.words import one_line
 
 ASK_AGAIN = 60.0
 """Seconds until discovery is asked again where definitions cannot be watched, and for a permission that is missing."""
@@ -161,6 +162,7 @@ class Watching:
                     if reflector.resource is not DEFINITIONS:  # which nobody looks up
                         tasks.create_task(self._ask_for_look_ups(reflector))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
+                reflector.trouble = f"vmguard's own fault: {one_line(repr(errors.exceptions[0]), 500)}"
                 self._log.write("error", "reflector failed", resource=str(reflector), error=repr(errors.exceptions[0]))
             await asyncio.sleep(backoff.after(loop.time() - began))
 
