@@ -12,15 +12,15 @@ from tests.support.asgi import admission
 from tests.support.golden import CASES
 from tests.support.pods import pod, resource, vmsingle, workload
 from webhook.admission.review import PodObject, decode, review_of
-from webhook.admit import admit
+from webhook.admit import _Inquiry, admit
 from webhook.alike import Alike, key_of
 from webhook.facts import Found, Ref
-from webhook.objects import KubeObject
+from webhook.objects import KubeObject, Metadata, OwnerReference
 from webhook.offline.facts import FileFacts
 from webhook.offline.inputs import sort_documents
 from webhook.offline.judge import judge
 from webhook.policy.resources import GROUP
-from webhook.policy.workload import Link
+from webhook.policy.workload import Link, owner_of_kept
 from webhook.settings import Settings
 
 
@@ -184,3 +184,19 @@ def test_pods_whose_token_volumes_differ_in_length_are_not_compared():
 
 
 OWNER = KubeObject()
+
+
+@pytest.mark.parametrize(("source", "remembered"), [("cache", 1), ("live", 0)])
+def test_an_owner_that_is_kept_nowhere_is_not_remembered_either(source, remembered):
+    """One that was read live holds all that somebody wrote into it."""
+
+    class Source:
+        def at_hand(self, ref, generation=""):
+            return Found(KubeObject(Metadata(ref.name, uid="u")), source)
+
+    owner = OwnerReference("apps/v1", "ReplicaSet", "rs", "u", controller=True)
+    before = owner_of_kept.cache_info().misses
+    inquiry = _Inquiry(Source(), float("inf"), "n")
+    asyncio.run(inquiry.owners("Pod", Metadata("p", owner_references=[owner]), "n"))
+    assert [link.ref.name for link in inquiry.links] == ["rs"]
+    assert owner_of_kept.cache_info().misses - before == remembered
