@@ -84,14 +84,13 @@ class _Inquiry:
         chain: list[Link] = []
         ref = owner_of(kind, metadata, namespace)
         while ref is not None:
-            fact = source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation)
-            if type(fact) is Found and (fact.object.metadata.uid == ref.uid or not ref.uid):
-                chain.append(Link(ref, fact))
-                above = owner_of if fact.source == "live" else owner_of_kept
-                ref = above(ref.kind, fact.object.metadata, namespace)
-            else:
-                chain.append(Link(ref, checked(ref, fact)))
+            known = source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation)
+            fact = checked(ref, known)
+            chain.append(Link(ref, fact))
+            if type(fact) is not Found:
                 break
+            above = owner_of if fact.source == "live" else owner_of_kept
+            ref = above(ref.kind, fact.object.metadata, namespace)
         self.links = tuple(chain)
         return self.links
 

@@ -40,12 +40,11 @@ _encode = msgspec.json.Encoder().encode
 class Key(msgspec.Struct, frozen=True, gc=False):
     """All that the decision on a pod depends on: `text` is its spec's, `parts` are the rest.
 
-    `name` is that of its token volume, b"" where there is none, and `named` the text that gives it. `size` in bytes.
+    `named` is what names its token volume in that text, b"" where there is none. `size` in bytes.
     """
 
     parts: tuple[object, ...]
     text: bytes
-    name: bytes
     named: bytes
     size: int
 
@@ -53,7 +52,7 @@ class Key(msgspec.Struct, frozen=True, gc=False):
 class _Kept(msgspec.Struct, frozen=True):
     """A decision; the chain is held with it, as the key names its objects by identity.
 
-    `text` is the spec's in pieces, between which stood the name of the token volume.
+    `text` is the spec's in pieces, between which stood what names the token volume; `user_volumes` would be named so.
     """
 
     text: list[bytes]
@@ -74,7 +73,7 @@ class Alike:
     def get(self, key: Key) -> Decision | None:
         """The decision that was kept. A volume that the pod's resource brings is never taken for the API server's."""
         for kept in self._kept.get(key.parts, ()):
-            if key.named.join(kept.text) == key.text and key.name not in kept.user_volumes:
+            if key.named.join(kept.text) == key.text and key.named not in kept.user_volumes:
                 return kept.decision
         return None
 
@@ -82,9 +81,9 @@ class Alike:
         self, key: Key, pod: Pod, decision: Decision, chain: tuple[Link, ...], user_volumes: frozenset[str]
     ) -> None:
         """Keep a decision on a pod whose resource brings these volumes."""
-        names = frozenset(name.encode(errors="replace") for name in user_volumes)
+        names = frozenset(b'%b%b"' % (_BEFORE_NAME, name.encode(errors="replace")) for name in user_volumes)
         text = key.text.split(key.named) if key.named else [key.text]
-        if key.named and (key.name in names or not _only_mounted(pod, key, text)):
+        if key.named and (key.named in names or not _only_mounted(pod, key, text)):
             return
         size = key.size + _ENTRY + _FINDING * len(decision.findings) + _size_of(chain)
         if size > self._most // _FEWEST:
@@ -102,18 +101,17 @@ def key_of(sent: PodObject, chain: tuple[Link, ...], *asked: object) -> Key | No
     """What the decision on a pod depends on, and what else was asked; None for one that is not kept."""
     if not chain or chain[-1].ref.group != GROUP or type(chain[-1].fact) is not Found:
         return None  # nobody's pod, or one of which too little is known
-    text, name, named = bytes(sent.spec), b"", b""
+    text, named = bytes(sent.spec), b""
     start = text.find(_TOKEN)
     if start >= 0:
         named = text[start : text.find(b'"', start + len(_TOKEN)) + 1]
-        name = named[len(_BEFORE_NAME) : -1]
-        if b"\\" in name:
+        if b"\\" in named:
             return None
     annotations = _encode(sent.metadata.annotations) if sent.metadata.annotations else b""
     size = len(text) + len(annotations)
     objects = [id(link.fact.object) for link in chain if type(link.fact) is Found]
     parts = *asked, *objects, annotations, len(text), len(named)
-    return Key(parts, text, name, named, size) if size <= LARGEST else None
+    return Key(parts, text, named, size) if size <= LARGEST else None
 
 
 def _size_of(chain: tuple[Link, ...]) -> int:
@@ -127,7 +125,7 @@ def _size_of(chain: tuple[Link, ...]) -> int:
 
 def _only_mounted(pod: Pod, key: Key, text: list[bytes]) -> bool:
     """Whether the name is that of one volume and its mounts, and of nothing that a decision could tell by name."""
-    name = key.name.decode(errors="replace")
+    name = key.named[len(_BEFORE_NAME) : -1].decode(errors="replace")
     mounts = sum(
         mount.name == name
         for containers in (pod.spec.containers, pod.spec.init_containers)

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from certs import DirectoryStore, ensure
+from tests.controlplane.api import wait_for
 from tests.controlplane.registration import LABEL, registered
 from webhook.server.connection import Connection
 from webhook.server.http import headers_of, read_body, respond
@@ -64,8 +65,7 @@ def _serving(app, folder):
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
     try:
-        while not server.started:
-            threading.Event().wait(0.01)
+        wait_for(lambda: server.started, "the webhook to serve")
         yield f"https://localhost:{server.servers[0].sockets[0].getsockname()[1]}", bundle.authority_pem
     finally:
         server.should_exit = True
@@ -77,9 +77,9 @@ def test_the_api_servers_heads_are_known_from_the_second_on(plane, tmp_path):
     with _serving(app, tmp_path) as (base, ca), registered(plane, base, ca, "heads"):
         namespace = plane.namespace("known-heads", {LABEL: "heads"})
         for number in range(20):
-            about = {"name": f"p{number}", "annotations": {"size": "x" * (LARGE if number % 2 else SMALL)}}
+            about = {"name": f"p{number}", "labels": {"managed-by": "vm-operator"}}
+            about["annotations"] = {"size": "x" * (LARGE if number % 2 else SMALL)}
             spec = {"containers": [{"name": "c", "image": "i"}]}
-            about["labels"] = {"managed-by": "vm-operator"}
             plane.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec}, namespace)
     assert app.parsed <= 8
     assert app.known >= 30

@@ -217,7 +217,7 @@ def test_of_the_owners_of_an_owner_its_controller_is_kept():
         ("deep", "deep", False),
     ],
 )
-def test_an_object_that_cannot_be_compared_is_another(before, after, stays):
+def test_an_object_stays_while_it_can_be_seen_to_say_the_same(before, after, stays):
     """Some Pythons decode what is nested deeper than others can compare."""
 
     def made(spec):

@@ -162,8 +162,9 @@ class Watching:
                     if reflector.resource is not DEFINITIONS:  # which nobody looks up
                         tasks.create_task(self._ask_for_look_ups(reflector))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
-                reflector.trouble = f"vmguard's own fault: {one_line(repr(errors.exceptions[0]), 500)}"
-                self._log.write("error", "reflector failed", resource=str(reflector), error=repr(errors.exceptions[0]))
+                why = repr(errors.exceptions[0])
+                reflector.trouble = f"vmguard's own fault: {one_line(why, 500)}"
+                self._log.write("error", "reflector failed", resource=str(reflector), error=why)
             await asyncio.sleep(backoff.after(loop.time() - began))
 
     async def _take_over(self, place: Place, reflector: Reflector) -> None:

@@ -94,12 +94,10 @@ class Admission:
             decision, looked_up = _at_once(deciding)
             if decision.refused:
                 return None
-            milliseconds = int((time.monotonic() - started) * 1e6) / 1000
-            answer = self._tell(webhook, review, decision, looked_up, milliseconds)
+            answer = self._tell(webhook, review, decision, looked_up, time.monotonic() - started)
         except Exception:  # noqa: BLE001 - it comes again where it can be answered for
             return None
-        self._requests[webhook, decision.outcome] += 1
-        self._times[webhook].add(time.monotonic() - started)
+        self._count(webhook, decision.outcome, started)
         return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,8 +118,7 @@ class Admission:
             deadline = started + time_allowed(scope["query_string"])  # it is the event loops' clock too
             decision, looked_up = await admit(review, webhook, self._source, self._settings, deadline, self._alike)
             outcome = decision.outcome
-            milliseconds = int((time.monotonic() - started) * 1e6) / 1000
-            answer = self._tell(webhook, review, decision, looked_up, milliseconds)
+            answer = self._tell(webhook, review, decision, looked_up, time.monotonic() - started)
             if decision.refused:
                 await respond(send, 500, error_body(500, decision.refused), close=close)
                 return
@@ -141,8 +138,11 @@ class Admission:
             self._log.write_line(line, as_fields(described(error)))
             await respond(send, 500, error_body(500, "vmguard failed on this request; its log says why"), close=close)
         finally:
-            self._requests[webhook, outcome] += 1
-            self._times[webhook].add(time.monotonic() - started)
+            self._count(webhook, outcome, started)
+
+    def _count(self, webhook: Webhook, outcome: str, started: float) -> None:
+        self._requests[webhook, outcome] += 1
+        self._times[webhook].add(time.monotonic() - started)
 
 
 def _at_once(deciding: Coroutine[Any, Any, T]) -> T:

@@ -76,26 +76,27 @@ class Connection(HttpToolsProtocol):
         elif self._since is not None:
             self._parse(data)
             return
-        request = self._heads.find(data)
-        if request is None:
-            self._since = self._since or self.loop.time()
-            self._parse_first(data)
+        answer, start, end = self._heads.find(data) or (None, 0, 0)
+        if answer and end == len(data) and self._answered(answer, data[start:]):
             return
-        answer, start, end = request
-        lacking = end - len(data)
-        if lacking == 0 and not self.flow.write_paused:
-            body = answer(data[start:])
-            if body is not None:
-                self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head(), len(body), body))
-                self._idle_since = self.loop.time()
-                self._since = None
-                return
         self._since = self._since or self.loop.time()
-        if lacking > 0:
+        if answer is None:
+            self._parse_first(data)
+        elif end > len(data):
             self._held += data
-            self._lacking = lacking
+            self._lacking = end - len(data)
         else:
             self._parse(data)
+
+    def _answered(self, answer: AtOnce, body: bytes) -> bool:
+        """Whether a whole request was answered at once."""
+        said = None if self.flow.write_paused else answer(body)
+        if said is None:
+            return False
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head(), len(said), said))
+        self._idle_since = self.loop.time()
+        self._since = None
+        return True
 
     def _parse_first(self, data: bytes) -> None:
         """Parse what may begin a request, and know its head the next time if the application answers such at once."""

@@ -18,8 +18,7 @@ _LONGEST_HEAD = 2048
 _MOST = 8
 """Heads of one connection: an API server sends one for each webhook."""
 
-_LONGEST_LENGTH = len(str(LONGEST_BODY)) + 1
-"""Bytes of the number and of what follows it."""
+_DIGITS = len(str(LONGEST_BODY))
 
 _END = b"\r\n\r\n"
 _LENGTH = b"\r\nContent-Length: "
@@ -42,7 +41,7 @@ class Heads:
         for before, after, answer in self._known:
             if data.startswith(before):
                 start = len(before)
-                end = data.find(b"\r", start, start + _LONGEST_LENGTH)
+                end = data.find(b"\r", start, start + _DIGITS + 1)
                 length = data[start:end]
                 if length.isdigit() and data.startswith(after, end):
                     body = end + len(after)
@@ -59,6 +58,6 @@ class Heads:
         names = [name for name, _ in scope["headers"]]
         plain = scope["http_version"] == "1.1" and _PARSED.isdisjoint(names) and names.count(b"content-length") == 1
         whole = head.count(b"\r\n") == head.count(b"\n") == len(names)  # each line of the text is a header
-        counted = length.isdigit() and len(length) < _LONGEST_LENGTH
+        counted = length.isdigit() and len(length) <= _DIGITS
         if plain and whole and counted and len(body) <= int(length):  # nothing of a second request
             self._known.append((before + name, line_end + rest + _END, answer))

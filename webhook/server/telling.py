@@ -56,9 +56,9 @@ class Telling:
         self._lookups = metrics.tally(metrics.lookups)
 
     def tell(
-        self, webhook: Webhook, review: Review, decision: Decision, looked_up: tuple[Link, ...], milliseconds: float
+        self, webhook: Webhook, review: Review, decision: Decision, looked_up: tuple[Link, ...], seconds: float
     ) -> bytes:
-        """Count and log a decision; the answer to the review."""
+        """Count and log a decision that took so many seconds; the answer to the review."""
         told: _Told = decision.__dict__.get(_KEY) or decision.__dict__.setdefault(_KEY, _told(decision))
         lookups = self._lookups
         for link in looked_up:
@@ -66,7 +66,7 @@ class Telling:
             lookups[fact.result, fact.source] += 1
         for labels, count in told.findings:
             self._findings[labels] += count
-        facts = facts_line(looked_up)
+        facts, milliseconds = facts_line(looked_up), int(seconds * 1e6) / 1000
         line = about(self._log.stamp(), told.level, "admission", webhook, review, facts, milliseconds)
         self._log.write_line(line, told.log)
         return encode(review, told.answer, facts)
