@@ -12,7 +12,7 @@ import uvicorn
 
 from certs import DirectoryStore, ensure
 from tests.controlplane.api import wait_for
-from tests.controlplane.registration import LABEL, registered
+from tests.controlplane.registration import LABEL, PROBES, registered
 from webhook.server.connection import Connection
 from webhook.server.http import headers_of, read_body, respond
 
@@ -42,7 +42,7 @@ class _App:
 
 def _allowed(body):
     review = json.loads(body)
-    response = {"uid": review["request"]["uid"], "allowed": True, "warnings": ["[workload] asked"]}
+    response = {"uid": review["request"]["uid"], "allowed": True, "warnings": list(PROBES)}
     return json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}).encode()
 
 

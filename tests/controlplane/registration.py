@@ -13,17 +13,27 @@ import httpx
 from tests.controlplane.api import ApiError, Object, wait_for
 from tests.controlplane.plane import ControlPlane
 from webhook.manifests.webhooks import Url, configurations
+from webhook.policy.resources import GROUP
 from webhook.policy.workload import MANAGED_BY
 
 LABEL = "vmguard-test"
 
 _COUNT = itertools.count(1)
-_PROBE: Object = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "probe", "labels": dict([MANAGED_BY])},
-    "spec": {"containers": [{"name": "probe", "image": "probe"}]},
+PROBES: dict[str, Object] = {
+    "[workload]": {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "probe", "labels": dict([MANAGED_BY])},
+        "spec": {"containers": [{"name": "probe", "image": "probe"}]},
+    },
+    "podSecurityPolicyName": {
+        "apiVersion": f"{GROUP}/v1beta1",
+        "kind": "VMSingle",
+        "metadata": {"name": "probe"},
+        "spec": {"podSecurityPolicyName": "there-is-none"},
+    },
 }
+"""What a webhook of each configuration says of a thing, and that thing; the API server learns of each by itself."""
 
 
 @contextmanager
@@ -59,14 +69,15 @@ def registered(
 
 
 def _wait_until_asked(plane: ControlPlane, label: str) -> None:
-    """Until the API server has learnt of the configurations; it takes a moment."""
+    """Until the API server has learnt of both configurations; it takes a moment."""
     namespace = plane.namespace(f"asked-{next(_COUNT)}", {LABEL: label} if label else None)
 
-    def asked() -> bool:
+    def asked(about: str) -> bool:
         try:
-            plane.api.create(_PROBE, namespace, dryRun="All")
+            plane.api.create(PROBES[about], namespace, dryRun="All")
         except (ApiError, httpx.TransportError) as error:
-            return "failed calling webhook" in str(error)  # one that is down is asked too
-        return any("[workload]" in warning for warning in plane.api.warnings)
+            return about in str(error) or "failed calling webhook" in str(error)  # one that is down is asked too
+        return any(about in warning for warning in plane.api.warnings)
 
-    wait_for(asked, f"the webhook {label} to be asked")
+    for about in PROBES:
+        wait_for(lambda about=about: asked(about), f"the webhook {label} to be asked about {about}")
