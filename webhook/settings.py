@@ -81,7 +81,9 @@ class Settings(BaseModel):
         (), alias="WATCH_NAMESPACE", description="comma list of the namespaces to decide in; none is all"
     )
     mode: Annotated[Literal["enforce", "audit"], BeforeValidator(_lower)] = Field(
-        "enforce", alias="VMGUARD_MODE", description="audit: nothing is patched or denied, what would have been is told"
+        "enforce",
+        alias="VMGUARD_MODE",
+        description="audit: nothing is patched or denied; what would have been is told, a denial as a warning too",
     )
     enforce: Annotated[Literal["off", "warn", "deny"], BeforeValidator(_lower)] = Field(
         "warn", alias="VMGUARD_ENFORCE", description="what /validate does with a pod that is not compliant"

@@ -161,6 +161,11 @@ def test_audit_mode_changes_nothing_and_tells_all(plane, guard):
     metrics = guarding.server.operation("/metrics")[1]
     assert 'vmguard_admission_requests_total{outcome="would-patch",webhook="mutate"}' in metrics
     assert "would-patch" in {line["outcome"] for line in guarding.decisions(namespace)}
+    single = {"apiVersion": "operator.victoriametrics.com/v1beta1", "kind": "VMSingle", "metadata": {"name": "named"}}
+    stored = plane.api.create({**single, "spec": {"podSecurityPolicyName": "x"}}, namespace, dryRun="All")
+    assert stored["spec"] == {"podSecurityPolicyName": "x"}
+    (warning,) = plane.api.warnings
+    assert warning.startswith(f"would be denied (VMGUARD_MODE=audit): VMSingle {namespace}/named ")
 
 
 def test_a_denied_pod_shows_as_failed_create_on_its_owner_with_our_message(plane, guard):

@@ -26,6 +26,17 @@ def test_audit_denies_nothing():
     decision = decide(cr, [], webhook="validate", minor=24, VMGUARD_MODE="audit")
     assert (decision.outcome, decision.allowed) == ("would-deny", True)
     assert "which does not exist" in decision.annotations["decision"]
+    assert decision.warnings[0].startswith("would be denied (VMGUARD_MODE=audit): VMSingle ")
+    assert decision.warnings[0].endswith(" create it or correct the name [pod-security-policy]")
+
+
+def test_who_would_be_denied_a_pod_is_warned_in_audit_mode():
+    asked, objects = vmsingle()
+    decision = decide(asked, objects, webhook="validate", VMGUARD_MODE="audit", VMGUARD_ENFORCE="deny")
+    assert (decision.outcome, decision.allowed) == ("would-deny", True)
+    assert decision.warnings[0].startswith(
+        "would be denied (VMGUARD_MODE=audit): not compliant: spec.securityContext.runAsNonRoot is not true "
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """From findings to a decision: what is patched, denied, warned of, and what is written down about it.
 
 Validation is the same rules: a pod is not compliant when any change or violation is left. In audit mode nothing is
-patched or denied; what would have been stands in the annotations and in `findings`.
+patched or denied; what would have been stands in the annotations and in `findings`, and whoever would have been denied
+is warned.
 """
 
 from functools import lru_cache
@@ -147,9 +148,7 @@ def decide_pod(
     elif webhook == "mutate":
         patch = build([change.edit for change in changes])
         outcome = "patched" if patch else outcome
-        warnings += [warning_line(violation.rule, complaint(violation)) for violation in violations[:MOST_TOLD]]
-        if len(violations) > MOST_TOLD:
-            warnings.append(warning_line(violations[0].rule, f"and {len(violations) - MOST_TOLD} more like these"))
+        warnings += _complaints(violations)
     elif left and enforce == "deny":
         outcome, denials = "denied", [not_compliant(left)]
     elif left and enforce == "warn":
@@ -160,6 +159,9 @@ def decide_pod(
         patch = ()
         outcome = {"patched": "would-patch", "denied": "would-deny"}.get(outcome, outcome)  # type: ignore[assignment]
     message = one_line("; ".join(denials), _LONGEST_MESSAGE)
+    if outcome == "would-deny":
+        rule = next((violation.rule for violation in violations if violation.denies), left[0].rule)
+        warnings.insert(0, _would_deny(rule, message, LONGEST_WARNING))
     annotations = {
         "decision": f"{outcome}: {message}" if message else outcome,
         "workload": f"{workload.component.name} of {workload}",
@@ -182,13 +184,20 @@ def decide_pod(
     )
 
 
+def _complaints(violations: list[Violation]) -> list[str]:
+    """Warnings of what is left as it is, the first of many."""
+    lines = [warning_line(violation.rule, complaint(violation)) for violation in violations[:MOST_TOLD]]
+    more = len(violations) - len(lines)
+    return [*lines, *([warning_line(violations[0].rule, f"and {more} more like these")] if more else [])]
+
+
 def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Finding, ...]) -> Decision:
     """The decision on new ephemeral containers in a pod of the operator: allowed, and told what is wrong with them."""
     outcome: Outcome = "warned" if findings else "unchanged"
     told = "; ".join(finding.text for finding in findings if type(finding) is Warn)
     return Decision(
         outcome,
-        warnings=_most(findings),
+        warnings=_most([], findings),
         annotations={
             "decision": one_line(f"{outcome}: {told}" if told else outcome, _LONGEST_MESSAGE),
             "workload": f"{workload.component.name} of {workload}",
@@ -209,17 +218,21 @@ def decide_resource(
     settings: Settings,
 ) -> Decision:
     """The decision on a custom resource."""
-    denials = [finding.why for finding in findings if type(finding) is Violation and finding.denies]
+    denials = [finding for finding in findings if type(finding) is Violation and finding.denies]
     outcome: Outcome = "unchanged"
-    if denials:
-        outcome = "would-deny" if settings.mode == "audit" else "denied"
+    spared: list[str] = []
+    if denials and settings.mode == "audit":
+        outcome = "would-deny"
+        spared = [_would_deny(denial.rule, denial.why, _LONGEST_OF_MANY) for denial in denials]
+    elif denials:
+        outcome = "denied"
     denied = outcome == "denied"
-    message = one_line("; ".join(denials), _LONGEST_MESSAGE)
+    message = one_line("; ".join(denial.why for denial in denials), _LONGEST_MESSAGE)
     return Decision(
         outcome,
         allowed=not denied,
         message=message if denied else "",
-        warnings=_most(findings),
+        warnings=_most(spared, findings),
         annotations={
             "decision": f"{outcome}: {message}" if message else outcome,
             "workload": one_line(what, LONGEST_WARNING),
@@ -232,10 +245,14 @@ def decide_resource(
     )
 
 
-def _most(findings: tuple[Finding, ...]) -> tuple[str, ...]:
+def _would_deny(rule: str, why: str, longest: int) -> str:
+    return warning_line(rule, f"would be denied (VMGUARD_MODE=audit): {why}", longest)
+
+
+def _most(first: list[str], findings: tuple[Finding, ...]) -> tuple[str, ...]:
     """What a person is told, the most important first, as much as the API server passes on whole."""
     warnings = sorted((finding for finding in findings if type(finding) is Warn), key=_importance)
-    lines = [warning_line(warning.rule, warning.text, _LONGEST_OF_MANY) for warning in warnings]
+    lines = [*first, *(warning_line(warning.rule, warning.text, _LONGEST_OF_MANY) for warning in warnings)]
     told: list[str] = []
     size = 0
     for line in lines[:_MOST_WARNINGS]:
