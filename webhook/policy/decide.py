@@ -5,6 +5,7 @@ patched or denied; what would have been stands in the annotations and in `findin
 is warned.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -197,7 +198,7 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
     told = "; ".join(finding.text for finding in findings if type(finding) is Warn)
     return Decision(
         outcome,
-        warnings=_most([], findings),
+        warnings=_most(findings),
         annotations={
             "decision": one_line(f"{outcome}: {told}" if told else outcome, _LONGEST_MESSAGE),
             "workload": f"{workload.component.name} of {workload}",
@@ -232,7 +233,7 @@ def decide_resource(
         outcome,
         allowed=not denied,
         message=message if denied else "",
-        warnings=_most(spared, findings),
+        warnings=_most(findings, spared),
         annotations={
             "decision": f"{outcome}: {message}" if message else outcome,
             "workload": one_line(what, LONGEST_WARNING),
@@ -249,10 +250,10 @@ def _would_deny(rule: str, why: str, longest: int) -> str:
     return warning_line(rule, f"would be denied (VMGUARD_MODE=audit): {why}", longest)
 
 
-def _most(first: list[str], findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    """What a person is told, the most important first, as much as the API server passes on whole."""
+def _most(findings: tuple[Finding, ...], spared: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a person is told, `spared` and the most important first, as much as the API server passes on whole."""
     warnings = sorted((finding for finding in findings if type(finding) is Warn), key=_importance)
-    lines = [*first, *(warning_line(warning.rule, warning.text, _LONGEST_OF_MANY) for warning in warnings)]
+    lines = [*spared, *(warning_line(warning.rule, warning.text, _LONGEST_OF_MANY) for warning in warnings)]
     told: list[str] = []
     size = 0
     for line in lines[:_MOST_WARNINGS]:
