@@ -31,6 +31,7 @@ lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint
 bench: $(VENV)/dev ## side by side: reviews, cold start and memory, pods through an API server, a crowded cluster; needs Go, half an hour
 	$(BIN)/python -m bench.reviews
 	$(BIN)/python -m bench.memory
+	$(BIN)/python -m bench.flood
 	$(BIN)/python -m tests.controlplane.build
 	$(BIN)/python -m bench.pods
 	$(BIN)/python -m bench.scale
