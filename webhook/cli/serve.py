@@ -1,9 +1,7 @@
 """`vmguard serve`: the webhook, in a cluster; standalone it needs none: the objects in the files are all it knows."""
 
 import argparse
-import asyncio
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
@@ -13,22 +11,14 @@ import msgspec
 import uvloop
 
 from certs import Bundle, CertificateError, DirectoryStore, ensure
+from webhook.cli.cluster import Cluster
 from webhook.cli.files import read_files
 from webhook.cli.review import kubernetes_version
 from webhook.cli.usage import UsageError
-from webhook.cluster.cached import CachedFacts
-from webhook.cluster.client import Client, NoClusterError, connected
-from webhook.cluster.discovery import Discovery
-from webhook.cluster.election import NAME, Elector, Work, identity
-from webhook.cluster.lease import Lease
-from webhook.cluster.live import LiveFacts
-from webhook.cluster.schemas import Schemas
-from webhook.cluster.watching import Watching
+from webhook.cluster.client import NoClusterError, connected
 from webhook.facts import NEWEST_MINOR, FactSource
-from webhook.leader.survey import Survey
 from webhook.offline.facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
-from webhook.policy.rules.pod_security_policy import REMOVED
 from webhook.server.run import Plan, bind, serve, url
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
@@ -104,60 +94,10 @@ def _in_cluster(options: argparse.Namespace) -> int:
             connected(options.kubeconfig, rate, metrics.count_api_request) as client,
             connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request) as leaders,
         ):
-            discovery = Discovery(client, log)
-            watching = Watching(client, discovery, settings.watch_namespaces, log, metrics)
-            source = CachedFacts(watching, discovery, LiveFacts(client, discovery))
-            memory = CachedFacts(watching, discovery, LiveFacts(leaders, discovery))
-            survey = Survey(leaders, memory, watching.knows, settings, log, metrics)
-            lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
-            policies, trouble_of_policies = _policies(leaders, watching, discovery, settings, log, metrics)
-            elector = Elector(lease, {"survey": survey.run, **policies}, log)
-            metrics.leader.labels(NAME).set_function(lambda: float(elector.leads))
-
-            async def prepare() -> None:
-                await watching.synced()
-                if settings.psp_autocreate and not discovery.serves_policies:
-                    raise SettingsError(f"VM_PSPAUTOCREATEENABLED=true: {REMOVED}: unset it")
-
-            schemas = Schemas(client, discovery, whole_cluster=watching.whole_cluster)
-
-            async def look() -> None:
-                await watching.synced()
-                await schemas.run(watching.definitions_told)
-
-            async def stand() -> None:
-                await watching.synced()
-                await elector.run()
-
-            async with asyncio.TaskGroup() as tasks:
-                running = tasks.create_task(watching.run())
-                standing = tasks.create_task(stand())
-                looking = tasks.create_task(look())
-
-                async def leave() -> None:
-                    standing.cancel()
-                    await asyncio.wait([standing])
-
-                plan = _plan(
-                    settings,
-                    source,
-                    directory,
-                    bundle,
-                    prepare=prepare,
-                    checks={"cluster": watching.missing},
-                    notes=lambda: {
-                        **watching.troubles(),
-                        "leader-election": elector.trouble,
-                        "survey": survey.trouble,
-                        "default-policies": trouble_of_policies(),
-                    },
-                    tells=lambda: {"leader": elector.standing, "policy-references": schemas.told},
-                    metrics=metrics,
-                    leave=leave,
-                )
+            cluster = Cluster(settings, client, leaders, log, metrics)
+            plan = _plan(settings, cluster.source, directory, bundle, metrics=metrics, **cluster.of_plan())
+            async with cluster.running():
                 await _serve(plan, listeners, directory, log)
-                running.cancel()
-                looking.cancel()
 
     try:
         uvloop.run(serving())
@@ -184,18 +124,6 @@ def _for_cluster(options: argparse.Namespace) -> tuple[Settings, Path]:
             "unset WATCH_NAMESPACE or VM_PSPAUTOCREATEENABLED"
         )
     return settings, Path(options.cert_dir or settings.cert_dir)
-
-
-def _policies(
-    client: Client, watching: Watching, discovery: Discovery, settings: Settings, log: Log, metrics: Metrics
-) -> tuple[dict[str, Work], Callable[[], str]]:
-    """The leader's work on default policies, none where it is not asked for, and what is wrong with it."""
-    if not settings.psp_autocreate:
-        return {}, str
-    from webhook.leader.defaults import Defaults  # noqa: PLC0415 - 25 MiB of the client library that few need
-
-    defaults = Defaults(client, watching, discovery, settings, log, metrics)
-    return {"default-policies": defaults.run}, lambda: defaults.trouble
 
 
 def _plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundle, **more: Any) -> Plan:

@@ -1,0 +1,100 @@
+"""The parts of a webhook that serves a cluster, put together: what is watched, who answers by it, what leads."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from webhook.cluster.cached import CachedFacts
+from webhook.cluster.client import Client
+from webhook.cluster.discovery import Discovery
+from webhook.cluster.election import NAME, Elector, Work, identity
+from webhook.cluster.lease import Lease
+from webhook.cluster.live import LiveFacts
+from webhook.cluster.schemas import Schemas
+from webhook.cluster.watching import Watching
+from webhook.leader.survey import Survey
+from webhook.policy.rules.pod_security_policy import REMOVED
+from webhook.settings import Settings, SettingsError
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+
+class Cluster:
+    """Made in a running loop; at work inside `running`. `leaders` is the leader's own connection."""
+
+    def __init__(self, settings: Settings, client: Client, leaders: Client, log: Log, metrics: Metrics) -> None:
+        self._settings = settings
+        self._discovery = Discovery(client, log)
+        self._watching = Watching(client, self._discovery, settings.watch_namespaces, log, metrics)
+        self.source = CachedFacts(self._watching, self._discovery, LiveFacts(client, self._discovery))
+        memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery))
+        self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
+        self._survey = Survey(leaders, memory, self._watching.knows, settings, log, metrics)
+        lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
+        policies, self._trouble_of_policies = self._policies(leaders, log, metrics)
+        self._elector = Elector(lease, {"survey": self._survey.run, **policies}, log)
+        metrics.leader.labels(NAME).set_function(lambda: float(self._elector.leads))
+        self._standing: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch, read definitions and stand for leader until the block ends.
+
+        Raises:
+            ExceptionGroup: one of these failed, or the block did.
+
+        """
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watching.run())
+            looking = tasks.create_task(self._look())
+            self._standing = tasks.create_task(self._stand())
+            yield
+            watching.cancel()
+            looking.cancel()
+
+    def of_plan(self) -> dict[str, Any]:
+        """What the plan of a server has from a cluster."""
+        return {
+            "prepare": self._prepare,
+            "checks": {"cluster": self._watching.missing},
+            "notes": self._troubles,
+            "tells": lambda: {"leader": self._elector.standing, "policy-references": self._schemas.told},
+            "leave": self._leave,
+        }
+
+    async def _prepare(self) -> None:
+        await self._watching.synced()
+        if self._settings.psp_autocreate and not self._discovery.serves_policies:
+            raise SettingsError(f"VM_PSPAUTOCREATEENABLED=true: {REMOVED}: unset it")
+
+    async def _look(self) -> None:
+        await self._watching.synced()
+        await self._schemas.run(self._watching.definitions_told)
+
+    async def _stand(self) -> None:
+        await self._watching.synced()
+        await self._elector.run()
+
+    async def _leave(self) -> None:
+        """Give the lease back, once the leader's work has ended."""
+        if self._standing:
+            self._standing.cancel()
+            await asyncio.wait([self._standing])
+
+    def _troubles(self) -> dict[str, str]:
+        return {
+            **self._watching.troubles(),
+            "leader-election": self._elector.trouble,
+            "survey": self._survey.trouble,
+            "default-policies": self._trouble_of_policies(),
+        }
+
+    def _policies(self, leaders: Client, log: Log, metrics: Metrics) -> tuple[dict[str, Work], Callable[[], str]]:
+        """The leader's work on default policies, none where it is not asked for, and what is wrong with it."""
+        if not self._settings.psp_autocreate:
+            return {}, str
+        from webhook.leader.defaults import Defaults  # noqa: PLC0415 - 25 MiB of the client library that few need
+
+        defaults = Defaults(leaders, self._watching, self._discovery, self._settings, log, metrics)
+        return {"default-policies": defaults.run}, lambda: defaults.trouble
