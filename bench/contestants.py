@@ -6,6 +6,7 @@ Each prints its URL when it is ready; its standard error, with a line for each d
 import os
 import resource
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import httpx
 
 from bench.built import binary
 from certs import DirectoryStore, ensure
@@ -40,6 +43,14 @@ class Ground:
     def prepare(self) -> None:
         """Make the certificate."""
         ensure(DirectoryStore(self.certificates), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
+
+    def trusted(self) -> ssl.SSLContext:
+        """What trusts that certificate."""
+        return ssl.create_default_context(cafile=self.certificates / "ca.crt")
+
+    def client(self) -> httpx.Client:
+        """Asks any of the contestants."""
+        return httpx.Client(verify=self.trusted(), trust_env=False)
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,17 @@ that belongs to one of the recorded workloads. All wait for their answers; each 
 
 import argparse
 import json
-import ssl
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPSConnection
-from pathlib import Path
 from typing import Any
 
-from bench.contestants import LOAD_CORE, Ground, on_core, running
-from bench.recorded import cases, write_objects
+from bench.contestants import LOAD_CORE, on_core, running
+from bench.recorded import cases, prepared
 from webhook.admission.review import review_of
 from webhook.policy.resources import GROUP
 
@@ -38,27 +35,22 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=1_000_000, help="size of a large object (default 1000000)")
     options = parser.parse_args()
     chosen = cases()
-    pods = [(case.path / "review.json").read_bytes() for case in chosen]
+    pods = [case.review for case in chosen]
     large = {
         "resources": ("/validate", _updated(options.bytes)),
         "pods": ("/mutate", _grown(json.loads(pods[0]), options.bytes)),
     }
     print(f"recorded pods beside what is large ({options.bytes} bytes), {options.seconds:g} s a row; ms")
     print(f"{'large':12}{'senders':>8}{'answered':>10}{'p50':>8}{'pods':>8}{'p50':>8}{'p99':>8}{'longest':>9}")
-    with tempfile.TemporaryDirectory() as folder:
-        ground = Ground(Path(folder))
-        ground.prepare()
-        write_objects(chosen, ground.objects)
-        trust = ssl.create_default_context(cafile=ground.certificates / "ca.crt")
-        with running("vmguard", ground) as server, on_core(LOAD_CORE):
-            dial = partial(HTTPSConnection, "localhost", int(server.url.rpartition(":")[2]), context=trust)
-            for name, senders in [("none", 0), *((name, count) for name in large for count in (1, 4, 16))]:
-                taken: list[float] = []
-                with _sending(dial, senders, *large.get(name, ("", b"")), taken):
-                    waited = sorted(_waits(dial, pods, options.seconds))
-                middle = f"{statistics.median(taken):8.1f}" if taken else f"{'':8}"
-                told = "".join(f"{waited[int(len(waited) * part)]:8.1f}" for part in (0.5, 0.99))
-                print(f"{name:12}{senders:8}{len(taken):10}{middle}{len(waited):8}{told}{waited[-1]:9.1f}", flush=True)
+    with prepared(chosen) as ground, running("vmguard", ground) as server, on_core(LOAD_CORE):
+        dial = partial(HTTPSConnection, "localhost", int(server.url.rpartition(":")[2]), context=ground.trusted())
+        for name, senders in [("none", 0), *((name, count) for name in large for count in (1, 4, 16))]:
+            taken: list[float] = []
+            with _sending(dial, senders, *large.get(name, ("", b"")), taken):
+                waited = sorted(_waits(dial, pods, options.seconds))
+            middle = f"{statistics.median(taken):8.1f}" if taken else f"{'':8}"
+            told = "".join(f"{waited[int(len(waited) * part)]:8.1f}" for part in (0.5, 0.99))
+            print(f"{name:12}{senders:8}{len(taken):10}{middle}{len(waited):8}{told}{waited[-1]:9.1f}", flush=True)
 
 
 def _updated(size: int) -> bytes:

@@ -6,12 +6,10 @@ TLS connections that were cut: reset after the handshake, or in the middle of a 
 
 import argparse
 import statistics
-import tempfile
-from pathlib import Path
 
-from bench.contestants import NAMES, Ground, running
+from bench.contestants import NAMES, running
 from bench.load import load
-from bench.recorded import cases, write_objects
+from bench.recorded import cases, prepared
 
 
 def main() -> None:
@@ -26,10 +24,7 @@ def main() -> None:
     files = [case.path / "review.json" for case in chosen]
     print(f"{options.starts} starts, {options.reviews} reviews, {options.cut} connections cut; memory in MiB")
     print(f"{'':10}{'cold start s':>14}{'at start':>12}{'reviewed':>12}{'cut':>12}")
-    with tempfile.TemporaryDirectory() as folder:
-        ground = Ground(Path(folder))
-        ground.prepare()
-        write_objects(chosen, ground.objects)
+    with prepared(chosen) as ground:
         for name in options.only or NAMES:
             starts = []
             for _ in range(options.starts - 1):

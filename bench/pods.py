@@ -10,7 +10,6 @@ import argparse
 import base64
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from typing import Any
 import yaml
 
 from bench.contestants import Contestant, Ground, cpu_of, running
-from bench.recorded import cases, contexts, write_objects
+from bench.recorded import cases, contexts, prepared
 from tests.controlplane.api import Api, ApiError, wait_for
 from tests.controlplane.plane import API_SERVER, CONTROLLERS, ControlPlane, control_plane
 from tests.support.golden import Case, projection
@@ -42,13 +41,10 @@ def main() -> None:
     chosen = [case for case in known if case.category == "strict" and _runs_anywhere(case)]
     flags = {CONTROLLERS: ["--controllers=*,-garbage-collector-controller"]}
     with (
-        tempfile.TemporaryDirectory() as folder,
+        prepared(known) as ground,
         control_plane(flags=flags) as plane,
         ThreadPoolExecutor(AT_A_TIME) as pool,
     ):
-        ground = Ground(Path(folder))
-        ground.prepare()
-        write_objects(known, ground.objects)
         pods = [ready_to_create(plane.api, case) for case in chosen]
         with running("vmguard", ground) as vmguard, running("typed-go", ground) as typed:
             webhooks = {"vmguard": vmguard, "typed-go": typed}

@@ -5,9 +5,13 @@ them, so the later case is left out.
 """
 
 import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.contestants import Ground
 from tests.support.golden import CASES, Case
 
 
@@ -23,8 +27,17 @@ def cases() -> list[Case]:
     return kept
 
 
-def write_objects(chosen: list[Case], path: Path) -> None:
-    """Write all their objects into one List."""
+@contextmanager
+def prepared(known: Sequence[Case] = ()) -> Iterator[Ground]:
+    """A ground whose servers can look up what these cases can; its folder goes with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        ground = Ground(Path(folder))
+        ground.prepare()
+        _write_objects(known, ground.objects)
+        yield ground
+
+
+def _write_objects(chosen: Sequence[Case], path: Path) -> None:
     items = {_key(item): item for case in chosen for item in case.objects}
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items.values())}))
 

@@ -7,19 +7,16 @@ ratios; the times are this machine's. Before anything is timed, both webhooks mu
 
 import argparse
 import json
-import ssl
 import statistics
-import tempfile
 from base64 import b64decode
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import jsonpatch
 
 from bench.contestants import NAMES, Contestant, Ground, running
 from bench.load import Round, load
-from bench.recorded import cases, contexts, write_objects
+from bench.recorded import cases, contexts, prepared
 from tests.support.golden import Case, projection
 
 
@@ -32,10 +29,7 @@ def main() -> None:
     parser.add_argument("--beside", action="append", default=[], metavar="PATH", help="and the vmguard of a checkout")
     options = parser.parse_args()
     chosen = cases()
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        ground = Ground(Path(folder))
-        ground.prepare()
-        write_objects(chosen, ground.objects)
+    with prepared(chosen) as ground, ExitStack() as stack:
         contestants = [
             stack.enter_context(running(name, ground)) for name in (*(options.only or NAMES), *options.beside)
         ]
@@ -87,8 +81,7 @@ def agree(webhooks: list[Contestant], chosen: list[Case], ground: Ground) -> int
 
     """
     strict = [case for case in chosen if case.category.startswith("strict")]
-    trusted = ssl.create_default_context(cafile=str(ground.certificates / "ca.crt"))
-    client = httpx.Client(verify=trusted, trust_env=False)
+    client = ground.client()
     for case in strict:
         wanted = contexts(case.expected)
         for webhook in webhooks:

@@ -9,20 +9,18 @@ review, and how soon a changed resource decides. Beside it runs the same program
 import argparse
 import asyncio
 import re
-import ssl
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bench.contestants import Contestant, Ground, free_port, started
 from bench.crowd import Crowd, review_of, write_reviews
+from bench.recorded import prepared
 from bench.reviews import measure, show
 from tests.controlplane.api import Api
 from tests.controlplane.plane import CONTROLLERS, ControlPlane, control_plane
@@ -47,9 +45,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=300, help="changes of a resource (default 300)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of reviews of each (default 5)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, control_plane(flags=QUIET) as plane, ExitStack() as stack:
-        ground = Ground(Path(folder))
-        ground.prepare()
+    with prepared() as ground, control_plane(flags=QUIET) as plane, ExitStack() as stack:
         begun = time.monotonic()
         pods = asyncio.run(_fill(plane, options.resources))
         objects = 7 * options.resources
@@ -59,7 +55,7 @@ def main() -> None:
         full = stack.enter_context(_vmguard("caches full", plane, ground))
         held.append(full.server.resident())
         print(f"ready after {empty.server.cold_start:.2f} s with caches empty, {full.server.cold_start:.2f} s full")
-        files = write_reviews(pods, Path(folder))
+        files = write_reviews(pods, ground.folder)
         results = measure([empty.server, full.server], files, ground, options.rounds, 2.0)
         show(results)
         held += [empty.server.resident(), full.server.resident()]
@@ -110,14 +106,9 @@ async def _fill(plane: ControlPlane, resources: int) -> list[dict[str, Any]]:
     return pods
 
 
-def _client(ground: Ground) -> httpx.Client:
-    trusted = ssl.create_default_context(cafile=str(ground.certificates / "ca.crt"))
-    return httpx.Client(verify=trusted, trust_env=False)
-
-
 def _churn(api: Api, vmguard: _Vmguard, ground: Ground, pods: list[dict[str, Any]], minutes: float) -> None:
     """Count what is asked of the API server while pods of known generations come and go, five a second."""
-    client = _client(ground)
+    client = ground.client()
     for pod in pods:
         client.post(f"{vmguard.server.url}/mutate", json=review_of(pod))
     time.sleep(_SETTLED)
@@ -141,7 +132,7 @@ def _lag(api: Api, vmguard: _Vmguard, ground: Ground, pods: list[dict[str, Any]]
     pod = next(pod for pod in pods if pod["metadata"]["generateName"].startswith("vmsingle-"))
     namespace = pod["metadata"]["namespace"]
     name = pod["metadata"]["generateName"].removeprefix("vmsingle-").rpartition("-")[0].rpartition("-")[0]
-    client = _client(ground)
+    client = ground.client()
     lags = []
     for number in range(changes):
         strict = number % 2 == 1

@@ -16,6 +16,13 @@ pytestmark = pytest.mark.slow
 SINGLE = Case(ROOT / "strict--v0.53.0-to-v0.54.0-strict--vmsingle-relabel--vmsingle-t")
 TOKEN = Case(ROOT / "strict-token--head-stripped-to-HEAD-strict--vlsingle-pvc-nosa--vlsingle-t")
 STRICT = {"VM_ENABLESTRICTSECURITY": "true"}
+NAMING = {
+    "apiVersion": "operator.victoriametrics.com/v1beta1",
+    "kind": "VMSingle",
+    "metadata": {"name": "named"},
+    "spec": {"podSecurityPolicyName": "x"},
+}
+"""A resource that names a policy."""
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -28,6 +35,11 @@ def failed_create(plane, namespace, containing):
         return next((text for text in failed if containing in text), None)
 
     return wait_for(message, f"a FailedCreate event with {containing!r}")
+
+
+def successors(plane, namespace, name):
+    """The pods of a namespace but the one of that name."""
+    return [pod for pod in plane.api.list("v1", "Pod", namespace) if pod["metadata"]["name"] != name]
 
 
 def bare_pod(name="p", owner=None, **spec):
@@ -161,8 +173,7 @@ def test_audit_mode_changes_nothing_and_tells_all(plane, guard):
     metrics = guarding.server.operation("/metrics")[1]
     assert 'vmguard_admission_requests_total{outcome="would-patch",webhook="mutate"}' in metrics
     assert "would-patch" in {line["outcome"] for line in guarding.decisions(namespace)}
-    single = {"apiVersion": "operator.victoriametrics.com/v1beta1", "kind": "VMSingle", "metadata": {"name": "named"}}
-    stored = plane.api.create({**single, "spec": {"podSecurityPolicyName": "x"}}, namespace, dryRun="All")
+    stored = plane.api.create(NAMING, namespace, dryRun="All")
     assert stored["spec"] == {"podSecurityPolicyName": "x"}
     (warning,) = plane.api.warnings
     assert warning.startswith(f"would be denied (VMGUARD_MODE=audit): VMSingle {namespace}/named ")
@@ -197,14 +208,11 @@ def test_audit_annotations_say_what_was_decided_and_why(plane, guard):
 
 def test_a_resource_that_names_a_policy_is_refused_where_there_are_none(plane, guard):
     namespace = guard(**STRICT).namespace()
-    single = {"apiVersion": "operator.victoriametrics.com/v1beta1", "kind": "VMSingle", "metadata": {"name": "x"}}
     with pytest.raises(ApiError, match=r"policy/v1beta1 was removed in Kubernetes 1\.25"):
-        plane.api.create({**single, "spec": {"podSecurityPolicyName": "x"}}, namespace)
-    done = plane.kubectl(
-        "apply", "-n", namespace, "-f", "-", stdin=json.dumps({**single, "spec": {"podSecurityPolicyName": "x"}})
-    )
+        plane.api.create(NAMING, namespace)
+    done = plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(NAMING))
     assert "denied the request: VMSingle" in done.stderr
-    plane.api.create({**single, "spec": {}}, namespace)
+    plane.api.create({**NAMING, "spec": {}}, namespace)
 
 
 def test_the_readmes_pipe_runs_as_printed(plane, guard):

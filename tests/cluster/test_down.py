@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.test_admission import SINGLE, STRICT, failed_create
+from tests.cluster.test_admission import SINGLE, STRICT, failed_create, successors
 from tests.controlplane.api import wait_for
 from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
@@ -23,13 +23,8 @@ def test_the_failure_policy_decides_about_a_restarted_pod_while_the_webhook_is_d
             assert failed_create(plane, namespace, "failed calling webhook")
             assert not plane.api.list("v1", "Pod", namespace)
         else:
-            restarted = wait_for(lambda: _others(plane, namespace, name), "the pod's successor")
+            restarted = wait_for(lambda: successors(plane, namespace, name), "the pod's successor")
             assert restarted[0]["spec"]["securityContext"] == {}
-
-
-def _others(plane, namespace, name):
-    pods = plane.api.list("v1", "Pod", namespace)
-    return [pod for pod in pods if pod["metadata"]["name"] != name]
 
 
 def test_injectors_before_and_after_us_leave_a_hardened_pod(plane, guard, tmp_path):

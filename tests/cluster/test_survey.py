@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import LABEL, registered
-from tests.cluster.test_admission import SINGLE, STRICT, bare_pod
+from tests.cluster.test_admission import SINGLE, STRICT, bare_pod, successors
 from tests.controlplane.api import wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.server import serving_cluster
@@ -260,9 +260,7 @@ def test_after_vmguard_is_registered_and_the_pods_are_rolled_the_leader_finds_no
         wait_for(lambda: noncompliant(server, namespace) == 1, "the first survey")
         with registered(plane, server.url, Path(server.ca).read_bytes(), "rolled"):
             plane.api.delete("v1", "Pod", name, namespace)
-            wait_for(
-                lambda: [p for p in plane.api.list("v1", "Pod", namespace) if p["metadata"]["name"] != name], "the pod"
-            )
+            wait_for(lambda: successors(plane, namespace, name), "the pod")
     with serving_cluster(tmp_path / "after", plane.kubeconfig(), **settings) as server:
         wait_for(lambda: noncompliant(server, namespace) is not None, "the next leader's survey")
         assert noncompliant(server, namespace) == 0

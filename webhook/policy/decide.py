@@ -138,7 +138,8 @@ def decide_pod(
             violations.append(finding)
         else:
             warnings.append(warning_line(finding.rule, finding.text))
-    denials = [violation.why for violation in violations if violation.denies]
+    denying = [violation for violation in violations if violation.denies]
+    denials = [violation.why for violation in denying]
     if workload.note:
         warnings.append(warning_line("workload", workload.note))
     patch: tuple[Operation, ...] = ()
@@ -161,8 +162,7 @@ def decide_pod(
         outcome = {"patched": "would-patch", "denied": "would-deny"}.get(outcome, outcome)  # type: ignore[assignment]
     message = one_line("; ".join(denials), _LONGEST_MESSAGE)
     if outcome == "would-deny":
-        rule = next((violation.rule for violation in violations if violation.denies), left[0].rule)
-        warnings.insert(0, _would_deny(rule, message, LONGEST_WARNING))
+        warnings.insert(0, _would_deny((denying or left)[0].rule, message, LONGEST_WARNING))
     annotations = {
         "decision": f"{outcome}: {message}" if message else outcome,
         "workload": f"{workload.component.name} of {workload}",
