@@ -18,8 +18,8 @@ from typing import Any
 
 from bench.contestants import LOAD_CORE, on_core, running
 from bench.recorded import cases, prepared
-from webhook.admission.review import review_of
-from webhook.policy.resources import GROUP
+from webhook.admission.admission_review import review_of
+from webhook.policy.custom_resources import GROUP
 
 Dial = Callable[[], HTTPSConnection]
 """Makes a connection of its own to the server."""

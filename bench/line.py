@@ -19,9 +19,9 @@ import msgspec
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from webhook.offline.facts import FileFacts  # noqa: E402 - after the path is set
-from webhook.server.admission import Admission  # noqa: E402
-from webhook.server.state import State  # noqa: E402
+from webhook.offline.file_facts import FileFacts  # noqa: E402 - after the path is set
+from webhook.server.admission_handler import AdmissionHandler  # noqa: E402
+from webhook.server.lifecycle import State  # noqa: E402
 from webhook.settings import Settings  # noqa: E402
 from webhook.telemetry.log import Log  # noqa: E402
 from webhook.telemetry.metrics import Metrics  # noqa: E402
@@ -35,7 +35,7 @@ def main() -> None:
     bodies = [(case / "review.json").read_bytes() for case in cases]
     objects = [item for case in cases for item in msgspec.json.decode((case / "objects.json").read_bytes())["items"]]
     with open("/dev/null", "wb") as nowhere:  # noqa: PTH123 - a stream to keep open
-        app = Admission(_rest, FileFacts(objects, 37), Settings(), Metrics(), Log("info", nowhere), State())
+        app = AdmissionHandler(_rest, FileFacts(objects, 37), Settings(), Metrics(), Log("info", nowhere), State())
         pods = [msgspec.json.decode(body)["request"]["object"] for body in bodies]
         ways: dict[str, Callable[[], object]] = {
             "decode only": lambda: [msgspec.json.decode(body) for body in bodies],
@@ -55,7 +55,7 @@ def main() -> None:
         print(f"{way:15} {median:8.1f} us a review  {median / base:6.1f} x decode only")
 
 
-async def _walk(app: Admission, bodies: list[bytes]) -> None:
+async def _walk(app: AdmissionHandler, bodies: list[bytes]) -> None:
     for body in bodies:
         await app(_SCOPE, _receiver(body), _send)
 

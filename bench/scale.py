@@ -25,7 +25,7 @@ from bench.reviews import measure, show
 from tests.controlplane.api import Api
 from tests.controlplane.plane import CONTROLLERS, ControlPlane, control_plane
 from tests.support.server import environment
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 
 SMALL = "small"
 SMALL_RESOURCES = 100

@@ -16,7 +16,7 @@ from shlex import quote
 
 import yaml
 
-from webhook.admission.review import review_of
+from webhook.admission.admission_review import review_of
 from webhook.cli.review import coloured
 
 HERE = Path(os.path.relpath(Path(__file__).parent))

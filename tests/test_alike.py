@@ -11,15 +11,15 @@ from tests.policy.test_properties import cases
 from tests.support.asgi import admission
 from tests.support.golden import CASES
 from tests.support.pods import pod, resource, vmsingle, workload
-from webhook.admission.review import PodObject, decode, review_of
+from webhook.admission.admission_review import PodObject, decode, review_of
 from webhook.admit import _Inquiry, admit
-from webhook.alike import Alike, key_of
+from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import Found, Ref
 from webhook.objects import KubeObject, Metadata, OwnerReference
-from webhook.offline.facts import FileFacts
+from webhook.offline.file_facts import FileFacts
 from webhook.offline.inputs import sort_documents
 from webhook.offline.judge import judge
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.policy.workload import Link, owner_of_kept
 from webhook.settings import Settings
 
@@ -41,7 +41,7 @@ def _told(decision):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
 def test_the_next_pod_of_a_template_gets_what_it_would_have_got(case):
     """Names, UIDs and the random suffix of the token volume differ between the pods of one template."""
-    mine, source, alike = Settings.from_environment(case.settings), FileFacts(case.objects, 37), Alike()
+    mine, source, alike = Settings.from_environment(case.settings), FileFacts(case.objects, 37), DecisionCache()
     again = json.loads(case.review)
     first = _decide(_compact(again), source, mine, alike)
     volumes = again["request"]["object"]["spec"].get("volumes") or []
@@ -81,7 +81,7 @@ def test_the_words_that_are_kept_are_those_of_the_command_line(case, webhook):
 def test_a_pod_that_differs_is_decided_anew(difference):
     thing, objects = vmsingle()
     other, _ = vmsingle(pod_spec=difference)
-    mine, source, alike = Settings(), FileFacts(objects, 30), Alike()
+    mine, source, alike = Settings(), FileFacts(objects, 30), DecisionCache()
     first, second = (_decide(_body(each), source, mine, alike) for each in (thing, other))
     assert _told(second) == _told(_decide(_body(other), source, mine))
     assert _told(second) != _told(first)
@@ -89,7 +89,7 @@ def test_a_pod_that_differs_is_decided_anew(difference):
 
 def test_a_volume_that_the_user_wrote_is_not_taken_for_the_api_servers():
     """Whoever names a volume of their own like the API server's keeps it, whatever was decided before."""
-    mine, alike = Settings(), Alike()
+    mine, alike = Settings(), DecisionCache()
     spec = {"disableAutomountServiceAccountToken": True, "volumes": [{"name": "kube-api-access-users"}]}
     cr = resource("VMSingle", "db", spec)
     owner = workload("StatefulSet", "vmsingle-db", cr)
@@ -106,7 +106,7 @@ def test_a_volume_that_the_user_wrote_is_not_taken_for_the_api_servers():
 
 
 def test_a_suffix_that_stands_elsewhere_too_is_told_as_it_stands():
-    mine, alike = Settings(), Alike()
+    mine, alike = Settings(), DecisionCache()
     thing, objects = vmsingle({"disableAutomountServiceAccountToken": True})
     source = FileFacts(objects, 30)
     for name in ("kube-api-access-abcde", "kube-api-access-fghij"):
@@ -118,7 +118,7 @@ def test_a_suffix_that_stands_elsewhere_too_is_told_as_it_stands():
 
 
 def test_a_resource_that_changed_is_heeded_at_once():
-    mine, alike = Settings(), Alike()
+    mine, alike = Settings(), DecisionCache()
     thing, objects = vmsingle()
     assert _decide(_body(thing), FileFacts(objects, 30), mine, alike).outcome == "patched"
     thing, objects = vmsingle({"useStrictSecurity": False})
@@ -128,14 +128,14 @@ def test_a_resource_that_changed_is_heeded_at_once():
 def test_a_policy_is_asked_for_each_time():
     thing, objects = vmsingle({"podSecurityPolicyName": "here"})
     policy = {"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "here"}}
-    alike = Alike()
+    alike = DecisionCache()
     with_policy, without = FileFacts([*objects, policy], 24), FileFacts(objects, 24)
     assert _decide(_body(thing), with_policy, Settings(), alike).allowed
     assert not _decide(_body(thing), without, Settings(), alike).allowed
 
 
 def test_memory_is_bounded_and_a_huge_pod_is_not_kept():
-    alike = Alike(most_bytes=500_000)
+    alike = DecisionCache(most_bytes=500_000)
     thing, objects = vmsingle()
     source = FileFacts(objects, 30)
     for index in range(100):
@@ -143,7 +143,7 @@ def test_memory_is_bounded_and_a_huge_pod_is_not_kept():
         _decide(_body(thing), source, Settings(), alike)
     assert 10 < len(alike._kept) < 40
     assert alike._bytes <= 500_000
-    alike = Alike()
+    alike = DecisionCache()
     thing["metadata"]["annotations"] = {"a": "x" * 40_000}
     _decide(_body(thing), source, Settings(), alike)
     assert not alike._kept
@@ -151,7 +151,7 @@ def test_memory_is_bounded_and_a_huge_pod_is_not_kept():
 
 def test_a_decision_by_a_large_resource_is_not_kept():
     """Its entry would hold the resource, which anyone who may make pods could multiply."""
-    alike = Alike()
+    alike = DecisionCache()
     thing, objects = vmsingle({"volumes": [{"name": "x" * 1000}] * 500})
     _decide(_body(thing), FileFacts(objects, 30), Settings(), alike)
     assert not alike._kept
@@ -161,7 +161,7 @@ def test_a_decision_by_a_large_resource_is_not_kept():
 @settings(max_examples=150, deadline=None)
 def test_any_pod_is_decided_the_second_time_as_without_memory(case):
     asked, objects, minor, environment = case
-    mine, source, alike = Settings.from_environment(environment), FileFacts(objects, minor), Alike()
+    mine, source, alike = Settings.from_environment(environment), FileFacts(objects, minor), DecisionCache()
     for _ in range(2):
         assert _told(_decide(_body(asked), source, mine, alike)) == _told(_decide(_body(asked), source, mine))
 

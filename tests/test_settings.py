@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.server.admission import time_allowed
+from webhook.server.admission_handler import time_allowed
 from webhook.settings import Settings, SettingsError, parse_address
 
 

@@ -1,6 +1,6 @@
 """Names that are like a wrong one."""
 
-from webhook.words import nearest
+from webhook.text import nearest
 
 
 def test_the_most_alike_go_first_and_what_is_unlike_is_left_out():

@@ -8,36 +8,47 @@ the command line and the tests all walk this line.
 
 from collections import Counter
 
-from webhook.admission.review import PodObject, Request, Review, decode_object, decode_pod, decode_raw, pod_object
-from webhook.alike import Alike, key_of
+from webhook.admission.admission_review import (
+    PodObject,
+    Request,
+    Review,
+    decode_object,
+    decode_pod,
+    decode_raw,
+    pod_object,
+)
+from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import ONCE, Absent, Fact, FactSource, Found, Ref, Unknown
 from webhook.objects import KubeObject, Metadata
-from webhook.policy import decide, resource
+from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision, Enforce, Webhook
 from webhook.policy.findings import Finding, Warn
-from webhook.policy.foresee import Wanted, foresee
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
 from webhook.policy.posture import posture_of
-from webhook.policy.raw import Raw, object_of, objects_of
-from webhook.policy.resources import GROUP
+from webhook.policy.preview.preview import Wanted, preview
+from webhook.policy.preview.workloads import unjudged, unseen, whole_workloads, workloads_of
 from webhook.policy.rules import RULES, sidecar
 from webhook.policy.rules.pod_security_policy import judge
 from webhook.policy.rules.subject import PolicyReference, Subject
 from webhook.policy.workload import (
     Identity,
     Link,
-    Nobodys,
     Parentage,
-    Unknowable,
+    UnknownOwner,
+    Unmanaged,
     checked,
     identify,
     identify_by_labels,
     owner_of,
     owner_of_kept,
     parentage_of,
+    user_volumes,
 )
 from webhook.settings import Settings
-from webhook.words import nearest
+from webhook.text import nearest
 
 ENFORCE_LABEL = "vmguard/enforce"
 """Namespace label that may tighten VMGUARD_ENFORCE there, never loosen it."""
@@ -59,22 +70,22 @@ _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 class _Inquiry:
     """What one request asks of the source of facts, by its deadline; `links` is everything it has learnt, in order.
 
-    `asker` is its namespace; `generation` names the generation of pods that it asks for, "" for none.
+    `requester` is its namespace; `generation` names the generation of pods that it asks for, "" for none.
     """
 
-    __slots__ = ("_asker", "_deadline", "_generation", "links", "source")
+    __slots__ = ("_deadline", "_generation", "_requester", "links", "source")
 
-    def __init__(self, source: FactSource, deadline: float, asker: str, generation: str = "") -> None:
+    def __init__(self, source: FactSource, deadline: float, requester: str, generation: str = "") -> None:
         self.source = source
         self._deadline = deadline
-        self._asker = asker
+        self._requester = requester
         self._generation = generation
         self.links: tuple[Link, ...] = ()
 
     async def get(self, ref: Ref, *, remembered: bool = True) -> Fact:
         source, generation = self.source, self._generation
         known = source.at_hand(ref, generation) if remembered else None
-        fact = checked(ref, known or await source.get(ref, self._deadline, generation, self._asker))
+        fact = checked(ref, known or await source.get(ref, self._deadline, generation, self._requester))
         self.links += (Link(ref, fact),)
         return fact
 
@@ -114,7 +125,7 @@ class _Inquiry:
             fact = facts[name]
             if type(fact) is Absent and name not in similar:
                 if existing is None:
-                    existing = await self.source.names(ref, self._deadline, self._asker)
+                    existing = await self.source.names(ref, self._deadline, self._requester)
                 similar[name] = nearest(name, existing)
             settled = (place, name) in before
             if not settled and gone[name]:
@@ -133,7 +144,7 @@ async def admit(
     source: FactSource,
     settings: Settings,
     deadline: float,
-    alike: Alike | None = None,
+    alike: DecisionCache | None = None,
 ) -> tuple[Decision, tuple[Link, ...]]:
     """The decision on a review, and every fact that was asked for.
 
@@ -155,12 +166,12 @@ async def admit(
     sent = pod_object(request.object)
     if _MIRROR in (sent.metadata.annotations or ()) and request.from_node:
         return decide.ignored("mirror pod"), ()
-    asker = request.namespace or ""
-    inquiry = _Inquiry(source, deadline, asker, _generation(sent.metadata))
+    requester = request.namespace or ""
+    inquiry = _Inquiry(source, deadline, requester, _generation(sent.metadata))
     decision = await _pod(sent, request, webhook, settings, inquiry, alike)
     if not decision.allowed and any(link.fact.source == "cache" for link in inquiry.links):
         # nobody is denied on a fact from memory
-        inquiry = _Inquiry(source, deadline, asker, f"{ONCE}{request.uid}")
+        inquiry = _Inquiry(source, deadline, requester, f"{ONCE}{request.uid}")
         decision = await _pod(sent, request, webhook, settings, inquiry, alike)
     return decision, inquiry.links
 
@@ -186,7 +197,7 @@ async def _pod(
     webhook: Webhook,
     settings: Settings,
     inquiry: _Inquiry,
-    alike: Alike | None,
+    alike: DecisionCache | None,
 ) -> Decision:
     namespace, source = request.namespace or "", inquiry.source
     chain: tuple[Link, ...] = ()
@@ -199,21 +210,21 @@ async def _pod(
     if alike and key and (kept := alike.get(key)):
         return kept
     identity = _whose(sent.metadata, namespace, source, chain)
-    if isinstance(identity, Nobodys):
+    if isinstance(identity, Unmanaged):
         return decide.unmanaged(identity)
-    if isinstance(identity, Unknowable):
+    if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings)
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
-    named = resource.policies_of_pod(pod, namespace, posture)
-    user_volumes = resource.user_volumes(identity)
+    named = policies_of_pod(pod, namespace, posture)
+    volumes = user_volumes(identity)
     subject = Subject(
         pod=pod,
         minor=source.minor,
         in_daemonset=identity.in_daemonset,
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
-        user_volumes=user_volumes,
+        user_volumes=volumes,
         policies=await inquiry.policies(named) if named else (),
     )
     findings: list[Finding] = []
@@ -223,7 +234,7 @@ async def _pod(
         identity, posture, tuple(findings), webhook=webhook, settings=settings, enforce=enforce
     )
     if alike and key and not named:  # whether a policy exists is asked each time
-        alike.keep(key, pod, decision, chain, user_volumes)
+        alike.keep(key, pod, decision, chain, volumes)
     return decision
 
 
@@ -241,9 +252,9 @@ async def _ephemeral(
     inquiry = _Inquiry(source, deadline, namespace)
     chain = () if source.labels_suffice else await inquiry.owners("Pod", pod.metadata, namespace)
     identity = _whose(pod.metadata, namespace, source, chain)
-    if isinstance(identity, Nobodys):
+    if isinstance(identity, Unmanaged):
         return decide.unmanaged(identity), chain
-    if isinstance(identity, Unknowable):
+    if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings, may_refuse=False), chain
     posture = posture_of(identity, settings)
     strict = posture.security_context == "strict"
@@ -276,10 +287,10 @@ async def _resource(
     parentage = parentage_of(await inquiry.owners(kind.kind, custom.metadata, namespace), kind.kind, name)
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
-    annotated = frozenset(resource.policies_annotated(ref, spec))
-    named = [*resource.policies_named(ref, spec), *annotated]
+    annotated = frozenset(policies_annotated(ref, spec))
+    named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
-    before = frozenset((*resource.policies_named(ref, had), *resource.policies_annotated(ref, had)))
+    before = frozenset((*policies_named(ref, had), *policies_annotated(ref, had)))
     findings = [
         finding
         for each in await inquiry.policies(named, before)
@@ -288,21 +299,21 @@ async def _resource(
     wanted = _stood_for(ref, custom, parentage, settings)
     stood: tuple[Wanted, ...] | None = ()
     if old:
-        stood = None if resource.unseen(ref, old.spec or {}) else _stood_for(ref, old, parentage, settings)
-    foreseen = foresee(ref, wanted, stood, settings, source.minor)
-    judged = tuple(resource.workloads(ref, spec, parentage))
-    findings += foreseen.findings
-    notes = (parentage.note, resource.unjudged(ref, spec), resource.unseen(ref, spec))
+        stood = None if unseen(ref, old.spec or {}) else _stood_for(ref, old, parentage, settings)
+    previewed = preview(ref, wanted, stood, settings, source.minor)
+    judged = tuple(workloads_of(ref, spec, parentage))
+    findings += previewed.findings
+    notes = (parentage.note, unjudged(ref, spec), unseen(ref, spec))
     findings += [Warn("workload", note) for note in notes if note]
     postures = tuple(posture_of(each, settings) for each in judged)
-    outlooks = tuple(map(foreseen.of, judged))
-    decision = decide.decide_resource(str(ref), postures, outlooks, tuple(findings), settings)
+    predicted_levels = tuple(map(previewed.of, judged))
+    decision = decide.decide_resource(str(ref), postures, predicted_levels, tuple(findings), settings)
     return decision, inquiry.links
 
 
 def _stood_for(ref: Ref, custom: KubeObject, parentage: Parentage, settings: Settings) -> tuple[Wanted, ...]:
-    workloads = resource.whole_workloads(ref, custom.spec or {}, parentage)
-    return tuple((each, posture_of(each, settings)) for each in workloads)
+    every = whole_workloads(ref, custom.spec or {}, parentage)
+    return tuple((each, posture_of(each, settings)) for each in every)
 
 
 async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enforce:

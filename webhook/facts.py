@@ -96,15 +96,15 @@ class FactSource(Protocol):
         Of a PodSecurityPolicy it may be older than what `get` says, which is never from memory.
         """
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:
+    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:
         """The fact about one object; never raises. `deadline` is a time of the running loop's clock, in seconds.
 
-        `asker` is the namespace that pays for looking up what belongs to the cluster.
+        `requester` is the namespace that pays for looking up what belongs to the cluster.
         `generation` names the generation of pods that asks, "" for none: a source that keeps facts reads what pods are
         judged by anew for the first pod of a generation.
         """
 
-    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:
+    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:
         """Names of existing objects of the ref's kind and namespace, for an error message; () when not known."""
 
 

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 from webhook.cluster import cached as module
 from webhook.cluster.cached import CachedFacts
+from webhook.cluster.collections import custom
 from webhook.cluster.reflector import Reflector
-from webhook.cluster.resources import custom
 from webhook.facts import ONCE, Absent, Found, Ref, Unknown
 from webhook.objects import KubeObject, Metadata
-from webhook.policy.kept import kept
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.projection import kept
 from webhook.telemetry.log import Log
 
 SINGLE = Ref(GROUP, "v1beta1", "VMSingle", "mon", "x")
@@ -164,9 +164,9 @@ def test_a_namespace_pays_for_the_policies_that_it_names(monkeypatch):
     async def asked():
         source = _with_policies()
         deadline = asyncio.get_running_loop().time() + 30
-        greedy = [await source.get(_policy(f"p{number}"), deadline, asker="greedy") for number in range(4)]
+        greedy = [await source.get(_policy(f"p{number}"), deadline, requester="greedy") for number in range(4)]
         names = [await source.names(_policy("p"), deadline, "greedy") for _ in range(2)]
-        return greedy, names, await source.get(_policy("there"), deadline, asker="other")
+        return greedy, names, await source.get(_policy("there"), deadline, requester="other")
 
     greedy, names, other = asyncio.run(asked())
     assert [type(fact) for fact in greedy] == [Absent] * 4

@@ -12,7 +12,7 @@ from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.server import serving_cluster
 from tests.support.unharmed import unharmed
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.clock import Clock
 from tests.support.server import serving_cluster
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 
 pytestmark = pytest.mark.slow
 

@@ -16,10 +16,10 @@ from tests.controlplane.stand_in_operator import recreate
 from tests.controlplane.versions import WITH_POLICIES
 from tests.support.golden import CASES, Case
 from tests.support.server import ROOT, serving_cluster, starting_cluster
-from webhook.leader.policies import LABEL
+from webhook.leader.psp_objects import LABEL
 from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.resources import BY_KIND as RESOURCES
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import BY_KIND as RESOURCES
+from webhook.policy.custom_resources import GROUP
 
 pytestmark = pytest.mark.slow
 

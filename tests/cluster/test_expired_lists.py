@@ -18,8 +18,8 @@ from webhook.cluster import listing
 from webhook.cluster.client import Client
 from webhook.cluster.listing import ExpiredError
 from webhook.cluster.reflector import Reflector
-from webhook.leader import survey as module
-from webhook.policy.resources import GROUP
+from webhook.leader import audit_scan as module
+from webhook.policy.custom_resources import GROUP
 
 pytestmark = pytest.mark.slow
 

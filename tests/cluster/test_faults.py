@@ -22,7 +22,7 @@ from tests.controlplane.stand_in_operator import recreate
 from tests.support.proxy import proxied
 from tests.support.server import free_port, serving_cluster
 from tests.support.unharmed import unharmed
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from webhook.cluster.client import ATTEMPTS, NoClusterError, connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.facts import Absent, Found, NotServed, Ref, Unknown
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.telemetry.log import Log
 
 SINGLE = Ref(GROUP, "v1beta1", "VMSingle", "mon", "x")

@@ -11,10 +11,10 @@ from tests.cluster.test_caches import review_of
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.server import serving_cluster, starting_cluster
+from webhook.cluster.collections import BUILT_IN, JUDGED, NAMESPACES, PSP, ROLES, custom
 from webhook.cluster.permission import MOST, Permissions, answered, refusal
-from webhook.cluster.resources import BUILT_IN, JUDGED, NAMESPACES, PSP, ROLES, custom
 from webhook.manifests.crds import definitions
-from webhook.policy.resources import BY_KIND, GROUP
+from webhook.policy.custom_resources import BY_KIND, GROUP
 from webhook.telemetry.log import Log
 
 RBAC = "rbac.authorization.k8s.io"

@@ -11,10 +11,10 @@ import pytest
 from tests.controlplane.api import ApiError
 from tests.support.pods import STRICT, decide, resource, settings
 from webhook.facts import Ref
-from webhook.policy.asked import as_asked
 from webhook.policy.posture import posture_of
-from webhook.policy.resource import whole_workloads
-from webhook.policy.sketch import sketch
+from webhook.policy.preview.operator_pod import as_asked
+from webhook.policy.preview.prediction import predict
+from webhook.policy.preview.workloads import whole_workloads
 from webhook.policy.workload import Parentage
 
 pytestmark = pytest.mark.slow
@@ -152,7 +152,7 @@ def _pod(custom):
     """The pod that a resource stands for, as its own security context and the user's containers make it."""
     ref = Ref("", "", "VMSingle", "mon", "db")
     (workload,) = whole_workloads(ref, custom["spec"], Parentage())
-    drawn = sketch(workload)
+    drawn = predict(workload)
     pod = copy.deepcopy(drawn.pod)
     asked = as_asked(drawn, posture_of(workload, settings()))
     pod["metadata"]["name"] = "asked"

@@ -1,6 +1,6 @@
 """PodSecurityPolicies that are named: one table, on the last version of Kubernetes that serves them and on the newest.
 
-Asked through the API server: what a person hears at `kubectl apply`, and what a controller's pod comes to.
+Setting through the API server: what a person hears at `kubectl apply`, and what a controller's pod comes to.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from tests.support.reverse_proxy import reverse_proxied
 from tests.support.server import serving_cluster
 from webhook.manifests.crds import closed, definition
 from webhook.policy.components import COMPONENTS, PARENTS
-from webhook.policy.resources import BY_KIND, GROUP
+from webhook.policy.custom_resources import BY_KIND, GROUP
 
 pytestmark = pytest.mark.slow
 

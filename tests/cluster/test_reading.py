@@ -10,13 +10,13 @@ import pytest
 from tests.cluster.test_live import ask
 from tests.cluster.test_reflector import SINGLES, follow, names, single
 from tests.controlplane.api import ApiError, wait_for
+from webhook.cluster.bounded_json import DEEPEST, decoded, shallow
+from webhook.cluster.collections import Collection
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.reading import DEEPEST, decoded, shallow
 from webhook.cluster.reflector import Reflector
-from webhook.cluster.resources import Resource
 from webhook.cluster.watching import Watching
 from webhook.facts import Found, Ref
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
@@ -77,7 +77,7 @@ def loose(plane):
             return False
 
     wait_for(served, "the resource to be served")
-    yield Resource("example.com", "v1", "Loose", "looses", metadata_only=False)
+    yield Collection("example.com", "v1", "Loose", "looses", metadata_only=False)
     plane.api.delete("apiextensions.k8s.io/v1", kind, meta["name"])
 
 
@@ -100,7 +100,7 @@ def test_an_object_that_cannot_be_read_is_named_and_not_kept_and_the_others_are(
         watching._reflectors["Loose", namespace] = reflector
         return watching.troubles()
 
-    class Telling(Reflector):
+    class Reporter(Reflector):
         def __init__(self, client, resource, namespace, keep, _, changed):
             super().__init__(client, resource, namespace, keep, Log("warning", stderr), changed)
 
@@ -113,7 +113,7 @@ def test_an_object_that_cannot_be_read_is_named_and_not_kept_and_the_others_are(
         (spec("turns", "text"), lambda r: names(r) == set() and len(r.unreadable) == 2),
         (spec("turns", {"a": 2}), lambda r: names(r) == {"turns"} and len(r.unreadable) == 1),
         (spec("listed", {"a": 2}), lambda r: names(r) == {"turns", "listed"} and not r.unreadable),
-        of=Telling,
+        of=Reporter,
     )
     assert reflector.lists == 1
     told = [line["object"] for line in map(json.loads, stderr.getvalue().splitlines())]

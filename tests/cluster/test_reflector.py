@@ -10,10 +10,10 @@ import pytest
 
 from webhook.cluster import client, listing, watching
 from webhook.cluster.client import connected
+from webhook.cluster.collections import WORKLOADS, custom
 from webhook.cluster.reflector import Reflector
-from webhook.cluster.resources import WORKLOADS, custom
 from webhook.objects import KubeObject, Metadata, OwnerReference
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.telemetry.log import Log
 
 pytestmark = pytest.mark.slow

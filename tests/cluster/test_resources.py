@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.cluster.resources import LEASES, NAMESPACES, PODS, PSP, asked, custom
+from webhook.cluster.collections import LEASES, NAMESPACES, PODS, PSP, asked, custom
 
 
 @pytest.mark.parametrize(

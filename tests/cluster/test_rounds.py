@@ -16,14 +16,14 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.plane import control_plane
 from tests.controlplane.versions import WITH_POLICIES
 from webhook.cluster import client as client_module
+from webhook.cluster.apply import RefusedError, apply, create
 from webhook.cluster.client import UnreachableError, connected
+from webhook.cluster.collections import ROLES
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.resources import ROLES
 from webhook.cluster.watching import Watching
-from webhook.cluster.writing import RefusedError, apply, create
-from webhook.leader.defaults import AGAIN, EVERY, Defaults
-from webhook.leader.policies import LABEL, OURS
-from webhook.policy.resources import GROUP
+from webhook.leader.psp_objects import LABEL, OURS
+from webhook.leader.psp_reconciler import AGAIN, EVERY, PolicyReconciler
+from webhook.policy.custom_resources import GROUP
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -43,7 +43,7 @@ class Rounds:
         log, settings = Log("info", self._stream), Settings.from_environment({"VM_PSPAUTOCREATEENABLED": "true"})
         self.discovery = Discovery(client, log)
         self.watching = Watching(client, self.discovery, (), log, self.metrics)
-        self.defaults = Defaults(client, self.watching, self.discovery, settings, log, self.metrics)
+        self.defaults = PolicyReconciler(client, self.watching, self.discovery, settings, log, self.metrics)
 
     async def take(self):
         """The requests of one round, by verb and plural."""

@@ -20,10 +20,10 @@ from webhook.cluster.client import connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.watching import Watching
-from webhook.leader import survey as module
-from webhook.leader.pods import running
-from webhook.leader.survey import Survey
-from webhook.policy.resources import GROUP
+from webhook.leader import audit_scan as module
+from webhook.leader.audit_scan import AuditScan
+from webhook.leader.running_pods import running
+from webhook.policy.custom_resources import GROUP
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -61,7 +61,7 @@ class Surveyed:
             discovery = Discovery(client, log)
             watching = Watching(client, discovery, self._settings.watch_namespaces, log, self.metrics)
             source = CachedFacts(watching, discovery, LiveFacts(client, discovery))
-            survey = Survey(client, source, watching.knows, self._settings, log, self.metrics)
+            survey = AuditScan(client, source, watching.knows, self._settings, log, self.metrics)
             task = asyncio.create_task(watching.run())
             try:
                 await watching.synced()

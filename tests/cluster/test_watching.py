@@ -6,11 +6,11 @@ import io
 import pytest
 
 from webhook.cluster.client import connected
+from webhook.cluster.collections import DEFINITIONS
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.reflector import Reflector
-from webhook.cluster.resources import DEFINITIONS
 from webhook.cluster.watching import Watching
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 

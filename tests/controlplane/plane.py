@@ -23,7 +23,7 @@ from tests.controlplane.identity import Identities
 from tests.controlplane.process import FailedError, Process
 from tests.controlplane.versions import NEWEST
 from webhook.manifests.crds import definitions
-from webhook.policy.resources import GROUP, RESOURCES
+from webhook.policy.custom_resources import GROUP, RESOURCES
 
 API_SERVER, CONTROLLERS, SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 ADMIN = ("admin", ("system:masters",))

@@ -13,7 +13,7 @@ import httpx
 from tests.controlplane.api import ApiError, Object, wait_for
 from tests.controlplane.plane import ControlPlane
 from webhook.manifests.webhooks import Url, configurations
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.policy.workload import MANAGED_BY
 
 LABEL = "vmguard-test"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.controlplane.api import Api, ApiError, Object, wait_for
 from tests.support.golden import CASES, Case
-from webhook.policy.resources import BY_KIND, GROUP
+from webhook.policy.custom_resources import BY_KIND, GROUP
 
 _SERVERS_OWN = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "finalizers", "namespace")
 """Of the metadata, what the API server writes, or what nobody would be there to remove."""

@@ -13,7 +13,7 @@ from tests.controlplane.folder import temporary_folder
 from tests.controlplane.plane import control_plane
 from tests.controlplane.process import FailedError
 from tests.support.server import ROOT, environment
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("can_have_control_plane")]
 

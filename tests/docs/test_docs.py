@@ -10,8 +10,8 @@ from tests.support.documentation import as_printed, shell_lines
 from tests.support.server import ROOT
 from webhook.policy import rules
 from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.resources import BY_KIND as RESOURCES
-from webhook.server.admission import WEBHOOKS
+from webhook.policy.custom_resources import BY_KIND as RESOURCES
+from webhook.server.admission_handler import WEBHOOKS
 from webhook.settings import Settings
 from webhook.telemetry.metrics import Metrics
 

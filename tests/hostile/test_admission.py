@@ -1,4 +1,4 @@
-"""What a review may hold: any JSON in any place, and bytes that are none. Asked of the application in this process."""
+"""What a review may hold: any JSON in any place, and bytes that are none. The application is called in this process."""
 
 import asyncio
 import base64
@@ -11,11 +11,11 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from tests.support.asgi import Answer, Asked, admission
+from tests.support.asgi import Answer, Setting, admission
 from tests.support.golden import CASES
 from tests.support.pods import resource, vmsingle
 from tests.support.server import environment
-from webhook.server.admission import MAX_BODY, time_allowed
+from webhook.server.admission_handler import MAX_BODY, time_allowed
 
 VALUES = ["null", "true", "0", "-1", "1e400", "1e308", '"x"', '""', '"\\u0000\\n"', "[]", "{}", "[null]", '{"a":null}']
 RECORDED = list({case.category: case for case in CASES}.values())
@@ -63,7 +63,7 @@ def _wrong(body: bytes, answer: Answer) -> str | None:
     return None
 
 
-async def _every_place(asked: Asked, review: dict[str, Any]) -> tuple[int, list[str]]:
+async def _every_place(asked: Setting, review: dict[str, Any]) -> tuple[int, list[str]]:
     count, wrong = 0, []
     for path in _paths(review):
         around = json.dumps(_with(review, path, "@here@"))
@@ -348,7 +348,7 @@ def test_a_timeout_that_is_no_duration_counts_as_none(value):
 
 
 LONG = """
-from webhook.server.admission import time_allowed
+from webhook.server.admission_handler import time_allowed
 for value in (b"1" * 60_000, b"1s" * 30_000, b"1." * 30_000, b"9" * 400 + b"h", b"1s1" * 20_000):
     assert 0 <= time_allowed(b"timeout=" + value) <= 30
 """

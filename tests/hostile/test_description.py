@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.support.golden import CASES
 from tests.support.pods import resource, vmsingle
 from tests.support.server import serving
-from webhook.server.description import description
+from webhook.server.openapi import description
 
 pytestmark = pytest.mark.slow
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.cluster.writing import MANAGER
-from webhook.leader.policies import LABEL, OURS, PREFIX, Custom, is_as, is_beyond, is_ours, wanted
+from webhook.cluster.apply import MANAGER
+from webhook.leader.psp_objects import LABEL, OURS, PREFIX, Custom, is_as, is_beyond, is_ours, wanted
 from webhook.policy.components import BY_KIND
-from webhook.policy.resources import BY_KIND as RESOURCES
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import BY_KIND as RESOURCES
+from webhook.policy.custom_resources import GROUP
 from webhook.settings import Settings
 
 NAMES = st.sampled_from(["a", "b", "privileged"])

@@ -7,8 +7,8 @@ import pytest
 from webhook.cluster.schemas import missing
 from webhook.manifests.crds import closed, definition, definitions
 from webhook.policy.components import BY_KIND
-from webhook.policy.resources import BY_KIND as BY_NAME
-from webhook.policy.resources import GROUP, RESOURCES
+from webhook.policy.custom_resources import BY_KIND as BY_NAME
+from webhook.policy.custom_resources import GROUP, RESOURCES
 
 
 def test_every_resource_has_one_definition():

@@ -6,7 +6,7 @@ import yaml
 
 from tests.support.server import ROOT
 from webhook.manifests.webhooks import Service, Url, configurations
-from webhook.server.admission import WEBHOOKS
+from webhook.server.admission_handler import WEBHOOKS
 
 
 def test_the_file_to_apply_is_what_the_tables_say():

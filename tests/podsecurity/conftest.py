@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from webhook.podsecurity.pod import read_pod
+from webhook.podsecurity.pod_view import read_pod
 from webhook.podsecurity.registry import CHECKS
 
 _BY_ID = {check.id: check for check in CHECKS}

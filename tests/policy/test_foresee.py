@@ -76,8 +76,8 @@ def test_what_is_not_restricted_is_told_with_the_levels_and_the_first_reasons():
     ],
 )
 def test_the_level_before_is_that_of_the_pod_as_the_operator_alone_makes_it(spec, before, after):
-    (outlook,) = decide(resource("VMSingle", spec=spec), [], webhook="validate", minor=37).outlooks
-    assert (str(outlook.before.level), str(outlook.after.level)) == (before, after)
+    (levels,) = decide(resource("VMSingle", spec=spec), [], webhook="validate", minor=37).predicted_levels
+    assert (str(levels.before.level), str(levels.after.level)) == (before, after)
 
 
 @pytest.mark.parametrize("probe", ["livenessProbe", "readinessProbe", "startupProbe"])

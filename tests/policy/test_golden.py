@@ -8,9 +8,9 @@ import jsonpatch
 import pytest
 
 from tests.support.golden import CASES, Case, expected, projection
-from webhook.admission.review import decode, encode, prepare
+from webhook.admission.admission_review import decode, encode, prepare
 from webhook.admit import admit
-from webhook.offline.facts import FileFacts
+from webhook.offline.file_facts import FileFacts
 from webhook.policy.wording import facts_line
 from webhook.settings import Settings
 

@@ -7,12 +7,12 @@ from tests.policy.test_properties import ANYTHING
 from tests.support.golden import CASES
 from webhook.facts import Ref
 from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.kept import kept
-from webhook.policy.parents import said_of_child
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.parents import layers_of_child
 from webhook.policy.posture import posture_of
-from webhook.policy.resource import user_volumes, workloads
-from webhook.policy.resources import GROUP
-from webhook.policy.workload import Parentage, Workload
+from webhook.policy.preview.workloads import workloads_of
+from webhook.policy.projection import kept
+from webhook.policy.workload import Parentage, Workload, user_volumes
 from webhook.settings import Settings
 
 FIELDS = ("vmselect", "vmstorage", "requestsLoadBalancer", "zones", "zoneCommon", "vmauth", "vmagent", "extraArgs")
@@ -30,12 +30,12 @@ def _same(kind, spec):
         assert user_volumes(whole) == user_volumes(part)
     ref = Ref(GROUP, "v1", kind, "mon", "x")
     if kind not in PARENTS:  # which are judged whole, when somebody applies them
-        whole, part = ([posture_of(w, mine) for w in workloads(ref, each, Parentage())] for each in (spec, less))
+        whole, part = ([posture_of(w, mine) for w in workloads_of(ref, each, Parentage())] for each in (spec, less))
         assert whole == part
     for child in PARENTS.get(kind, {}):
         for name in ("x-a", "x", "b"):
             strict = [
-                [(place, said.get("useStrictSecurity")) for place, said in said_of_child(ref, each, child, name)]
+                [(place, said.get("useStrictSecurity")) for place, said in layers_of_child(ref, each, child, name)]
                 for each in (spec, less)
             ]
             assert strict[0] == strict[1]

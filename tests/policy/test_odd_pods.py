@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.golden import CASES
 from tests.support.pods import LABELS
-from webhook.admission.review import ReviewError, decode
+from webhook.admission.admission_review import ReviewError, decode
 from webhook.admit import admit
-from webhook.offline.facts import FileFacts
+from webhook.offline.file_facts import FileFacts
 from webhook.settings import Settings
 
 ODD = (None, True, 0, -1, 1.5, "x", "", [], {}, [None], {"a": None})

@@ -2,8 +2,8 @@
 
 from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, reviewed, workload
 from webhook.facts import Absent, Ref
-from webhook.policy.parents import said_of_child
-from webhook.policy.resource import whole_workloads, workloads
+from webhook.policy.parents import layers_of_child
+from webhook.policy.preview.workloads import whole_workloads, workloads_of
 from webhook.policy.workload import Parentage
 
 PARENT = Ref("operator.victoriametrics.com", "v1alpha1", "VMDistributed", "mon", "d")
@@ -29,10 +29,10 @@ def _child(spec=None):
 def test_zones_are_walked_once_whatever_is_asked():
     spec = {"zones": Zones({"name": f"z{index}", "vmsingle": {"spec": {"x": 1}}} for index in range(300))}
     Zones.walks = 0
-    assert len(list(workloads(PARENT, spec, Parentage()))) == 300
+    assert len(list(workloads_of(PARENT, spec, Parentage()))) == 300
     assert Zones.walks <= 4, "once for each kind of child"
     Zones.walks = 0
-    assert said_of_child(PARENT, spec, "VMSingle", "d-z299")[0][1] == {"x": 1}
+    assert layers_of_child(PARENT, spec, "VMSingle", "d-z299")[0][1] == {"x": 1}
     assert Zones.walks == 1
 
 
@@ -84,7 +84,7 @@ def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
     arguments = {str(index): "x" for index in range(10000)}
     zones = [{"name": str(index), "vmagent": {"spec": {"extraArgs": {"z": "1"}}}} for index in range(600)]
     common = {"vmagent": {"spec": {"extraArgs": arguments, "securityContext": {"runAsUser": 1000}}}}
-    made = list(workloads(PARENT, {"zones": zones, "zoneCommon": common}, Parentage()))
+    made = list(workloads_of(PARENT, {"zones": zones, "zoneCommon": common}, Parentage()))
     assert len(made) == 500
     assert made[0].spec == {"securityContext": {"runAsUser": 1000}}
     decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.support.pods import decide, patched, pod, resource, workload
 from webhook.policy.components import COMPONENTS
 from webhook.policy.posture import READ
+from webhook.policy.preview.prediction import READ as SKETCHED_ONLY
 from webhook.policy.rules.api_access import TOKEN_PATH
-from webhook.policy.sketch import READ as SKETCHED_ONLY
 
 NAMES = st.sampled_from(["config-reloader", "config-init", "vmbackuper", "mine", "other"])
 IDS = st.sampled_from([None, 0, 1, 1000, 65534])

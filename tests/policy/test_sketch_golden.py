@@ -7,19 +7,19 @@ import msgspec
 import pytest
 
 from tests.support.golden import CASES, Case
-from webhook.admission.review import decode
+from webhook.admission.admission_review import decode
 from webhook.admit import admit
 from webhook.facts import Ref
 from webhook.objects import Pod
-from webhook.offline.facts import FileFacts
-from webhook.policy import resource
+from webhook.offline.file_facts import FileFacts
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import posture_of
+from webhook.policy.preview.prediction import predict
+from webhook.policy.preview.workloads import whole_workloads
 from webhook.policy.rules import RULES
 from webhook.policy.rules.subject import Subject
-from webhook.policy.sketch import sketch
 from webhook.policy.wording import complaint
-from webhook.policy.workload import Workload
+from webhook.policy.workload import Workload, user_volumes
 from webhook.settings import Settings
 
 MANAGED = [case for case in CASES if case.category != "unmanaged"]
@@ -52,10 +52,10 @@ def _sketched(identity: Workload):
     ref = Ref("", "", identity.kind, identity.namespace, identity.name)
     (found,) = (
         each
-        for each in resource.whole_workloads(ref, identity.spec, identity.parentage)
+        for each in whole_workloads(ref, identity.spec, identity.parentage)
         if each.component == identity.component
     )
-    return sketch(found)
+    return predict(found)
 
 
 @pytest.mark.parametrize("case", MANAGED, ids=lambda case: case.path.name)
@@ -72,7 +72,7 @@ def test_the_sketch_of_a_resource_has_the_findings_of_its_recorded_pod(case: Cas
         in_daemonset=drawn.in_daemonset,
         run_as_platform=False,
         harden_sidecars=False,
-        user_volumes=resource.user_volumes(drawn.workload),
+        user_volumes=user_volumes(drawn.workload),
     )
     findings = [finding for rule in RULES for finding in rule(subject, posture)]
     real = [text for text in _told(decision.findings, pod) if "its ServiceAccount or its pod says" not in text]

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from webhook.offline.facts import FileFacts
-from webhook.server.admission import Admission
-from webhook.server.state import State
+from webhook.offline.file_facts import FileFacts
+from webhook.server.admission_handler import AdmissionHandler
+from webhook.server.lifecycle import State
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -28,7 +28,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Setting:
     """An application and what it has logged."""
 
     app: Any
@@ -71,7 +71,7 @@ class Asked:
         return [json.loads(line) for line in self.stderr.getvalue().splitlines()]
 
 
-def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str) -> Asked:
+def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str) -> Setting:
     """The application behind `/mutate` and `/validate`, for the objects of one cluster."""
 
     async def rest(scope, receive, send):
@@ -80,5 +80,5 @@ def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str
 
     stderr = io.BytesIO()
     settings = Settings.from_environment(environment)
-    app = Admission(rest, FileFacts(objects, minor), settings, Metrics(), Log("debug", stderr), State())
-    return Asked(app, stderr)
+    app = AdmissionHandler(rest, FileFacts(objects, minor), settings, Metrics(), Log("debug", stderr), State())
+    return Setting(app, stderr)

@@ -5,10 +5,10 @@ import copy
 import json
 from typing import Any
 
-from webhook.admission.review import decode, prepare, review_of
+from webhook.admission.admission_review import decode, prepare, review_of
 from webhook.admit import admit
 from webhook.facts import Fact, Ref, Unknown
-from webhook.offline.facts import FileFacts
+from webhook.offline.file_facts import FileFacts
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.workload import Link
 from webhook.settings import Settings
@@ -124,10 +124,10 @@ class Answers:
     def at_hand(self, ref: Ref, generation: str = "") -> Fact:
         return self._facts.get(ref.kind) or self._files.at_hand(ref, generation)
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:
+    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:
         return self.at_hand(ref, generation)
 
-    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:
+    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:
         return await self._files.names(ref, deadline)
 
 

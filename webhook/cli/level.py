@@ -9,7 +9,7 @@ from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR
 from webhook.offline.inputs import InputError, sort_documents
 from webhook.podsecurity import evaluate
-from webhook.words import printable
+from webhook.text import printable
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

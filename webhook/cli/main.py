@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from webhook import __version__
 from webhook.cli.usage import UsageError
-from webhook.words import one_line
+from webhook.text import one_line
 
 COMMANDS = {
     "serve": "serve the webhook",

@@ -7,14 +7,14 @@ import sys
 
 import msgspec
 
-from webhook.admission.review import ReviewError
+from webhook.admission.admission_review import ReviewError
 from webhook.cli.files import read_files
 from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR, FactSource, parse_kubernetes_version
-from webhook.offline.facts import FileFacts, ObjectError
+from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
 from webhook.offline.judge import Judged, as_yaml, judge
-from webhook.policy.explain import explain_pod, explain_resource, summary
+from webhook.policy.explanation import explain_pod, explain_resource, summary
 from webhook.policy.rules.pod_security import in_words
 from webhook.settings import Settings, SettingsError
 

@@ -11,13 +11,13 @@ import msgspec
 import uvloop
 
 from certs import Bundle, CertificateError, DirectoryStore, ensure
-from webhook.cli.cluster import Cluster
+from webhook.cli.cluster_runtime import Cluster
 from webhook.cli.files import read_files
 from webhook.cli.review import kubernetes_version
 from webhook.cli.usage import UsageError
 from webhook.cluster.client import NoClusterError, connected
 from webhook.facts import NEWEST_MINOR, FactSource
-from webhook.offline.facts import FileFacts, ObjectError
+from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
 from webhook.server.run import Plan, bind, serve, url
 from webhook.settings import Settings, SettingsError

@@ -11,13 +11,13 @@ or deleted a moment ago is that for everybody.
 import asyncio
 from collections import OrderedDict
 
+from webhook.cluster.collections import NAMESPACES, POLICIES
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.rate import Bucket
-from webhook.cluster.resources import NAMESPACES, POLICIES
 from webhook.cluster.watching import Watching
 from webhook.facts import ONCE, Fact, Found, NotServed, Ref, Unknown
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 
 LOOK_UP = 10.0
 """Seconds for one look-up, however little time those have left who wait for it."""
@@ -59,7 +59,7 @@ class CachedFacts:
             return self._kept(ref)
         return None
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:
+    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:
         """What is known of one object, by memory where that suffices."""
         known = self.at_hand(ref, generation)
         if known is not None and (ref.kind != POLICIES or type(known) is NotServed):
@@ -67,15 +67,15 @@ class CachedFacts:
         if ref.kind in {POLICIES, NAMESPACES.kind} and not self._watching.whole_cluster:
             return Unknown("with WATCH_NAMESPACE nothing that belongs to the cluster is asked", "cache")
         if ref.kind == POLICIES:
-            return await self._live.get(ref, deadline) if self._affordable(asker) else _over_budget(ref, asker)
-        fact = await self._shared(ref, deadline, generation, ref.namespace or asker)
+            return await self._live.get(ref, deadline) if self._affordable(requester) else _over_budget(ref, requester)
+        fact = await self._shared(ref, deadline, generation, ref.namespace or requester)
         return (self._kept(ref) or fact) if type(fact) is Unknown else fact
 
-    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:
+    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:
         """Names of the objects of the ref's kind and namespace, for an error message."""
         reflector = self._watching.of(ref)
         if ref.kind == POLICIES or reflector is None or not reflector.synced.is_set():
-            may = self._watching.whole_cluster and self._affordable(ref.namespace or asker)
+            may = self._watching.whole_cluster and self._affordable(ref.namespace or requester)
             return await self._live.names(ref, deadline) if may else ()
         return tuple(sorted(name for namespace, name in reflector.objects if namespace == ref.namespace))
 
@@ -87,12 +87,12 @@ class CachedFacts:
         age = max(0.0, asyncio.get_running_loop().time() - found[0].heard)
         return Found(found[1], "cache", age)
 
-    async def _shared(self, ref: Ref, deadline: float, generation: str, asker: str) -> Fact:
+    async def _shared(self, ref: Ref, deadline: float, generation: str, requester: str) -> Fact:
         key = (ref, generation)
         task = self._under_way.get(key)
         if task is None:
-            if not self._affordable(asker):
-                return _over_budget(ref, asker)
+            if not self._affordable(requester):
+                return _over_budget(ref, requester)
             task = self._under_way[key] = asyncio.create_task(self._look_up(ref, generation))
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         try:
@@ -122,6 +122,6 @@ class CachedFacts:
         return budget.take(asyncio.get_running_loop().time())
 
 
-def _over_budget(ref: Ref, asker: str) -> Unknown:
-    whose = f"namespace {asker}" if asker else f"objects like {ref}"
+def _over_budget(ref: Ref, requester: str) -> Unknown:
+    whose = f"namespace {requester}" if requester else f"objects like {ref}"
     return Unknown(f"too many live look-ups for {whose}: the budget is used up", "live")

@@ -19,8 +19,8 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from webhook import __version__
 from webhook.cluster.backoff import Backoff
+from webhook.cluster.collections import asked
 from webhook.cluster.rate import Bucket
-from webhook.cluster.resources import asked
 
 REQUESTS = 64
 """GETs under way at the most. Watches have connections beside these, one each: they must not keep look-ups waiting."""

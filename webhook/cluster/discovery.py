@@ -9,13 +9,13 @@ import re
 
 import msgspec
 
-from webhook.cluster.answers import reason
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.collections import JSON, JUDGED, PSP
 from webhook.cluster.permission import Permissions
-from webhook.cluster.resources import JSON, JUDGED, PSP
+from webhook.cluster.status import reason
 from webhook.facts import NEWEST_MINOR, parse_kubernetes_version
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.telemetry.log import Log
 
 _SECONDS = 5.0

@@ -20,7 +20,7 @@ import msgspec
 from webhook.cluster.client import UnreachableError
 from webhook.cluster.lease import ChangedError, Lease, State
 from webhook.telemetry.log import Log, described
-from webhook.words import one_line
+from webhook.text import one_line
 
 NAME = "vmguard"
 """The Lease's name."""

@@ -16,8 +16,8 @@ from kubernetes.aio.leaderelection.resourcelock.baselock import BaseLock
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
 from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.collections import LEASES
 from webhook.cluster.permission import answered
-from webhook.cluster.resources import LEASES
 
 T = TypeVar("T")
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from webhook.cluster.answers import reason
+from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import Client, TooLargeError, UnreachableError
+from webhook.cluster.collections import JSON, METADATA_LIST, Collection
 from webhook.cluster.permission import answered
-from webhook.cluster.reading import decoded
-from webhook.cluster.resources import JSON, METADATA_LIST, Resource
+from webhook.cluster.status import reason
 
 PAGE = 50
 """Whole objects."""
@@ -51,7 +51,7 @@ class Page(msgspec.Struct):
 _page = msgspec.json.Decoder(Page)
 
 
-async def pages(client: Client, resource: Resource, namespace: str = "", query: str = "") -> AsyncIterator[Page]:
+async def pages(client: Client, resource: Collection, namespace: str = "", query: str = "") -> AsyncIterator[Page]:
     """Every page of a collection, in a namespace or everywhere; of one with `metadata_only` just the metadata.
 
     Where a page is too large to be read, it and all further ones are asked for with half as many objects.
@@ -85,7 +85,7 @@ async def pages(client: Client, resource: Resource, namespace: str = "", query: 
         await asyncio.sleep(0)  # a long list must not hold up admissions
 
 
-def check(code: int, body: bytes, verb: str, resource: Resource, namespace: str) -> None:
+def check(code: int, body: bytes, verb: str, resource: Collection, namespace: str) -> None:
     """Raise what an answer that is no success means; as `pages`."""
     if code == 200:
         return

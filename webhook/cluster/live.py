@@ -9,14 +9,14 @@ import re
 
 import msgspec
 
-from webhook.cluster.answers import names_an_object, reason
+from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.collections import BUILT_IN, JSON, METADATA, METADATA_LIST, Collection, custom, served
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.reading import decoded
-from webhook.cluster.resources import BUILT_IN, JSON, METADATA, METADATA_LIST, Resource, custom, served
+from webhook.cluster.status import names_an_object, reason
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.objects import KubeObject
-from webhook.policy.resources import BY_KIND, GROUP
+from webhook.policy.custom_resources import BY_KIND, GROUP
 from webhook.policy.workload import is_subdomain
 
 _API_VERSION = re.compile(r"v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?")
@@ -55,7 +55,7 @@ class LiveFacts:
     def at_hand(self, ref: Ref, generation: str = "") -> None:
         """Nothing."""
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:  # noqa: ARG002 - no matter
+    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:  # noqa: ARG002 - no matter
         """What the API server says of one object."""
         fact: Fact = NotServed("live")
         for place in self._places(ref):
@@ -64,7 +64,7 @@ class LiveFacts:
                 return fact
         return fact
 
-    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:  # noqa: ARG002 - no matter
+    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:  # noqa: ARG002 - no matter
         """Names of the objects of the ref's kind and namespace, the first 500; () when they cannot be listed."""
         for place in self._places(ref):
             try:
@@ -76,14 +76,14 @@ class LiveFacts:
                 continue
         return ()
 
-    def _places(self, ref: Ref) -> list[Resource]:
+    def _places(self, ref: Ref) -> list[Collection]:
         """Where an object may be; of the operator's resources the version that is served goes first."""
         if ref.group != GROUP or ref.kind not in BY_KIND:
             return [BUILT_IN[ref.group, ref.kind]]
         versions = served(ref.kind, self._discovery.versions).version, ref.version
         return [custom(ref.kind, each) for each in dict.fromkeys(versions) if _API_VERSION.fullmatch(each)]
 
-    async def _get(self, place: Resource, ref: Ref, deadline: float) -> Fact:
+    async def _get(self, place: Collection, ref: Ref, deadline: float) -> Fact:
         possible = is_subdomain(ref.name)
         path = place.path(ref.namespace, ref.name) if possible else f"{place.path(ref.namespace)}?limit=1"
         verb = "get" if possible else "list"

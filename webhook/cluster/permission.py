@@ -16,9 +16,9 @@ from kubernetes.aio.client import (
     V1SelfSubjectAccessReviewSpec,
 )
 
-from webhook.cluster.answers import reason, status_of
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.resources import Resource
+from webhook.cluster.collections import Collection
+from webhook.cluster.status import reason, status_of
 from webhook.telemetry.log import Log
 
 _CANNOT = r'User ".*" cannot (\w+) resource "{}"'
@@ -42,11 +42,11 @@ class Permissions:
         """Why not, by `VERB RESOURCE`, with the namespace where it is one."""
         return {" ".join(filter(None, key)): told for key, told in self._missing.items()}
 
-    def lacks(self, verb: str, resource: Resource) -> bool:
+    def lacks(self, verb: str, resource: Collection) -> bool:
         """Whether this is forbidden anywhere."""
         return any(key[:2] == (verb, str(resource)) for key in self._missing)
 
-    def forbidden(self, verb: str, resource: Resource, namespace: str, why: str) -> str:
+    def forbidden(self, verb: str, resource: Collection, namespace: str, why: str) -> str:
         """Remember and log that this is forbidden; the text for whoever grants permissions."""
         told = refusal(verb, resource, namespace, why)
         everywhere, here = (verb, str(resource), ""), (verb, str(resource), namespace)
@@ -55,7 +55,7 @@ class Permissions:
             self._missing[here] = told
         return told
 
-    def allowed(self, verb: str, resource: Resource, namespace: str) -> None:
+    def allowed(self, verb: str, resource: Collection, namespace: str) -> None:
         """Remember that this is allowed, in a namespace or ("") in all of them."""
         if not self._missing:
             return
@@ -64,7 +64,7 @@ class Permissions:
             del self._missing[key]
             self._log.write("info", "permission granted", resource=str(resource), verb=verb, namespace=key[2])
 
-    async def ask(self, client: Client, verb: str, resource: Resource, namespace: str) -> None:
+    async def ask(self, client: Client, verb: str, resource: Collection, namespace: str) -> None:
         """Ask whether something is allowed, in a namespace or ("") in all of them."""
         asked = V1ResourceAttributes(verb=verb, group=resource.group, resource=resource.plural, namespace=namespace)
         review = V1SelfSubjectAccessReview(spec=V1SelfSubjectAccessReviewSpec(resource_attributes=asked))
@@ -85,7 +85,7 @@ class Permissions:
             self.forbidden(verb, resource, namespace, "the API server says so when asked")
 
 
-def refusal(verb: str, resource: Resource, namespace: str, why: str) -> str:
+def refusal(verb: str, resource: Collection, namespace: str, why: str) -> str:
     """`may not list vmsingles.GROUP in namespace mon: WHY: let a Role there have …`."""
     if namespace:
         where, role = f"in namespace {namespace}", f"vmguard's role in namespace {namespace}"
@@ -95,7 +95,7 @@ def refusal(verb: str, resource: Resource, namespace: str, why: str) -> str:
     return f"may not {verb} {resource} {where}: {why}; add to {role} the rule {rule}"
 
 
-def answered(verb: str, resource: Resource, namespace: str, code: int, body: bytes) -> str:
+def answered(verb: str, resource: Collection, namespace: str, code: int, body: bytes) -> str:
     """The text for an answer that is no success: what 401 and 403 forbid, and the rule to add where one would do."""
     why = reason(code, body)
     if code == 401:

@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from webhook.cluster.answers import status_of
 from webhook.cluster.backoff import Backoff
+from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.collections import JSON, METADATA, Collection
 from webhook.cluster.listing import ExpiredError, NotAllowedError, check, pages
-from webhook.cluster.reading import decoded
-from webhook.cluster.resources import JSON, METADATA, Resource
+from webhook.cluster.status import status_of
 from webhook.objects import KubeObject, Metadata
 from webhook.telemetry.log import Log
 
@@ -65,7 +65,7 @@ class Reflector:
     def __init__(
         self,
         client: Client,
-        resource: Resource,
+        resource: Collection,
         namespace: str,
         keep: Callable[[KubeObject], KubeObject],
         log: Log,

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import msgspec
 
 from webhook.cluster.client import Client
+from webhook.cluster.collections import DEFINITIONS
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.listing import FAILURES, pages
-from webhook.cluster.resources import DEFINITIONS
 from webhook.policy.components import BY_KIND
+from webhook.policy.custom_resources import BY_KIND as RESOURCES
+from webhook.policy.custom_resources import GROUP
 from webhook.policy.posture import POLICY_FIELD
-from webhook.policy.resources import BY_KIND as RESOURCES
-from webhook.policy.resources import GROUP
 
 AGAIN = 60.0
 """Seconds until the definitions are read again where that failed."""

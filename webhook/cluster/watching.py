@@ -14,16 +14,16 @@ from typing import Any
 
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
+from webhook.cluster.collections import DEFINITIONS, JUDGED, NAMESPACES, PSP, WORKLOADS, Collection, custom
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.reflector import Key, Reflector
-from webhook.cluster.resources import DEFINITIONS, JUDGED, NAMESPACES, PSP, WORKLOADS, Resource, custom
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
-from webhook.policy.kept import kept
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.projection import kept
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
-from webhook.words import one_line
+from webhook.text import one_line
 
 ASK_AGAIN = 60.0
 """Seconds until discovery is asked again where definitions cannot be watched, and for a permission that is missing."""
@@ -101,7 +101,7 @@ class Watching:
         """The reflector that would keep an object."""
         return self._reflectors.get((ref.kind, ref.namespace)) or self._reflectors.get((ref.kind, ""))
 
-    def customs(self) -> Iterator[tuple[Resource, KubeObject]]:
+    def customs(self) -> Iterator[tuple[Collection, KubeObject]]:
         """Every object of the operator's kinds that is kept, with what it is one of."""
         for reflector in self._reflectors.values():
             if reflector.resource.group == GROUP:
@@ -137,7 +137,7 @@ class Watching:
 
     def _start(
         self,
-        resource: Resource,
+        resource: Collection,
         keep: Callable[[KubeObject], KubeObject],
         changed: Callable[[Key, KubeObject | None], None] | None = None,
     ) -> None:

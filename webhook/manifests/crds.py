@@ -9,8 +9,8 @@ as newer operators have it. They never replace the operator's own definitions.
 from typing import Any
 
 from webhook.policy.components import BY_KIND
+from webhook.policy.custom_resources import GROUP, RESOURCES, CustomResource
 from webhook.policy.posture import POLICY_FIELD, READ
-from webhook.policy.resources import GROUP, RESOURCES, Resource
 
 _ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
@@ -33,7 +33,7 @@ def _part(fields: list[str]) -> dict[str, Any]:
     return {"type": "object", "properties": known}
 
 
-def definition(resource: Resource, spec: dict[str, Any] = _ANYTHING) -> dict[str, Any]:
+def definition(resource: CustomResource, spec: dict[str, Any] = _ANYTHING) -> dict[str, Any]:
     """The CustomResourceDefinition (apiextensions.k8s.io/v1) of one resource; `spec` is the schema of its spec."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from webhook.policy import components
-from webhook.policy.resources import GROUP, RESOURCES
+from webhook.policy.custom_resources import GROUP, RESOURCES
 from webhook.policy.workload import MANAGED_BY
 
 NAME = "vmguard"

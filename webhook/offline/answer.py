@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from webhook.admission.review import ReviewError
+from webhook.admission.admission_review import ReviewError
 from webhook.facts import parse_kubernetes_version
 from webhook.offline.documents import DRY_RUN, DocumentError, read_documents
-from webhook.offline.facts import FileFacts, ObjectError
+from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, Sorted, facts_only, sort_documents
 from webhook.offline.judge import Judged, apply, judge
 from webhook.offline.reply import ComponentPosture, DryRunAnswer, Level, PodChange, PodSecurity, WhosePod
@@ -135,12 +135,12 @@ def _pod_security(judged: Judged) -> PodSecurity | None:
     if judged.pod_security is not None:
         before, after = judged.pod_security
         return PodSecurity(_level(before), _level(after), [str(why) for why in after.reasons])
-    outlooks = [outlook for outlook in judged.decision.outlooks if outlook]
-    if not outlooks:
+    predicted_levels = [levels for levels in judged.decision.predicted_levels if levels]
+    if not predicted_levels:
         return None
-    lowest_before = min((each.before for each in outlooks), key=lambda verdict: verdict.level)
-    lowest = min((each.after for each in outlooks), key=lambda verdict: verdict.level)
-    reasons = dict.fromkeys(f"{each.who}: {why}" for each in outlooks for why in each.after.reasons)
+    lowest_before = min((each.before for each in predicted_levels), key=lambda verdict: verdict.level)
+    lowest = min((each.after for each in predicted_levels), key=lambda verdict: verdict.level)
+    reasons = dict.fromkeys(f"{each.who}: {why}" for each in predicted_levels for why in each.after.reasons)
     return PodSecurity(_level(lowest_before), _level(lowest), list(reasons))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from webhook.words import one_line
+from webhook.text import one_line
 
 
 @dataclass(frozen=True, slots=True)

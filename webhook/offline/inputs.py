@@ -13,10 +13,10 @@ from uuid import NAMESPACE_OID, UUID
 
 import msgspec
 
-from webhook.admission.review import review_of
-from webhook.policy.resources import GROUP
+from webhook.admission.admission_review import review_of
+from webhook.policy.custom_resources import GROUP
 from webhook.policy.workload import OWNERS
-from webhook.words import one_line
+from webhook.text import one_line
 
 _OWNERS = frozenset(owner for owners in OWNERS.values() for owner in owners)
 

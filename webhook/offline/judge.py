@@ -8,7 +8,7 @@ import jsonpatch
 import msgspec
 import yaml
 
-from webhook.admission.review import decode, decode_pod, encode, pod_object, prepare
+from webhook.admission.admission_review import decode, decode_pod, encode, pod_object, prepare
 from webhook.admit import admit
 from webhook.facts import FactSource
 from webhook.offline.inputs import Input

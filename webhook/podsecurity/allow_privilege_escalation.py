@@ -7,7 +7,7 @@ Allowed: false. Every version. From 1.25 not asked of pods with spec.os.name "wi
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod import Pod
+from webhook.podsecurity.pod_view import Pod
 
 
 def _v1_8(pod: Pod) -> Forbidden | None:

@@ -10,7 +10,7 @@ Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, noun, quoted, setters
-from webhook.podsecurity.pod import Json, Pod, object_at, string_at
+from webhook.podsecurity.pod_view import Json, Pod, object_at, string_at
 
 _TYPES = frozenset({"RuntimeDefault", "Localhost"})
 _ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"

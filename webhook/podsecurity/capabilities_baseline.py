@@ -7,7 +7,7 @@ Allowed: absent, empty, and the names in `_DEFAULT`. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, quoted
-from webhook.podsecurity.pod import Pod, object_at, strings_at
+from webhook.podsecurity.pod_view import Pod, object_at, strings_at
 
 _DEFAULT = frozenset(
     {

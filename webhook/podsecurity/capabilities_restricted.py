@@ -10,7 +10,7 @@ From 1.22. From 1.25 not asked of pods with spec.os.name "windows", which cannot
 """
 
 from webhook.podsecurity.check import Check, Forbidden, Level, listed, quoted
-from webhook.podsecurity.pod import Pod, object_at, strings_at
+from webhook.podsecurity.pod_view import Pod, object_at, strings_at
 
 _ALLOWED = frozenset({"NET_BIND_SERVICE"})
 

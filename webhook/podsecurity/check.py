@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 
-from webhook.podsecurity.pod import Pod
+from webhook.podsecurity.pod_view import Pod
 
 OLDEST = 20
 """The oldest 1.x minor with rules of its own; a rule that is older than that stands under this number."""

@@ -7,7 +7,7 @@ Allowed: absent, false. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level
-from webhook.podsecurity.pod import Pod
+from webhook.podsecurity.pod_view import Pod
 
 _FIELDS = ("hostNetwork", "hostPID", "hostIPC")
 

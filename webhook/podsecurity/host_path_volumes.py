@@ -7,7 +7,7 @@ Allowed: absent. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod import Pod, object_at, objects_at, string_at
+from webhook.podsecurity.pod_view import Pod, object_at, objects_at, string_at
 
 
 def _v1_0(pod: Pod) -> Forbidden | None:

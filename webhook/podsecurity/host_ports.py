@@ -7,7 +7,7 @@ Allowed: absent, 0. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, noun
-from webhook.podsecurity.pod import Pod, integer_at, objects_at
+from webhook.podsecurity.pod_view import Pod, integer_at, objects_at
 
 
 def _v1_0(pod: Pod) -> Forbidden | None:

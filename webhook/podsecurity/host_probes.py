@@ -7,7 +7,7 @@ Allowed: absent, "". From 1.34.
 """
 
 from webhook.podsecurity.check import Check, Forbidden, Level, listed
-from webhook.podsecurity.pod import Container, Json, Pod, object_at, string_at
+from webhook.podsecurity.pod_view import Container, Json, Pod, object_at, string_at
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HOOKS = ("postStart", "preStop")

@@ -7,7 +7,7 @@ Allowed: absent, false. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod import Pod
+from webhook.podsecurity.pod_view import Pod
 
 
 def _v1_0(pod: Pod) -> Forbidden | None:

@@ -8,7 +8,7 @@ restricted level then has a check of its own that still does not.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, quoted
-from webhook.podsecurity.pod import Pod
+from webhook.podsecurity.pod_view import Pod
 
 
 def _v1_0(pod: Pod) -> Forbidden | None:

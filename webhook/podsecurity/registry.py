@@ -28,7 +28,7 @@ from webhook.podsecurity import (
     windows_host_process,
 )
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, Reason, Rule, Verdict
-from webhook.podsecurity.pod import Pod, read_pod
+from webhook.podsecurity.pod_view import Pod, read_pod
 
 CHECKS: tuple[Check, ...] = (
     app_armor.CHECK,

@@ -8,7 +8,7 @@ persistentVolumeClaim.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod import Json, Pod, object_at, objects_at, string_at
+from webhook.podsecurity.pod_view import Json, Pod, object_at, objects_at, string_at
 
 _ALLOWED = frozenset(
     {

@@ -8,7 +8,7 @@ container. Every version. From 1.35 not asked of pods with spec.hostUsers false.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, setters
-from webhook.podsecurity.pod import Pod
+from webhook.podsecurity.pod_view import Pod
 
 _REASON = "runAsNonRoot != true"
 

@@ -7,7 +7,7 @@ Allowed: absent, anything but 0. From 1.23. From 1.35 not asked of pods with spe
 """
 
 from webhook.podsecurity.check import Check, Forbidden, Level, setters
-from webhook.podsecurity.pod import Json, Pod, integer_at
+from webhook.podsecurity.pod_view import Json, Pod, integer_at
 
 
 def _root(security: Json) -> bool:

@@ -7,7 +7,7 @@ Allowed: seccompProfile absent, "RuntimeDefault", "Localhost". Every version sin
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, quoted, setters
-from webhook.podsecurity.pod import Json, Pod, object_at, string_at
+from webhook.podsecurity.pod_view import Json, Pod, object_at, string_at
 
 _TYPES = frozenset({"RuntimeDefault", "Localhost"})
 

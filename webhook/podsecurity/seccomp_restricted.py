@@ -8,7 +8,7 @@ container does. Every version since 1.19. From 1.25 not asked of pods with spec.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod import Pod, object_at
+from webhook.podsecurity.pod_view import Pod, object_at
 from webhook.podsecurity.seccomp_baseline import v1_19 as forbidden_value
 
 

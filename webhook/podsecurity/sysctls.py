@@ -9,7 +9,7 @@ Allowed: the names in `_ADDED`, each from the minor it stands under.
 from functools import partial
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level
-from webhook.podsecurity.pod import Pod, objects_at, string_at
+from webhook.podsecurity.pod_view import Pod, objects_at, string_at
 
 _ADDED = {
     OLDEST: (

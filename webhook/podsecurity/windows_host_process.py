@@ -7,7 +7,7 @@ Allowed: absent, false. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, setters
-from webhook.podsecurity.pod import Json, Pod, object_at
+from webhook.podsecurity.pod_view import Json, Pod, object_at
 
 
 def _host_process(security: Json) -> bool:

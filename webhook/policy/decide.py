@@ -27,9 +27,9 @@ from webhook.policy.wording import (
     rules_line,
     warning_line,
 )
-from webhook.policy.workload import Identity, Nobodys, Unknowable, Workload
+from webhook.policy.workload import Identity, UnknownOwner, Unmanaged, Workload
 from webhook.settings import Settings
-from webhook.words import one_line
+from webhook.text import one_line
 
 Webhook = Literal["mutate", "validate"]
 Enforce = Literal["off", "warn", "deny"]
@@ -54,7 +54,7 @@ _LARGEST_TOGETHER = 3840
 others may have something to say too."""
 
 
-class Outlook(msgspec.Struct, frozen=True):
+class PredictedLevels(msgspec.Struct, frozen=True):
     """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted."""
 
     who: str
@@ -67,7 +67,7 @@ class Decision(msgspec.Struct, frozen=True, dict=True):
 
     `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on stand beside
     it, as their age differs where all else is the same; whoever tells it may keep the words in its `__dict__`.
-    `outlooks` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
+    `predicted_levels` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
     """
 
     outcome: Outcome
@@ -79,7 +79,7 @@ class Decision(msgspec.Struct, frozen=True, dict=True):
     findings: tuple[Finding, ...] = ()
     identity: Identity | None = None
     postures: tuple[Posture, ...] = ()
-    outlooks: tuple[Outlook | None, ...] = ()
+    predicted_levels: tuple[PredictedLevels | None, ...] = ()
     refused: str = ""
 
     @property
@@ -97,7 +97,7 @@ def ignored(reason: str) -> Decision:
 
 
 @lru_cache(1024)
-def unmanaged(identity: Nobodys) -> Decision:
+def unmanaged(identity: Unmanaged) -> Decision:
     """The decision on nobody's pod: allowed untouched, with a warning if it wears the operator's labels."""
     warnings: tuple[str, ...] = ()
     if identity.labelled:
@@ -107,7 +107,7 @@ def unmanaged(identity: Nobodys) -> Decision:
     return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity)
 
 
-def unknown(identity: Unknowable, settings: Settings, *, may_refuse: bool = True) -> Decision:
+def unknown(identity: UnknownOwner, settings: Settings, *, may_refuse: bool = True) -> Decision:
     """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
     annotations = {"decision": f"unknown: {identity.reason}"}
     if may_refuse and settings.unknown == "refuse" and settings.mode == "enforce":
@@ -214,7 +214,7 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
 def decide_resource(
     what: str,
     postures: tuple[Posture, ...],
-    outlooks: tuple[Outlook | None, ...],
+    predicted_levels: tuple[PredictedLevels | None, ...],
     findings: tuple[Finding, ...],
     settings: Settings,
 ) -> Decision:
@@ -242,7 +242,7 @@ def decide_resource(
         },
         findings=findings,
         postures=postures,
-        outlooks=outlooks,
+        predicted_levels=predicted_levels,
     )
 
 

@@ -12,14 +12,14 @@ from typing import Any
 from webhook.facts import Ref
 from webhook.policy.components import PARENTS, SHARED_CHILD
 
-Said = tuple[tuple[str, dict[str, Any]], ...]
+Layers = tuple[tuple[str, dict[str, Any]], ...]
 """Place (`VMDistributed mon/x spec.zones[a].vmagent.spec`) and spec of all that is said, the most special first."""
 
 MOST_ZONES = 500
 """Zones that are judged when a parent itself is; one request must not cost what all others wait for."""
 
 
-def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = None) -> Iterator[tuple[str, Said]]:
+def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = None) -> Iterator[tuple[str, Layers]]:
     """Name of each child of a kind that the parent's first `most` zones make (None: all), and what is said of it."""
     field = PARENTS[parent.kind].get(kind)
     if field is None:
@@ -29,14 +29,14 @@ def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = No
         yield str(own.get("name") or parent.name), ((f"{parent} spec.{field}.spec", member(own, "spec")),)
         return
     common = member(member(spec, "zoneCommon"), field)
-    said_of_all = _said_of_all(parent, spec, field)
+    common_layers = _common_layers(parent, spec, field)
     for index, zone in enumerate(islice(zones(spec), most)):
         own = member(zone, field)
         zone_name = str(zone.get("name") or "") if isinstance(zone, dict) else ""
         named = own.get("name") or str(common.get("name") or "").replace("%ZONE%", zone_name)
         name = str(named or f"{parent.name}-{zone_name}")
         place = f"{parent} spec.zones[{zone_name or index}].{field}.spec"
-        yield name, ((place, member(own, "spec")), *said_of_all)
+        yield name, ((place, member(own, "spec")), *common_layers)
 
 
 def zones(spec: dict[str, Any]) -> list[Any]:
@@ -45,10 +45,10 @@ def zones(spec: dict[str, Any]) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def said_of_child(parent: Ref, spec: dict[str, Any], kind: str, name: str) -> Said:
+def layers_of_child(parent: Ref, spec: dict[str, Any], kind: str, name: str) -> Layers:
     """What a parent says of one child; of a name that no zone makes, what it says of all."""
     said = next((said for child, said in children(parent, spec, kind) if child == name), None)
-    return _said_of_all(parent, spec, PARENTS[parent.kind].get(kind, "")) if said is None else said
+    return _common_layers(parent, spec, PARENTS[parent.kind].get(kind, "")) if said is None else said
 
 
 def member(value: Any, field: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def member(value: Any, field: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _said_of_all(parent: Ref, spec: dict[str, Any], field: str) -> Said:
+def _common_layers(parent: Ref, spec: dict[str, Any], field: str) -> Layers:
     if field == SHARED_CHILD:
         return ((f"{parent} spec.{field}.spec", member(member(spec, field), "spec")),)
     common = member(member(member(spec, "zoneCommon"), field), "spec")

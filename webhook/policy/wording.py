@@ -5,7 +5,7 @@ import msgspec
 from webhook.policy.findings import Change, Finding, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Link
-from webhook.words import one_line
+from webhook.text import one_line
 
 MOST_TOLD = 5
 """Findings that a message or a log line tells one by one."""
@@ -75,7 +75,7 @@ def postures_line(postures: tuple[Posture, ...]) -> str:
 
 def posture_line(posture: Posture) -> str:
     """What is wanted of the pods of one component, and who asked."""
-    line = f"{posture.security_context} ({posture.context_asked}), {posture.api_access} ({posture.api_asked})"
+    line = f"{posture.security_context} ({posture.context_setting}), {posture.api_access} ({posture.api_setting})"
     return one_line(line, LONGEST_WARNING)
 
 

@@ -16,8 +16,9 @@ import msgspec
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.objects import Metadata, OwnerReference
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
-from webhook.policy.parents import Said, said_of_child
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.json_access import objects_of, texts_of
+from webhook.policy.parents import Layers, layers_of_child
 
 MANAGED_BY = ("managed-by", "vm-operator")
 """The label that the operator puts on everything it makes; anyone can write it."""
@@ -47,14 +48,14 @@ class Link(msgspec.Struct, frozen=True, gc=False):
 
 
 class Parentage(msgspec.Struct, frozen=True):
-    """The parent of a custom resource and what it says of it; `said` is None where there is no parent to heed.
+    """The parent of a custom resource and what it says of it; `layers` is None where there is no parent to heed.
 
     The operator writes its own defaults into the children of a parent, so with a parent the child's own word on them
     counts for nothing (seen in v0.74). `note` is for a person, "" when there is nothing to know.
     """
 
     parent: Ref | None = None
-    said: Said | None = None
+    layers: Layers | None = None
     note: str = ""
 
 
@@ -85,20 +86,20 @@ class Workload(msgspec.Struct, frozen=True):
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
-class Nobodys(msgspec.Struct, frozen=True):
+class Unmanaged(msgspec.Struct, frozen=True):
     """No pod of the operator; `reason` says where the chain ended. `labelled` when it wears the operator's labels."""
 
     reason: str
     labelled: bool
 
 
-class Unknowable(msgspec.Struct, frozen=True):
+class UnknownOwner(msgspec.Struct, frozen=True):
     """The chain or the custom resource could not be known; `reason` is for a person."""
 
     reason: str
 
 
-Identity = Workload | Nobodys | Unknowable
+Identity = Workload | Unmanaged | UnknownOwner
 
 
 def is_subdomain(name: str) -> bool:
@@ -147,7 +148,7 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
     for link in chain:
         ref, fact = link.ref, link.fact
         if type(fact) is Unknown:
-            return Unknowable(f"{ref} could not be read: {fact.reason}")
+            return UnknownOwner(f"{ref} could not be read: {fact.reason}")
         if type(fact) is not Found:
             break
         if ref.group != GROUP:
@@ -156,12 +157,12 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
         elif resource is None:
             resource = ref, fact.object.spec or {}
     if resource is None:
-        return Nobodys(_where_it_ended(chain), wears_labels(pod))
+        return Unmanaged(_where_it_ended(chain), wears_labels(pod))
     ref, spec = resource
     component = component_of(ref.kind, ref.name, workload_name, label)
     if component is None:
         reason = f"{workload_kind} {ref.namespace}/{workload_name} is no known component of {ref}"
-        return Nobodys(reason, wears_labels(pod))
+        return Unmanaged(reason, wears_labels(pod))
     return Workload(
         kind=ref.kind,
         namespace=ref.namespace,
@@ -179,19 +180,19 @@ def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
         return Parentage()
     ref, fact = chain[-1].ref, chain[-1].fact
     if type(fact) is Found:
-        return Parentage(ref, said_of_child(ref, fact.object.spec or {}, kind, name))
+        return Parentage(ref, layers_of_child(ref, fact.object.spec or {}, kind, name))
     gone = "is not among the objects given" if fact.source == "file" else "does not exist"
     if type(fact) is Unknown:
         gone = f"could not be read: {fact.reason}"
     return Parentage(None, (), f"its parent {ref} {gone}; where the parent's word would count, the default does")
 
 
-def identify_by_labels(pod: Metadata, namespace: str) -> Workload | Nobodys:
+def identify_by_labels(pod: Metadata, namespace: str) -> Workload | Unmanaged:
     """Whose pod it seems to be by its labels alone, for when no owner can be looked up anywhere."""
     labels = pod.labels or {}
     component = BY_LABEL.get(labels.get("app.kubernetes.io/name") or "")
     if not wears_labels(pod) or component is None:
-        return Nobodys("its labels name no component of the operator", labelled=False)
+        return Unmanaged("its labels name no component of the operator", labelled=False)
     owners = pod.owner_references or ()
     workload = next((owner.kind for owner in owners if owner.controller), "")
     name = labels.get("app.kubernetes.io/instance") or ""
@@ -208,3 +209,8 @@ def _where_it_ended(chain: tuple[Link, ...]) -> str:
         gone = "is not among the objects given" if fact.source == "file" else "does not exist"
         return f"its owner {ref} {gone}{' with the UID that the pod names' if ref.uid else ''}"
     return f"{ref} has no controller that is a resource of the operator"
+
+
+def user_volumes(workload: Workload) -> frozenset[str]:
+    """Names of the volumes that a workload's resource brings."""
+    return texts_of(objects_of(workload.component.part_of(workload.spec).get("volumes")), "name")

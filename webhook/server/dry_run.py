@@ -15,8 +15,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from webhook.server.description import description
 from webhook.server.http import Disconnected, HTTPError, error_body, headers_of, read_body
+from webhook.server.openapi import description
 from webhook.server.worker import ANSWER, QUESTION
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics

@@ -3,7 +3,7 @@
 import asyncio
 
 from webhook.server.http import Receive, Scope, Send, error_body, respond
-from webhook.server.state import State
+from webhook.server.lifecycle import State
 from webhook.telemetry.metrics import CONTENT_TYPE, Metrics
 
 _TEXT = b"text/plain; charset=utf-8"

@@ -18,12 +18,12 @@ from pathlib import Path
 import uvicorn
 
 from webhook.facts import FactSource
-from webhook.server.admission import Admission
+from webhook.server.admission_handler import AdmissionHandler
 from webhook.server.connection import Connection
 from webhook.server.dry_run import Worker, application
-from webhook.server.memory import trim
+from webhook.server.lifecycle import Check, State
+from webhook.server.malloc_trim import trim
 from webhook.server.operations import Operations
-from webhook.server.state import Check, State
 from webhook.settings import Settings, parse_address
 from webhook.telemetry.log import Handler, Log
 from webhook.telemetry.metrics import Metrics
@@ -127,7 +127,7 @@ async def serve(
     metrics.certificate_expiry.set(plan.expiry)
     worker = Worker(plan.known, lambda: plan.source.minor, log)
     rest = application(worker, metrics, dry_run=plan.settings.dry_run)
-    front = Admission(rest, plan.source, plan.settings, metrics, log, state)
+    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows which cipher its processor has
@@ -189,7 +189,7 @@ def _settle_memory() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
-def _config(app: Admission | Operations, context: Callable[..., ssl.SSLContext] | None) -> uvicorn.Config:
+def _config(app: AdmissionHandler | Operations, context: Callable[..., ssl.SSLContext] | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Connection,

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from webhook.words import one_line
+from webhook.text import one_line
 
 _FRAMES = 4
-"""Places that a line names of an error's way."""
+"""Places in the code that a line names of an error's way."""
 
 GATHERED_FOR = 0.02
 """Seconds that a line waits at most, while the event loop runs."""

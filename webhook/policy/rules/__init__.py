@@ -20,10 +20,10 @@ from webhook.policy.rules import (
     sidecar,
     volume_ownership,
 )
-from webhook.policy.rules.subject import Prospect, Subject
+from webhook.policy.rules.subject import PreviewedPod, Subject
 
 Rule = Callable[[Subject, Posture], list[Finding]]
-Foresight = Callable[[Prospect, Posture], list[Finding]]
+Foresight = Callable[[PreviewedPod, Posture], list[Finding]]
 
 RULES: tuple[Rule, ...] = (security_context.check, api_access.check, pod_security_policy.check)
 

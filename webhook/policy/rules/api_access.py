@@ -1,6 +1,6 @@
 """api-access: a token for the Kubernetes API only in the containers that need it.
 
-Asked by the component's `disableAutomountServiceAccountToken`, else VMGUARD_DISABLE_AUTOMOUNT. When asked, one patch
+Setting by the component's `disableAutomountServiceAccountToken`, else VMGUARD_DISABLE_AUTOMOUNT. When asked, one patch
 does all of it: `automountServiceAccountToken: false` (without it the API server's second pass adds the token back), the
 API server's own token volume taken from every container where it is mounted at the token path and dropped when no
 mount of it is left, and the volume `kube-api-access` with a read-only mount for the containers that need it. A
@@ -51,7 +51,7 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     needing = [(path, container) for path, container in subject.containers() if _needs_api(container, subject, posture)]
     if posture.api_access == "automount":
         return [_no_token(container) for _, container in needing if not _has_mount(container)]
-    source = posture.api_asked.place
+    source = posture.api_setting.place
     conflict = _conflict(subject, needing, source)
     return [conflict] if conflict else _explicit(subject, posture, needing, source)
 

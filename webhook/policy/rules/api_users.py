@@ -8,16 +8,16 @@ of the token. A part of `api-access`, told to whoever applies the resource.
 from typing import Any
 
 from webhook.policy.findings import Finding, Warn
+from webhook.policy.json_access import object_of, objects_of
 from webhook.policy.posture import Posture
-from webhook.policy.raw import object_of, objects_of
 from webhook.policy.rules.api_access import ID, TOKEN_PATH
-from webhook.policy.rules.subject import Prospect
+from webhook.policy.rules.subject import PreviewedPod
 
 _CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
 _SAYS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
 
 
-def check(prospect: Prospect, posture: Posture) -> list[Finding]:
+def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the user's containers of one pod."""
     if posture.api_access != "explicit":
         return []
@@ -31,7 +31,7 @@ def check(prospect: Prospect, posture: Posture) -> list[Finding]:
         sign = _sign(container)
         if sign and tokens.isdisjoint(mounted):
             text = f"container {container['name']!r} calls the Kubernetes API ({sign}) and gets no token with"
-            text += f" {posture.api_asked.place.rpartition('.')[2]}: mount a projected one"
+            text += f" {posture.api_setting.place.rpartition('.')[2]}: mount a projected one"
             findings.append(Warn(ID, f"{text} at {TOKEN_PATH}"))
     return findings
 

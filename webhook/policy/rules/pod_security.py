@@ -9,7 +9,7 @@ refuses pods that do not reach it. `vmguard level -v` says the same of a pod in 
 from webhook.podsecurity import Level, Verdict
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.subject import Prospect
+from webhook.policy.rules.subject import PreviewedPod
 
 ID = "pod-security"
 
@@ -18,7 +18,7 @@ _LONGEST = 220
 """Characters within which as many reasons are told as go in."""
 
 
-def check(prospect: Prospect, posture: Posture) -> list[Finding]:  # noqa: ARG001 - the shape of every foresight
+def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001 - the shape of every foresight
     """The level of one pod, where it is not restricted."""
     if prospect.after.level == Level.RESTRICTED:
         return []

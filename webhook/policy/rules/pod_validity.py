@@ -29,7 +29,7 @@ from typing import Any
 
 import msgspec
 
-from webhook.policy.raw import objects_of
+from webhook.policy.json_access import objects_of
 from webhook.policy.rules.windows_options import of_host, wrong_options
 
 ID = "pod-validity"

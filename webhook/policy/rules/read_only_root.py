@@ -12,7 +12,7 @@ from typing import Any
 
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.subject import Prospect
+from webhook.policy.rules.subject import PreviewedPod
 
 ID = "read-only-root"
 
@@ -34,7 +34,7 @@ _LONGEST_PATH = 4095
 _NEVER_WRITABLE = ("secret", "configMap", "downwardAPI", "projected")
 
 
-def check(prospect: Prospect, posture: Posture) -> list[Finding]:
+def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the operator's containers of one pod."""
     findings: list[Finding] = []
     spec = prospect.pod["spec"]

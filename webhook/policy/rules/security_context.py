@@ -46,7 +46,7 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     """Findings for the pod and for each container that the posture speaks for."""
     if posture.security_context == "off" or (posture.security_context == "custom" and not posture.own_context):
         return []
-    source = posture.context_asked.place
+    source = posture.context_setting.place
     strict = posture.security_context == "strict"
     wanted_pod, wanted_container = wanted_context(subject, posture)
     findings: list[Finding] = []

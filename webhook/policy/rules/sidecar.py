@@ -11,16 +11,16 @@ from typing import Any
 
 from webhook.podsecurity import Reason, evaluate
 from webhook.policy.findings import Finding, Warn
+from webhook.policy.json_access import laid_over, object_of
 from webhook.policy.posture import Posture
-from webhook.policy.raw import laid_over, object_of
-from webhook.policy.rules.subject import Prospect
+from webhook.policy.rules.subject import PreviewedPod
 
 ID = "sidecar"
 
 _MOST = 3
 
 
-def check(prospect: Prospect, posture: Posture) -> list[Finding]:
+def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the user's containers of one pod: those that filling would help, and those that it would not."""
     if posture.security_context != "strict":
         return []

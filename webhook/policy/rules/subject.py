@@ -53,7 +53,7 @@ class Subject(msgspec.Struct, frozen=True):
         ]
 
 
-class Prospect(msgspec.Struct, frozen=True):
+class PreviewedPod(msgspec.Struct, frozen=True):
     """A pod that does not exist yet, as it would be admitted: raw, with the lists of a pod's spec all there.
 
     `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `claim` is the volume on

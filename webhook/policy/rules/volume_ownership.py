@@ -13,14 +13,14 @@ from typing import Any
 
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.subject import Prospect
+from webhook.policy.rules.subject import PreviewedPod
 
 ID = "volume-ownership"
 
 _IGNORE = {"hostPath": "hostPath", "nfs": "NFS"}
 
 
-def check(prospect: Prospect, posture: Posture) -> list[Finding]:
+def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the volumes of one strict pod."""
     if posture.security_context != "strict":
         return []

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from webhook.policy.raw import Raw, object_of, objects_of
+from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.workload import is_subdomain
 
 _FIELD = "windowsOptions"

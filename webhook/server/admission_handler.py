@@ -11,9 +11,9 @@ from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from webhook.admission.review import Review, ReviewError, decode
+from webhook.admission.admission_review import Review, ReviewError, decode
 from webhook.admit import admit
-from webhook.alike import Alike
+from webhook.decision_cache import DecisionCache
 from webhook.facts import AtHand, FactSource, MustWait
 from webhook.policy.decide import Webhook
 from webhook.server.heads import AtOnce
@@ -29,12 +29,12 @@ from webhook.server.http import (
     read_body,
     respond,
 )
-from webhook.server.state import State
-from webhook.server.telling import Telling, about
+from webhook.server.lifecycle import State
+from webhook.server.reporting import Reporter, about
 from webhook.settings import Settings
 from webhook.telemetry.log import Log, as_fields, described
 from webhook.telemetry.metrics import Metrics
-from webhook.words import one_line
+from webhook.text import one_line
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ _DURATION = re.compile(f"(?:{_PART})+")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Admission:
+class AdmissionHandler:
     """Serves reviews, and hands every other request to `rest`."""
 
     def __init__(
@@ -67,9 +67,9 @@ class Admission:
         self._settings = settings
         self._log = log
         self._state = state
-        self._alike = Alike()
+        self._alike = DecisionCache()
         self._requests = metrics.tally(metrics.requests)
-        self._tell = Telling(metrics, log).tell
+        self._tell = Reporter(metrics, log).tell
         self._times = {webhook: metrics.duration.of(webhook) for webhook in WEBHOOKS.values()}
         self._at_hand = AtHand(source)
 

@@ -9,7 +9,7 @@ import msgspec
 GROUP = "operator.victoriametrics.com"
 
 
-class Resource(msgspec.Struct, frozen=True, gc=False):
+class CustomResource(msgspec.Struct, frozen=True, gc=False):
     """One resource; all are namespaced. `storage` is the version it is stored in, the only one served."""
 
     kind: str
@@ -18,11 +18,11 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     storage: str
 
 
-def _resource(kind: str, plural: str, storage: str) -> Resource:
-    return Resource(kind, plural, kind.lower(), storage)
+def _resource(kind: str, plural: str, storage: str) -> CustomResource:
+    return CustomResource(kind, plural, kind.lower(), storage)
 
 
-RESOURCES: tuple[Resource, ...] = (
+RESOURCES: tuple[CustomResource, ...] = (
     _resource("VLAgent", "vlagents", "v1"),
     _resource("VLCluster", "vlclusters", "v1"),
     _resource("VLDistributed", "vldistributed", "v1alpha1"),
@@ -50,4 +50,4 @@ RESOURCES: tuple[Resource, ...] = (
     _resource("VTSingle", "vtsingles", "v1"),
 )
 
-BY_KIND: dict[str, Resource] = {resource.kind: resource for resource in RESOURCES}
+BY_KIND: dict[str, CustomResource] = {resource.kind: resource for resource in RESOURCES}

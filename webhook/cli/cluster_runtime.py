@@ -13,7 +13,7 @@ from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
-from webhook.leader.survey import Survey
+from webhook.leader.audit_scan import AuditScan
 from webhook.policy.rules.pod_security_policy import REMOVED
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
@@ -30,7 +30,7 @@ class Cluster:
         self.source = CachedFacts(self._watching, self._discovery, LiveFacts(client, self._discovery))
         memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery))
         self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
-        self._survey = Survey(leaders, memory, self._watching.knows, settings, log, metrics)
+        self._survey = AuditScan(leaders, memory, self._watching.knows, settings, log, metrics)
         lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
         policies, self._trouble_of_policies = self._policies(leaders, log, metrics)
         self._elector = Elector(lease, {"survey": self._survey.run, **policies}, log)
@@ -94,7 +94,7 @@ class Cluster:
         """The leader's work on default policies, none where it is not asked for, and what is wrong with it."""
         if not self._settings.psp_autocreate:
             return {}, str
-        from webhook.leader.defaults import Defaults  # noqa: PLC0415 - 25 MiB of the client library that few need
+        from webhook.leader.psp_reconciler import PolicyReconciler  # noqa: PLC0415 - 25 MiB of the client library that few need
 
-        defaults = Defaults(leaders, self._watching, self._discovery, self._settings, log, metrics)
+        defaults = PolicyReconciler(leaders, self._watching, self._discovery, self._settings, log, metrics)
         return {"default-policies": defaults.run}, lambda: defaults.trouble

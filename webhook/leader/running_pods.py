@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import msgspec
 
 from webhook.cluster.client import Client
+from webhook.cluster.collections import PODS
 from webhook.cluster.listing import ExpiredError, pages
-from webhook.cluster.resources import PODS
 from webhook.facts import Ref
 from webhook.objects import Metadata
 from webhook.policy.workload import MANAGED_BY, owner_of

@@ -21,11 +21,11 @@ from kubernetes.aio.client import (
     V1Preconditions,
 )
 
-from webhook.cluster.answers import ends
 from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.collections import EVENTS, Collection
 from webhook.cluster.permission import answered
-from webhook.cluster.resources import EVENTS, Resource
-from webhook.words import one_line
+from webhook.cluster.status import ends
+from webhook.text import one_line
 
 MANAGER = "vmguard"
 
@@ -45,7 +45,7 @@ class EndingError(RefusedError):
     """Nothing can be made in a namespace that is being deleted, which is nobody's fault."""
 
 
-async def create(client: Client, resource: Resource, thing: dict[str, Any]) -> bool:
+async def create(client: Client, resource: Collection, thing: dict[str, Any]) -> bool:
     """Make an object; False where there is one of its name already.
 
     Raises:
@@ -66,7 +66,7 @@ async def create(client: Client, resource: Resource, thing: dict[str, Any]) -> b
     return await _write(client, "create", resource, namespace, ask, as_good=(409,))
 
 
-async def apply(client: Client, resource: Resource, thing: dict[str, Any], there: dict[str, Any]) -> None:
+async def apply(client: Client, resource: Collection, thing: dict[str, Any], there: dict[str, Any]) -> None:
     """Give back to the very object that was read what it lacks, and what others have changed.
 
     Raises:
@@ -89,7 +89,7 @@ async def apply(client: Client, resource: Resource, thing: dict[str, Any], there
     await _write(client, "patch", resource, namespace, ask)
 
 
-async def delete(client: Client, resource: Resource, namespace: str, name: str, uid: str) -> None:
+async def delete(client: Client, resource: Collection, namespace: str, name: str, uid: str) -> None:
     """Delete the very object of that UID; none is as good.
 
     Raises:
@@ -136,7 +136,7 @@ async def tell(client: Client, about: V1ObjectReference, why: str, message: str)
     await _write(client, "create", EVENTS, namespace, ask)
 
 
-def _where(resource: Resource, namespace: str) -> list[str]:
+def _where(resource: Collection, namespace: str) -> list[str]:
     """What the library's calls on any object take to find its collection."""
     return [resource.group, resource.version, *([namespace] if resource.namespaced else []), resource.plural]
 
@@ -144,7 +144,7 @@ def _where(resource: Resource, namespace: str) -> list[str]:
 async def _write(
     client: Client,
     verb: str,
-    resource: Resource,
+    resource: Collection,
     namespace: str,
     ask: Callable[[ApiClient], Awaitable[object]],
     as_good: tuple[int, ...] = (),

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from webhook import __version__
-from webhook.admission.review import API_VERSIONS, Answer
+from webhook.admission.admission_review import API_VERSIONS, Answer
 from webhook.offline.answer import Question
 from webhook.offline.reply import DryRunAnswer
 from webhook.server.http import ErrorStatus

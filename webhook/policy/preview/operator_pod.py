@@ -6,33 +6,33 @@ Source: pods that operators v0.42 to v0.74 made.
 from collections.abc import Sequence
 from typing import Any
 
+from webhook.policy.json_access import Raw, laid_over, object_of
 from webhook.policy.posture import Posture
-from webhook.policy.raw import Raw, laid_over, object_of
+from webhook.policy.preview.prediction import PredictedPod
 from webhook.policy.rules.subject import Subject
 from webhook.policy.rules.wanted_context import nested, projected, wanted_context
-from webhook.policy.sketch import Sketch
 
 _ALWAYS_STRICT = {"allowPrivilegeEscalation": False}
 """What can contradict a patch over a container, of all that strict security ever was."""
 
 
-def as_asked(drawn: Sketch, posture: Posture) -> Raw:
+def as_asked(drawn: PredictedPod, posture: Posture) -> Raw:
     """The spec of the pod with the contexts that every operator puts there, whatever its version and settings."""
     if posture.security_context == "custom":
         return _with(drawn, *projected(posture.own_context))
-    return _with(drawn, {}, _ALWAYS_STRICT if posture.asked_by_resource else {})
+    return _with(drawn, {}, _ALWAYS_STRICT if posture.set_by_resource else {})
 
 
-def as_made(drawn: Sketch, posture: Posture, subject: Subject) -> Raw:
+def as_made(drawn: PredictedPod, posture: Posture, subject: Subject) -> Raw:
     """The pod as the newest operator makes it when its environment asks for nothing."""
     pod: Raw = {}
     container: Raw = {}
-    if posture.asked_by_resource:
+    if posture.set_by_resource:
         pod, container = wanted_context(subject, posture)
     return {**drawn.pod, "spec": _with(drawn, pod, nested(container))}
 
 
-def _with(drawn: Sketch, pod: Raw, container: Raw) -> Raw:
+def _with(drawn: PredictedPod, pod: Raw, container: Raw) -> Raw:
     """The sketch's spec with those contexts; a patch over an operator's container is laid over its context."""
 
     def each_with(containers: Sequence[Raw]) -> list[Any]:

@@ -16,18 +16,17 @@ from webhook.admission.patch import build
 from webhook.facts import Ref
 from webhook.objects import Pod
 from webhook.podsecurity import Verdict, evaluate
-from webhook.policy.asked import as_asked, as_made
-from webhook.policy.decide import Outlook
+from webhook.policy.decide import PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
-from webhook.policy.places import CONTEXT, Places, places_of
 from webhook.policy.posture import Posture
-from webhook.policy.resource import user_volumes
+from webhook.policy.preview.operator_pod import as_asked, as_made
+from webhook.policy.preview.prediction import PredictedPod, predict
+from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
 from webhook.policy.rules import FORESIGHT, RULES, pod_validity
-from webhook.policy.rules.subject import Prospect, Subject
+from webhook.policy.rules.subject import PreviewedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
-from webhook.policy.sketch import Sketch, sketch
 from webhook.policy.wording import as_json
-from webhook.policy.workload import Workload
+from webhook.policy.workload import Workload, user_volumes
 from webhook.settings import Settings
 
 MOST = 40
@@ -50,33 +49,33 @@ class _Seen(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, Verdict] | None = None
 
 
-class Foreseen(msgspec.Struct, frozen=True):
-    """All of it; `outlooks` has that of each workload that was judged, by its kind, name and component."""
+class Preview(msgspec.Struct, frozen=True):
+    """All of it; `predicted_levels` has that of each workload that was judged, by its kind, name and component."""
 
     findings: tuple[Finding, ...]
-    outlooks: dict[tuple[str, str, str], Outlook]
+    predicted_levels: dict[tuple[str, str, str], PredictedLevels]
 
-    def of(self, workload: Workload) -> Outlook | None:
-        return self.outlooks.get(_key(workload))
+    def of(self, workload: Workload) -> PredictedLevels | None:
+        return self.predicted_levels.get(_key(workload))
 
 
-def foresee(
+def preview(
     applied: Ref, wanted: Sequence[Wanted], before: Sequence[Wanted] | None, settings: Settings, minor: int
-) -> Foreseen:
+) -> Preview:
     """What will come of the pods that are `wanted` of an object.
 
     `before` are those that it stood for until now, None where that is not known: then nothing is denied, as the fault
     may have been there.
     """
-    drawn = [(sketch(workload), posture) for workload, posture in wanted]
+    drawn = [(predict(workload), posture) for workload, posture in wanted]
     was_strict = {_key(workload): posture.security_context == "strict" for workload, posture in before or ()}
-    then = None if before is None else [(sketch(workload), posture) for workload, posture in before]
+    then = None if before is None else [(predict(workload), posture) for workload, posture in before]
     faults, overlooked = _faults(applied, drawn, minor)
     old, forgotten = _faults(applied, then or (), minor)
     findings: list[Finding] = list(_brought(faults, None if then is None or forgotten else old))
     if overlooked:
         findings.append(Warn("workload", f"{overlooked} of its pods have too many containers to be looked over here"))
-    outlooks: dict[tuple[str, str, str], Outlook] = {}
+    predicted_levels: dict[tuple[str, str, str], PredictedLevels] = {}
     seen: dict[bytes, _Seen] = {}
     lines: dict[tuple[bytes, tuple[str, ...]], list[Warn]] = {}
     told: dict[Warn, list[tuple[str, str]]] = {}
@@ -84,7 +83,7 @@ def foresee(
     for each, posture in drawn:
         turned = posture.security_context == "strict" and was_strict.get(_key(each.workload)) is False
         key = _all_that_counts(each, posture, turned=turned)
-        places = places_of(applied, each)
+        places = source_map_of(applied, each)
         if key not in seen:
             more = containers + len(each.pod["spec"]["containers"]) + len(each.pod["spec"]["initContainers"])
             if len(seen) == MOST or more > MOST_CONTAINERS:
@@ -98,7 +97,7 @@ def foresee(
             alike = Warn(warning.rule, _of_any(each.workload.component.name, warning.text))
             told.setdefault(alike, []).append((places.who, warning.text))
         if verdicts := seen[key].verdicts:
-            outlooks[_key(each.workload)] = Outlook(places.who, *verdicts)
+            predicted_levels[_key(each.workload)] = PredictedLevels(places.who, *verdicts)
     for alike, of in told.items():
         who, texts = zip(*of, strict=True)
         findings.append(Warn(alike.rule, f"{_listed(who)}: {texts[0] if len(set(texts)) == 1 else alike.text}"))
@@ -106,10 +105,10 @@ def foresee(
         text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {unjudged} of its workloads are not"
         text += " judged here"
         findings.append(Warn("workload", text))
-    return Foreseen(tuple(findings), outlooks)
+    return Preview(tuple(findings), predicted_levels)
 
 
-def _judged(drawn: Sketch, posture: Posture, settings: Settings, minor: int, *, turned: bool) -> _Seen:
+def _judged(drawn: PredictedPod, posture: Posture, settings: Settings, minor: int, *, turned: bool) -> _Seen:
     try:
         pod = msgspec.convert(drawn.pod, Pod)
     except msgspec.ValidationError as error:
@@ -128,7 +127,7 @@ def _judged(drawn: Sketch, posture: Posture, settings: Settings, minor: int, *, 
     made = as_made(drawn, posture, msgspec.structs.replace(subject, run_as_platform=False))
     before, after = evaluate(made, minor), evaluate(admitted, minor)
     filling = nested(wanted_context(subject, posture)[1])
-    prospect = Prospect(admitted, minor, before, after, drawn.claim, turned, filling)
+    prospect = PreviewedPod(admitted, minor, before, after, drawn.claim, turned, filling)
     found += [finding for rule in FORESIGHT for finding in rule(prospect, posture)]
     return _Seen(tuple(found), (before, after))
 
@@ -146,7 +145,7 @@ def _listed(who: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _lines(places: Places, findings: Iterable[Finding]) -> list[Warn]:
+def _lines(places: SourceMap, findings: Iterable[Finding]) -> list[Warn]:
     """What a person is told of the findings on one pod; not what is filled."""
     told = []
     for finding in findings:
@@ -158,7 +157,7 @@ def _lines(places: Places, findings: Iterable[Finding]) -> list[Warn]:
 
 
 def _faults(
-    applied: Ref, drawn: Iterable[tuple[Sketch, Posture]], minor: int
+    applied: Ref, drawn: Iterable[tuple[PredictedPod, Posture]], minor: int
 ) -> tuple[dict[tuple[str, str], Violation], int]:
     """The faults of all pods that would be made, each once: by the places of the words that make it, and why.
 
@@ -172,11 +171,11 @@ def _faults(
             overlooked += 1
             continue
         containers += more
-        places = places_of(applied, each)
+        places = source_map_of(applied, each)
         for fault in pod_validity.faults(as_asked(each, posture), minor):
             said: dict[str, list[str]] = {}
             for field, value in fault.found.items():
-                place = places.context(fault.group, fault.container, field) or posture.context_asked.place
+                place = places.context(fault.group, fault.container, field) or posture.context_setting.place
                 said.setdefault(place, []).append(f"{field}: {as_json(value)}")
             key = " and ".join(said), fault.why
             if key not in found:
@@ -214,7 +213,7 @@ def _moved(key: tuple[str, str], fault: Violation) -> tuple[str, bytes]:
     return key[1], msgspec.json.encode(fault.found)
 
 
-def _all_that_counts(drawn: Sketch, posture: Posture, *, turned: bool) -> bytes:
+def _all_that_counts(drawn: PredictedPod, posture: Posture, *, turned: bool) -> bytes:
     """All that the findings on a sketch depend on beside settings and version."""
     asked = (posture.security_context, posture.own_context, posture.api_access, posture.scrapes, turned)
     try:

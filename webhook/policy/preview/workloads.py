@@ -10,15 +10,12 @@ from typing import Any
 import msgspec
 
 from webhook.facts import Ref
-from webhook.objects import Pod
 from webhook.policy.components import BY_KIND, PARENTS, Component
-from webhook.policy.parents import MOST_ZONES, Said, children, zones
-from webhook.policy.posture import POLICY_FIELD, READ, Posture
-from webhook.policy.raw import object_of, objects_of, texts_of
-from webhook.policy.resources import GROUP
-from webhook.policy.rules.pod_security_policy import ANNOTATION
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.parents import MOST_ZONES, Layers, children, zones
+from webhook.policy.posture import READ
+from webhook.policy.preview.prediction import READ as SKETCHED
 from webhook.policy.rules.wanted_context import CONTAINER_FIELDS, POD_FIELDS
-from webhook.policy.sketch import READ as SKETCHED
 from webhook.policy.workload import Parentage, Workload
 
 MOST_WHOLE = 20
@@ -30,7 +27,7 @@ MOST_BYTES = 512 * 1024
 _CONTEXT = (*POD_FIELDS, *CONTAINER_FIELDS)
 
 
-def workloads(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> Iterator[Workload]:
+def workloads_of(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> Iterator[Workload]:
     """The workloads that the operator makes of a resource, without their kind of controller, for their postures."""
     return _workloads(ref, spec, parentage, MOST_ZONES, READ)
 
@@ -83,58 +80,7 @@ def unseen(ref: Ref, spec: dict[str, Any]) -> str:
     return f"{ref}: of its zones {more} more are judged by their settings alone, not by their pods" if more > 0 else ""
 
 
-def policies_named(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
-    """Place and name of every PodSecurityPolicy that a resource names."""
-    found = [
-        (f"{place}.{POLICY_FIELD}", part[POLICY_FIELD])
-        for place, part in _parts(ref, f"{ref} spec", spec)
-        if isinstance(part.get(POLICY_FIELD), str) and part[POLICY_FIELD]
-    ]
-    return list(dict.fromkeys(found))
-
-
-def policies_annotated(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
-    """Place and name of every PodSecurityPolicy that a resource lets its pods name by their annotation."""
-    found = []
-    for place, part in _parts(ref, f"{ref} spec", spec):
-        name = object_of(object_of(part.get("podMetadata")).get("annotations")).get(ANNOTATION)
-        if isinstance(name, str) and name:
-            found.append((f"{place}.podMetadata.annotations[{ANNOTATION}]", name))
-    return list(dict.fromkeys(found))
-
-
-def policies_of_pod(pod: Pod, namespace: str, posture: Posture) -> list[tuple[str, str]]:
-    """Place and name of the PodSecurityPolicies that a pod names itself or through its resource."""
-    found = []
-    if posture.pod_security_policy:
-        found.append((posture.pod_security_policy.place, posture.pod_security_policy.word))
-    annotation = (pod.metadata.annotations or {}).get(ANNOTATION)
-    if annotation:
-        found.append((f"Pod {namespace}/{pod.display_name} annotation {ANNOTATION}", annotation))
-    return found
-
-
-def user_volumes(workload: Workload) -> frozenset[str]:
-    """Names of the volumes that a workload's resource brings."""
-    return texts_of(objects_of(workload.component.part_of(workload.spec).get("volumes")), "name")
-
-
-def _parts(ref: Ref, place: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and content of each part of a resource's spec that may name a policy."""
-    yield place, spec
-    for component in BY_KIND.get(ref.kind, ()):
-        if len(component.path) > 1:
-            yield ".".join((place, *component.path[1:])), component.part_of(spec)
-    for kind in PARENTS.get(ref.kind, {}):
-        said_of_all: Said = ()
-        for name, said in children(ref, spec, kind, MOST_ZONES):
-            said_of_all = said[1:]
-            yield from _parts(Ref(GROUP, "", kind, ref.namespace, name), *said[0])
-        for child_place, child_spec in said_of_all:
-            yield from _parts(Ref(GROUP, "", kind, ref.namespace, ""), child_place, child_spec)
-
-
-def _read(kind: str, said: Said, fields: tuple[str, ...]) -> dict[str, Any]:
+def _read(kind: str, said: Layers, fields: tuple[str, ...]) -> dict[str, Any]:
     """One spec of all that is said of a child, with those fields and nothing else: the first word wins."""
     specs = [spec for _, spec in said]
     result = _first_words(specs, fields)

@@ -14,15 +14,25 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 import msgspec
 from kubernetes.aio.client import V1ObjectReference
 
-from webhook.cluster.answers import names_an_object
+from webhook.cluster.apply import EndingError, RefusedError, apply, create, delete, tell
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
+from webhook.cluster.collections import (
+    ACCOUNTS,
+    BINDINGS,
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    PSP,
+    ROLES,
+    Collection,
+    served,
+)
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.listing import FAILURES, check, pages
-from webhook.cluster.resources import ACCOUNTS, BINDINGS, JSON, METADATA, METADATA_LIST, PSP, ROLES, Resource, served
+from webhook.cluster.status import names_an_object
 from webhook.cluster.watching import Watching
-from webhook.cluster.writing import EndingError, RefusedError, apply, create, delete, tell
-from webhook.leader.policies import (
+from webhook.leader.psp_objects import (
     LABEL,
     OURS,
     PREFIX,
@@ -38,7 +48,7 @@ from webhook.leader.policies import (
     wanted,
 )
 from webhook.policy.components import BY_KIND
-from webhook.policy.resources import GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -66,7 +76,7 @@ Trouble = tuple[Custom, str, str]
 """Whose it is, the reason in one word, and a text for a person."""
 
 
-class Defaults:
+class PolicyReconciler:
     """Keeps the default policies of one cluster. `trouble` is why it cannot, "" for nothing."""
 
     def __init__(
@@ -85,7 +95,7 @@ class Defaults:
         self._log = log
         self._gauge = metrics.policy_troubles
         self._told: set[tuple[str, str]] = set()
-        self._right: dict[Resource, dict[Place, tuple[str, int]]] = {}
+        self._right: dict[Collection, dict[Place, tuple[str, int]]] = {}
         self._writes: Counter[str] = Counter()
         self._failed: set[str] = set()
         self._backoff = Backoff(AGAIN, EVERY)
@@ -164,7 +174,7 @@ class Defaults:
                     resource.kind, resource.version, meta.namespace or "", meta.name, meta.uid, found.spec or {}
                 )
 
-    async def _there(self, resource: Resource, query: str = "") -> AsyncIterator[tuple[Place, Object]]:
+    async def _there(self, resource: Collection, query: str = "") -> AsyncIterator[tuple[Place, Object]]:
         async for page in pages(self._client, resource, "", query):
             for raw in page.items or ():
                 thing: Object = _object.decode(raw)
@@ -183,7 +193,7 @@ class Defaults:
             await self._keep(ACCOUNTS, account, None, asked.owners[place])
 
     async def _bind(
-        self, resource: Resource, things: Mapping[Place, Object], owners: Mapping[Place, Custom]
+        self, resource: Collection, things: Mapping[Place, Object], owners: Mapping[Place, Custom]
     ) -> list[Place]:
         """Keep Roles or RoleBindings and remove those of ours that must not be; places of those that are right."""
         versions: dict[Place, str] = {}
@@ -205,10 +215,10 @@ class Defaults:
         self._right[resource] = right
         return list(right)
 
-    async def _keep(self, resource: Resource, thing: Object, there: Object | None, *owners: Custom) -> bool:
+    async def _keep(self, resource: Collection, thing: Object, there: Object | None, *owners: Custom) -> bool:
         """Make an object, or mend what is there, None for nothing; whether it is ours and as it must be now."""
         try:
-            return await self._mend(resource, thing, there, owners)
+            return await self._correct(resource, thing, there, owners)
         except EndingError:
             return False  # with its namespace the resource ends too
         except (RefusedError, *FAILURES) as error:
@@ -217,7 +227,9 @@ class Defaults:
             self._failed.add(what)
             return False
 
-    async def _mend(self, resource: Resource, thing: Object, there: Object | None, owners: tuple[Custom, ...]) -> bool:
+    async def _correct(
+        self, resource: Collection, thing: Object, there: Object | None, owners: tuple[Custom, ...]
+    ) -> bool:
         if there is None and (await self._create(resource, thing) or resource is ACCOUNTS):
             return True  # whoever made an account, it is the one that is bound
         there = there or await self._read(resource, _place(thing))
@@ -236,7 +248,7 @@ class Defaults:
             raise RefusedError("somebody else made one meanwhile")
         return True
 
-    async def _create(self, resource: Resource, thing: Object) -> bool:
+    async def _create(self, resource: Collection, thing: Object) -> bool:
         made = await create(self._client, resource, thing)
         self._writes["written"] += made
         return made
@@ -244,7 +256,7 @@ class Defaults:
     async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
         return await self._client.get(path, accept, asyncio.get_running_loop().time() + _SECONDS)
 
-    async def _read(self, resource: Resource, place: Place) -> Object:
+    async def _read(self, resource: Collection, place: Place) -> Object:
         code, body = await self._get(resource.path(*place), JSON)
         if code == 404:
             raise RefusedError("it was deleted meanwhile")
@@ -252,7 +264,7 @@ class Defaults:
         found: Object = _object.decode(body)
         return found
 
-    async def _remove(self, resource: Resource, place: Place, thing: Object) -> None:
+    async def _remove(self, resource: Collection, place: Place, thing: Object) -> None:
         what = _named(resource, place)
         try:
             await delete(self._client, resource, *place, thing["metadata"]["uid"])
@@ -284,7 +296,7 @@ class Defaults:
             return bool(found["metadata"]["uid"] != owner["uid"])
         return code == 404 and names_an_object(body)
 
-    def _served(self, kind: str) -> Resource:
+    def _served(self, kind: str) -> Collection:
         """The metadata of a kind's resources, in the version that is served as far as that is known."""
         return msgspec.structs.replace(served(kind, self._discovery.versions), metadata_only=True)
 
@@ -334,11 +346,11 @@ class Defaults:
             self._log.write("info", "default policies", resources=len(customs), **self._writes)
 
 
-def _is_ours(resource: Resource, thing: Object) -> bool:
+def _is_ours(resource: Collection, thing: Object) -> bool:
     return is_ours(thing, PREFIX if resource.group == RBAC else "")
 
 
-def _named(resource: Resource, place: Place) -> str:
+def _named(resource: Collection, place: Place) -> str:
     return f"{resource} {'/'.join(filter(None, place))}"
 
 

@@ -58,10 +58,10 @@ class FileFacts:
             return found
         return Unknown("no objects were given", "file") if self.labels_suffice else Absent("file")
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:  # noqa: ARG002 - so is it
+    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:  # noqa: ARG002 - so is it
         """As `at_hand`."""
         return self.at_hand(ref)
 
-    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:  # noqa: ARG002 - so is it
+    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:  # noqa: ARG002 - so is it
         """Names of the given objects of one kind and namespace, sorted."""
         return tuple(sorted(key[3] for key in self._found if key[:3] == (ref.group, ref.kind, ref.namespace)))

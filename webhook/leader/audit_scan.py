@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from webhook.admission.review import ReviewError, review_of_pod
+from webhook.admission.admission_review import ReviewError, review_of_pod
 from webhook.admit import admit
 from webhook.cluster.client import Client
 from webhook.cluster.listing import FAILURES
 from webhook.facts import Fact, FactSource, Ref, Unknown
-from webhook.leader.pods import running
+from webhook.leader.running_pods import running
 from webhook.policy.findings import Change, Violation
 from webhook.policy.wording import not_compliant
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
-from webhook.words import one_line
+from webhook.text import one_line
 
 EVERY = 300.0
 """Seconds from the end of a survey to the next."""
@@ -75,7 +75,7 @@ class Result:
     unknown_why: str = ""
 
 
-class Survey:
+class AuditScan:
     """Surveys one cluster, or the namespaces that are watched. `trouble` is why it cannot, "" for nothing."""
 
     def __init__(
@@ -98,7 +98,7 @@ class Survey:
         self.trouble = ""
 
     async def run(self) -> None:
-        """Survey again and again until this is cancelled; then nothing is claimed any more."""
+        """Scan again and again until this is cancelled; then nothing is claimed any more."""
         try:
             while True:
                 try:
@@ -220,16 +220,16 @@ class _Once:
         """The fact on one object that was asked for before."""
         return self._facts.get(ref)
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", asker: str = "") -> Fact:  # noqa: ARG002 - any
+    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:  # noqa: ARG002 - any
         """The fact on one object."""
         if ref in self._facts:
             return self._facts[ref]
         if ref.namespace and not self._knows(ref) and self._looked_up[ref.namespace] >= LOOK_UPS:
             return Unknown(f"one survey looks up no more than {LOOK_UPS} objects of a namespace", "live")
-        fact = self._facts[ref] = await self._source.get(ref, deadline, asker=asker)
+        fact = self._facts[ref] = await self._source.get(ref, deadline, requester=requester)
         self._looked_up[ref.namespace] += fact.source == "live"
         return fact
 
-    async def names(self, ref: Ref, deadline: float, asker: str = "") -> tuple[str, ...]:  # noqa: ARG002 - nobody is told
+    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:  # noqa: ARG002 - nobody is told
         """None: they are for an error message."""
         return ()

@@ -1,7 +1,6 @@
-"""Who hears of a decision: the API server by the answer, a person by log and metrics.
+"""Report a decision: to the API server by the response, to people by log and metrics.
 
-Alike pods share their decision, and with it all words that do not differ from one to the next; those are made once and
-kept beside the decision.
+Pods of one template share their decision. What does not differ between them is encoded once and cached.
 """
 
 from collections import Counter
@@ -9,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from webhook.admission.review import Review, encode, prepare
+from webhook.admission.admission_review import Review, encode, prepare
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.wording import MOST_TOLD, facts_line
 from webhook.policy.workload import Link, Workload
 from webhook.telemetry.log import Line, Log
 from webhook.telemetry.metrics import Metrics
-from webhook.words import one_line
+from webhook.text import one_line
 
 _WARNED = frozenset({"denied", "unknown", "refused", "would-deny"})
 _KEY = "told"
@@ -47,7 +46,7 @@ class _Told(msgspec.Struct, frozen=True):
     findings: tuple[tuple[tuple[str, str], int], ...]
 
 
-class Telling:
+class Reporter:
     """Tells decisions of one server."""
 
     def __init__(self, metrics: Metrics, log: Log) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from webhook.policy import components
-from webhook.policy.resources import BY_KIND, GROUP
+from webhook.policy.custom_resources import BY_KIND, GROUP
 from webhook.policy.workload import MANAGED_BY
 
 JSON = "application/json"
@@ -20,7 +20,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.i
 POLICIES = "PodSecurityPolicy"
 
 
-class Resource(msgspec.Struct, frozen=True, gc=False):
+class Collection(msgspec.Struct, frozen=True, gc=False):
     """One resource of the API. Of one with `metadata_only` the rest is never asked for."""
 
     group: str
@@ -54,18 +54,18 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
 _MADE_BY_OPERATOR = "=".join(MANAGED_BY)
 
 WORKLOADS = tuple(
-    Resource("apps", "v1", kind, f"{kind.lower()}s", selector=_MADE_BY_OPERATOR)
+    Collection("apps", "v1", kind, f"{kind.lower()}s", selector=_MADE_BY_OPERATOR)
     for kind in ("ReplicaSet", "Deployment", "StatefulSet", "DaemonSet")
 )
-NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
-PSP = Resource("policy", "v1beta1", POLICIES, "podsecuritypolicies", namespaced=False)
-PODS = Resource("", "v1", "Pod", "pods", metadata_only=False)
-ROLES = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles", metadata_only=False)
-BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", metadata_only=False)
-ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts")
-EVENTS = Resource("", "v1", "Event", "events")
-LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases")
-DEFINITIONS = Resource(
+NAMESPACES = Collection("", "v1", "Namespace", "namespaces", namespaced=False)
+PSP = Collection("policy", "v1beta1", POLICIES, "podsecuritypolicies", namespaced=False)
+PODS = Collection("", "v1", "Pod", "pods", metadata_only=False)
+ROLES = Collection("rbac.authorization.k8s.io", "v1", "Role", "roles", metadata_only=False)
+BINDINGS = Collection("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", metadata_only=False)
+ACCOUNTS = Collection("", "v1", "ServiceAccount", "serviceaccounts")
+EVENTS = Collection("", "v1", "Event", "events")
+LEASES = Collection("coordination.k8s.io", "v1", "Lease", "leases")
+DEFINITIONS = Collection(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
 
@@ -78,7 +78,7 @@ JUDGED = (*components.BY_KIND, *components.PARENTS)
 def asked(path: str) -> tuple[str, str]:
     """What a GET of a path is to the API server: its verb, `get` or `list`, and the plural, "" where that is discovery.
 
-    Paths are those of `Resource.path`, with or without a query, and of discovery.
+    Paths are those of `Collection.path`, with or without a query, and of discovery.
     """
     parts = path.partition("?")[0].strip("/").split("/")
     parts = parts[2:] if parts[0] == "api" else parts[3:]
@@ -87,11 +87,11 @@ def asked(path: str) -> tuple[str, str]:
     return ("list" if len(parts) == 1 else "get"), (parts[0] if parts else "")
 
 
-def custom(kind: str, version: str) -> Resource:
+def custom(kind: str, version: str) -> Collection:
     """One of the operator's resources, in a version."""
-    return Resource(GROUP, version, kind, BY_KIND[kind].plural, metadata_only=False)
+    return Collection(GROUP, version, kind, BY_KIND[kind].plural, metadata_only=False)
 
 
-def served(kind: str, versions: Mapping[str, str]) -> Resource:
+def served(kind: str, versions: Mapping[str, str]) -> Collection:
     """One of the operator's resources in the version that discovery found, as it is stored where it found none."""
     return custom(kind, versions.get(kind, BY_KIND[kind].storage))

@@ -11,9 +11,9 @@ import msgspec
 
 from webhook.facts import Ref
 from webhook.policy.findings import Violation
-from webhook.policy.posture import Asked, Posture
-from webhook.policy.raw import Raw, object_of, objects_of
-from webhook.policy.sketch import Sketch
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.posture import Posture, Setting
+from webhook.policy.preview.prediction import PredictedPod
 from webhook.policy.wording import complaint, dotted
 
 CONTEXT = "securityContext"
@@ -21,14 +21,14 @@ _SPEAKING = (CONTEXT, "containers", "initContainers")
 _IN_CONTAINER = re.compile(r"\bspec\.(containers|initContainers)[.\[](\d{1,4})\]?\.securityContext\.(\w+(?:\.\w+)?)")
 
 
-class Places(msgspec.Struct, frozen=True):
+class SourceMap(msgspec.Struct, frozen=True):
     """Of one sketch: place and content of each part of the object applied that speaks of it, most special first.
 
     `containers` has place and context of each container that a part lists, by list and name.
     """
 
     applied: Ref
-    drawn: Sketch
+    drawn: PredictedPod
     parts: tuple[tuple[str, Raw], ...]
     containers: dict[tuple[str, str], tuple[str, Raw]]
 
@@ -36,7 +36,7 @@ class Places(msgspec.Struct, frozen=True):
     def who(self) -> str:
         """The pod's component as the object applied has it: `vmselect`, `zones[a].vmcluster.vmselect`."""
         workload = self.drawn.workload
-        if workload.kind == self.applied.kind or workload.parentage.said is None:
+        if workload.kind == self.applied.kind or workload.parentage.layers is None:
             return workload.component.name
         return self._within(self.parts[0][0]).replace(".spec", "")
 
@@ -58,7 +58,7 @@ class Places(msgspec.Struct, frozen=True):
         if posture.security_context != "custom":
             return posture
         place = f"{_first(self.parts, CONTEXT)[0]}.{CONTEXT}"
-        return msgspec.structs.replace(posture, context_asked=Asked(place, posture.context_asked.word))
+        return msgspec.structs.replace(posture, context_setting=Setting(place, posture.context_setting.word))
 
     def complaint(self, violation: Violation) -> str:
         """What someone must mend, and where; what is missing has no word in the object applied."""
@@ -99,11 +99,11 @@ class Places(msgspec.Struct, frozen=True):
         return place.removeprefix(f"{self.applied} spec.")
 
 
-def places_of(applied: Ref, drawn: Sketch) -> Places:
+def source_map_of(applied: Ref, drawn: PredictedPod) -> SourceMap:
     """The places of one sketch of an object."""
     workload = drawn.workload
-    said = workload.parentage.said if workload.kind != applied.kind else None
-    specs: tuple[tuple[str, Raw], ...] = said or ((f"{applied} spec", workload.spec),)
+    layers = workload.parentage.layers if workload.kind != applied.kind else None
+    specs: tuple[tuple[str, Raw], ...] = layers or ((f"{applied} spec", workload.spec),)
     path = workload.component.path[1:]
     parts = tuple((".".join((place, *path)), workload.component.part_of(spec)) for place, spec in specs)
     containers = {}
@@ -112,7 +112,7 @@ def places_of(applied: Ref, drawn: Sketch) -> Places:
         for each in objects_of(part.get(group)):
             name = str(each.get("name"))
             containers[group, name] = (f"{place}.{group}[{name}].{CONTEXT}", object_of(each.get(CONTEXT)))
-    return Places(applied, drawn, parts, containers)
+    return SourceMap(applied, drawn, parts, containers)
 
 
 def _first(parts: tuple[tuple[str, Raw], ...], field: str) -> tuple[str, Raw]:

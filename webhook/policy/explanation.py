@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from webhook.facts import Absent
-from webhook.policy.decide import Decision, Outlook
+from webhook.policy.decide import Decision, PredictedLevels
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.wording import as_json, complaint, dotted
-from webhook.policy.workload import Link, Nobodys, Workload
-from webhook.words import one_line, printable
+from webhook.policy.workload import Link, Unmanaged, Workload
+from webhook.text import one_line, printable
 
 _NOT_GIVEN = Absent("file")
 _WIDEST = 48
@@ -24,7 +24,7 @@ def explain_pod(title: str, decision: Decision, looked_up: Sequence[Link], pod_s
     identity = decision.identity
     if not isinstance(identity, Workload):
         why = identity.reason if identity else decision.annotations.get("decision", "").removeprefix("ignored: ")
-        whose = "nobody's pod" if isinstance(identity, Nobodys) else "not judged"
+        whose = "nobody's pod" if isinstance(identity, Unmanaged) else "not judged"
         lines += [f"  whose       {whose}: {why}", f"  standard    {pod_security}"]
         lines.append("  decision    allowed, nothing changes")
         return _text(lines + _warnings(decision))
@@ -51,10 +51,17 @@ def explain_resource(title: str, decision: Decision) -> str:
     """The text for one custom resource: the posture of each component that it has."""
     lines = [title]
     if decision.postures:
-        outlooks = decision.outlooks or (None,) * len(decision.postures)
+        predicted_levels = decision.predicted_levels or (None,) * len(decision.postures)
         rows = [
-            (p.component.name, p.security_context, str(p.context_asked), p.api_access, str(p.api_asked), _levels(of))
-            for p, of in zip(decision.postures, outlooks, strict=True)
+            (
+                p.component.name,
+                p.security_context,
+                str(p.context_setting),
+                p.api_access,
+                str(p.api_setting),
+                _levels(of),
+            )
+            for p, of in zip(decision.postures, predicted_levels, strict=True)
         ]
         head = ("COMPONENT", "SECURITY CONTEXT", "WHO ASKED", "API ACCESS", "WHO ASKED", "POD SECURITY")
         lines += _table([head, *rows])
@@ -65,10 +72,10 @@ def explain_resource(title: str, decision: Decision) -> str:
     return _text(lines)
 
 
-def _levels(outlook: Outlook | None) -> str:
-    if outlook is None:
+def _levels(levels: PredictedLevels | None) -> str:
+    if levels is None:
         return "not judged"
-    before, after = outlook.before.level, outlook.after.level
+    before, after = levels.before.level, levels.after.level
     return f"{after}" if before == after else f"{after} ({before} before)"
 
 
@@ -98,8 +105,8 @@ def _not_given(looked_up: Sequence[Link]) -> list[str]:
 
 def _posture(posture: Posture) -> list[str]:
     return [
-        f"  security    {posture.security_context}, asked by {posture.context_asked}",
-        f"  API access  {posture.api_access}, asked by {posture.api_asked}",
+        f"  security    {posture.security_context}, asked by {posture.context_setting}",
+        f"  API access  {posture.api_access}, asked by {posture.api_setting}",
     ]
 
 
@@ -143,7 +150,7 @@ def _advice(decision: Decision, workload: Workload) -> list[str]:
     if decision.violations:
         advice.append(f"correct the fields above in {workload} (or in what injects them) and let the pod be made again")
     if "security-context" in rules and posture.security_context == "strict":
-        if "." not in posture.context_asked.place:  # an environment variable, so the resource itself is silent
+        if "." not in posture.context_setting.place:  # an environment variable, so the resource itself is silent
             advice.append(f"to have it from the operator too: {workload} {path}.useStrictSecurity: true")
         advice.append(f"to differ: write {path}.securityContext; an empty one opts out")
     return advice

@@ -15,9 +15,9 @@ import msgspec
 
 from webhook.facts import Ref
 from webhook.policy.components import BY_KIND
+from webhook.policy.custom_resources import GROUP
 from webhook.policy.posture import posture_of
-from webhook.policy.resource import workloads
-from webhook.policy.resources import GROUP
+from webhook.policy.preview.workloads import workloads_of
 from webhook.policy.workload import Parentage
 from webhook.settings import Settings
 
@@ -136,7 +136,7 @@ def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str
 def _named(custom: Custom, settings: Settings) -> tuple[list[str], bool]:
     """The policies that a resource names for its pods, and whether some of its pods have none named."""
     ref = Ref(GROUP, custom.version, custom.kind, custom.namespace, custom.name)
-    postures = [posture_of(each, settings) for each in workloads(ref, custom.spec, Parentage())]
+    postures = [posture_of(each, settings) for each in workloads_of(ref, custom.spec, Parentage())]
     words = [posture.pod_security_policy.word if posture.pod_security_policy else "" for posture in postures]
     return sorted(set(words) - {""}), "" in words
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from webhook.policy.raw import Raw, laid_over, object_of, objects_of, texts_of
+from webhook.policy.json_access import Raw, laid_over, object_of, objects_of, texts_of
 from webhook.policy.rules.api_access import TOKEN_PATH, TOKEN_VOLUME, VOLUME
 from webhook.policy.workload import Workload
 
@@ -93,7 +93,7 @@ _RELOADS = frozenset({"vmauth", "vmalertmanager"})
 _TOKEN = f"{VOLUME}-xxxxx"
 
 
-class Sketch(msgspec.Struct, frozen=True):
+class PredictedPod(msgspec.Struct, frozen=True):
     """One pod: raw, and what its component keeps on disk (None where that is nothing, or is not kept).
 
     `made` are the names of the containers that the operator makes, patched by the user or not.
@@ -110,7 +110,7 @@ class Sketch(msgspec.Struct, frozen=True):
         return _in_daemonset(self.workload.component.name, part)
 
 
-def sketch(workload: Workload) -> Sketch:
+def predict(workload: Workload) -> PredictedPod:
     """The pod that a workload stands for; whatever is no object or list where one belongs counts as absent."""
     component = workload.component
     part = component.part_of(workload.spec)
@@ -143,7 +143,7 @@ def sketch(workload: Workload) -> Sketch:
     metadata = object_of(part.get("podMetadata"))
     annotations = {str(key): value for key, value in object_of(metadata.get("annotations")).items()}
     pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": annotations}, "spec": spec}
-    return Sketch(workload, pod, claim, texts_of((*containers, *init), "name"))
+    return PredictedPod(workload, pod, claim, texts_of((*containers, *init), "name"))
 
 
 def _in_daemonset(component: str, part: Raw) -> bool:

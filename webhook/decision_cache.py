@@ -7,11 +7,11 @@ by whoever serves, in a bounded memory; without it every decision comes out the 
 
 import msgspec
 
-from webhook.admission.review import PodObject
+from webhook.admission.admission_review import PodObject
 from webhook.facts import Found
 from webhook.objects import Pod
+from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision
-from webhook.policy.resources import GROUP
 from webhook.policy.rules.api_access import VOLUME
 from webhook.policy.workload import Link
 
@@ -62,7 +62,7 @@ class _Kept(msgspec.Struct, frozen=True):
     size: int
 
 
-class Alike:
+class DecisionCache:
     """What was decided, the oldest first. One for one set of settings."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

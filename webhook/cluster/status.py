@@ -2,7 +2,7 @@
 
 import msgspec
 
-from webhook.words import one_line
+from webhook.text import one_line
 
 
 class _Cause(msgspec.Struct):

@@ -1,0 +1,59 @@
+"""The PodSecurityPolicies that a resource or a pod names, and where each name stands. Pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from webhook.facts import Ref
+from webhook.objects import Pod
+from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.json_access import object_of
+from webhook.policy.parents import MOST_ZONES, Layers, children
+from webhook.policy.posture import POLICY_FIELD, Posture
+from webhook.policy.rules.pod_security_policy import ANNOTATION
+
+
+def policies_named(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """Place and name of every PodSecurityPolicy that a resource names."""
+    found = [
+        (f"{place}.{POLICY_FIELD}", part[POLICY_FIELD])
+        for place, part in _parts(ref, f"{ref} spec", spec)
+        if isinstance(part.get(POLICY_FIELD), str) and part[POLICY_FIELD]
+    ]
+    return list(dict.fromkeys(found))
+
+
+def policies_annotated(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """Place and name of every PodSecurityPolicy that a resource lets its pods name by their annotation."""
+    found = []
+    for place, part in _parts(ref, f"{ref} spec", spec):
+        name = object_of(object_of(part.get("podMetadata")).get("annotations")).get(ANNOTATION)
+        if isinstance(name, str) and name:
+            found.append((f"{place}.podMetadata.annotations[{ANNOTATION}]", name))
+    return list(dict.fromkeys(found))
+
+
+def policies_of_pod(pod: Pod, namespace: str, posture: Posture) -> list[tuple[str, str]]:
+    """Place and name of the PodSecurityPolicies that a pod names itself or through its resource."""
+    found = []
+    if posture.pod_security_policy:
+        found.append((posture.pod_security_policy.place, posture.pod_security_policy.word))
+    annotation = (pod.metadata.annotations or {}).get(ANNOTATION)
+    if annotation:
+        found.append((f"Pod {namespace}/{pod.display_name} annotation {ANNOTATION}", annotation))
+    return found
+
+
+def _parts(ref: Ref, place: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and content of each part of a resource's spec that may name a policy."""
+    yield place, spec
+    for component in BY_KIND.get(ref.kind, ()):
+        if len(component.path) > 1:
+            yield ".".join((place, *component.path[1:])), component.part_of(spec)
+    for kind in PARENTS.get(ref.kind, {}):
+        common_layers: Layers = ()
+        for name, said in children(ref, spec, kind, MOST_ZONES):
+            common_layers = said[1:]
+            yield from _parts(Ref(GROUP, "", kind, ref.namespace, name), *said[0])
+        for child_place, child_spec in common_layers:
+            yield from _parts(Ref(GROUP, "", kind, ref.namespace, ""), child_place, child_spec)
