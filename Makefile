@@ -16,7 +16,7 @@ test: $(VENV)/dev ## everything
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 unit: $(VENV)/dev ## the fast tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests/unit
 
 cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies
 	@$(BIN)/python -m tests.controlplane.cluster $(VERSION)

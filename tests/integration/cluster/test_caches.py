@@ -1,0 +1,188 @@
+"""What vmguard knows of the cluster: fresh for the first pod of a generation, cheap for the rest, kept in an outage."""
+
+import re
+
+from tests.controlplane.api import wait_for
+from tests.controlplane.plane import control_plane
+from tests.controlplane.registration import LABEL
+from tests.controlplane.stand_in_operator import recreate
+from tests.integration.cluster.test_bursts import _scale
+from tests.integration.cluster.test_pod_admission import SINGLE, STRICT
+from tests.support.server import serving_cluster
+from tests.support.unharmed import unharmed
+from webhook.policy.custom_resources import GROUP
+
+
+def requests_to_the_api_server(server):
+    """How many lists, look-ups and discoveries vmguard has made; watches and leader election are not counted."""
+    text = server.operation("/metrics")[1]
+    labels = r'code="\d+",resource="(?!leases).*",verb="(?:get|list)"'
+    counts = re.findall(rf"^vmguard_api_requests_total{{{labels}}} (\S+)$", text, re.MULTILINE)
+    return sum(map(float, counts))
+
+
+def review_of(pod, namespace):
+    """The review that an API server would send for such a pod."""
+    meta = {key: pod["metadata"][key] for key in ("generateName", "labels", "ownerReferences")}
+    spec = {"containers": [{"name": "vmsingle"}], "securityContext": {}}
+    request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE"}
+    request |= {"namespace": namespace, "object": {"metadata": meta, "spec": spec}}
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+
+
+def test_a_pod_made_right_after_its_resource_was_changed_is_judged_by_the_change(plane, guard):
+    """Ten times the resource turns around and its workload is rolled at once: no pod is judged by the old word."""
+    guarding = guard(**STRICT)
+    namespace = guarding.namespace()
+    made = recreate(SINGLE, plane.api, namespace)
+    made.pod()
+    name = made.one("Deployment")["metadata"]["name"]
+    for turn in range(10):
+        strict = turn % 2 == 1
+        plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", {"spec": {"useStrictSecurity": strict}}, namespace)
+        template = {"metadata": {"annotations": {"turn": str(turn)}}}
+        plane.api.patch("apps/v1", "Deployment", name, {"spec": {"template": template}}, namespace)
+
+        def rolled(turn=turn):
+            pods = plane.api.list("v1", "Pod", namespace)
+            return [pod for pod in pods if pod["metadata"].get("annotations", {}).get("turn") == str(turn)]
+
+        (pod,) = wait_for(rolled, "the pod of the new generation")
+        assert (pod["spec"]["securityContext"] != {}) is strict, turn
+
+
+def test_a_burst_costs_look_ups_for_its_generation_and_not_for_its_pods(plane, guard):
+    """Discovery and lists may add a few requests at any time; a look-up for each of 100 pods would be hundreds."""
+    guarding = guard(**STRICT)
+    namespace = guarding.namespace()
+    made = recreate(SINGLE, plane.api, namespace)
+    made.pod()
+    name = made.one("Deployment")["metadata"]["name"]
+    before = requests_to_the_api_server(guarding.server)
+    _scale(plane, namespace, name, 100)
+    template = {"metadata": {"annotations": {"turn": "1"}}}
+    plane.api.patch("apps/v1", "Deployment", name, {"spec": {"template": template}}, namespace)
+    wait_for(
+        lambda: any("turn" in p["metadata"].get("annotations", {}) for p in plane.api.list("v1", "Pod", namespace)),
+        "pods of the new generation",
+    )
+    assert requests_to_the_api_server(guarding.server) - before < 80
+
+
+def test_a_definition_that_goes_and_comes_is_followed(plane, guard):
+    """VTSingle here, which no other test of this folder makes pods of."""
+    guarding = guard(**STRICT)
+    definition = plane.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}")
+
+    with unharmed(guarding.server):
+        plane.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}")
+        wait_for(
+            lambda: plane.api.find("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}") is None,
+            "the definition to go",
+        )
+        for field in ("resourceVersion", "uid", "creationTimestamp", "managedFields", "generation"):
+            definition["metadata"].pop(field, None)
+        definition.pop("status", None)
+        plane.api.create(definition)
+        resource = {"apiVersion": f"{GROUP}/v1", "kind": "VTSingle", "metadata": {"name": "t"}, "spec": {}}
+        namespace = guarding.namespace()
+        wait_for(lambda: _created(plane, resource, namespace), "the resource to be served again")
+
+        def counted():
+            text = guarding.server.operation("/metrics")[1]
+            return f'vmguard_cache_objects{{namespace="",resource="vtsingles.{GROUP}"}} 1.0' in text
+
+        wait_for(counted, "the resource to be watched again", 40)
+    plane.api.delete("v1", "Namespace", namespace)
+
+
+def _created(plane, resource, namespace):
+    try:
+        plane.api._resources.clear()
+        return plane.api.create(resource, namespace)
+    except Exception:  # noqa: BLE001 - not served yet
+        return None
+
+
+def test_an_outage_is_answered_from_memory_and_said(tmp_path):
+    """The API server dies and comes back: known pods are decided alike, unknown ones refused, and it is told."""
+    with control_plane() as plane:
+        plane.install_resources()
+        namespace = plane.namespace("mon", {LABEL: "outage"})
+        pod = recreate(SINGLE, plane.api, namespace).pod()
+        review = review_of(pod, namespace)
+        with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT) as server:
+            known = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+            assert known["patchType"] == "JSONPatch"
+            with unharmed(server):
+                plane.stop_api_server()
+                again = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+                assert again["patch"] == known["patch"]
+                assert "VMSingle=found/cache" in again["auditAnnotations"]["facts"]
+                review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = "unseen"
+                unseen = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+                assert unseen["patch"] == known["patch"], "the last state of the same UID serves"
+                review["request"]["object"]["metadata"]["ownerReferences"][0]["name"] = "never-seen"
+                status, _, body = server.ask("POST", "/mutate?timeout=5s", review)
+                assert status == 500
+                assert (
+                    "ReplicaSet mon/never-seen could not be read: the API server cannot be reached" in body["message"]
+                )
+                for trouble in ("[!]vmsingles", "[!]discovery"):
+                    wait_for(
+                        lambda trouble=trouble: trouble in server.operation("/readyz?verbose")[1],
+                        f"{trouble} to be told",
+                        30,
+                    )
+                assert server.operation("/readyz")[0] == 200, "ready though nothing is reached"
+                plane.start_api_server()
+                wait_for(
+                    lambda: "[!]" not in server.operation("/readyz?verbose")[1], "the watches to be well again", 40
+                )
+                plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", {"spec": {"useStrictSecurity": False}}, namespace)
+                review = review_of(pod, namespace)
+                wait_for(lambda: "patch" not in server.ask("POST", "/mutate", review)[2]["response"], "the change")
+                assert any(line["message"] == "watching again" for line in server.lines())
+
+
+_READ = ["get", "list", "watch"]
+RULES = [
+    {"apiGroups": ["apps"], "resources": ["replicasets", "deployments", "statefulsets", "daemonsets"], "verbs": _READ},
+    {"apiGroups": [GROUP], "resources": ["*"], "verbs": _READ},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+]
+
+
+def test_some_namespaces_need_a_role_in_each_and_nothing_else(plane, tmp_path):
+    """With Roles alone, in five: pods are hardened, those elsewhere untouched, and no request is ever forbidden."""
+    ours, theirs = (plane.namespace(f"single-{name}", {LABEL: "single"}) for name in ("ours", "theirs"))
+    all_ours = [ours, *(plane.namespace(f"single-{index}") for index in range(4))]
+    rbac = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "vmguard"}}
+    reference = {"apiGroup": rbac, "kind": "Role", "name": "vmguard"}
+    subjects = [{"apiGroup": rbac, "kind": "User", "name": "vmguard-single"}]
+    for each in all_ours:
+        plane.api.create({**role, "rules": RULES}, each)
+        plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, each)
+    kubeconfig = plane.kubeconfig("vmguard-single", ("nobody",))
+    environment = {"WATCH_NAMESPACE": ",".join(all_ours), "POD_NAMESPACE": ours, **STRICT}
+    with serving_cluster(tmp_path, kubeconfig, **environment) as server:
+        wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "every watch to be open", 30)
+        pods = {name: recreate(SINGLE, plane.api, name).pod() for name in (ours, theirs)}
+        answers = {
+            name: server.ask("POST", "/mutate", review_of(pod, name))[2]["response"] for name, pod in pods.items()
+        }
+        validated = server.ask("POST", "/validate", review_of(pods[ours], ours))[2]["response"]
+        wait_for(lambda: any(line["message"] == "survey" for line in server.lines()), "it to lead and survey")
+        metrics = server.operation("/metrics")[1]
+    assert "patch" in answers[ours]
+    assert "VMSingle=found/live" in answers[ours]["auditAnnotations"]["facts"]
+    assert "patch" not in answers[theirs]
+    assert answers[theirs]["auditAnnotations"]["decision"] == "ignored: namespace is not watched"
+    assert "Namespace=unknown/cache" in validated["auditAnnotations"]["facts"]
+    assert not re.findall(r'vmguard_api_requests_total\{code="40[13]".*', metrics)
+    counted = set(re.findall(r'^vmguard_api_requests_total\{code="20.",(.*)\} ', metrics, re.MULTILINE))
+    apart = [("list", "pods"), ("list", "vmsingles"), ("watch", "vmsingles"), ("get", ""), ("get", "vmsingles")]
+    apart += [("get", "leases"), ("create", "leases"), ("create", "selfsubjectaccessreviews")]
+    assert {f'resource="{resource}",verb="{verb}"' for verb, resource in apart} <= counted

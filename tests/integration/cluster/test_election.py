@@ -1,0 +1,458 @@
+"""Leader election against a real API server: never two at work at once, and never nobody for long."""
+
+import asyncio
+import contextlib
+import io
+import itertools
+import json
+import random
+import re
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+
+from certs import DirectoryStore, ensure
+from tests.controlplane.api import wait_for
+from tests.integration.cluster.test_faults import through
+from tests.support.proxy import proxied
+from tests.support.server import serving_cluster
+from webhook.cluster.client import connected
+from webhook.cluster.election import NAME, Elector, Timing, identity
+from webhook.cluster.lease import ChangedError, Lease
+from webhook.telemetry.log import Log
+
+LEASE = ("coordination.k8s.io/v1", "Lease")
+SHORT = Timing(lease=3, renew=1.5, retry=0.2)
+
+
+class Candidate:
+    """An elector with work that notes when it began and ended; `tail` is how long its end takes, in seconds."""
+
+    def __init__(self, client, namespace, log=None, wall=lambda: datetime.now(UTC), tail=0.0):
+        self.identity = identity()
+        self.intervals: list[list[float]] = []
+        self.began = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._tail = tail
+        lease = Lease(client, namespace, NAME, self.identity, wall)
+        self.elector = Elector(lease, {"work": self._work}, log or Log("error"), SHORT)
+        self._task = asyncio.create_task(self.elector.run())
+
+    async def _work(self):
+        assert self.elector.leads
+        self.intervals.append([time.monotonic(), float("inf")])
+        self.ended.clear()
+        self.began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(self._tail)
+            self.intervals[-1][1] = time.monotonic()
+            self.began.clear()
+            self.ended.set()
+
+    async def until(self, event, seconds=20):
+        """Wait for one of the two events."""
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+    async def end(self):
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+@contextlib.asynccontextmanager
+async def candidate(kubeconfig, namespace, **more):
+    async with connected(str(kubeconfig)) as client:
+        made = Candidate(client, namespace, **more)
+        try:
+            yield made
+        finally:
+            await made.end()
+
+
+def overlap(*candidates):
+    """Whether two of them ever worked at once."""
+    every = sorted(interval for each in candidates for interval in each.intervals)
+    return any(later[0] < earlier[1] for earlier, later in itertools.pairwise(every))
+
+
+def spec(plane, namespace):
+    return plane.api.get(*LEASE, NAME, namespace)["spec"]
+
+
+async def eventually(probe, seconds=20):
+    """What the probe returns once it is true; it is asked in a thread, as its client waits."""
+    return await asyncio.to_thread(wait_for, probe, "what the test waits for", seconds)
+
+
+def test_of_two_one_works_and_the_other_takes_over_at_once_when_it_ends(plane, namespace):
+    async def play():
+        async with candidate(plane.kubeconfig(), namespace, tail=1.2) as first:
+            await first.until(first.began)
+            held = await asyncio.to_thread(spec, plane, namespace)
+            assert (held["holderIdentity"], held["leaseDurationSeconds"]) == (first.identity, SHORT.lease)
+            async with candidate(plane.kubeconfig(), namespace) as second:
+                await eventually(lambda: second.elector.standing == f"{first.identity}, not this one")
+                assert first.elector.leads
+                assert not second.elector.leads
+                await first.end()
+                ended = time.monotonic()
+                await second.until(second.began)
+                assert second.intervals[0][0] - ended < SHORT.lease - SHORT.renew, (
+                    "it did not wait for the lease's time"
+                )
+                assert not overlap(first, second)
+        given_back = await asyncio.to_thread(spec, plane, namespace)
+        assert (given_back.get("holderIdentity", ""), given_back["leaseDurationSeconds"]) == ("", 1)
+        assert given_back["leaseTransitions"] == 2
+
+    asyncio.run(play())
+
+
+def test_a_leader_that_cannot_renew_has_ended_its_work_before_anybody_else_begins_and_comes_back(
+    plane, namespace, tmp_path
+):
+    async def play():
+        with proxied(plane.port) as proxy:
+            async with candidate(through(plane, proxy, tmp_path), namespace, tail=0.5) as first:
+                await first.until(first.began)
+                async with candidate(plane.kubeconfig(), namespace) as second:
+                    for _ in range(2):
+                        proxy.refusing = True
+                        proxy.cut()
+                        await first.until(first.ended)
+                        assert not first.elector.leads
+                        assert not second.intervals or second.intervals[-1][1] < float("inf"), "the lease is still ours"
+                        await second.until(second.began)
+                        assert "cannot be reached" in first.elector.trouble
+                        proxy.refusing = False
+                        await eventually(lambda: first.elector.trouble == "")
+                        await second_gives_way(second, first)
+                    assert not overlap(first, second)
+                    assert len(first.intervals) == 3, "it came back after each loss"
+
+    async def second_gives_way(second, first):
+        """Somebody writes that the lease is the first one's: the second ends its work at that, and does not fight."""
+        await second.end()
+        await first.until(first.began)
+        second._task = asyncio.create_task(second.elector.run())
+
+    asyncio.run(play())
+
+
+def test_an_api_server_that_hangs_is_no_better_than_none(plane, namespace, tmp_path):
+    """Requests are taken and never answered: each has its time, and the renew deadline holds."""
+
+    async def play():
+        with proxied(plane.port) as proxy:
+            async with candidate(through(plane, proxy, tmp_path), namespace, tail=0.2) as first:
+                await first.until(first.began)
+                async with candidate(plane.kubeconfig(), namespace) as second:
+                    await eventually(lambda: second.elector.standing.startswith(first.identity))
+                    proxy.delay = 60
+                    await first.until(first.ended)
+                    await second.until(second.began)
+                    assert not overlap(first, second)
+                    proxy.delay = 0
+                    proxy.cut()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("hours", [-30, 30])
+def test_a_wall_clock_that_is_wrong_by_hours_changes_nothing(plane, namespace, hours):
+    def wrong():
+        return datetime.now(UTC) + timedelta(hours=hours)
+
+    async def play():
+        async with (
+            candidate(plane.kubeconfig(), namespace, wall=wrong) as first,
+            candidate(plane.kubeconfig(), namespace) as second,
+        ):
+            done, _ = await asyncio.wait(
+                [asyncio.create_task(each.began.wait()) for each in (first, second)],
+                return_when=asyncio.FIRST_COMPLETED,
+                timeout=20,
+            )
+            assert done
+            leader, other = (first, second) if first.intervals else (second, first)
+            before = await asyncio.to_thread(spec, plane, namespace)
+            renewed = before["renewTime"]
+            for _ in range(8):  # more than the lease's time
+                renewed = await eventually(lambda last=renewed: _newer(plane, namespace, last))
+                await asyncio.sleep(SHORT.lease / 7)
+            assert leader.elector.leads
+            assert not other.intervals, "a lease that is renewed does not run out, whatever its times say"
+            leader._task.cancel()
+            await other.until(other.began)
+            assert not overlap(first, second)
+
+    asyncio.run(play())
+
+
+def _newer(plane, namespace, last):
+    time_now = spec(plane, namespace)["renewTime"]
+    return time_now if time_now != last else None
+
+
+def test_a_lease_that_is_deleted_is_made_again_by_its_leader_while_the_others_wait(plane, namespace):
+    async def play():
+        async with candidate(plane.kubeconfig(), namespace) as first:
+            await first.until(first.began)
+            async with candidate(plane.kubeconfig(), namespace) as second:
+                for _ in range(3):
+                    await eventually(lambda: second.elector.standing.startswith(first.identity))
+                    await asyncio.to_thread(plane.api.delete, *LEASE, NAME, namespace)
+                    made = await eventually(lambda: plane.api.find(*LEASE, NAME, namespace))
+                    assert made["spec"]["holderIdentity"] == first.identity
+                assert not second.intervals
+                assert len(first.intervals) == 1, "it went on all the while"
+
+    asyncio.run(play())
+
+
+def test_a_leader_that_reads_of_another_ends_its_work_and_waits_like_anybody(plane, namespace):
+    """Somebody wrote another holder into the Lease: it is believed, and comes to lead when that one's time is over."""
+
+    async def play():
+        async with candidate(plane.kubeconfig(), namespace) as first:
+            await first.until(first.began)
+            told = {"spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 2}}
+            await asyncio.to_thread(plane.api.patch, *LEASE, NAME, told, namespace)
+            changed = time.monotonic()
+            await first.until(first.ended)
+            await first.until(first.began)
+            assert first.intervals[1][0] - changed >= 2
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"holderIdentity": "gone"},
+        {"holderIdentity": "gone", "leaseDurationSeconds": 1, "renewTime": None, "acquireTime": None},
+        {
+            "holderIdentity": "",
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+            "acquireTime": "2026-01-01T00:00:00.000000Z",
+        },
+        {"leaseDurationSeconds": 2147483647, "leaseTransitions": 7},
+    ],
+    ids=str,
+)
+def test_a_lease_with_odd_fields_is_taken_when_its_time_is_over(plane, namespace, odd):
+    plane.api.create({"apiVersion": LEASE[0], "kind": LEASE[1], "metadata": {"name": NAME}, "spec": odd}, namespace)
+
+    async def play():
+        async with candidate(plane.kubeconfig(), namespace) as first:
+            await first.until(first.began)
+
+    asyncio.run(play())
+
+
+def test_every_write_is_on_top_of_what_was_read(plane, namespace):
+    """A write whose state is no longer the newest changes nothing, whether it holds, gives back or makes the Lease."""
+
+    async def play():
+        async with connected(str(plane.kubeconfig())) as client:
+            one, other, third = (Lease(client, namespace, NAME, name) for name in ("one", "other", "third"))
+            assert await third.read(5) is None
+            await one.hold(5, 5)
+            with pytest.raises(ChangedError, match="already exists"):
+                await third.hold(5, 5)
+            await other.read(5)
+            renewed = await one.hold(5, 5)
+            with pytest.raises(ChangedError, match="modified"):
+                await other.hold(5, 5)
+            with pytest.raises(ChangedError, match="modified"):
+                await other.give_back(5)
+            assert await other.read(5) == renewed
+            await asyncio.to_thread(plane.api.delete, *LEASE, NAME, namespace)
+            with pytest.raises(ChangedError):
+                await one.hold(5, 5)
+            return renewed.holder
+
+    assert asyncio.run(play()) == "one"
+
+
+@pytest.mark.parametrize("verb", ["get", "create", "update"])
+def test_a_missing_permission_is_named_by_verb_resource_and_namespace(plane, namespace, verb):
+    rules = {"get": [], "create": ["get"], "update": ["get", "create"]}[verb]
+    user = f"candidate-{verb}"
+    rbac = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": user}}
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": rules}
+    plane.api.create({**role, "rules": [leases] if rules else []}, namespace)
+    subjects = [{"apiGroup": rbac, "kind": "User", "name": user}]
+    reference = {"apiGroup": rbac, "kind": "Role", "name": user}
+    plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, namespace)
+
+    told = io.BytesIO()
+
+    async def play():
+        async with candidate(plane.kubeconfig(user, ("nobody",)), namespace, log=Log("warning", told)) as one:
+            wanted = f"may not {verb} leases.coordination.k8s.io in namespace {namespace}: HTTP 403"
+            await eventually(lambda: one.elector.trouble.startswith(wanted))
+            tried = []
+            attempt = one.elector._lease.read
+
+            async def counted(seconds):
+                tried.append(1)
+                return await attempt(seconds)
+
+            one.elector._lease.read = counted
+            await eventually(lambda: len(tried) > 4)
+
+    asyncio.run(play())
+    assert told.getvalue().count(b"election failed") == 1, "told once, not at each attempt"
+
+
+def test_work_that_fails_is_done_again_and_does_not_end_the_lead(plane, namespace, monkeypatch):
+    monkeypatch.setattr("webhook.cluster.election._REST", 0.1)
+    tried = []
+
+    async def failing():
+        tried.append(1)
+        raise RuntimeError("no")
+
+    async def play():
+        async with connected(str(plane.kubeconfig())) as client:
+            lease = Lease(client, namespace, NAME, identity())
+            elector = Elector(lease, {"failing": failing}, Log("error"), SHORT)
+            task = asyncio.create_task(elector.run())
+            await eventually(lambda: len(tried) > 2)
+            assert elector.leads
+            task.cancel()
+            await asyncio.wait([task])
+
+    asyncio.run(play())
+
+
+def test_whatever_befalls_the_connections_no_two_work_at_once_and_somebody_does_again(plane, namespace, tmp_path):
+    """Three candidates behind proxies that cut, hold up and refuse at random, for some terms of office."""
+    chance = random.Random(0)  # noqa: S311 - dice
+
+    async def play():
+        async with contextlib.AsyncExitStack() as stack:
+            proxies, candidates = [], []
+            for number in range(3):
+                (tmp_path / str(number)).mkdir()
+                proxies.append(stack.enter_context(proxied(plane.port)))
+                config = through(plane, proxies[-1], tmp_path / str(number))
+                tail = chance.uniform(0, SHORT.lease - SHORT.renew - 0.5)
+                candidates.append(await stack.enter_async_context(candidate(config, namespace, tail=tail)))
+            end = time.monotonic() + 30
+            while time.monotonic() < end:
+                proxy = chance.choice(proxies)
+                proxy.refusing = chance.random() < 0.4
+                proxy.delay = chance.choice([0, 0, 0.3, 2.0])
+                if chance.random() < 0.5:
+                    proxy.cut()
+                await asyncio.sleep(chance.uniform(0, 0.8))
+            for proxy in proxies:
+                proxy.refusing, proxy.delay = False, 0
+                proxy.cut()
+            await eventually(lambda: sum(each.elector.leads for each in candidates) == 1)
+            terms = sum(len(each.intervals) for each in candidates)
+        assert not overlap(*candidates)
+        assert terms > 2, "the lead changed hands"
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(("said", "ours"), [(None, "default"), ("mine", "mine")])
+def test_our_namespace_is_that_of_the_kubeconfigs_context(plane, tmp_path, said, ours):
+    config = yaml.safe_load(plane.kubeconfig().read_text())
+    if said:
+        config["contexts"][0]["context"]["namespace"] = said
+    (tmp_path / "config").write_text(json.dumps(config))
+
+    async def ask():
+        async with connected(str(tmp_path / "config")) as client:
+            return client.namespace
+
+    assert asyncio.run(ask()) == ours
+
+
+def test_in_a_pod_our_namespace_is_the_pods(tmp_path, monkeypatch):
+    """The library's files are where a pod has them; here they are elsewhere."""
+    from kubernetes.aio.config import incluster_config  # noqa: PLC0415
+
+    ensure(DirectoryStore(tmp_path), ("localhost",), now=datetime.now(UTC))
+    (tmp_path / "token").write_text("t")
+    (tmp_path / "namespace").write_text("pods-own\n")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr("webhook.cluster.client.OWN_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+    async def ask():
+        async with connected("") as client:
+            return client.namespace
+
+    assert asyncio.run(ask()) == "pods-own"
+
+
+def leading(server):
+    """Whether a vmguard says of itself that it leads."""
+    text = server.operation("/metrics")[1]
+    value = re.search(r'^leader_election_master_status\{name="vmguard"\} (\S+)$', text, re.MULTILINE)
+    said = server.operation("/readyz?verbose")[1]
+    assert value
+    return value[1] == "1.0" and re.search(r"^\[i\]leader this one, ", said, re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP])
+def test_of_two_servers_one_leads_and_the_other_takes_over(plane, namespace, tmp_path, number):
+    """With SIGTERM as soon as the other looks, though this one serves on; else when the lease has run out."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    settings = {"POD_NAMESPACE": namespace, "VMGUARD_SHUTDOWN_DELAY": "10"}
+    with serving_cluster(tmp_path / "one", plane.kubeconfig(), **settings) as one:
+        wait_for(lambda: leading(one), "the first to lead")
+        with serving_cluster(
+            tmp_path / "other", plane.kubeconfig(), **settings | {"VMGUARD_SHUTDOWN_DELAY": "0"}
+        ) as other:
+            wait_for(lambda: "[i]leader " in other.operation("/readyz?verbose")[1], "the other to stand")
+            assert not leading(other)
+            one.process.send_signal(number)
+            wait_for(lambda: leading(other), "the other to lead", 40)
+            if number == signal.SIGTERM:
+                assert one.process.poll() is None, "it still serves"
+                assert one.operation("/readyz")[0] == 503
+                given = wait_for(lambda: [n for n in one.lines() if n["message"] == "lease given back"], "its word")
+                assert given
+                assert one.ask("GET", "/healthz")[0] == 200
+            elif number == signal.SIGKILL:
+                one.process.wait()
+            else:
+                one.process.send_signal(signal.SIGCONT)
+                assert not leading(one), "it knows by its own clock, before it has heard of the other"
+                wait_for(lambda: "[i]leader this one" not in one.operation("/readyz?verbose")[1], "it to follow")
+                assert leading(other)
+
+
+def test_a_server_that_may_not_use_leases_serves_and_says_so(plane, namespace, tmp_path):
+    rules = [
+        {"apiGroups": ["apps", "operator.victoriametrics.com"], "resources": ["*"], "verbs": ["list", "watch", "get"]}
+    ]
+    rbac = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "no-leases"}}
+    plane.api.create({**role, "rules": rules}, namespace)
+    subjects = [{"apiGroup": rbac, "kind": "User", "name": "no-leases"}]
+    reference = {"apiGroup": rbac, "kind": "Role", "name": "no-leases"}
+    plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, namespace)
+    settings = {"WATCH_NAMESPACE": namespace, "POD_NAMESPACE": namespace}
+    with serving_cluster(tmp_path, plane.kubeconfig("no-leases", ("nobody",)), **settings) as server:
+        told = f"[!]leader-election may not get leases.coordination.k8s.io in namespace {namespace}: HTTP 403"
+        wait_for(lambda: told in server.operation("/readyz?verbose")[1], "the missing permission to be named")
+        assert server.operation("/readyz") == (200, "ok")
+        assert any(line["message"] == "election failed" and "leases" in line["reason"] for line in server.lines())

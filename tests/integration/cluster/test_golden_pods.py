@@ -1,0 +1,19 @@
+"""Every recorded case again, for real: the API server calls vmguard, and the pod that it stores is the oracle's."""
+
+import pytest
+
+from tests.controlplane.stand_in_operator import recreate
+from tests.support.golden import CASES, expected, projection
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
+def test_the_stored_pod_is_what_the_operator_would_have_made(case, plane, guard):
+    """In the idempotent and unmanaged classes that is the pod as it was asked for, token and all."""
+    guarding = guard(**case.settings)
+    namespace = guarding.namespace()
+    pod = recreate(case, plane.api, namespace).pod()
+    assert projection(pod) == expected(case)
+    outcomes = {line["outcome"] for line in guarding.decisions(namespace) if line["kind"] == "Pod"}
+    untouched = case.category in {"idempotent", "unmanaged"}
+    assert outcomes <= ({"unchanged", "unmanaged"} if untouched else {"patched", "unchanged", "warned"})
+    plane.api.delete("v1", "Namespace", namespace)

@@ -1,0 +1,197 @@
+"""What people hear from a real API server: at `kubectl apply` of a resource, at `kubectl debug`, and of pods."""
+
+import json
+import re
+
+import pytest
+
+from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.stand_in_operator import recreate
+from tests.support.golden import ROOT, Case
+
+GROUP = "operator.victoriametrics.com"
+SINGLE = Case(ROOT / "strict--v0.53.0-to-v0.54.0-strict--vmsingle-relabel--vmsingle-t")
+STRICT = {"VM_ENABLESTRICTSECURITY": "true"}
+IMPOSSIBLE = {"privileged": True, "allowPrivilegeEscalation": False}
+DENIED = "spec.securityContext has allowPrivilegeEscalation: false, privileged: true"
+
+
+def single(spec, **metadata):
+    return {
+        "apiVersion": f"{GROUP}/v1beta1",
+        "kind": "VMSingle",
+        "metadata": {"name": "db", **metadata},
+        "spec": spec,
+    }
+
+
+@pytest.fixture
+def guarding(guard):
+    return guard(**STRICT)
+
+
+@pytest.fixture
+def guarded(guarding):
+    return guarding.namespace()
+
+
+def apply(plane, namespace, thing):
+    return plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(thing))
+
+
+@pytest.fixture
+def faulty(plane, guarding):
+    """The namespace of a resource with a fault, which was there before vmguard was."""
+    name = plane.namespace(f"faulty-{guarding.namespace()}")
+    plane.api.create(single({"securityContext": IMPOSSIBLE}, finalizers=["example.com/kept"]), name)
+    plane.api.patch("v1", "Namespace", name, {"metadata": {"labels": {"vmguard-test": guarding.label}}})
+
+    def asked():
+        try:
+            plane.api.create(single({"securityContext": IMPOSSIBLE}, name="probe"), name, dryRun="All")
+        except ApiError:
+            return True
+        return False
+
+    wait_for(asked, "the API server to have learnt the namespace's new label")
+    return name
+
+
+def test_kubectl_apply_shows_what_will_surprise(plane, guarded):
+    sidecar = {"name": "side", "image": "busybox"}
+    done = apply(plane, guarded, single({"extraArgs": {"storageDataPath": "/else"}, "containers": [sidecar]}))
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert [line.rpartition(" ")[2] for line in said] == ["[pod-security]", "[sidecar]", "[read-only-root]"]
+    assert "Pod Security level baseline" in said[0]
+    assert "container 'vmsingle' writes to /else (storageDataPath)" in said[2]
+
+
+def test_kubectl_apply_shows_every_line_whole(plane, guarded):
+    def part(name):
+        side = [{"name": f"{name}-{n}", "image": "x", "securityContext": {"runAsUser": 0}} for n in range(4)]
+        volumes = [{"name": f"{name}-{n}", "nfs": {"server": "s", "path": "/"}} for n in range(4)]
+        mounts = [{"name": f"{name}-{n}", "mountPath": f"/{n}"} for n in range(4)]
+        return {"containers": side, "volumes": volumes, "volumeMounts": mounts}
+
+    spec = {name: part(name) for name in ("vmselect", "vminsert", "vmstorage")}
+    done = apply(plane, guarded, {**single(spec), "kind": "VMCluster"})
+    assert done.returncode == 0, done.stderr
+    said = [line.removeprefix("Warning: ") for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert len(said) > 10
+    assert [line for line in said if not line.endswith("]")] == []
+    assert re.fullmatch(r"and \d+ warnings more \[workload\]", said[-1])
+
+
+def test_kubectl_apply_of_what_no_pod_can_be_is_refused(plane, guarded):
+    done = apply(plane, guarded, single({"securityContext": IMPOSSIBLE}))
+    assert done.returncode != 0
+    assert DENIED in done.stderr
+    assert plane.api.find(f"{GROUP}/v1beta1", "VMSingle", "db", guarded) is None
+
+
+def test_an_update_that_does_not_touch_the_fault_passes_and_one_that_brings_it_does_not(plane, faulty):
+    changed = {"spec": {"retentionPeriod": "2", "securityContext": {**IMPOSSIBLE, "runAsUser": 1000}}}
+    plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "db", changed, faulty)
+    (warning,) = (each for each in plane.api.warnings if each.endswith("[pod-validity]"))
+    assert warning.startswith("it was so before: ")
+    worse = {"spec": {"securityContext": {"runAsNonRoot": True, "runAsUser": 0}}}
+    with pytest.raises(ApiError, match="runAsNonRoot: true, runAsUser: 0"):
+        plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "db", worse, faulty)
+    mended = {"spec": {"securityContext": {"allowPrivilegeEscalation": None}}}
+    plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "db", mended, faulty)
+    assert not [each for each in plane.api.warnings if each.endswith("[pod-validity]")]
+    again = {"spec": {"securityContext": IMPOSSIBLE}}
+    with pytest.raises(ApiError, match=DENIED):
+        plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "db", again, faulty)
+
+
+def test_deletion_and_finalizers_pass_with_the_fault(plane, faulty):
+    plane.api.delete(f"{GROUP}/v1beta1", "VMSingle", "db", faulty)
+    assert plane.api.get(f"{GROUP}/v1beta1", "VMSingle", "db", faulty)["metadata"]["deletionTimestamp"]
+    last = {"metadata": {"finalizers": None}, "spec": {"securityContext": {"runAsNonRoot": True, "runAsUser": 0}}}
+    plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "db", last, faulty)
+    assert plane.api.find(f"{GROUP}/v1beta1", "VMSingle", "db", faulty) is None
+
+
+def test_strict_turned_on_over_a_claim_is_told(plane, guarded):
+    claim = {"storage": {"resources": {"requests": {"storage": "1Gi"}}}}
+    apply(plane, guarded, single({**claim, "useStrictSecurity": False}))
+    turned = apply(plane, guarded, single({**claim, "useStrictSecurity": True}))
+    assert "strict security is new here and volume 'data' holds data of the user before" in turned.stderr
+    assert "strict security is new" not in apply(plane, guarded, single({**claim, "useStrictSecurity": True})).stderr
+
+
+def test_kubectl_debug_is_told_and_never_denied(plane, guard):
+    guarding = guard(VMGUARD_ENFORCE="deny", **STRICT)
+    namespace = guarding.namespace()
+    name = recreate(SINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    done = plane.kubectl("debug", name, "-n", namespace, "--image=busybox", "-c", "night", "--profile=sysadmin")
+    assert done.returncode == 0, done.stderr
+    assert "Warning: ephemeral container 'night' does not pass Pod Security restricted: privileged" in done.stderr
+    (container,) = plane.api.get("v1", "Pod", name, namespace)["spec"]["ephemeralContainers"]
+    assert container["securityContext"] == {"privileged": True}
+    last = guarding.decisions(namespace)[-1]
+    assert (last["webhook"], last["outcome"]) == ("validate", "warned")
+    assert "ephemeral container 'night'" in last["decision"]
+    more = plane.kubectl("debug", name, "-n", namespace, "--image=busybox", "-c", "more", "--profile=restricted")
+    assert more.returncode == 0, more.stderr
+    assert "night" not in more.stderr
+    assert "Warning" not in more.stderr
+
+
+def weak(plane, namespace):
+    """A pod of the operator with a container that is weaker than strict."""
+    made = recreate(SINGLE, plane.api, namespace)
+    made.pod()
+    (replicas,) = plane.api.list("apps/v1", "ReplicaSet", namespace)
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "weak",
+            "labels": {"managed-by": "vm-operator"},
+            "ownerReferences": [
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "name": replicas["metadata"]["name"],
+                    "uid": replicas["metadata"]["uid"],
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": {"containers": [{"name": "vmsingle", "image": "x", "securityContext": {"privileged": True}}]},
+    }
+    return plane.api.create(pod, namespace, dryRun="All")
+
+
+@pytest.mark.parametrize(
+    ("enforce", "label", "told"),
+    [
+        ("off", None, "nothing"),
+        ("off", "warn", "warned"),
+        ("off", "deny", "denied"),
+        ("warn", None, "warned"),
+        ("warn", "off", "warned"),
+        ("warn", "deny", "denied"),
+        ("deny", "warn", "denied"),
+    ],
+)
+def test_the_namespace_may_tighten_what_is_enforced_and_never_loosen_it(plane, guard, enforce, label, told):
+    guarding = guard(VMGUARD_ENFORCE=enforce, **STRICT)
+    namespace = guarding.namespace(**({"vmguard/enforce": label} if label else {}))
+    if told == "denied":
+        with pytest.raises(ApiError, match="not compliant"):
+            weak(plane, namespace)
+    else:
+        weak(plane, namespace)
+        assert any("not compliant" in each for each in plane.api.warnings) == (told == "warned")
+    (left,) = [
+        json.loads(event["annotations"]["admitted-pods.vmguard.io/findings"])
+        for event in plane.audit()
+        if event.get("objectRef", {}).get("namespace") == namespace
+        and "admitted-pods.vmguard.io/findings" in event.get("annotations", {})
+    ]
+    path = "/spec/containers/0/securityContext/privileged"
+    assert {"rule": "security-context", "path": path, "wanted": False, "found": True} in left

@@ -1,0 +1,63 @@
+"""`make cluster` does what it prints, and leaves nothing behind."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.support.server import ROOT, environment
+
+pytestmark = [pytest.mark.usefixtures("can_have_control_plane")]
+
+
+def _started(cluster):
+    text = ""
+    for line in cluster.stdout:
+        text += line
+        if line.startswith("Ctrl-C"):
+            break
+    return text
+
+
+def _processes(folder):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if folder in path.read_text():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("version", [NEWEST, WITH_POLICIES])
+def test_what_it_prints_works_until_ctrl_c(version, request):
+    if version == WITH_POLICIES:
+        request.getfixturevalue("can_have_policies")
+    command = [sys.executable, "-m", "tests.controlplane.cluster", version]
+    bash = shutil.which("bash")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()) as cluster:
+        try:
+            text = _started(cluster)
+            lines = [line.strip() for line in text.splitlines() if line.startswith("  ")]
+            folder = re.search(r"KUBECONFIG=(\S+)/", text)[1]
+            assert len(_processes(folder)) == 6
+            run = [bash, "-c", "\n".join(lines)]
+            done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, env=environment(), check=False)
+        finally:
+            cluster.send_signal(signal.SIGINT)
+            assert cluster.wait(30) == 0
+    assert "vmsingle.operator.victoriametrics.com/demo created" in done.stdout
+    assert "runAsUser: 65534" in done.stdout
+    assert "automountServiceAccountToken: false" in done.stdout
+    assert "names PodSecurityPolicy 'restricted'" in done.stderr
+    missing = "which does not exist: create it" in done.stderr
+    accepted = "vmsingle.operator.victoriametrics.com/denied created" in done.stdout
+    assert missing is accepted is (version == WITH_POLICIES)
+    assert not Path(folder).exists()
+    assert not _processes(folder)
