@@ -5,12 +5,13 @@ What a healthy API server cannot be brought to say (throttled, failing, cut, non
 
 import asyncio
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
 
+from tests.support.canned_api import canned_api
+from tests.support.kubeconfigs import kubeconfig_to
+from tests.support.live_facts import looked_up
 from webhook.cluster.client import ATTEMPTS, NoClusterError, connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
@@ -21,23 +22,10 @@ from webhook.telemetry.log import Log
 SINGLE = Ref(GROUP, "v1beta1", "VMSingle", "mon", "x")
 
 
-def ask(kubeconfig, *refs, seconds=5.0, names=False):
-    """The facts on some refs, read one after the other."""
-
-    async def asked():
-        async with connected(str(kubeconfig)) as client:
-            source = LiveFacts(client, Discovery(client, Log()))
-            deadline = asyncio.get_running_loop().time() + seconds
-            look_up = source.names if names else source.get
-            return [await look_up(ref, deadline) for ref in refs]
-
-    return asyncio.run(asked())
-
-
 def test_found_absent_and_not_served_are_three_answers(plane, namespace):
     single = {"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "metadata": {"name": "x"}, "spec": {"a": 1}}
     uid = plane.api.create(single, namespace)["metadata"]["uid"]
-    found, absent, elsewhere, served_in_another, not_served, impossible = ask(
+    found, absent, elsewhere, served_in_another, not_served, impossible = looked_up(
         plane.kubeconfig(),
         Ref(GROUP, "v1beta1", "VMSingle", namespace, "x"),
         Ref(GROUP, "v1beta1", "VMSingle", namespace, "y"),
@@ -54,17 +42,17 @@ def test_found_absent_and_not_served_are_three_answers(plane, namespace):
 
 
 def test_a_name_that_no_object_can_have_is_absent_and_leads_nowhere_else(plane):
-    (fact,) = ask(plane.kubeconfig(), Ref("", "v1", "Namespace", "", "default/pods/x"))
+    (fact,) = looked_up(plane.kubeconfig(), Ref("", "v1", "Namespace", "", "default/pods/x"))
     assert fact == Absent("live")
 
 
 def test_names_are_those_that_exist(plane, namespace):
-    (names,) = ask(plane.kubeconfig(), Ref("", "v1", "Namespace", "", ""), names=True)
+    (names,) = looked_up(plane.kubeconfig(), Ref("", "v1", "Namespace", "", ""), names=True)
     assert {"default", namespace} <= set(names)
 
 
 def test_forbidden_is_unknown_and_names_the_permission(plane, namespace):
-    (fact,) = ask(plane.kubeconfig("bob", ("staff",)), Ref(GROUP, "v1beta1", "VMSingle", namespace, "x"))
+    (fact,) = looked_up(plane.kubeconfig("bob", ("staff",)), Ref(GROUP, "v1beta1", "VMSingle", namespace, "x"))
     assert isinstance(fact, Unknown)
     assert fact.reason.startswith(f"may not get vmsingles.{GROUP} in namespace {namespace}: HTTP 403")
     assert 'User "bob" cannot get resource "vmsingles"' in fact.reason
@@ -78,7 +66,7 @@ def test_a_wrong_token_is_unknown(plane, tmp_path):
     config = yaml.safe_load(plane.kubeconfig().read_text())
     config["users"][0]["user"] = {"token": "wrong"}
     (tmp_path / "config").write_text(json.dumps(config))
-    (fact,) = ask(tmp_path / "config", SINGLE)
+    (fact,) = looked_up(tmp_path / "config", SINGLE)
     assert fact == Unknown("HTTP 401 from the API server: Unauthorized", "live")
 
 
@@ -99,16 +87,16 @@ STATUS = {"kind": "Status", "message": "not now"}
     ],
 )
 def test_every_other_answer_is_unknown_with_its_reason(code, body, reason, tmp_path):
-    with _canned(code, body) as url:
-        (fact,) = ask(_config(tmp_path, url), SINGLE)
+    with canned_api(code, body) as url:
+        (fact,) = looked_up(kubeconfig_to(url, tmp_path / "config"), SINGLE)
     assert isinstance(fact, Unknown)
     assert reason in fact.reason
 
 
 def test_no_answer_and_a_late_one_are_unknown(tmp_path):
-    with _canned(200, "{}", seconds=3) as url:
-        (late,) = ask(_config(tmp_path, url), SINGLE, seconds=0.2)
-    (refused,) = ask(_config(tmp_path, url), SINGLE)
+    with canned_api(200, "{}", seconds=3) as url:
+        (late,) = looked_up(kubeconfig_to(url, tmp_path / "config"), SINGLE, seconds=0.2)
+    (refused,) = looked_up(kubeconfig_to(url, tmp_path / "config"), SINGLE)
     assert late == Unknown("no answer from the API server in time", "live")
     assert isinstance(refused, Unknown)
     assert "cannot be reached" in refused.reason
@@ -131,7 +119,7 @@ def test_a_look_up_whose_connection_breaks_is_made_again_a_few_times(piece, brea
     async def asked():
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            async with connected(str(_config(tmp_path, url))) as client:
+            async with connected(str(kubeconfig_to(url, tmp_path / "config"))) as client:
                 deadline = asyncio.get_running_loop().time() + 20
                 return await LiveFacts(client, Discovery(client, Log("error"))).get(SINGLE, deadline)
 
@@ -152,45 +140,3 @@ def test_a_kubeconfig_that_cannot_be_used_is_told_in_one_line(text, tmp_path):
     with pytest.raises(NoClusterError, match="no cluster to serve") as told:
         asyncio.run(connect())
     assert str(told.value) != ": no cluster to serve"
-
-
-def _config(folder, url):
-    path = folder / "config"
-    named = {
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-    }
-    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "x", **named}))
-    return path
-
-
-class _canned:  # noqa: N801 - reads as a function
-    """A server that gives every request one answer, after some seconds; its value is its URL."""
-
-    def __init__(self, code, body, seconds=0.0):
-        over = self._over = threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                over.wait(seconds)
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *arguments):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    def __enter__(self):
-        self._thread.start()
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __exit__(self, *error):
-        self._over.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
