@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from certs import DirectoryStore, ensure
 from tests.controlplane.api import wait_for
 from tests.support.accounts import granted
 from tests.support.kubeconfigs import kubeconfig_through
@@ -375,27 +374,6 @@ def test_our_namespace_is_that_of_the_kubeconfigs_context(plane, tmp_path, said,
             return client.namespace
 
     assert asyncio.run(ask()) == ours
-
-
-def test_in_a_pod_our_namespace_is_the_pods(tmp_path, monkeypatch):
-    """The library's files are where a pod has them; here they are elsewhere."""
-    from kubernetes.aio.config import incluster_config  # noqa: PLC0415
-
-    ensure(DirectoryStore(tmp_path), ("localhost",), now=datetime.now(UTC))
-    (tmp_path / "token").write_text("t")
-    (tmp_path / "namespace").write_text("pods-own\n")
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    monkeypatch.setattr("webhook.cluster.client.OWN_NAMESPACE", tmp_path / "namespace")
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-    async def ask():
-        async with connected("") as client:
-            return client.namespace
-
-    assert asyncio.run(ask()) == "pods-own"
 
 
 def leading(server):

@@ -1,25 +1,20 @@
-"""A missing permission is named where whoever grants it looks: verb, resource, namespace, and the rule to add."""
+"""Readiness and log name a missing permission: verb, resource, namespace, and the rule to add."""
 
 import itertools
-import json
 import urllib.error
 
 import pytest
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
-from tests.support.accounts import RBAC_GROUP, Account
+from tests.support.accounts import Account
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
 from tests.support.reviews import sibling_review
 from tests.support.server import serving_cluster, starting_cluster
-from webhook.cluster.collections import BUILT_IN, NAMESPACES, PSP, ROLES, custom
-from webhook.cluster.permission import MOST, Permissions, answered, refusal
+from webhook.cluster.collections import custom
+from webhook.cluster.permission import refusal
 from webhook.manifests.crds import definitions
 from webhook.policy.custom_resources import BY_KIND, GROUP
-from webhook.telemetry.log import Log
-
-OWNERS = next(iter(BUILT_IN.values()))
-"""A collection that vmguard reads in many namespaces."""
 
 _COUNT = itertools.count(1)
 
@@ -126,49 +121,3 @@ def _serves(plane, kind):
         return plane.api.list(f"{GROUP}/{BY_KIND[kind].storage}", kind) is not None
     except ApiError:
         return False
-
-
-def test_what_belongs_to_the_cluster_is_not_in_all_namespaces():
-    rule = '{apiGroups: ["policy"], resources: ["podsecuritypolicies"], verbs: ["watch"]}'
-    assert refusal("watch", PSP, "", "WHY") == (
-        f"may not watch podsecuritypolicies.policy in the cluster: WHY; add to vmguard's ClusterRole the rule {rule}"
-    )
-
-
-def test_what_is_forbidden_is_remembered_within_bounds_and_forgotten_when_granted():
-    permissions = Permissions(Log("error"))
-    for index in range(MOST * 2):
-        permissions.forbidden("get", OWNERS, f"n{index}", "WHY")
-    assert len(permissions.missing) == MOST
-    permissions.allowed("get", OWNERS, "n1")
-    assert len(permissions.missing) == MOST - 1
-    permissions.allowed("get", NAMESPACES, "")
-    assert permissions.lacks("get", OWNERS)
-    permissions.allowed("get", OWNERS, "")
-    assert not permissions.missing
-
-
-@pytest.mark.parametrize(
-    ("message", "verb"),
-    [
-        (
-            'roles.rbac.authorization.k8s.io "x" is forbidden: User "vmguard" cannot create resource "roles" in',
-            "create",
-        ),
-        ('roles.rbac.authorization.k8s.io "x" is forbidden: User "vmguard" cannot patch resource "roles" in', "patch"),
-        ('roles.rbac.authorization.k8s.io "x" is forbidden: exceeded quota: q, requested: count/roles', ""),
-        (
-            'roles.rbac.authorization.k8s.io "x" is forbidden: user "vmguard" is attempting to grant RBAC permissions',
-            "",
-        ),
-        ('roles.rbac.authorization.k8s.io "x" is forbidden: unable to create new content in namespace mon because', ""),
-        ("", ""),
-    ],
-)
-def test_a_rule_is_named_only_where_a_rule_is_missing(message, verb):
-    """And for the verb that the API server names: to patch what is not there is to create it."""
-    told = answered("patch", ROLES, "mon", 403, json.dumps({"message": message}).encode())
-    assert message in told
-    rule = f'{{apiGroups: ["{RBAC_GROUP}"], resources: ["roles"], verbs: ["{verb}"]}}'
-    assert told.endswith(f"; add to vmguard's role in namespace mon the rule {rule}") is bool(verb)
-    assert ("may not" in told) is bool(verb)

@@ -1,4 +1,4 @@
-"""A collection is kept as the API server has it, whatever happens to the connection."""
+"""A cached collection equals the API server's, whatever happens to the connection."""
 
 import asyncio
 import functools
@@ -12,9 +12,7 @@ from tests.support.resource_manifests import custom_resource
 from webhook.cluster import client, listing, watching
 from webhook.cluster.collections import WORKLOADS, custom
 from webhook.cluster.reflector import Reflector
-from webhook.objects import KubeObject, Metadata, OwnerReference
 from webhook.policy.custom_resources import GROUP
-from webhook.telemetry.log import Log
 
 
 def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, namespace, monkeypatch):
@@ -158,41 +156,3 @@ def test_what_is_not_served_is_told(plane):
         plane.kubeconfig(), custom("VMSingle", "v9"), "", (None, lambda r: r.trouble.endswith("is not served"))
     )
     assert not reflector.objects
-
-
-def test_of_the_owners_of_an_owner_its_controller_is_kept():
-    """Whoever may create objects may give them a megabyte of owner references."""
-    others = [OwnerReference("v1", "ConfigMap", f"m{number}", "u") for number in range(1000)]
-    controller = OwnerReference("apps/v1", "Deployment", "d", "u", controller=True)
-    found = KubeObject(Metadata("rs", owner_references=[*others, controller, *others]))
-    assert watching._owner(found).metadata.owner_references == [controller]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "stays"),
-    [
-        ({"a": 1}, {"a": 1}, True),
-        ({"a": 1}, {"a": True}, False),
-        ({"a": 0}, {"a": False}, False),
-        ({"a": 1}, {"a": 1.0}, False),
-        ({"a": 10**30}, {"a": 10**30}, True),
-        ({"a": 10**5000}, {"a": 10**5000}, False),
-        (None, {}, False),
-        ("deep", "deep", False),
-    ],
-)
-def test_an_object_stays_while_it_can_be_seen_to_say_the_same(before, after, stays):
-    """Some Pythons decode what is nested deeper than others can compare."""
-
-    def made(spec):
-        if spec == "deep":
-            spec = {}
-            for _ in range(100_000):
-                spec = {"a": spec}
-        return KubeObject(Metadata("x", namespace="n"), spec)
-
-    reflector = Reflector(None, SINGLES, "n", lambda found: found, Log("error"))
-    first, second = made(before), made(after)
-    reflector._put(("n", "x"), first)
-    reflector._put(("n", "x"), second)
-    assert (reflector.objects["n", "x"] is first) is stays
