@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.controlplane.api import wait_for
+from tests.support.dry_run_questions import BILLION_LAUGHS
 from tests.support.golden import CASES, expected, projection
 from tests.support.pods import pod, resource, vmsingle
 from tests.support.reviews import pod_review
@@ -241,11 +242,6 @@ def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reas
     assert plain["warnings"] == []
 
 
-BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-    b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((n + 1, n + 1) + (n,) * 8) for n in range(97, 110)
-)
-
-
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
@@ -253,7 +249,7 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"{", 400, "not valid JSON"),
         (b"a: [", 400, "not valid YAML"),
         (b"\xff\xfe", 400, "not UTF-8"),
-        (BOMB, 400, "more than 100000 values"),
+        (BILLION_LAUGHS, 400, "more than 100000 values"),
         (b"!!python/object/apply:os.system [x]", 400, "is not allowed"),
         (b"[" * 100_000, 400, ""),
         (b"a: " * 100_000, 400, ""),
