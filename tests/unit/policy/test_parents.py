@@ -1,4 +1,4 @@
-"""What a parent says of its children: which word counts, and that many zones are walked once."""
+"""The settings of a parent apply to its children, and many zones are walked once."""
 
 from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, workload
 from webhook.facts import Absent, Ref

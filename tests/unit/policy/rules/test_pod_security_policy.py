@@ -87,7 +87,7 @@ def test_a_pod_whose_policy_is_missing_is_denied_by_both(webhook):
     assert decision.message.startswith("Pod mon/db-0 annotation kubernetes.io/psp names PodSecurityPolicy 'gone'")
 
 
-def test_could_not_ask_never_denies():
+def test_a_policy_that_cannot_be_looked_up_never_denies():
     cr = resource("VMSingle", spec={"podSecurityPolicyName": "x"})
     decision = decide(cr, source=Answers({"PodSecurityPolicy": UNREACHABLE}, []))
     assert decision.allowed
