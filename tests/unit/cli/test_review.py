@@ -8,20 +8,9 @@ import uuid
 import pytest
 import yaml
 
-from tests.support.golden import CASES, expected, projection
+from tests.support.command import vmguard
 from tests.support.pods import pod, resource, vmsingle
-from tests.support.server import ROOT, environment
-
-
-def vmguard(*arguments, stdin="", cwd=None, **extra):
-    """`(status, stdout, stderr)` of one run."""
-    command = [sys.executable, "-m", "webhook.cli.main", *map(str, arguments)]
-    text = stdin if isinstance(stdin, str) else json.dumps(stdin)
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, env=environment(**extra), cwd=cwd, timeout=60, check=False
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
+from tests.support.server import environment
 
 
 @pytest.fixture
@@ -252,12 +241,3 @@ def test_a_taken_address_is_told(tmp_path):
     assert status == 2
     assert f"VMGUARD_LISTEN={address}" in err
     assert of_cluster == (2, "", err)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
-def test_every_recorded_case_comes_out_right_on_the_command_line(case):
-    run = ("review", "--objects", case.path / "objects.json", case.path / "review.json", "--output")
-    status, out, _ = vmguard(*run, "pod", cwd=ROOT, **case.settings)
-    assert status == 0
-    assert projection(yaml.safe_load(out)) == expected(case)
