@@ -17,7 +17,7 @@ from certs import (
     Authority,
     Bundle,
     DirectoryStore,
-    Fault,
+    FaultKind,
     Replaced,
     Reused,
     ensure,
@@ -139,5 +139,5 @@ def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_
         assert set(files_of(directory)) == set(FILES) or isinstance(event, Reused)
         if contents.missing and not contents.empty:
             assert isinstance(event, Replaced)
-            assert event.reason.fault is Fault.INCOMPLETE
+            assert event.reason.kind is FaultKind.INCOMPLETE
     assert keyless >= 6
