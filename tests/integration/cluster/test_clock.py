@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from tests.controlplane.api import wait_for
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.test_caches import review_of
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
 from tests.support.clock import Clock
+from tests.support.reviews import sibling_review
 from tests.support.server import serving_cluster
 from webhook.policy.custom_resources import GROUP
 
@@ -25,8 +25,8 @@ def _hours(line):
 def test_a_clock_that_jumps_by_hours_changes_no_decision(plane, namespace, tmp_path):
     """Forward, back and home: known pods, a new generation's, and what the watch tells are judged as ever."""
     clock = Clock(tmp_path)
-    review = review_of(recreate(SINGLE, plane.api, namespace).pod(), namespace)
-    with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT, **clock.environment) as server:
+    review = sibling_review(recreate(VMSINGLE, plane.api, namespace).pod(), namespace)
+    with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT_SECURITY, **clock.environment) as server:
 
         def decision(generation):
             review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = generation

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from certs import DirectoryStore, ensure
 from tests.controlplane.api import wait_for
-from tests.integration.cluster.test_faults import through
+from tests.support.accounts import granted
+from tests.support.kubeconfigs import kubeconfig_through
 from tests.support.proxy import proxied
 from tests.support.server import serving_cluster
 from webhook.cluster.client import connected
@@ -118,7 +118,9 @@ def test_a_leader_that_cannot_renew_has_ended_its_work_before_anybody_else_begin
 ):
     async def play():
         with proxied(plane.port) as proxy:
-            async with candidate(through(plane, proxy, tmp_path), namespace, tail=0.5) as first:
+            async with candidate(
+                kubeconfig_through(plane, proxy.port, tmp_path / "proxied"), namespace, tail=0.5
+            ) as first:
                 await first.until(first.began)
                 async with candidate(plane.kubeconfig(), namespace) as second:
                     for _ in range(2):
@@ -149,7 +151,9 @@ def test_an_api_server_that_hangs_is_no_better_than_none(plane, namespace, tmp_p
 
     async def play():
         with proxied(plane.port) as proxy:
-            async with candidate(through(plane, proxy, tmp_path), namespace, tail=0.2) as first:
+            async with candidate(
+                kubeconfig_through(plane, proxy.port, tmp_path / "proxied"), namespace, tail=0.2
+            ) as first:
                 await first.until(first.began)
                 async with candidate(plane.kubeconfig(), namespace) as second:
                     await eventually(lambda: second.elector.standing.startswith(first.identity))
@@ -284,19 +288,12 @@ def test_every_write_is_on_top_of_what_was_read(plane, namespace):
 @pytest.mark.parametrize("verb", ["get", "create", "update"])
 def test_a_missing_permission_is_named_by_verb_resource_and_namespace(plane, namespace, verb):
     rules = {"get": [], "create": ["get"], "update": ["get", "create"]}[verb]
-    user = f"candidate-{verb}"
-    rbac = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": user}}
     leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": rules}
-    plane.api.create({**role, "rules": [leases] if rules else []}, namespace)
-    subjects = [{"apiGroup": rbac, "kind": "User", "name": user}]
-    reference = {"apiGroup": rbac, "kind": "Role", "name": user}
-    plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, namespace)
-
+    kubeconfig = granted(plane, f"candidate-{verb}", [leases] if rules else [], namespace)
     told = io.BytesIO()
 
     async def play():
-        async with candidate(plane.kubeconfig(user, ("nobody",)), namespace, log=Log("warning", told)) as one:
+        async with candidate(kubeconfig, namespace, log=Log("warning", told)) as one:
             wanted = f"may not {verb} leases.coordination.k8s.io in namespace {namespace}: HTTP 403"
             await eventually(lambda: one.elector.trouble.startswith(wanted))
             tried = []
@@ -342,9 +339,8 @@ def test_whatever_befalls_the_connections_no_two_work_at_once_and_somebody_does_
         async with contextlib.AsyncExitStack() as stack:
             proxies, candidates = [], []
             for number in range(3):
-                (tmp_path / str(number)).mkdir()
                 proxies.append(stack.enter_context(proxied(plane.port)))
-                config = through(plane, proxies[-1], tmp_path / str(number))
+                config = kubeconfig_through(plane, proxies[-1].port, tmp_path / f"proxied-{number}")
                 tail = chance.uniform(0, SHORT.lease - SHORT.renew - 0.5)
                 candidates.append(await stack.enter_async_context(candidate(config, namespace, tail=tail)))
             end = time.monotonic() + 30
@@ -378,27 +374,6 @@ def test_our_namespace_is_that_of_the_kubeconfigs_context(plane, tmp_path, said,
             return client.namespace
 
     assert asyncio.run(ask()) == ours
-
-
-def test_in_a_pod_our_namespace_is_the_pods(tmp_path, monkeypatch):
-    """The library's files are where a pod has them; here they are elsewhere."""
-    from kubernetes.aio.config import incluster_config  # noqa: PLC0415
-
-    ensure(DirectoryStore(tmp_path), ("localhost",), now=datetime.now(UTC))
-    (tmp_path / "token").write_text("t")
-    (tmp_path / "namespace").write_text("pods-own\n")
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    monkeypatch.setattr("webhook.cluster.client.OWN_NAMESPACE", tmp_path / "namespace")
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-    async def ask():
-        async with connected("") as client:
-            return client.namespace
-
-    assert asyncio.run(ask()) == "pods-own"
 
 
 def leading(server):
@@ -444,14 +419,8 @@ def test_a_server_that_may_not_use_leases_serves_and_says_so(plane, namespace, t
     rules = [
         {"apiGroups": ["apps", "operator.victoriametrics.com"], "resources": ["*"], "verbs": ["list", "watch", "get"]}
     ]
-    rbac = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "no-leases"}}
-    plane.api.create({**role, "rules": rules}, namespace)
-    subjects = [{"apiGroup": rbac, "kind": "User", "name": "no-leases"}]
-    reference = {"apiGroup": rbac, "kind": "Role", "name": "no-leases"}
-    plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, namespace)
     settings = {"WATCH_NAMESPACE": namespace, "POD_NAMESPACE": namespace}
-    with serving_cluster(tmp_path, plane.kubeconfig("no-leases", ("nobody",)), **settings) as server:
+    with serving_cluster(tmp_path, granted(plane, "no-leases", rules, namespace), **settings) as server:
         told = f"[!]leader-election may not get leases.coordination.k8s.io in namespace {namespace}: HTTP 403"
         wait_for(lambda: told in server.operation("/readyz?verbose")[1], "the missing permission to be named")
         assert server.operation("/readyz") == (200, "ok")

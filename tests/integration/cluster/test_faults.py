@@ -15,36 +15,27 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.plane import API_SERVER, control_plane
 from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.test_bursts import _scale
-from tests.integration.cluster.test_caches import review_of
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, scale
+from tests.support.kubeconfigs import kubeconfig_through
 from tests.support.proxy import proxied
+from tests.support.reviews import sibling_review
 from tests.support.server import free_port, serving_cluster
 from tests.support.unharmed import unharmed
 from webhook.policy.custom_resources import GROUP
-
-
-def through(plane, proxy, folder):
-    """The administrator's kubeconfig, leading through a proxy."""
-    config = yaml.safe_load(plane.kubeconfig().read_text())
-    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
-    path = folder / "proxied.kubeconfig"
-    path.write_text(json.dumps(config))
-    return path
 
 
 @contextmanager
 def behind_proxy(plane, folder, **environment):
     """A server whose way to the API server leads through a proxy."""
     with proxied(plane.port) as proxy:
-        path = through(plane, proxy, folder)
-        with serving_cluster(folder, path, **STRICT, **environment) as server:
+        path = kubeconfig_through(plane, proxy.port, folder / "proxied.kubeconfig")
+        with serving_cluster(folder, path, **STRICT_SECURITY, **environment) as server:
             yield proxy, server
 
 
 def known_pod(plane, server, namespace):
     """The review of a pod that the server hardens, and knows everything about."""
-    review = review_of(recreate(SINGLE, plane.api, namespace).pod(), namespace)
+    review = sibling_review(recreate(VMSINGLE, plane.api, namespace).pod(), namespace)
     wait_for(lambda: "patch" in server.ask("POST", "/mutate", review)[2].get("response", {}), "the first patch")
     return review
 
@@ -84,10 +75,10 @@ def test_a_minute_of_cut_connections_leaves_no_pod_unhardened_and_none_judged_by
         steady, turning = (plane.namespace(f"cut-{name}", {LABEL: "cut"}) for name in ("steady", "turning"))
         names = {}
         for namespace in (steady, turning):
-            made = recreate(SINGLE, plane.api, namespace)
+            made = recreate(VMSINGLE, plane.api, namespace)
             made.pod()
             names[namespace] = made.one("Deployment")["metadata"]["name"]
-        _scale(plane, steady, names[steady], 10)
+        scale(plane, steady, names[steady], 10)
         seen, turn = set(), 0
         with unharmed(server), cut_every_second(proxy):
             end = time.monotonic() + 60
@@ -167,13 +158,13 @@ def test_a_slow_api_server_costs_unknown_pods_their_deadline_and_known_ones_noth
 
 def test_a_rollout_over_the_deaths_of_both_sides_leaves_no_pod_unhardened(tmp_path):
     """Of 600 pods: the API server is killed among the first and comes back, and vmguard is among the rest of them."""
-    environment = {"VMGUARD_LISTEN": f"127.0.0.1:{free_port()}", **STRICT}
+    environment = {"VMGUARD_LISTEN": f"127.0.0.1:{free_port()}", **STRICT_SECURITY}
     with control_plane() as plane, ExitStack() as stack:
         plane.install_resources()
         server = stack.enter_context(serving_cluster(tmp_path, plane.kubeconfig(), **environment))
         stack.enter_context(registered(plane, server.url, Path(server.ca).read_bytes(), "death"))
         namespace = plane.namespace("rollout", {LABEL: "death"})
-        made = recreate(SINGLE, plane.api, namespace)
+        made = recreate(VMSINGLE, plane.api, namespace)
         made.pod()
         name = made.one("Deployment")["metadata"]["name"]
 
@@ -189,7 +180,7 @@ def test_a_rollout_over_the_deaths_of_both_sides_leaves_no_pod_unhardened(tmp_pa
         killer.join()
         time.sleep(1)
         plane.start_api_server()
-        _scale(plane, namespace, name, 150)
+        scale(plane, namespace, name, 150)
         grow(600)
         wait_for(lambda: len(pods()) > 160, "some of the pods")
         server.process.send_signal(signal.SIGKILL)
@@ -199,7 +190,7 @@ def test_a_rollout_over_the_deaths_of_both_sides_leaves_no_pod_unhardened(tmp_pa
         time.sleep(2)
         assert len(pods()) == left < 600, "failurePolicy Fail: without vmguard no pod is made"
         stack.enter_context(serving_cluster(tmp_path, plane.kubeconfig(), **environment))
-        for pod in _scale(plane, namespace, name, 600):
+        for pod in scale(plane, namespace, name, 600):
             assert pod["spec"]["securityContext"].get("runAsNonRoot") is True
 
 

@@ -20,6 +20,7 @@ import yaml
 from tests.controlplane.api import wait_for
 from tests.support.golden import CASES, expected, projection
 from tests.support.pods import pod, resource, vmsingle
+from tests.support.reviews import pod_review
 from tests.support.server import ROOT, environment, serving
 
 KEYS = {"allowed", "message", "workload", "posture", "changes", "warnings", "patch", "pod", "diff", "podSecurity"}
@@ -32,14 +33,8 @@ def server(tmp_path_factory):
         yield running
 
 
-def _review(thing, **request):
-    kind = {"group": "", "version": "v1", "kind": "Pod"}
-    asked = {"uid": "u-1", "kind": kind, "namespace": "mon", "operation": "CREATE", "object": thing, **request}
-    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}
-
-
 def test_a_review_is_answered_with_a_patch(server):
-    status, headers, body = server.ask("POST", "/mutate?timeout=10s", _review(vmsingle()[0]))
+    status, headers, body = server.ask("POST", "/mutate?timeout=10s", pod_review(vmsingle()[0]))
     assert (status, headers["content-type"]) == (200, "application/json")
     assert body["apiVersion"] == "admission.k8s.io/v1"
     assert body["response"]["uid"] == "u-1"
@@ -48,12 +43,12 @@ def test_a_review_is_answered_with_a_patch(server):
 
 
 def test_v1beta1_is_answered_as_v1beta1(server):
-    review = {**_review(vmsingle()[0]), "apiVersion": "admission.k8s.io/v1beta1"}
+    review = {**pod_review(vmsingle()[0]), "apiVersion": "admission.k8s.io/v1beta1"}
     assert server.ask("POST", "/mutate", review)[2]["apiVersion"] == "admission.k8s.io/v1beta1"
 
 
 def test_validate_never_patches(server):
-    response = server.ask("POST", "/validate", _review(vmsingle()[0]))[2]["response"]
+    response = server.ask("POST", "/validate", pod_review(vmsingle()[0]))[2]["response"]
     assert "patch" not in response
     assert response["warnings"][0].startswith("not compliant: ")
 
@@ -100,7 +95,7 @@ def test_a_wrong_request_gets_its_status_and_a_reason(server, method, path, body
 def test_a_pod_of_the_wrong_shape_is_a_400_that_names_the_place(server, spec):
     thing = vmsingle()[0]
     thing["spec"] = spec
-    status, _, answer = server.ask("POST", "/mutate", _review(thing))
+    status, _, answer = server.ask("POST", "/mutate", pod_review(thing))
     assert status == 400
     assert "$.spec" in answer["message"]
 
@@ -121,7 +116,7 @@ def test_connections_are_kept_alive(server):
     connection = server.connect()
     try:
         for _ in range(3):
-            connection.request("POST", "/mutate", json.dumps(_review(pod())), {"Content-Type": "application/json"})
+            connection.request("POST", "/mutate", json.dumps(pod_review(pod())), {"Content-Type": "application/json"})
             response = connection.getresponse()
             assert response.version == 11
             assert response.headers["connection"] is None
@@ -138,7 +133,7 @@ def test_plain_http_on_the_tls_port_ends_quietly(server):
 
 
 def test_health_readiness_and_metrics(server):
-    server.ask("POST", "/mutate", _review(vmsingle()[0]))
+    server.ask("POST", "/mutate", pod_review(vmsingle()[0]))
     assert server.operation("/healthz") == (200, "ok")
     assert server.operation("/readyz") == (200, "ok")
     assert server.operation("/readyz?verbose")[1].endswith("readyz check passed\n")
@@ -158,7 +153,7 @@ def test_health_readiness_and_metrics(server):
 def test_one_log_line_a_decision_and_never_a_body(server):
     thing = vmsingle()[0]
     thing["metadata"]["annotations"] = {"secret": "token-of-somebody"}
-    server.ask("POST", "/mutate", _review(thing, uid="logged", name="db-0"))
+    server.ask("POST", "/mutate", pod_review(thing, uid="logged", name="db-0"))
     (line,) = [line for line in server.lines() if line.get("uid") == "logged"]
     assert line["workload"] == "VMSingle mon/db"
     assert line["rules"] == "security-context=13"
@@ -222,7 +217,7 @@ def test_a_dry_run_tells_what_and_why(server, encode):
     "question",
     [
         pod(),
-        _review(pod()),
+        pod_review(pod()),
         {"apiVersion": "v1", "kind": "List", "items": [pod(), resource("VMSingle")]},
         resource("VMSingle"),
         {"apiVersion": "v1", "kind": "List", "items": [resource("VMCluster", spec={"vmselect": {}})]},
@@ -338,7 +333,7 @@ def test_a_question_that_takes_too_long_is_a_429_and_the_next_is_answered(tmp_pa
         status, headers, answer = running.ask("POST", "/dry-run", pod())
         assert (status, answer["code"], headers["retry-after"]) == (429, 429, None)
         assert "no answer within 2 s" in answer["message"]
-        assert running.ask("POST", "/mutate", _review(pod()))[0] == 200, "admissions never wait for a person"
+        assert running.ask("POST", "/mutate", pod_review(pod()))[0] == 200, "admissions never wait for a person"
         assert wait_for(lambda: running.ask("POST", "/dry-run", pod())[0] == 200, "a new worker's answer")
         assert children.read_text().split() != [str(worker)]
 

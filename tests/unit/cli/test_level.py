@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from tests.support.command import vmguard
 from tests.support.pods import resource
-from tests.unit.cli.test_review import vmguard
 from webhook.policy import rules
 
 GOOD = {

@@ -8,20 +8,10 @@ import uuid
 import pytest
 import yaml
 
+from tests.support.command import vmguard
 from tests.support.golden import CASES, expected, projection
 from tests.support.pods import pod, resource, vmsingle
 from tests.support.server import ROOT, environment
-
-
-def vmguard(*arguments, stdin="", cwd=None, **extra):
-    """`(status, stdout, stderr)` of one run."""
-    command = [sys.executable, "-m", "webhook.cli.main", *map(str, arguments)]
-    text = stdin if isinstance(stdin, str) else json.dumps(stdin)
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, env=environment(**extra), cwd=cwd, timeout=60, check=False
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""The rate of requests is kept, and what was never sent costs nobody's share of it."""
+"""The rate of requests stays below its limit, and a request that was never sent does not count."""
 
 import asyncio
 
 import pytest
 
-from tests.integration.cluster.test_live import _canned, _config
+from tests.support.canned_api import canned_api
+from tests.support.kubeconfigs import kubeconfig_to
 from webhook.cluster.client import UnreachableError, connected
 from webhook.cluster.rate import Bucket
 
@@ -27,7 +28,7 @@ def test_requests_that_are_given_up_leave_no_debt(tmp_path):
     """A hundred whose caller leaves while they wait, and a hundred that could not be sent in time."""
 
     async def asked(url):
-        async with connected(str(_config(tmp_path, url)), rate=(0.5, 1)) as client:
+        async with connected(str(kubeconfig_to(url, tmp_path / "config")), rate=(0.5, 1)) as client:
             now = asyncio.get_running_loop().time()
             await client.get("/x", "application/json", now + 60)
             waiting = [asyncio.create_task(client.get("/x", "application/json", now + 3600)) for _ in range(100)]
@@ -40,5 +41,5 @@ def test_requests_that_are_given_up_leave_no_debt(tmp_path):
                     await client.get("/x", "application/json", asyncio.get_running_loop().time() + 0.5)
             return await client.get("/x", "application/json", asyncio.get_running_loop().time() + 30)
 
-    with _canned(200, "{}") as url:
+    with canned_api(200, "{}") as url:
         assert asyncio.run(asked(url)) == (200, b"{}")

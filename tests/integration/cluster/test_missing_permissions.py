@@ -1,64 +1,22 @@
-"""A missing permission is named where whoever grants it looks: verb, resource, namespace, and the rule to add."""
+"""Readiness and log name a missing permission: verb, resource, namespace, and the rule to add."""
 
 import itertools
-import json
 import urllib.error
 
 import pytest
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.test_caches import review_of
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT
+from tests.support.accounts import Account
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
+from tests.support.reviews import sibling_review
 from tests.support.server import serving_cluster, starting_cluster
-from webhook.cluster.collections import BUILT_IN, JUDGED, NAMESPACES, PSP, ROLES, custom
-from webhook.cluster.permission import MOST, Permissions, answered, refusal
+from webhook.cluster.collections import custom
+from webhook.cluster.permission import refusal
 from webhook.manifests.crds import definitions
 from webhook.policy.custom_resources import BY_KIND, GROUP
-from webhook.telemetry.log import Log
 
-RBAC = "rbac.authorization.k8s.io"
-RESOURCES = (*BUILT_IN.values(), *(custom(kind, BY_KIND[kind].storage) for kind in JUDGED))
-DEFINITIONS = {
-    "apiGroups": ["apiextensions.k8s.io"],
-    "resources": ["customresourcedefinitions"],
-    "verbs": ["list", "watch"],
-}
-LEADERS = [
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
-]
 _COUNT = itertools.count(1)
-
-
-class Account:
-    """A user with every permission that vmguard needs, in a namespace or ("") everywhere, but those that are taken."""
-
-    def __init__(self, plane, namespace=""):
-        self._plane, self._namespace = plane, namespace
-        self._name = f"account-{next(_COUNT)}"
-        self._kind = "Role" if namespace else "ClusterRole"
-        role = {"apiVersion": f"{RBAC}/v1", "metadata": {"name": self._name}}
-        plane.api.create({**role, "kind": self._kind, "rules": []}, namespace)
-        reference = {"apiGroup": RBAC, "kind": self._kind, "name": self._name}
-        subjects = [{"apiGroup": RBAC, "kind": "User", "name": self._name}]
-        binding = {**role, "kind": f"{self._kind}Binding", "roleRef": reference, "subjects": subjects}
-        plane.api.create(binding, namespace)
-        self.kubeconfig = plane.kubeconfig(self._name, ("none",))
-
-    def lack(self, *taken):
-        """Of the permissions, be without some; each is `VERB PLURAL`."""
-        rules = [
-            {
-                "apiGroups": [each.group],
-                "resources": [each.plural],
-                "verbs": [verb for verb in ("get", "list", "watch") if f"{verb} {each.plural}" not in taken],
-            }
-            for each in RESOURCES
-        ]
-        body = {"rules": [*rules, DEFINITIONS, *LEADERS]}
-        self._plane.api.patch(f"{RBAC}/v1", self._kind, self._name, body, self._namespace)
-        return self
 
 
 def _readiness(server):
@@ -90,7 +48,7 @@ def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(
         "; add to vmguard's ClusterRole the rule "
         f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["{verb}"]}}'
     )
-    with starting_cluster(tmp_path, account.kubeconfig, **STRICT) as server:
+    with starting_cluster(tmp_path, account.kubeconfig, **STRICT_SECURITY) as server:
         wait_for(lambda: begins in _readiness(server)[1], "the permission in /readyz", 30)
         wait_for(lambda: (_readiness(server)[0] == 200) is ready, "readiness", 10)
         assert ends in _readiness(server)[1]
@@ -105,7 +63,7 @@ def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(
 
 def test_in_one_namespace_it_is_that_namespaces_role_that_is_named(plane, namespace, tmp_path):
     account = Account(plane, namespace).lack("get vmsingles", "list vmagents")
-    with starting_cluster(tmp_path, account.kubeconfig, WATCH_NAMESPACE=namespace, **STRICT) as server:
+    with starting_cluster(tmp_path, account.kubeconfig, WATCH_NAMESPACE=namespace, **STRICT_SECURITY) as server:
         for verb, plural in (("get", "vmsingles"), ("list", "vmagents")):
             told = refusal(verb, custom({"get": "VMSingle", "list": "VMAgent"}[verb], "v1beta1"), namespace, "WHY")
             begins, ends = told.split("WHY")
@@ -116,8 +74,8 @@ def test_in_one_namespace_it_is_that_namespaces_role_that_is_named(plane, namesp
 def test_a_permission_that_is_taken_away_meanwhile_is_named_by_the_look_up_that_fails(plane, namespace, tmp_path):
     """The last state serves, and both log and readiness say what is missing; the next look-up that works ends it."""
     account = Account(plane).lack()
-    review = review_of(recreate(SINGLE, plane.api, namespace).pod(), namespace)
-    with serving_cluster(tmp_path, account.kubeconfig, **STRICT) as server:
+    review = sibling_review(recreate(VMSINGLE, plane.api, namespace).pod(), namespace)
+    with serving_cluster(tmp_path, account.kubeconfig, **STRICT_SECURITY) as server:
 
         def facts_of_the_next_generation():
             review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = f"unseen-{next(_COUNT)}"
@@ -146,7 +104,7 @@ def test_a_kind_that_appears_and_may_not_be_listed_costs_no_readiness(plane, tmp
     plane.api._resources.clear()
     wait_for(lambda: not _serves(plane, "VMAnomaly"), "discovery to say so")
     try:
-        with serving_cluster(tmp_path, account.kubeconfig, **STRICT) as server:
+        with serving_cluster(tmp_path, account.kubeconfig, **STRICT_SECURITY) as server:
             plane.api.create(next(each for each in definitions() if each["metadata"]["name"] == name))
             told = f"[!]vmanomalies.{GROUP} may not list"
             wait_for(lambda: told in _readiness(server)[1], "the new kind to be told", 60)
@@ -163,49 +121,3 @@ def _serves(plane, kind):
         return plane.api.list(f"{GROUP}/{BY_KIND[kind].storage}", kind) is not None
     except ApiError:
         return False
-
-
-def test_what_belongs_to_the_cluster_is_not_in_all_namespaces():
-    rule = '{apiGroups: ["policy"], resources: ["podsecuritypolicies"], verbs: ["watch"]}'
-    assert refusal("watch", PSP, "", "WHY") == (
-        f"may not watch podsecuritypolicies.policy in the cluster: WHY; add to vmguard's ClusterRole the rule {rule}"
-    )
-
-
-def test_what_is_forbidden_is_remembered_within_bounds_and_forgotten_when_granted():
-    permissions = Permissions(Log("error"))
-    for index in range(MOST * 2):
-        permissions.forbidden("get", RESOURCES[0], f"n{index}", "WHY")
-    assert len(permissions.missing) == MOST
-    permissions.allowed("get", RESOURCES[0], "n1")
-    assert len(permissions.missing) == MOST - 1
-    permissions.allowed("get", NAMESPACES, "")
-    assert permissions.lacks("get", RESOURCES[0])
-    permissions.allowed("get", RESOURCES[0], "")
-    assert not permissions.missing
-
-
-@pytest.mark.parametrize(
-    ("message", "verb"),
-    [
-        (
-            'roles.rbac.authorization.k8s.io "x" is forbidden: User "vmguard" cannot create resource "roles" in',
-            "create",
-        ),
-        ('roles.rbac.authorization.k8s.io "x" is forbidden: User "vmguard" cannot patch resource "roles" in', "patch"),
-        ('roles.rbac.authorization.k8s.io "x" is forbidden: exceeded quota: q, requested: count/roles', ""),
-        (
-            'roles.rbac.authorization.k8s.io "x" is forbidden: user "vmguard" is attempting to grant RBAC permissions',
-            "",
-        ),
-        ('roles.rbac.authorization.k8s.io "x" is forbidden: unable to create new content in namespace mon because', ""),
-        ("", ""),
-    ],
-)
-def test_a_rule_is_named_only_where_a_rule_is_missing(message, verb):
-    """And for the verb that the API server names: to patch what is not there is to create it."""
-    told = answered("patch", ROLES, "mon", 403, json.dumps({"message": message}).encode())
-    assert message in told
-    rule = f'{{apiGroups: ["{RBAC}"], resources: ["roles"], verbs: ["{verb}"]}}'
-    assert told.endswith(f"; add to vmguard's role in namespace mon the rule {rule}") is bool(verb)
-    assert ("may not" in told) is bool(verb)

@@ -1,74 +1,38 @@
-"""A collection is kept as the API server has it, whatever happens to the connection."""
+"""A cached collection equals the API server's, whatever happens to the connection."""
 
 import asyncio
-import contextlib
 import functools
 import itertools
 
 import msgspec
 import pytest
 
+from tests.support.reflectors import SINGLES, follow, names_in
+from tests.support.resource_manifests import custom_resource
 from webhook.cluster import client, listing, watching
-from webhook.cluster.client import connected
 from webhook.cluster.collections import WORKLOADS, custom
 from webhook.cluster.reflector import Reflector
-from webhook.objects import KubeObject, Metadata, OwnerReference
 from webhook.policy.custom_resources import GROUP
-from webhook.telemetry.log import Log
-
-SINGLES = custom("VMSingle", "v1beta1")
-
-
-def single(name, **spec):
-    return {"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "metadata": {"name": name}, "spec": spec}
-
-
-def follow(kubeconfig, resource, namespace, *steps, changed=None, of=Reflector, keep=lambda found: found):
-    """Run a reflector; each step is `(do, expected)`: after `do()` in a thread, `expected(reflector)` comes true."""
-
-    async def run():
-        async with connected(str(kubeconfig)) as connection:
-            reflector = of(connection, resource, namespace, keep, Log("error"), changed)
-            task = asyncio.create_task(reflector.run())
-            try:
-                for do, expected in steps:
-                    if do is not None:
-                        await asyncio.to_thread(do)
-                    async with asyncio.timeout(30):
-                        while not expected(reflector):
-                            assert not task.done(), task.result()
-                            await asyncio.sleep(0.02)
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-            return reflector
-
-    return asyncio.run(run())
-
-
-def names(reflector):
-    return {name for _, name in reflector.objects}
 
 
 def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, namespace, monkeypatch):
     monkeypatch.setattr(listing, "PAGE", 7)
     for index in range(20):
-        plane.api.create(single(f"s{index}"), namespace)
+        plane.api.create(custom_resource(f"s{index}"), namespace)
     seen = []
     follow(
         plane.kubeconfig(),
         SINGLES,
         namespace,
         (None, lambda r: r.synced.is_set() and len(r.objects) == 20),
-        (lambda: plane.api.create(single("late", a=1), namespace), lambda r: "late" in names(r)),
+        (lambda: plane.api.create(custom_resource("late", a=1), namespace), lambda r: "late" in names_in(r)),
         (
             lambda: plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "late", {"spec": {"a": 2}}, namespace),
             lambda r: r.objects[namespace, "late"].spec == {"a": 2},
         ),
         (
             lambda: plane.api.delete(f"{GROUP}/v1beta1", "VMSingle", "late", namespace),
-            lambda r: "late" not in names(r),
+            lambda r: "late" not in names_in(r),
         ),
         changed=lambda key, found: seen.append((key[1], found is not None)),
     )
@@ -89,7 +53,7 @@ def test_what_is_kept_stays_the_same_object_until_it_changes(plane, namespace, r
     To Python 1 equals true, to whoever reads a bool it does not.
     """
     place = f"{GROUP}/v1beta1", "VMSingle", "s"
-    plane.api.create(single("s", useStrictSecurity=1), namespace)
+    plane.api.create(custom_resource("s", useStrictSecurity=1), namespace)
 
     def write():
         for number in range(3):
@@ -113,18 +77,18 @@ def test_pages_that_are_too_large_are_asked_for_with_fewer_objects(plane, namesp
     """And where one object alone is, that is told."""
     monkeypatch.setattr(client, "MOST_BYTES", 30_000)
     for index in range(20):
-        plane.api.create(single(f"s{index}", a="a" * 5_000), namespace)
+        plane.api.create(custom_resource(f"s{index}", a="a" * 5_000), namespace)
     follow(plane.kubeconfig(), SINGLES, namespace, (None, lambda r: len(r.objects) == 20))
-    plane.api.create(single("large", a="a" * 30_000), namespace)
+    plane.api.create(custom_resource("large", a="a" * 30_000), namespace)
     reflector = follow(plane.kubeconfig(), SINGLES, namespace, (None, lambda r: "larger than" in r.trouble))
     assert not reflector.synced.is_set()
 
 
 def test_a_version_that_is_too_old_leads_to_a_new_list_and_nothing_is_missing_meanwhile(plane, namespace):
-    plane.api.create(single("a"), namespace)
+    plane.api.create(custom_resource("a"), namespace)
 
     def too_old(reflector):
-        assert "a" in names(reflector) or not reflector.synced.is_set()
+        assert "a" in names_in(reflector) or not reflector.synced.is_set()
         return reflector.lists == 2 and not reflector.trouble
 
     class Old(Reflector):
@@ -133,12 +97,12 @@ def test_a_version_that_is_too_old_leads_to_a_new_list_and_nothing_is_missing_me
             return "1" if self.lists == 1 else version
 
     reflector = follow(plane.kubeconfig(), SINGLES, namespace, (None, too_old), of=Old)
-    assert names(reflector) == {"a"}
+    assert names_in(reflector) == {"a"}
 
 
 def test_an_api_server_that_says_too_old_for_ever_is_asked_ever_less_often(plane, namespace):
     """No version is ever good here; what was listed stays served, and the trouble is told."""
-    plane.api.create(single("a"), namespace)
+    plane.api.create(custom_resource("a"), namespace)
     at = []
 
     class Old(Reflector):
@@ -151,7 +115,7 @@ def test_an_api_server_that_says_too_old_for_ever_is_asked_ever_less_often(plane
     pauses = [later - earlier for earlier, later in itertools.pairwise(at)]
     assert all(pause > least for pause, least in zip(pauses, (0.16, 0.32, 0.64, 1.28), strict=True)), pauses
     assert "HTTP 410" in reflector.trouble
-    assert names(reflector) == {"a"}
+    assert names_in(reflector) == {"a"}
 
 
 def test_what_is_listed_and_not_watched_is_told(plane, namespace):
@@ -171,8 +135,8 @@ def test_only_metadata_of_what_wears_the_label_is_asked_for(plane, namespace):
         thing = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name, "labels": labels}}
         plane.api.create({**thing, "spec": spec}, namespace)
     statefulsets = next(each for each in WORKLOADS if each.kind == "StatefulSet")
-    reflector = follow(plane.kubeconfig(), statefulsets, namespace, (None, lambda r: "mine" in names(r)))
-    assert names(reflector) == {"mine"}
+    reflector = follow(plane.kubeconfig(), statefulsets, namespace, (None, lambda r: "mine" in names_in(r)))
+    assert names_in(reflector) == {"mine"}
     assert reflector.objects[namespace, "mine"].spec is None
 
 
@@ -192,41 +156,3 @@ def test_what_is_not_served_is_told(plane):
         plane.kubeconfig(), custom("VMSingle", "v9"), "", (None, lambda r: r.trouble.endswith("is not served"))
     )
     assert not reflector.objects
-
-
-def test_of_the_owners_of_an_owner_its_controller_is_kept():
-    """Whoever may create objects may give them a megabyte of owner references."""
-    others = [OwnerReference("v1", "ConfigMap", f"m{number}", "u") for number in range(1000)]
-    controller = OwnerReference("apps/v1", "Deployment", "d", "u", controller=True)
-    found = KubeObject(Metadata("rs", owner_references=[*others, controller, *others]))
-    assert watching._owner(found).metadata.owner_references == [controller]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "stays"),
-    [
-        ({"a": 1}, {"a": 1}, True),
-        ({"a": 1}, {"a": True}, False),
-        ({"a": 0}, {"a": False}, False),
-        ({"a": 1}, {"a": 1.0}, False),
-        ({"a": 10**30}, {"a": 10**30}, True),
-        ({"a": 10**5000}, {"a": 10**5000}, False),
-        (None, {}, False),
-        ("deep", "deep", False),
-    ],
-)
-def test_an_object_stays_while_it_can_be_seen_to_say_the_same(before, after, stays):
-    """Some Pythons decode what is nested deeper than others can compare."""
-
-    def made(spec):
-        if spec == "deep":
-            spec = {}
-            for _ in range(100_000):
-                spec = {"a": spec}
-        return KubeObject(Metadata("x", namespace="n"), spec)
-
-    reflector = Reflector(None, SINGLES, "n", lambda found: found, Log("error"))
-    first, second = made(before), made(after)
-    reflector._put(("n", "x"), first)
-    reflector._put(("n", "x"), second)
-    assert (reflector.objects["n", "x"] is first) is stays

@@ -1,105 +1,33 @@
-"""The survey against a real API server: pods that came by without vmguard are found, and nobody else's."""
+"""The audit scan finds the noncompliant pods of the operator in a real cluster, and no other pods."""
 
 import asyncio
-import json
 import re
-from contextlib import asynccontextmanager
-from io import BytesIO
 from pathlib import Path
 
 from tests.controlplane.api import wait_for
+from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.conftest import LABEL, registered
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT, bare_pod, successors
+from tests.support.accounts import granted
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, successors
+from tests.support.audit_scans import AuditScans, stateful_pod
 from tests.support.server import serving_cluster
 from webhook.cluster import listing
-from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import connected
-from webhook.cluster.discovery import Discovery
-from webhook.cluster.live import LiveFacts
-from webhook.cluster.watching import Watching
 from webhook.leader import audit_scan as module
-from webhook.leader.audit_scan import AuditScan
 from webhook.leader.running_pods import running
 from webhook.policy.custom_resources import GROUP
-from webhook.settings import Settings
-from webhook.telemetry.log import Log
-from webhook.telemetry.metrics import Metrics
-
-
-class Surveyed:
-    """One survey of some namespaces with what it wrote; `again` makes further ones."""
-
-    def __init__(self, kubeconfig, *namespaces, **settings):
-        self._kubeconfig = kubeconfig
-        self._settings = Settings.from_environment({"WATCH_NAMESPACE": ",".join(namespaces), **STRICT, **settings})
-        self._stream = BytesIO()
-        self.metrics = Metrics()
-
-    def results(self, *between):
-        """The result of a survey now, and after each of the functions."""
-        return asyncio.run(self._results(between))
-
-    async def _results(self, between):
-        async with self.taking() as survey:
-            results = []
-            for change in (lambda: None, *between):
-                await asyncio.to_thread(change)
-                results.append(await survey.take())
-                survey._tell(results[-1])
-            return results
-
-    @asynccontextmanager
-    async def taking(self):
-        """A survey that can be taken: everything is watched and has been listed."""
-        log = Log("info", self._stream)
-        async with connected(str(self._kubeconfig)) as client:
-            discovery = Discovery(client, log)
-            watching = Watching(client, discovery, self._settings.watch_namespaces, log, self.metrics)
-            source = CachedFacts(watching, discovery, LiveFacts(client, discovery))
-            survey = AuditScan(client, source, watching.knows, self._settings, log, self.metrics)
-            task = asyncio.create_task(watching.run())
-            try:
-                await watching.synced()
-                yield survey
-            finally:
-                task.cancel()
-                await asyncio.wait([task])
-
-    def lines(self, message="survey"):
-        lines = map(json.loads, self._stream.getvalue().splitlines())
-        return [line for line in lines if line["message"] == message]
-
-    def gauge(self, namespace):
-        labels = {"namespace": namespace, "kind": "VMSingle"}
-        return self.metrics.registry.get_sample_value("vmguard_noncompliant_pods", labels)
-
-
-def stateful(plane, namespace, labels):
-    """A VMSingle and a StatefulSet of it whose selector is one label of its own; the pod."""
-    resource = {"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "metadata": {"name": "s"}, "spec": {}}
-    made = plane.api.create(resource, namespace)
-    owner = {key: made[key] for key in ("apiVersion", "kind")}
-    owner |= {"name": "s", "uid": made["metadata"]["uid"], "controller": True}
-    named = {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"}
-    meta = {"name": "vmsingle-s", "labels": named, "ownerReferences": [owner]}
-    template = bare_pod()
-    template["metadata"] = {"labels": {"app": "s", **labels}}
-    spec = {"serviceName": "s", "selector": {"matchLabels": {"app": "s"}}, "template": template}
-    plane.api.create({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta, "spec": spec}, namespace)
-    return wait_for(lambda: plane.api.find("v1", "Pod", "vmsingle-s-0", namespace), "the pod")
 
 
 def test_a_pod_from_before_is_found_and_one_that_came_by_vmguard_is_not(plane, guard, namespace):
-    hardened = guard(**STRICT).namespace()
-    recreate(SINGLE, plane.api, hardened).pod()
-    name = recreate(SINGLE, plane.api, namespace).pod()["metadata"]["name"]
-    surveyed = Surveyed(plane.kubeconfig(), namespace, hardened)
-    (result,) = surveyed.results()
+    hardened = guard(**STRICT_SECURITY).namespace()
+    recreate(VMSINGLE, plane.api, hardened).pod()
+    name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    scans = AuditScans(plane.kubeconfig(), namespace, hardened)
+    (result,) = scans.results()
     assert list(result.wrong) == [f"vmsingle of VMSingle {namespace}/t"]
     assert result.judged == {(namespace, "VMSingle"): 1, (hardened, "VMSingle"): 1}
-    assert (surveyed.gauge(namespace), surveyed.gauge(hardened)) == (1, 0)
-    (line,) = surveyed.lines()
+    assert (scans.gauge(namespace), scans.gauge(hardened)) == (1, 0)
+    (line,) = scans.lines()
     assert (line["level"], line["pods"], line["noncompliant"]) == ("warning", 2, 1)
     (told,) = line["workloads"]
     assert told.startswith(f"vmsingle of VMSingle {namespace}/t: {name}: not compliant: spec.")
@@ -107,27 +35,27 @@ def test_a_pod_from_before_is_found_and_one_that_came_by_vmguard_is_not(plane, g
 
 def test_a_pod_that_loses_its_label_stays_on_the_list(plane, namespace):
     """Its owner goes on counting it by another label; so does the survey."""
-    pod = stateful(plane, namespace, {"managed-by": "vm-operator"})
+    pod = stateful_pod(plane, namespace, {"managed-by": "vm-operator"})
     without = {"metadata": {"labels": {"managed-by": None}}}
-    surveyed = Surveyed(plane.kubeconfig(), namespace)
-    before, after = surveyed.results(lambda: plane.api.patch("v1", "Pod", pod["metadata"]["name"], without, namespace))
+    scans = AuditScans(plane.kubeconfig(), namespace)
+    before, after = scans.results(lambda: plane.api.patch("v1", "Pod", pod["metadata"]["name"], without, namespace))
     relabelled = plane.api.get("v1", "Pod", pod["metadata"]["name"], namespace)
     assert "managed-by" not in relabelled["metadata"]["labels"]
     assert before.noncompliant == after.noncompliant == {(namespace, "VMSingle"): 1}
-    assert len(surveyed.lines()) == 1, "nothing changed, and nothing is said twice"
+    assert len(scans.lines()) == 1, "nothing changed, and nothing is said twice"
 
 
 def test_a_pod_that_never_wore_the_label_is_found_by_its_owner(plane, namespace):
-    stateful(plane, namespace, {})
-    (result,) = Surveyed(plane.kubeconfig(), namespace).results()
+    stateful_pod(plane, namespace, {})
+    (result,) = AuditScans(plane.kubeconfig(), namespace).results()
     assert result.noncompliant == {(namespace, "VMSingle"): 1}
 
 
 def test_a_bare_pod_that_is_adopted_is_found_then_and_not_before(plane, guard):
     """It came by without the label, so no webhook was asked; a quota keeps the ReplicaSet from making its own."""
-    guarding = guard(**STRICT)
+    guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
-    made = recreate(SINGLE, plane.api, namespace)
+    made = recreate(VMSINGLE, plane.api, namespace)
     labels = made.pod()["metadata"]["labels"]
     pod = bare_pod("stray")
     pod["metadata"]["labels"] = {"app": "stray"}
@@ -149,14 +77,14 @@ def test_a_bare_pod_that_is_adopted_is_found_then_and_not_before(plane, guard):
             lambda: plane.api.get("v1", "Pod", "stray", namespace)["metadata"].get("ownerReferences"), "the adoption"
         )
 
-    before, after = Surveyed(plane.kubeconfig(), namespace).results(adopt)
+    before, after = AuditScans(plane.kubeconfig(), namespace).results(adopt)
     assert before.wrong == {}
     assert [each.example for each in after.wrong.values()] == ["stray"]
 
 
 def test_pods_that_are_finished_or_nobodys_are_not_on_it_and_pages_make_no_difference(plane, namespace, monkeypatch):
     monkeypatch.setattr(listing, "PAGE", 2)
-    name = recreate(SINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
     for index in range(5):
         plane.api.create(bare_pod(f"nobodys-{index}"), namespace)
         other = bare_pod(f"other-{index}")
@@ -167,7 +95,7 @@ def test_pods_that_are_finished_or_nobodys_are_not_on_it_and_pages_make_no_diffe
         path = f"{plane.api.path('v1', 'Pod', namespace, name)}/status"
         plane.api.request("PATCH", path, {"status": {"phase": "Failed"}}, "application/merge-patch+json")
 
-    before, after = Surveyed(plane.kubeconfig(), namespace).results(finish)
+    before, after = AuditScans(plane.kubeconfig(), namespace).results(finish)
     assert (before.judged.total(), before.noncompliant.total()) == (1, 1)
     assert name not in {each.example for each in after.wrong.values()}
 
@@ -180,11 +108,11 @@ def test_a_pod_whose_owner_cannot_be_read_is_counted_apart(plane, namespace, wat
     thing = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x"}, "spec": spec}
     plane.api.create(thing, namespace)
     wait_for(lambda: plane.api.list("v1", "Pod", namespace), "the pod")
-    surveyed = Surveyed(watcher, namespace)
-    (result,) = surveyed.results()
+    scans = AuditScans(watcher, namespace)
+    (result,) = scans.results()
     assert (result.unknown, result.wrong) == ({namespace: 1}, {})
-    assert surveyed.metrics.registry.get_sample_value("vmguard_unjudged_pods", {"namespace": namespace}) == 1
-    (line,) = surveyed.lines()
+    assert scans.metrics.registry.get_sample_value("vmguard_unjudged_pods", {"namespace": namespace}) == 1
+    (line,) = scans.lines()
     assert "StatefulSet" in line["unknown_why"]
     assert "HTTP 403" in line["unknown_why"]
 
@@ -200,17 +128,11 @@ def test_look_ups_for_one_namespace_have_an_end_and_known_pods_are_judged_all_th
         thing = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec}
         plane.api.create(thing, namespace)
         wait_for(lambda name=name: plane.api.find("v1", "Pod", f"{name}-0", namespace), "the pod")
-    stateful(plane, namespace, {"managed-by": "vm-operator"})
-    surveyed = Surveyed(watcher, namespace)
-    (result,) = surveyed.results()
+    stateful_pod(plane, namespace, {"managed-by": "vm-operator"})
+    scans = AuditScans(watcher, namespace)
+    (result,) = scans.results()
     assert (result.unknown, result.judged) == ({namespace: 2}, {(namespace, "VMSingle"): 1})
-    assert "one survey looks up no more than 1 objects" in surveyed.lines()[0]["unknown_why"]
-
-
-def test_no_namespace_crowds_another_out_of_the_line():
-    wrong = {f"w of VMSingle a/{index:02}": module.Wrong("a", 1, "p", "x") for index in range(30)}
-    wrong["w of VMSingle z/s"] = module.Wrong("z", 1, "p", "x")
-    assert [each.namespace for _, each in module._of_each_namespace(wrong)[:3]] == ["a", "z", "a"]
+    assert "one survey looks up no more than 1 objects" in scans.lines()[0]["unknown_why"]
 
 
 def test_whole_pods_come_in_pages_of_fifty(plane, namespace):
@@ -230,11 +152,11 @@ def test_whole_pods_come_in_pages_of_fifty(plane, namespace):
 
 def test_the_line_names_so_many_workloads_and_counts_the_rest(plane, namespace, monkeypatch):
     monkeypatch.setattr(module, "MOST_NAMED", 1)
-    recreate(SINGLE, plane.api, namespace).pod()
-    stateful(plane, namespace, {})
-    surveyed = Surveyed(plane.kubeconfig(), namespace)
-    surveyed.results()
-    (line,) = surveyed.lines()
+    recreate(VMSINGLE, plane.api, namespace).pod()
+    stateful_pod(plane, namespace, {})
+    scans = AuditScans(plane.kubeconfig(), namespace)
+    scans.results()
+    (line,) = scans.lines()
     assert (len(line["workloads"]), line["more_workloads"], line["noncompliant"]) == (1, 1, 2)
 
 
@@ -248,8 +170,8 @@ def noncompliant(server, namespace):
 
 def test_after_vmguard_is_registered_and_the_pods_are_rolled_the_leader_finds_nothing(plane, tmp_path):
     namespace = plane.namespace("rolled", {LABEL: "rolled"})
-    name = recreate(SINGLE, plane.api, namespace).pod()["metadata"]["name"]
-    settings = {"POD_NAMESPACE": namespace, **STRICT}
+    name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    settings = {"POD_NAMESPACE": namespace, **STRICT_SECURITY}
     for folder in ("before", "after"):
         (tmp_path / folder).mkdir()
     with serving_cluster(tmp_path / "before", plane.kubeconfig(), **settings) as server:
@@ -266,19 +188,12 @@ def test_after_vmguard_is_registered_and_the_pods_are_rolled_the_leader_finds_no
 
 
 def test_a_leader_that_may_not_list_pods_serves_and_says_so(plane, namespace, tmp_path):
-    user = "no-pods"
     rules = [
         {"apiGroups": ["apps", GROUP], "resources": ["*"], "verbs": ["list", "watch", "get"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
     ]
-    rbac = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": user}}
-    plane.api.create({**role, "rules": rules}, namespace)
-    reference = {"apiGroup": rbac, "kind": "Role", "name": user}
-    subjects = [{"apiGroup": rbac, "kind": "User", "name": user}]
-    plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, namespace)
     settings = {"WATCH_NAMESPACE": namespace, "POD_NAMESPACE": namespace}
-    with serving_cluster(tmp_path, plane.kubeconfig(user, ("nobody",)), **settings) as server:
+    with serving_cluster(tmp_path, granted(plane, "no-pods", rules, namespace), **settings) as server:
         told = f"[!]survey may not list pods in namespace {namespace}: HTTP 403"
         wait_for(lambda: told in server.operation("/readyz?verbose")[1], "the missing permission to be named")
         assert server.operation("/readyz") == (200, "ok")

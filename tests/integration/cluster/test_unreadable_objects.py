@@ -1,16 +1,14 @@
-"""One object, however it is nested or broken, hides no other, and its pods are judged by what it says or not at all."""
+"""An object that is nested deeply or cannot be read hides no other object of its collection."""
 
-import asyncio
 import io
 import json
 
-import msgspec
 import pytest
 
 from tests.controlplane.api import ApiError, wait_for
-from tests.integration.cluster.test_live import ask
-from tests.integration.cluster.test_reflector import SINGLES, follow, names, single
-from webhook.cluster.bounded_json import DEEPEST, decoded, shallow
+from tests.support.live_facts import looked_up
+from tests.support.reflectors import SINGLES, follow, names_in
+from tests.support.resource_manifests import custom_resource
 from webhook.cluster.collections import Collection
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.reflector import Reflector
@@ -31,7 +29,7 @@ def nested(depth):
 def make_deep(plane, namespace, name):
     """A VMSingle like any other but for a field of a container that nobody reads."""
     containers = f'[{{"name":"x","y":{nested(DEPTH)}}}]'
-    text = json.dumps(single(name, useStrictSecurity=False, containers="HERE")).replace('"HERE"', containers)
+    text = json.dumps(custom_resource(name, useStrictSecurity=False, containers="HERE")).replace('"HERE"', containers)
     path = f"/apis/{GROUP}/v1beta1/namespaces/{namespace}/vmsingles"
     done = plane.kubectl("create", "--raw", path, "-f", "-", stdin=text)
     assert done.returncode == 0, done.stderr[:300]
@@ -39,22 +37,22 @@ def make_deep(plane, namespace, name):
 
 def test_an_object_that_is_nested_deeply_is_listed_and_followed_and_so_are_the_others(plane, namespace):
     make_deep(plane, namespace, "listed")
-    plane.api.create(single("a"), namespace)
+    plane.api.create(custom_resource("a"), namespace)
     reflector = follow(
         plane.kubeconfig(),
         SINGLES,
         namespace,
-        (None, lambda r: names(r) == {"listed", "a"}),
-        (lambda: make_deep(plane, namespace, "followed"), lambda r: "followed" in names(r)),
-        (lambda: plane.api.create(single("b"), namespace), lambda r: "b" in names(r)),
+        (None, lambda r: names_in(r) == {"listed", "a"}),
+        (lambda: make_deep(plane, namespace, "followed"), lambda r: "followed" in names_in(r)),
+        (lambda: plane.api.create(custom_resource("b"), namespace), lambda r: "b" in names_in(r)),
     )
     for name in ("listed", "followed"):
         assert reflector.objects[namespace, name].spec["useStrictSecurity"] is False
     assert reflector.lists == 1
-    (fact,) = ask(plane.kubeconfig(), Ref(GROUP, "v1beta1", "VMSingle", namespace, "listed"))
+    (fact,) = looked_up(plane.kubeconfig(), Ref(GROUP, "v1beta1", "VMSingle", namespace, "listed"))
     assert isinstance(fact, Found)
     assert fact.object.spec["useStrictSecurity"] is False
-    (found,) = ask(plane.kubeconfig(), Ref(GROUP, "v1beta1", "VMSingle", namespace, ""), names=True)
+    (found,) = looked_up(plane.kubeconfig(), Ref(GROUP, "v1beta1", "VMSingle", namespace, ""), names=True)
     assert found == ("a", "b", "followed", "listed")
 
 
@@ -106,33 +104,13 @@ def test_an_object_that_cannot_be_read_is_named_and_not_kept_and_the_others_are(
         plane.kubeconfig(),
         loose,
         namespace,
-        (None, lambda r: names(r) == {"turns"} and set(r.unreadable) == {(namespace, "listed")}),
+        (None, lambda r: names_in(r) == {"turns"} and set(r.unreadable) == {(namespace, "listed")}),
         (None, lambda r: "it cannot be read: Expected" in troubles(r)[f"looses.example.com {namespace}/listed"]),
-        (spec("turns", "text"), lambda r: names(r) == set() and len(r.unreadable) == 2),
-        (spec("turns", {"a": 2}), lambda r: names(r) == {"turns"} and len(r.unreadable) == 1),
-        (spec("listed", {"a": 2}), lambda r: names(r) == {"turns", "listed"} and not r.unreadable),
+        (spec("turns", "text"), lambda r: names_in(r) == set() and len(r.unreadable) == 2),
+        (spec("turns", {"a": 2}), lambda r: names_in(r) == {"turns"} and len(r.unreadable) == 1),
+        (spec("listed", {"a": 2}), lambda r: names_in(r) == {"turns", "listed"} and not r.unreadable),
         of=Reporter,
     )
     assert reflector.lists == 1
     told = [line["object"] for line in map(json.loads, stderr.getvalue().splitlines())]
     assert told == [f"{namespace}/listed", f"{namespace}/turns"]
-
-
-@pytest.mark.parametrize(
-    ("body", "read"),
-    [
-        ("{}", "{}"),
-        (nested(DEEPEST), nested(DEEPEST)),
-        (nested(DEEPEST + 1), "[" * DEEPEST + "null" + "]" * DEEPEST),
-        (f'{{"a":{nested(20_000)},"b":1}}', f'{{"a":{"[" * (DEEPEST - 1)}null{"]" * (DEEPEST - 1)},"b":1}}'),
-        ('{"a":"[[\\"]{\\\\","b":"' + "[" * 200 + '"}', '{"a":"[[\\"]{\\\\","b":"' + "[" * 200 + '"}'),
-    ],
-)
-def test_only_what_is_too_deep_is_left_out(body, read):
-    assert shallow(body.encode()).decode() == read
-
-
-@pytest.mark.parametrize("body", ["[" * 20_000, nested(20_000) + "]", "[" * 20_000 + '"\\', nested(20_000)[:-1]])
-def test_what_is_torn_cannot_be_read_however_deep_it_is(body):
-    with pytest.raises(msgspec.DecodeError):
-        asyncio.run(decoded(msgspec.json.Decoder(), body.encode()))
