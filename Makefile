@@ -21,12 +21,13 @@ unit: $(VENV)/dev ## the fast tests
 cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies
 	@$(BIN)/python -m tests.controlplane.cluster $(VERSION)
 
-lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint
+lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/vmguard manifests deploy --check
 
 bench: $(VENV)/dev ## side by side: reviews, cold start and memory, pods through an API server, a crowded cluster; needs Go, half an hour
 	$(BIN)/python -m bench.reviews

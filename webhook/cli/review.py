@@ -13,10 +13,11 @@ from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR, FactSource, parse_kubernetes_version
 from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
-from webhook.offline.judge import Judged, as_yaml, judge
+from webhook.offline.judge import Judged, judge
 from webhook.policy.explanation import explain_pod, explain_resource, summary
 from webhook.policy.rules.pod_security import in_words
 from webhook.settings import Settings, SettingsError
+from webhook.yaml_output import as_yaml
 
 _COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
 _JUDGED = "no Pod, no resource of the operator and no AdmissionReview"

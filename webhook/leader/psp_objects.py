@@ -9,7 +9,7 @@ the same for all resources of one kind and name, and so is owned by none.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -85,11 +85,11 @@ class Custom(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A policy that a resource would need and is not bound to, and why: `not-bindable` or `not-ours`."""
+    """A policy that a resource needs and vmguard may not bind: not listed as bindable, or not created by vmguard."""
 
     custom: Custom
     policy: str
-    reason: str
+    reason: Literal["not-bindable", "not-ours"]
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -6,7 +6,6 @@ from typing import Any
 
 import jsonpatch
 import msgspec
-import yaml
 
 from webhook.admission.admission_review import decode, decode_pod, encode, pod_object, prepare
 from webhook.admit import admit
@@ -17,6 +16,7 @@ from webhook.policy.decide import Decision, Webhook
 from webhook.policy.wording import facts_line
 from webhook.policy.workload import Link
 from webhook.settings import Settings
+from webhook.yaml_output import as_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +81,3 @@ def apply(pod: dict[str, Any], decision: Decision) -> dict[str, Any]:
     """A copy of the pod with the decision's patch applied."""
     patched: dict[str, Any] = jsonpatch.apply_patch(pod, msgspec.to_builtins(decision.patch))
     return patched
-
-
-def as_yaml(value: Any) -> str:
-    """A value as YAML, keys in their order, nothing wrapped."""
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=2**31 - 1, allow_unicode=True)
-    return text
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Shared objects are written out, never as anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's shape
-        return True

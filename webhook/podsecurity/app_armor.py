@@ -10,7 +10,7 @@ Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, noun, quoted, setters
-from webhook.podsecurity.pod_view import Json, Pod, object_at, string_at
+from webhook.podsecurity.pod_view import Json, PodView, object_at, string_at
 
 _TYPES = frozenset({"RuntimeDefault", "Localhost"})
 _ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
@@ -57,7 +57,7 @@ def _bad_annotations(annotations: Json) -> list[str]:
     return sorted(bad)
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     by_pod = _bad_type(pod.security)
     names: list[str] = []
     kinds = set() if by_pod is None else {by_pod}

@@ -12,14 +12,14 @@ Every version.
 from functools import partial
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, setters
-from webhook.podsecurity.pod_view import Pod, object_at, string_at
+from webhook.podsecurity.pod_view import PodView, object_at, string_at
 
 _TYPES_1_0 = frozenset({"", "container_t", "container_init_t", "container_kvm_t"})
 _TYPES_1_31 = _TYPES_1_0 | {"container_engine_t"}
 _UNSETTABLE = ("user", "role")
 
 
-def _judge(types: frozenset[str], pod: Pod) -> Forbidden | None:
+def _judge(types: frozenset[str], pod: PodView) -> Forbidden | None:
     bad_types: set[str] = set()
     bad_fields: set[str] = set()
     by_pod = False

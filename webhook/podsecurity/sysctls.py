@@ -9,7 +9,7 @@ Allowed: the names in `_ADDED`, each from the minor it stands under.
 from functools import partial
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level
-from webhook.podsecurity.pod_view import Pod, objects_at, string_at
+from webhook.podsecurity.pod_view import PodView, objects_at, string_at
 
 _ADDED = {
     OLDEST: (
@@ -35,7 +35,7 @@ def _allowed(minor: int) -> frozenset[str]:
     return frozenset(name for added, names in _ADDED.items() if added <= minor for name in names)
 
 
-def _judge(allowed: frozenset[str], pod: Pod) -> Forbidden | None:
+def _judge(allowed: frozenset[str], pod: PodView) -> Forbidden | None:
     names = [string_at(sysctl, "name") for sysctl in objects_at(pod.security, "sysctls")]
     forbidden = [name for name in names if name not in allowed]
     return Forbidden("forbidden sysctls", ", ".join(forbidden)) if forbidden else None

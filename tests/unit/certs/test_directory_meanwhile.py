@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from certs import Bundle, DirectoryStore, Fault, Replaced, Reused, ensure
+from certs import Bundle, DirectoryStore, FaultKind, Replaced, Reused, ensure
 from tests.support.certificates import DAY, FILES, NOON, REPOSITORY, files_in, fill_with, new_bundle, save
 
 
@@ -97,5 +97,5 @@ def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_
         assert set(files_in(directory)) == set(FILES) or isinstance(event, Reused)
         if contents.missing and not contents.empty:
             assert isinstance(event, Replaced)
-            assert event.reason.fault is Fault.INCOMPLETE
+            assert event.reason.kind is FaultKind.INCOMPLETE
     assert keyless >= 6

@@ -8,6 +8,8 @@ import yaml
 
 from tests.support.documentation import as_printed, shell_lines
 from tests.support.server import ROOT
+from webhook.cli.main import COMMANDS
+from webhook.cli.manifests import TARGETS
 from webhook.policy import rules
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as RESOURCES
@@ -105,6 +107,16 @@ def test_links_lead_somewhere():
 def test_no_address_of_a_package_index_is_in_a_lock():
     for lock in ROOT.glob("requirements*.lock"):
         assert "://" not in lock.read_text()
+
+
+def test_every_command_has_its_section():
+    text = (DOCS / "commands.md").read_text()
+    assert set(re.findall(r"^## vmguard (\S+)$", text, re.MULTILINE)) == COMMANDS.keys()
+
+
+def test_every_target_of_manifests_has_its_usage_line():
+    text = (DOCS / "commands.md").read_text()
+    assert re.findall(r"^    vmguard manifests (\S+)", text, re.MULTILINE) == list(TARGETS)
 
 
 @pytest.mark.parametrize("option", ["--objects", "--kubernetes-version", "--webhook", "--output", "--cert-dir", "-v"])
