@@ -8,9 +8,10 @@ import sys
 import msgspec
 
 from webhook.admission.admission_review import ReviewError
+from webhook.cli.arguments import kubernetes_version
 from webhook.cli.files import read_files
 from webhook.cli.usage import UsageError
-from webhook.facts import NEWEST_MINOR, FactSource, parse_kubernetes_version
+from webhook.facts import NEWEST_MINOR, FactSource
 from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
 from webhook.offline.judge import Judged, judge
@@ -22,14 +23,6 @@ from webhook.yaml_output import as_yaml
 _COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
 _JUDGED = "no Pod, no resource of the operator and no AdmissionReview"
 _PODS_ONLY = ("pod", "patch", "diff")
-
-
-def kubernetes_version(text: str) -> int:
-    """An option's Kubernetes version as its 1.x minor number."""
-    try:
-        return parse_kubernetes_version(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ waits.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -90,7 +90,7 @@ class AuditScan:
         self._client = client
         self._source = source
         self._is_owner = is_owner
-        self._settings = settings.model_copy(update={"mode": "audit"})  # nobody is denied: nothing is read again
+        self._settings = replace(settings, mode="audit")  # nobody is denied: nothing is read again
         self._log = log
         self._metrics = metrics
         self._told: Result | None = None

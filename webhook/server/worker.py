@@ -9,19 +9,17 @@ import asyncio
 import os
 import resource
 import signal
-import struct
 import sys
 from typing import Any
 
 import msgspec
 
 from webhook.offline.answer import QuestionError, answer
+from webhook.server.frames import ANSWER, QUESTION
 from webhook.server.http import error_body
 from webhook.settings import Settings
 from webhook.telemetry.log import Log, described
 
-QUESTION = struct.Struct("!I")
-ANSWER = struct.Struct("!IH")
 MEMORY = 1024 * 1024 * 1024
 """Bytes of address space."""
 

@@ -14,7 +14,7 @@ from webhook.policy import rules
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as RESOURCES
 from webhook.server.admission_handler import WEBHOOKS
-from webhook.settings import Settings
+from webhook.settings import SETTINGS, Settings
 from webhook.telemetry.metrics import Metrics
 
 DOCS = ROOT / "docs"
@@ -27,11 +27,12 @@ def _table(name):
 
 def test_every_setting_is_documented_with_its_default():
     table = _table("settings.md")
-    assert table.keys() == {field.alias for field in Settings.model_fields.values()}
-    for field in Settings.model_fields.values():
-        default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default or "none")
-        assert table[field.alias].split("|")[0].strip().strip("`") == default
-        assert table[field.alias].split("|")[1].strip() == field.description
+    assert table.keys() == {setting.name for setting in SETTINGS.values()}
+    for field, setting in SETTINGS.items():
+        value = getattr(Settings(), field)
+        default = str(value).lower() if isinstance(value, bool) else str(value or "none")
+        assert table[setting.name].split("|")[0].strip().strip("`") == default
+        assert table[setting.name].split("|")[1].strip() == setting.meaning
 
 
 def test_every_metric_is_documented_with_its_labels():
