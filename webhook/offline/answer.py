@@ -39,7 +39,7 @@ class Question(BaseModel):
     kubernetesVersion: str | None = Field(default=None, description="such as 1.30")  # noqa: N815 - the wire's name
 
 
-async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> DryRunAnswer:
+def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> DryRunAnswer:
     """The answer to a question in JSON or YAML; `known` are the objects that the server was started with.
 
     Raises:
@@ -53,7 +53,7 @@ async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Setti
     try:
         item, objects, minor = _asked(values, minor)
         source = FileFacts((*known, *objects.facts), minor, complete=bool(known) or objects.has_owners)
-        judged = await judge(item, source, settings)
+        judged = judge(item, source, settings)
     except (InputError, ObjectError, ReviewError, ValueError) as error:
         raise QuestionError(422, str(error)) from None
     return _answered(judged)

@@ -1,6 +1,5 @@
 """What a question to /dry-run may hold, answered in this process and by a worker that must survive it."""
 
-import asyncio
 import json
 
 import msgspec
@@ -18,7 +17,7 @@ VALUES = [None, True, 0, -1, 1e308, "x", "", "\0\n", [], {}, [None], {"a": None}
 def _asked(body):
     """The HTTP status of an answer, which must be one that can be sent."""
     try:
-        msgspec.json.encode(asyncio.run(answer(body, (), Settings.from_environment({}), 30)))
+        msgspec.json.encode(answer(body, (), Settings.from_environment({}), 30))
     except QuestionError as error:
         code, reason = error.code, str(error)
     else:
