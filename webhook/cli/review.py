@@ -1,7 +1,6 @@
 """`vmguard review`: the decision of production, offline, on everything in the files that a person names."""
 
 import argparse
-import asyncio
 import os
 import sys
 
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"vmguard review: {error}") from None
     if not found.inputs:
         print(f"vmguard review: nothing to judge: {', '.join(options.files)} has {_JUDGED}", file=sys.stderr)
-    judged, status = asyncio.run(_judge_all(found.inputs, source, settings, options))
+    judged, status = _judge_all(found.inputs, source, settings, options)
     if options.output == "explain":
         print(summary([(item.input.kind, item.decision, item.looked_up) for item in judged]))
     if any(not item.decision.allowed for item in judged):
@@ -68,14 +67,14 @@ def run(options: argparse.Namespace) -> int:
     return status
 
 
-async def _judge_all(
+def _judge_all(
     inputs: tuple[Input, ...], source: FactSource, settings: Settings, options: argparse.Namespace
 ) -> tuple[list[Judged], int]:
     judged: list[Judged] = []
     status = 0
     for item in inputs:
         try:
-            result = await judge(item, source, settings, options.webhook)
+            result = judge(item, source, settings, options.webhook)
         except ReviewError as error:
             print(f"vmguard review: {item.place}: {error}", file=sys.stderr)
             status = 2

@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 
 from webhook.server.connection import Connection
-from webhook.server.http import Disconnected, HTTPError, error_body, read_body, respond
+from webhook.server.http import Disconnected, HTTPError, HTTPResponse, error_body, read_body, respond
 
 HANG = 20
 """Seconds after which something hangs; nothing here takes one."""
@@ -28,12 +28,13 @@ async def _echo(scope, receive, send):
         await send({"type": "http.response.body", "body": b""})
         return
     if scope["path"] == "/unread":
-        await respond(send, 404, b"{}")
+        await respond(send, HTTPResponse(404, b"{}"))
         return
     try:
-        await respond(send, 200, str(len(await read_body(dict(scope["headers"]), receive, 300_000))).encode())
+        length = len(await read_body(dict(scope["headers"]), receive, 300_000))
+        await respond(send, HTTPResponse(200, str(length).encode()))
     except HTTPError as error:
-        await respond(send, error.code, error_body(error.code, str(error)), close=True)
+        await respond(send, HTTPResponse(error.code, error_body(error.code, str(error)), close=True))
     except Disconnected:
         return
 
