@@ -1,4 +1,4 @@
-"""What a real API server, its controllers and kubectl make of vmguard's answers."""
+"""A real API server, its controllers and kubectl act on vmguard's answers."""
 
 import json
 import re

@@ -1,6 +1,6 @@
-"""The real API server says which pods cannot be: vmguard denies a resource exactly where it refuses the pod.
+"""vmguard denies a resource exactly where a real API server refuses its pod.
 
-Except for root that must not be root, which the API server takes and the kubelet does not.
+One exception: the API server takes a pod with runAsUser 0 and runAsNonRoot, and the kubelet does not start it.
 """
 
 import copy

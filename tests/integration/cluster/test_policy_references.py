@@ -1,6 +1,6 @@
-"""PodSecurityPolicies that are named: one table, on the last version of Kubernetes that serves them and on the newest.
+"""References to PodSecurityPolicies are checked on the last version that serves them and on the newest.
 
-Setting through the API server: what a person hears at `kubectl apply`, and what a controller's pod comes to.
+The API server passes vmguard's warnings and denials on to kubectl and to the controllers that create pods.
 """
 
 import itertools

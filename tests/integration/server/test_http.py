@@ -1,4 +1,4 @@
-"""The HTTP contract, by a real server process over TLS."""
+"""A real server process keeps the HTTP contract over TLS."""
 
 import base64
 import json
@@ -133,7 +133,7 @@ def test_plain_http_on_the_tls_port_ends_quietly(server):
     assert server.ask("GET", "/healthz")[0] == 200
 
 
-def test_health_readiness_and_metrics(server):
+def test_the_operations_listener_serves_health_readiness_and_metrics(server):
     server.ask("POST", "/mutate", pod_review(vmsingle()[0]))
     assert server.operation("/healthz") == (200, "ok")
     assert server.operation("/readyz") == (200, "ok")

@@ -1,6 +1,6 @@
-"""Who asks for the same at the same time shares one look-up, and each keeps its own deadline.
+"""Requests for the same object at the same time share one lookup, and each keeps its own deadline.
 
-The API server is a stand-in here that answers when it is told to: how often it is asked must be counted exactly.
+A stand-in plays the API server and answers when the test lets it, so that requests can be counted exactly.
 """
 
 import asyncio

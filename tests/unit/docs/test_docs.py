@@ -1,4 +1,4 @@
-"""What the documentation says is what the code does."""
+"""The documentation says what the code does."""
 
 import re
 from pathlib import Path
@@ -99,7 +99,7 @@ def test_the_readme_opens_with_the_two_commands_that_make_has():
         assert f"\n{target.removeprefix('make ')}: " in (ROOT / "Makefile").read_text()
 
 
-def test_links_lead_somewhere():
+def test_every_link_of_the_documentation_leads_to_a_file():
     for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"

@@ -1,4 +1,4 @@
-"""Every recorded case: what real operators made, and what the newest one makes of the same resource."""
+"""Every recorded pod becomes the pod that the newest operator makes."""
 
 import json
 from base64 import b64decode
@@ -23,7 +23,7 @@ def _answer(case: Case, body: bytes):
     return json.loads(encode(review, prepared, facts_line(looked_up)))["response"]
 
 
-def test_there_are_cases():
+def test_no_recorded_case_is_lost():
     assert len(CASES) >= 128
 
 

@@ -1,4 +1,4 @@
-"""Recorded pods with one value of a wrong type: each is refused with words, or gets a patch that applies."""
+"""A recorded pod with a value of a wrong type is refused with its place, or gets a patch that applies."""
 
 import copy
 import json

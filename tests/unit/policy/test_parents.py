@@ -1,6 +1,6 @@
-"""What a parent says of its children: which word counts, and that many zones are walked once."""
+"""The settings of a parent apply to its children, and many zones are walked once."""
 
-from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, reviewed, workload
+from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, workload
 from webhook.facts import Absent, Ref
 from webhook.policy.parents import layers_of_child
 from webhook.policy.preview.workloads import whole_workloads, workloads_of
@@ -70,15 +70,6 @@ def test_a_resource_whose_parent_cannot_be_known_is_judged_with_a_warning():
     assert "does not exist" in absent.warnings[0]
 
 
-def test_a_reference_that_moves_with_its_zone_is_settled():
-    zone = {"name": "a", "vmsingle": {"spec": {"podSecurityPolicyName": "gone"}}}
-    old = resource("VMDistributed", "d", {"zones": [zone]})
-    new = resource("VMDistributed", "d", {"zones": [{"name": "new"}, zone]})
-    decision = decide(new, [], webhook="validate", minor=24, operation="UPDATE", review={"oldObject": old})
-    assert decision.allowed
-    assert "spec.zones[a].vmsingle.spec.podSecurityPolicyName" in decision.warnings[0]
-
-
 def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
     """Zone and common words are not merged whole: ten thousand arguments for each of many zones would be copied."""
     arguments = {str(index): "x" for index in range(10000)}
@@ -95,13 +86,3 @@ def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
     whole = list(whole_workloads(PARENT, {"zones": zones, "zoneCommon": common}, Parentage()))
     assert 0 < len(whole) < 20
     assert len(whole[0].spec["extraArgs"]) == 10001
-
-
-def test_only_so_many_policies_are_looked_up():
-    zones = [{"name": str(i), "vmagent": {"spec": {"podSecurityPolicyName": f"p{i}"}}} for i in range(300)]
-    asked = resource("VMDistributed", "d", {"zones": zones})
-    decision, looked_up = reviewed(asked, [], webhook="validate", minor=24)
-    assert not decision.allowed
-    assert len([link for link in looked_up if link.ref.kind == "PodSecurityPolicy"]) == 20
-    assert len(decision.warnings) == 21
-    assert decision.warnings[-1] == "and 261 warnings more [workload]"

@@ -1,4 +1,4 @@
-"""For every pod, however odd, that the API server could send: promises of the pure core, by Hypothesis."""
+"""For any pod that an API server may send, the patch is complete and contradicts nothing."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Whose pod: chains that lead to a resource, chains that do not, and chains that cannot be known."""
+"""A pod belongs to a resource by its chain of owners only."""
 
 import pytest
 

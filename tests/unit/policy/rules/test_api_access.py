@@ -1,4 +1,4 @@
-"""api-access: who keeps a token, and what of a user's own is left alone."""
+"""api-access: only containers that need the API get a token, and volumes of the user stay."""
 
 import pytest
 
