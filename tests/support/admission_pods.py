@@ -47,4 +47,4 @@ def scale(plane: ControlPlane, namespace: str, deployment: str, replicas: int) -
         pods = [pod for pod in plane.api.list("v1", "Pod", namespace) if "deletionTimestamp" not in pod["metadata"]]
         return (pods,) if len(pods) == replicas else None
 
-    return wait_for(settled, f"{replicas} pods", 90, interval=0.5)[0]
+    return wait_for(settled, f"{replicas} pods", interval=0.5)[0]

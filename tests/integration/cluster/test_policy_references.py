@@ -241,7 +241,7 @@ def test_throttled_or_late_lets_through_with_a_warning(cluster, code, why, tmp_p
     with ExitStack() as stack:
         proxy = stack.enter_context(reverse_proxied(cluster.plane, "/podsecuritypolicies/", tmp_path))
         server = stack.enter_context(serving_cluster(tmp_path, proxy.kubeconfig, **STRICT_SECURITY))
-        stack.enter_context(registered(cluster.plane, server.url, Path(server.ca).read_bytes(), label, seconds=2))
+        stack.enter_context(registered(cluster.plane, server.url, Path(server.ca).read_bytes(), label, seconds=5))
         proxy.code = code
         let_through_or_told(cluster, LabelledGuard(cluster.plane, server, label), why)
 

@@ -22,6 +22,7 @@ from certs import (
     Reused,
     ensure,
 )
+from tests.support.patience import PATIENCE
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -120,7 +121,7 @@ def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=REPOSITORY,
     )
     # The last one has no step left to crash at: so all were tried.
