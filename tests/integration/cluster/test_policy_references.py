@@ -40,10 +40,10 @@ PLACES = [
 def cluster(request):
     """A vmguard in each version."""
     old = request.param == WITH_POLICIES
-    return Cluster(request.getfixturevalue("guard_124" if old else "guard"), serves=old)
+    return PolicyCluster(request.getfixturevalue("guard_124" if old else "guard"), serves=old)
 
 
-class Cluster:
+class PolicyCluster:
     """One version's vmguard; `serves` tells whether that version has policies."""
 
     def __init__(self, guard, *, serves):

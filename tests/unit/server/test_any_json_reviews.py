@@ -11,7 +11,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from tests.support.asgi import Answer, Setting, admission
+from tests.support.asgi import HttpAnswer, InProcessApp, admission
 from tests.support.golden import CASES
 from tests.support.patience import PATIENCE
 from tests.support.pods import resource, vmsingle
@@ -45,7 +45,7 @@ def _review(thing: Any, kind: dict[str, str] | None = None, **request: Any) -> d
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}
 
 
-def _wrong(body: bytes, answer: Answer) -> str | None:
+def _wrong(body: bytes, answer: HttpAnswer) -> str | None:
     """What is wrong with an answer, whatever was asked."""
     said = answer.json()
     if answer.status == 400:
@@ -64,7 +64,7 @@ def _wrong(body: bytes, answer: Answer) -> str | None:
     return None
 
 
-async def _every_place(asked: Setting, review: dict[str, Any]) -> tuple[int, list[str]]:
+async def _every_place(asked: InProcessApp, review: dict[str, Any]) -> tuple[int, list[str]]:
     count, wrong = 0, []
     for path in _paths(review):
         around = json.dumps(_with(review, path, "@here@"))
