@@ -5,7 +5,7 @@ from typing import Any
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.support.golden import ROOT, Case
-from tests.support.pods import LABELS
+from tests.support.sample_pods import LABELS
 
 STRICT_SECURITY = {"VM_ENABLESTRICTSECURITY": "true"}
 """The setting of a vmguard that makes every pod strict."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from tests.support.asgi import admission
 from tests.support.golden import CASES
-from tests.support.pods import pod, resource, vmsingle, workload
+from tests.support.sample_pods import pod, resource, vmsingle, workload
 from tests.unit.policy.test_properties import cases
 from webhook.admission.admission_review import PodObject, decode, review_of
 from webhook.admit import _Inquiry, admit

@@ -1,4 +1,4 @@
-"""A name means one thing: no two public classes share one."""
+"""A name means one thing: no two modules and no two public classes share one."""
 
 import ast
 from collections import defaultdict
@@ -6,6 +6,7 @@ from collections import defaultdict
 from tests.support.server import ROOT
 
 FOLDERS = ("webhook", "certs", "bench", "examples", "tests")
+SHARED = {"__init__.py", "__main__.py", "conftest.py"}
 
 
 def _modules():
@@ -23,6 +24,10 @@ def _twice(named):
     for name, place in named:
         places[name].add(str(place.relative_to(ROOT)))
     return {name: sorted(where) for name, where in places.items() if len(where) > 1}
+
+
+def test_no_two_files_share_a_name():
+    assert not _twice((path.name, path) for path in _modules() if path.name not in SHARED)
 
 
 def test_no_two_public_classes_share_a_name():

@@ -8,7 +8,7 @@ from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.accounts import granted
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, scale
-from tests.support.reviews import sibling_review
+from tests.support.admission_reviews import sibling_review
 from tests.support.server import serving_cluster
 from tests.support.unharmed import unharmed
 from webhook.policy.custom_resources import GROUP

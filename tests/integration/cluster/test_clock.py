@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from tests.controlplane.api import wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
+from tests.support.admission_reviews import sibling_review
 from tests.support.clock import Clock
-from tests.support.reviews import sibling_review
 from tests.support.server import serving_cluster
 from webhook.policy.custom_resources import GROUP
 

@@ -16,10 +16,10 @@ from tests.controlplane.plane import API_SERVER, control_plane
 from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, scale
+from tests.support.admission_reviews import sibling_review
 from tests.support.kubeconfigs import kubeconfig_through
 from tests.support.patience import PATIENCE
 from tests.support.proxy import proxied
-from tests.support.reviews import sibling_review
 from tests.support.server import free_port, serving_cluster
 from tests.support.unharmed import unharmed
 from webhook.policy.custom_resources import GROUP

@@ -9,7 +9,7 @@ from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.accounts import Account
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
-from tests.support.reviews import sibling_review
+from tests.support.admission_reviews import sibling_review
 from tests.support.server import serving_cluster, starting_cluster
 from webhook.cluster.collections import custom
 from webhook.cluster.permission import refusal

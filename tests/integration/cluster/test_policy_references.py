@@ -18,9 +18,9 @@ from tests.controlplane.versions import NEWEST, WITH_POLICIES
 from tests.support.accounts import Account
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, failed_create
 from tests.support.labelled_guard import LabelledGuard
-from tests.support.pods import owned_by
 from tests.support.resource_manifests import PSP, naming_policy, pod_security_policy
 from tests.support.reverse_proxy import reverse_proxied
+from tests.support.sample_pods import owned_by
 from tests.support.server import serving_cluster
 from webhook.manifests.crds import closed, definition
 from webhook.policy.components import COMPONENTS, PARENTS

@@ -16,8 +16,8 @@ from tests.support.admission_pods import STRICT_SECURITY, failed_create
 from tests.support.golden import CASES, Case
 from tests.support.labelled_guard import labelled_guards
 from tests.support.patience import PATIENCE
-from tests.support.pods import owned_by
 from tests.support.resource_manifests import PSP, custom_resource, naming_policy, pod_security_policy
+from tests.support.sample_pods import owned_by
 from tests.support.server import ROOT, serving_cluster, starting_cluster
 from webhook.leader.psp_objects import LABEL
 from webhook.policy.components import BY_KIND, PARENTS

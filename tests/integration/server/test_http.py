@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 from tests.controlplane.api import wait_for
+from tests.support.admission_reviews import pod_review
 from tests.support.golden import CASES, expected, projection
 from tests.support.patience import PATIENCE
-from tests.support.pods import pod, resource, vmsingle
 from tests.support.programs import program, started
-from tests.support.reviews import pod_review
+from tests.support.sample_pods import pod, resource, vmsingle
 from tests.support.server import ROOT, environment, serving
 
 KEYS = {"allowed", "message", "workload", "posture", "changes", "warnings", "patch", "pod", "diff", "podSecurity"}

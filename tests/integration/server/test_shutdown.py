@@ -3,9 +3,9 @@
 import signal
 
 from tests.controlplane.api import wait_for
+from tests.support.admission_reviews import pod_review
 from tests.support.patience import PATIENCE
-from tests.support.pods import pod
-from tests.support.reviews import pod_review
+from tests.support.sample_pods import pod
 from tests.support.server import serving
 
 DELAY = 15

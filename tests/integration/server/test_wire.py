@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.patience import PATIENCE
-from tests.support.pods import vmsingle
+from tests.support.sample_pods import vmsingle
 from tests.support.server import serving
 from webhook.server.connection import Connection
 

@@ -10,7 +10,7 @@ import yaml
 
 from tests.support.command import vmguard
 from tests.support.golden import CASES, expected, projection
-from tests.support.pods import pod, resource, vmsingle
+from tests.support.sample_pods import pod, resource, vmsingle
 from tests.support.server import ROOT, environment
 
 

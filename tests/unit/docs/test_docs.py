@@ -82,7 +82,7 @@ def test_every_rule_is_documented():
 
 
 def test_every_audit_annotation_is_documented():
-    from tests.support.pods import decide, vmsingle  # noqa: PLC0415
+    from tests.support.sample_pods import decide, vmsingle  # noqa: PLC0415
 
     text = (DOCS / "http.md").read_text()
     documented = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))

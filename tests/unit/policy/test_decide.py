@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import UNREACHABLE, Answers, decide, resource, reviewed, vmsingle, workload
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, resource, reviewed, vmsingle, workload
 from webhook.policy.wording import facts_line
 
 POLICY = {"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "restricted-vm"}}
@@ -70,7 +70,7 @@ def test_a_denied_pods_message_lists_path_wanted_and_who_asked():
 
 
 def test_an_admitted_pod_is_compliant():
-    from tests.support.pods import patched  # noqa: PLC0415
+    from tests.support.sample_pods import patched  # noqa: PLC0415
 
     asked, objects = vmsingle()
     done = patched(asked, decide(asked, objects))
@@ -196,7 +196,7 @@ def test_a_parents_postures_are_those_of_its_children():
 def test_warnings_are_one_line_and_end_with_their_rule():
     cr = resource("VMCluster", "c", {"podSecurityPolicyName": "a\nb"})
     sts = workload("StatefulSet", "vmselect-c", cr)
-    from tests.support.pods import pod  # noqa: PLC0415
+    from tests.support.sample_pods import pod  # noqa: PLC0415
 
     (warning,) = decide(pod(sts), [cr, sts], minor=30).warnings
     assert "\n" not in warning

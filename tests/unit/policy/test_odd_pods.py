@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.support.golden import CASES
-from tests.support.pods import LABELS
+from tests.support.sample_pods import LABELS
 from webhook.admission.admission_review import ReviewError, decode
 from webhook.admit import admit
 from webhook.offline.file_facts import FileFacts

@@ -1,6 +1,6 @@
 """What a parent says of its children: which word counts, and that many zones are walked once."""
 
-from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, reviewed, workload
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, pod, resource, reviewed, workload
 from webhook.facts import Absent, Ref
 from webhook.policy.parents import layers_of_child
 from webhook.policy.preview.workloads import whole_workloads, workloads_of

@@ -14,7 +14,7 @@ import pytest
 from tests.support.asgi import HttpAnswer, InProcessApp, admission
 from tests.support.golden import CASES
 from tests.support.patience import PATIENCE
-from tests.support.pods import resource, vmsingle
+from tests.support.sample_pods import resource, vmsingle
 from tests.support.server import environment
 from webhook.server.admission_handler import MAX_BODY, time_allowed
 

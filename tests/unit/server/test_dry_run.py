@@ -6,7 +6,7 @@ import json
 import msgspec
 import pytest
 
-from tests.support.pods import pod, resource, vmsingle
+from tests.support.sample_pods import pod, resource, vmsingle
 from tests.support.server import serving
 from webhook.offline.answer import QuestionError, answer
 from webhook.settings import Settings
