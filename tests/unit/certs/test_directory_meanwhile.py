@@ -11,6 +11,7 @@ import pytest
 
 from certs import Bundle, DirectoryStore, FaultKind, Replaced, Reused, ensure
 from tests.support.certificates import DAY, FILES, NOON, REPOSITORY, files_in, fill_with, new_bundle, save
+from tests.support.patience import PATIENCE
 
 
 def test_a_reader_beside_a_writer_never_sees_a_mixture(new_store: DirectoryStore):
@@ -78,7 +79,7 @@ def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=REPOSITORY,
     )
     # The last one has no step left to crash at: so all were tried.

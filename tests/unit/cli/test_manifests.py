@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from certs import DirectoryStore, ensure
+from tests.support.command import vmguard
 from tests.support.server import ROOT
-from tests.unit.cli.test_review import vmguard
 
 
 def _services(out):

@@ -35,6 +35,27 @@ def test_every_setting_is_documented_with_its_default():
         assert table[setting.name].split("|")[1].strip() == setting.meaning
 
 
+def _paths(page, start):
+    """The paths in the first column of a page's tables that begin so."""
+    rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / page).read_text(), re.MULTILINE)
+    return {path for row in rows for path in re.findall(r"`([^`]+)`", row) if path.startswith(start)}
+
+
+def test_the_design_lists_every_package_and_module():
+    listed = _paths("docs/design.md", "webhook/")
+    assert all((ROOT / path).exists() for path in listed)
+    packages = {f"webhook/{path.parent.name}/" for path in (ROOT / "webhook").glob("*/__init__.py")}
+    modules = {f"webhook/{path.name}" for path in (ROOT / "webhook").glob("*.py")} - {"webhook/__init__.py"}
+    assert listed >= packages | modules
+
+
+def test_the_folders_of_tests_are_those_that_are_described():
+    listed = _paths("CONTRIBUTING.md", "tests/") - {"tests/unit/PACKAGE"}
+    assert all((ROOT / path).is_dir() for path in listed)
+    folders = {f"tests/integration/{path.parent.name}" for path in (ROOT / "tests" / "integration").glob("*/test_*.py")}
+    assert {path for path in listed if path.startswith("tests/integration/")} == folders
+
+
 def test_every_metric_is_documented_with_its_labels():
     table = _table("metrics.md")
     known = {}
@@ -62,7 +83,7 @@ def test_every_rule_is_documented():
 
 
 def test_every_audit_annotation_is_documented():
-    from tests.support.pods import decide, vmsingle  # noqa: PLC0415
+    from tests.support.sample_pods import decide, vmsingle  # noqa: PLC0415
 
     text = (DOCS / "http.md").read_text()
     documented = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))

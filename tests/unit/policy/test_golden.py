@@ -7,7 +7,7 @@ import jsonpatch
 import pytest
 
 from tests.support.golden import CASES, Case, expected, projection
-from tests.support.pods import admitted
+from tests.support.sample_pods import admitted
 from webhook.admission.admission_review import decode, encode, prepare
 from webhook.offline.file_facts import FileFacts
 from webhook.policy.wording import facts_line

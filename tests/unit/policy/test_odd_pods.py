@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.support.golden import CASES
-from tests.support.pods import LABELS, admitted
+from tests.support.sample_pods import LABELS, admitted
 from webhook.admission.admission_review import ReviewError
 from webhook.offline.file_facts import FileFacts
 from webhook.settings import Settings

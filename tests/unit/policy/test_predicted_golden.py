@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.support.golden import CASES, Case
-from tests.support.pods import admitted
+from tests.support.sample_pods import admitted
 from webhook.facts import Ref
 from webhook.objects import Pod
 from webhook.offline.file_facts import FileFacts

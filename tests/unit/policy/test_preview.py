@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import decide, owned_by, resource
+from tests.support.sample_pods import decide, owned_by, resource
 
 STRICT_SIDECAR = {
     "allowPrivilegeEscalation": False,

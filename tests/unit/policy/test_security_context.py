@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import STRICT, decide, patched, pod, resource, vmsingle, workload
+from tests.support.sample_pods import STRICT, decide, patched, pod, resource, vmsingle, workload
 
 STRICT_POD = {
     "runAsNonRoot": True,

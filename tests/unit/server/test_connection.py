@@ -7,11 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 import uvicorn
 
+from tests.support.patience import PATIENCE
 from webhook.server.connection import Connection
 from webhook.server.http import Disconnected, HTTPError, HTTPResponse, error_body, read_body, respond
-
-HANG = 20
-"""Seconds after which something hangs; nothing here takes one."""
 
 
 class _Small(Connection):
@@ -74,7 +72,7 @@ def _run(ask, protocol=_Small, keep_alive=60):
                 return reader, writer
 
             try:
-                async with asyncio.timeout(HANG):
+                async with asyncio.timeout(PATIENCE):
                     return await ask(connect, server)
             finally:
                 for writer in opened:
@@ -243,7 +241,7 @@ def test_what_stands_beside_a_body_ends_at_its_bound(start, more):
         return sent, await answer
 
     class Patient(Connection):
-        seconds = HANG * 2
+        seconds = PATIENCE * 2
 
     sent, answer = _run(ask, Patient)
     assert sent < 2 * Connection.most_beside_body

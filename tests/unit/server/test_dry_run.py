@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.support.dry_run_questions import QUESTIONS
-from tests.support.pods import resource, vmsingle
+from tests.support.sample_pods import resource, vmsingle
 from webhook.offline.answer import QuestionError, answer
 from webhook.settings import Settings
 

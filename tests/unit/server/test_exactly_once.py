@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.asgi import Setting, admission
-from tests.support.pods import UNREACHABLE, vmsingle
+from tests.support.asgi import InProcessApp, admission
+from tests.support.sample_pods import UNREACHABLE, vmsingle
 from webhook import admit as deciding
 from webhook.admission.admission_review import review_of
 from webhook.facts import Lookup
@@ -52,7 +52,7 @@ def _setting(fails=None, *, slow=True):
     return asked
 
 
-def _totals(asked: Setting):
+def _totals(asked: InProcessApp):
     """The sum of each counter over all labels, and the number of durations."""
     totals = {}
     for family in asked.metrics.registry.collect():
