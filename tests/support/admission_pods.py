@@ -5,7 +5,7 @@ from typing import Any
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.support.golden import ROOT, Case
-from tests.support.pods import LABELS
+from tests.support.sample_pods import LABELS
 
 STRICT_SECURITY = {"VM_ENABLESTRICTSECURITY": "true"}
 """The setting of a vmguard that makes every pod strict."""
@@ -47,4 +47,4 @@ def scale(plane: ControlPlane, namespace: str, deployment: str, replicas: int) -
         pods = [pod for pod in plane.api.list("v1", "Pod", namespace) if "deletionTimestamp" not in pod["metadata"]]
         return (pods,) if len(pods) == replicas else None
 
-    return wait_for(settled, f"{replicas} pods", 90, interval=0.5)[0]
+    return wait_for(settled, f"{replicas} pods", interval=0.5)[0]

@@ -11,8 +11,8 @@ from typing import Any
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.support.admission_pods import STRICT_SECURITY, bare_pod
-from tests.support.pods import LABELS, owned_by
 from tests.support.resource_manifests import custom_resource
+from tests.support.sample_pods import LABELS, owned_by
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import connected
 from webhook.cluster.discovery import Discovery

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE
 from tests.support.server import environment
 
 
@@ -14,7 +15,14 @@ def vmguard(*arguments: object, stdin: Any = "", cwd: Path | None = None, **extr
     command = [sys.executable, "-m", "webhook.cli.main", *map(str, arguments)]
     text = stdin if isinstance(stdin, str) else json.dumps(stdin)
     done = subprocess.run(
-        command, input=text, capture_output=True, text=True, env=environment(**extra), cwd=cwd, timeout=60, check=False
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        env=environment(**extra),
+        cwd=cwd,
+        timeout=PATIENCE,
+        check=False,
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr

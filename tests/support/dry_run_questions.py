@@ -2,7 +2,7 @@
 
 import json
 
-from tests.support.pods import pod
+from tests.support.sample_pods import pod
 
 _HEAD = b"apiVersion: v1\nkind: Pod\nmetadata: {name: db-0, namespace: mon}\nspec: {containers: [{name: a}]}\n"
 

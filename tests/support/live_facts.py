@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE
 from webhook.cluster.client import connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
@@ -11,7 +12,7 @@ from webhook.facts import Ref
 from webhook.telemetry.log import Log
 
 
-def looked_up(kubeconfig: Path, *refs: Ref, seconds: float = 5.0, names: bool = False) -> list[Any]:
+def looked_up(kubeconfig: Path, *refs: Ref, seconds: float = PATIENCE, names: bool = False) -> list[Any]:
     """The fact of each ref, or with `names` the names of its collection, all within one deadline."""
 
     async def facts() -> list[Any]:

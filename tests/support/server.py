@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from certs import DirectoryStore, ensure
+from tests.support.patience import PATIENCE
 from webhook.telemetry.log import GATHERED_FOR
 
 ROOT = Path(__file__).parent.parent.parent
-READY_SECONDS = 60
 READY = re.compile(r"vmguard serves (https://\S+), trust (\S+)\n")
 
 
@@ -50,7 +50,7 @@ class Server:
 
     def connect(self) -> http.client.HTTPSConnection:
         trusted = ssl.create_default_context(cafile=self.ca)
-        return http.client.HTTPSConnection("localhost", self.port, context=trusted, timeout=20)
+        return http.client.HTTPSConnection("localhost", self.port, context=trusted, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json"):
         """`(status, headers, body)` of one request on a connection of its own; the body decoded when it is JSON."""
@@ -68,7 +68,7 @@ class Server:
 
     def operation(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"{self.operations}{path}", timeout=10) as response:  # noqa: S310
+            with urllib.request.urlopen(f"{self.operations}{path}", timeout=PATIENCE) as response:  # noqa: S310
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -91,7 +91,7 @@ class Server:
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterato
     log = folder / "log"
     with _process(folder, options, extra) as process:
         assert process.stdout
-        assert select.select([process.stdout], [], [], READY_SECONDS)[0], f"not ready: {log.read_text()}"
+        assert select.select([process.stdout], [], [], PATIENCE)[0], f"not ready: {log.read_text()}"
         ready = READY.fullmatch(process.stdout.readline())
         assert ready, log.read_text()
         started = next(line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving")
@@ -155,4 +155,8 @@ def _process(folder: Path, options: list[str], extra: dict[str, str]) -> Iterato
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(20)
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.support.pods import pod, resource, workload
+from tests.support.sample_pods import pod, resource, workload
 from webhook.policy.components import COMPONENTS
 from webhook.policy.rules.api_access import TOKEN_PATH
 

@@ -22,7 +22,7 @@ _SECONDS = 5.0
 """For one answer."""
 
 
-class _Version(msgspec.Struct, rename="camel"):
+class _ServerVersion(msgspec.Struct, rename="camel"):
     git_version: str = ""
     major: str = ""
     minor: str = ""
@@ -46,7 +46,7 @@ class _Resources(msgspec.Struct):
     resources: list[_Served] | None = None
 
 
-_version = msgspec.json.Decoder(_Version)
+_version = msgspec.json.Decoder(_ServerVersion)
 _group = msgspec.json.Decoder(_Group)
 _resources = msgspec.json.Decoder(_Resources)
 
@@ -119,7 +119,7 @@ class Discovery:
         return body
 
 
-def _minor(said: _Version) -> int:
+def _minor(said: _ServerVersion) -> int:
     digits = re.match(r"[0-9]+", said.minor)
     if said.major == "1" and digits:
         return int(digits[0])

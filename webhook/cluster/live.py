@@ -1,4 +1,4 @@
-"""Live look-ups as a FactSource: one GET a fact, by the request's deadline, and what the API server says is believed.
+"""Facts read live from the API server: one GET a fact, within the request's deadline.
 
 "No such object", "no such API" and "could not ask" stay three answers: a 404 that names an object, a 404 that does not,
 and everything else that is no object. Paths are built from the tables, never from what a reference says of itself, and
@@ -39,24 +39,14 @@ _list = msgspec.json.Decoder(_List)
 
 
 class LiveFacts:
-    """Facts read from the API server, each when it is asked for."""
-
-    labels_suffice = False
+    """Facts read from the API server, each with a request of its own."""
 
     def __init__(self, client: Client, discovery: Discovery) -> None:
         self._client = client
         self._discovery = discovery
 
-    @property
-    def minor(self) -> int:
-        """The cluster's 1.x minor version."""
-        return self._discovery.minor
-
-    def at_hand(self, ref: Ref, generation: str = "") -> None:
-        """Nothing."""
-
-    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:  # noqa: ARG002 - no matter
-        """What the API server says of one object."""
+    async def get(self, ref: Ref, deadline: float) -> Fact:
+        """The fact on one object; never raises. `deadline` is a time of the running loop's clock, in seconds."""
         fact: Fact = NotServed("live")
         for place in self._places(ref):
             fact = await self._get(place, ref, deadline)
@@ -64,7 +54,7 @@ class LiveFacts:
                 return fact
         return fact
 
-    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:  # noqa: ARG002 - no matter
+    async def names(self, ref: Ref, deadline: float) -> tuple[str, ...]:
         """Names of the objects of the ref's kind and namespace, the first 500; () when they cannot be listed."""
         for place in self._places(ref):
             try:

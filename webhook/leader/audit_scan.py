@@ -9,7 +9,7 @@ waits.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -17,7 +17,8 @@ from webhook.admission.admission_review import ReviewError, review_of_pod
 from webhook.admit import admit
 from webhook.cluster.client import Client
 from webhook.cluster.listing import FAILURES
-from webhook.facts import Fact, FactSource, Ref, Unknown
+from webhook.driver import drive_async
+from webhook.facts import FactSource, Lookup, Names, Ref, Resolved, Unknown
 from webhook.leader.running_pods import running
 from webhook.policy.findings import Change, Violation
 from webhook.policy.wording import not_compliant
@@ -90,7 +91,7 @@ class AuditScan:
         self._client = client
         self._source = source
         self._is_owner = is_owner
-        self._settings = settings.model_copy(update={"mode": "audit"})  # nobody is denied: nothing is read again
+        self._settings = replace(settings, mode="audit")  # nobody is denied: nothing is read again
         self._log = log
         self._metrics = metrics
         self._told: Result | None = None
@@ -133,7 +134,8 @@ class AuditScan:
         deadline = asyncio.get_running_loop().time() + _DEADLINE
         try:
             review = review_of_pod(raw, uid=uid, namespace=namespace, name=name)
-            decision, _ = await admit(review, "validate", facts, self._settings, deadline)
+            steps = admit(review, "validate", self._settings, minor=facts.minor)
+            decision, _ = await drive_async(steps, facts, deadline)
         except ReviewError as error:
             result.unknown[namespace] += 1
             result.unknown_why = f"{namespace}/{name}: {error}"
@@ -201,7 +203,7 @@ def _of_each_namespace(wrong: dict[str, Wrong]) -> list[tuple[str, Wrong]]:
 
 
 class _Once:
-    """Facts of a source as it remembers them, each asked for once; of what it does not know, LOOK_UPS a namespace."""
+    """Facts of a source, each resolved once a scan; of what is not cached, LOOK_UPS a namespace."""
 
     labels_suffice = False
 
@@ -209,27 +211,26 @@ class _Once:
         self._source = source
         self._knows = knows
         self._looked_up: Counter[str] = Counter()
-        self._facts: dict[Ref, Fact] = {}
+        self._facts: dict[Ref, Resolved] = {}
 
     @property
     def minor(self) -> int:
         """The cluster's 1.x minor version."""
         return self._source.minor
 
-    def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:  # noqa: ARG002 - any will do
-        """The fact on one object that was asked for before."""
-        return self._facts.get(ref)
+    def cached(self, lookup: Lookup | Names) -> Resolved | None:
+        """The fact on an object that this scan has looked up before; no names, as a scan shows no error message."""
+        return () if isinstance(lookup, Names) else self._facts.get(lookup.ref)
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:  # noqa: ARG002 - any
-        """The fact on one object."""
-        if ref in self._facts:
-            return self._facts[ref]
+    async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
+        """The fact on one object, of any generation."""
+        ref = lookup.ref
         if ref.namespace and not self._knows(ref) and self._looked_up[ref.namespace] >= LOOK_UPS:
             return Unknown(f"one survey looks up no more than {LOOK_UPS} objects of a namespace", "live")
-        fact = self._facts[ref] = await self._source.get(ref, deadline, requester=requester)
-        self._looked_up[ref.namespace] += fact.source == "live"
+        fact = self._facts[ref] = await self._source.get(_of_any_generation(lookup), deadline)
+        self._looked_up[ref.namespace] += not isinstance(fact, tuple) and fact.source == "live"
         return fact
 
-    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:  # noqa: ARG002 - nobody is told
-        """None: they are for an error message."""
-        return ()
+
+def _of_any_generation(lookup: Lookup | Names) -> Lookup | Names:
+    return msgspec.structs.replace(lookup, generation="") if isinstance(lookup, Lookup) else lookup

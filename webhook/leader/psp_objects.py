@@ -9,7 +9,7 @@ the same for all resources of one kind and name, and so is owned by none.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -85,14 +85,14 @@ class Custom(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A policy that a resource would need and is not bound to, and why: `not-bindable` or `not-ours`."""
+    """A policy that a resource needs and vmguard may not bind: not listed as bindable, or not created by vmguard."""
 
     custom: Custom
     policy: str
-    reason: str
+    reason: Literal["not-bindable", "not-ours"]
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class DesiredObjects(msgspec.Struct, frozen=True):
     """Which objects there must be: policies by name, the others by namespace and name; and for which resources."""
 
     policies: dict[str, Object]
@@ -104,12 +104,12 @@ class Wanted(msgspec.Struct, frozen=True):
     refused: tuple[Refused, ...]
 
 
-def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str] = frozenset()) -> Wanted:
+def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str] = frozenset()) -> DesiredObjects:
     """What there must be for some resources; `foreign` are the policies that exist and are not ours.
 
     Nobody is let use a foreign policy, or one that a resource names, unless VMGUARD_PSP_BINDABLE lists it.
     """
-    result = Wanted({}, {}, {}, {}, {}, {}, ())
+    result = DesiredObjects({}, {}, {}, {}, {}, {}, ())
     refused: list[Refused] = []
     for custom in customs:
         named, silent = _named(custom, settings)
@@ -141,7 +141,7 @@ def _named(custom: Custom, settings: Settings) -> tuple[list[str], bool]:
     return sorted(set(words) - {""}), "" in words
 
 
-def _add(result: Wanted, custom: Custom, usable: list[str]) -> None:
+def _add(result: DesiredObjects, custom: Custom, usable: list[str]) -> None:
     name = PREFIX + custom.made
     place = custom.namespace, name
     result.owners[place] = custom

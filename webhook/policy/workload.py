@@ -108,8 +108,8 @@ def is_subdomain(name: str) -> bool:
 
 
 @lru_cache(4096)
-def owner_of_kept(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
-    """As `owner_of`, of an object that comes again as the very same one."""
+def cached_owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
+    """As `owner_of`, of an object from a cache, which is the same object each time."""
     return owner_of(kind, metadata, namespace)
 
 

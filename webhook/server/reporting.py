@@ -47,14 +47,14 @@ class _Told(msgspec.Struct, frozen=True):
 
 
 class Reporter:
-    """Tells decisions of one server."""
+    """Reports the decisions of one server."""
 
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self._log = log
         self._findings = metrics.tally(metrics.findings)
         self._lookups = metrics.tally(metrics.lookups)
 
-    def tell(
+    def report(
         self, webhook: Webhook, review: Review, decision: Decision, looked_up: tuple[Link, ...], seconds: float
     ) -> bytes:
         """Count and log a decision that took so many seconds; the answer to the review."""
@@ -66,9 +66,10 @@ class Reporter:
         for labels, count in told.findings:
             self._findings[labels] += count
         facts, milliseconds = facts_line(looked_up), int(seconds * 1e6) / 1000
+        answer = encode(review, told.answer, facts)
         line = about(self._log.stamp(), told.level, "admission", webhook, review, facts, milliseconds)
         self._log.write_line(line, told.log)
-        return encode(review, told.answer, facts)
+        return answer
 
 
 def about(

@@ -8,7 +8,7 @@ from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.accounts import granted
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, scale
-from tests.support.reviews import sibling_review
+from tests.support.admission_reviews import sibling_review
 from tests.support.server import serving_cluster
 from tests.support.unharmed import unharmed
 from webhook.policy.custom_resources import GROUP
@@ -84,7 +84,7 @@ def test_a_definition_that_goes_and_comes_is_followed(plane, guard):
             text = guarding.server.operation("/metrics")[1]
             return f'vmguard_cache_objects{{namespace="",resource="vtsingles.{GROUP}"}} 1.0' in text
 
-        wait_for(counted, "the resource to be watched again", 40)
+        wait_for(counted, "the resource to be watched again")
     plane.api.delete("v1", "Namespace", namespace)
 
 
@@ -104,18 +104,18 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
         pod = recreate(VMSINGLE, plane.api, namespace).pod()
         review = sibling_review(pod, namespace)
         with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT_SECURITY) as server:
-            known = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+            known = server.ask("POST", "/mutate?timeout=30s", review)[2]["response"]
             assert known["patchType"] == "JSONPatch"
             with unharmed(server):
                 plane.stop_api_server()
-                again = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+                again = server.ask("POST", "/mutate?timeout=30s", review)[2]["response"]
                 assert again["patch"] == known["patch"]
                 assert "VMSingle=found/cache" in again["auditAnnotations"]["facts"]
                 review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = "unseen"
-                unseen = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+                unseen = server.ask("POST", "/mutate?timeout=30s", review)[2]["response"]
                 assert unseen["patch"] == known["patch"], "the last state of the same UID serves"
                 review["request"]["object"]["metadata"]["ownerReferences"][0]["name"] = "never-seen"
-                status, _, body = server.ask("POST", "/mutate?timeout=5s", review)
+                status, _, body = server.ask("POST", "/mutate?timeout=30s", review)
                 assert status == 500
                 assert (
                     "ReplicaSet mon/never-seen could not be read: the API server cannot be reached" in body["message"]
@@ -124,7 +124,6 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
                     wait_for(
                         lambda trouble=trouble: trouble in server.operation("/readyz?verbose")[1],
                         f"{trouble} to be told",
-                        30,
                     )
                 assert server.operation("/readyz")[0] == 200, "ready though nothing is reached"
                 plane.start_api_server()
@@ -153,7 +152,7 @@ def test_some_namespaces_need_a_role_in_each_and_nothing_else(plane, tmp_path):
     (kubeconfig,) = {granted(plane, "vmguard-single", RULES, each) for each in all_ours}
     environment = {"WATCH_NAMESPACE": ",".join(all_ours), "POD_NAMESPACE": ours, **STRICT_SECURITY}
     with serving_cluster(tmp_path, kubeconfig, **environment) as server:
-        wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "every watch to be open", 30)
+        wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "every watch to be open")
         pods = {name: recreate(VMSINGLE, plane.api, name).pod() for name in (ours, theirs)}
         answers = {
             name: server.ask("POST", "/mutate", sibling_review(pod, name))[2]["response"] for name, pod in pods.items()

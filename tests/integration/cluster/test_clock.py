@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from tests.controlplane.api import wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
+from tests.support.admission_reviews import sibling_review
 from tests.support.clock import Clock
-from tests.support.reviews import sibling_review
 from tests.support.server import serving_cluster
 from webhook.policy.custom_resources import GROUP
 
@@ -30,7 +30,7 @@ def test_a_clock_that_jumps_by_hours_changes_no_decision(plane, namespace, tmp_p
 
         def decision(generation):
             review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = generation
-            response = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+            response = server.ask("POST", "/mutate?timeout=30s", review)[2]["response"]
             return response.get("patch"), {key: response["auditAnnotations"].get(key) for key in TOLD}
 
         def facts():
@@ -48,8 +48,8 @@ def test_a_clock_that_jumps_by_hours_changes_no_decision(plane, namespace, tmp_p
             for strict in (False, True):
                 change = {"spec": {"useStrictSecurity": strict}}
                 plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", change, namespace)
-                wait_for(lambda strict=strict: (decision("a")[0] is not None) is strict, "the change", 20)
+                wait_for(lambda strict=strict: (decision("a")[0] is not None) is strict, "the change")
             plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", {"spec": {"useStrictSecurity": None}}, namespace)
-            wait_for(lambda: decision("a") == first, "what was before", 20)
+            wait_for(lambda: decision("a") == first, "what was before")
             assert "[!]" not in server.operation("/readyz?verbose")[1]
         assert not [line for line in server.lines() if line["level"] in {"warning", "error"}]

@@ -12,6 +12,7 @@ import pytest
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import VMSINGLE, bare_pod, scale
 from tests.support.audit_scans import AuditScans, stateful_pod
+from tests.support.patience import PATIENCE
 from tests.support.reflectors import SINGLES, follow, names_in
 from tests.support.resource_manifests import custom_resource
 from webhook.cluster import listing
@@ -157,7 +158,7 @@ async def first_told(scans):
     """The line on the first survey of a leader's that has a result."""
     async with scans.taking() as survey:
         task = asyncio.create_task(survey.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not scans.lines():
                 assert not task.done(), task.result()
                 await asyncio.sleep(0.02)

@@ -13,7 +13,7 @@ from certs import DirectoryStore, ensure
 from tests.controlplane.api import wait_for
 from tests.controlplane.registration import LABEL, PROBES, registered
 from webhook.server.connection import Connection
-from webhook.server.http import headers_of, read_body, respond
+from webhook.server.http import HTTPResponse, headers_of, read_body, respond
 
 SMALL, LARGE = 1, 30_000
 """Bytes of a pod's annotation."""
@@ -27,7 +27,8 @@ class _App:
 
     async def __call__(self, scope, receive, send):
         self.parsed += 1
-        await respond(send, 200, _allowed(await read_body(headers_of(scope), receive, 1 << 20)))
+        body = await read_body(headers_of(scope), receive, 1 << 20)
+        await respond(send, HTTPResponse(200, _allowed(body)))
 
     def at_once(self, scope):
         def answer(body):

@@ -9,7 +9,7 @@ from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.accounts import Account
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
-from tests.support.reviews import sibling_review
+from tests.support.admission_reviews import sibling_review
 from tests.support.server import serving_cluster, starting_cluster
 from webhook.cluster.collections import custom
 from webhook.cluster.permission import refusal
@@ -49,16 +49,16 @@ def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(
         f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["{verb}"]}}'
     )
     with starting_cluster(tmp_path, account.kubeconfig, **STRICT_SECURITY) as server:
-        wait_for(lambda: begins in _readiness(server)[1], "the permission in /readyz", 30)
-        wait_for(lambda: (_readiness(server)[0] == 200) is ready, "readiness", 10)
+        wait_for(lambda: begins in _readiness(server)[1], "the permission in /readyz")
+        wait_for(lambda: (_readiness(server)[0] == 200) is ready, "readiness")
         assert ends in _readiness(server)[1]
         (told,) = [line["reason"] for line in server.lines() if "may not" in line.get("reason", "")]
         assert told.startswith(begins)
         assert told.endswith(ends)
         if verb != "get":  # which is asked again after a minute
             account.lack()
-            wait_for(lambda: "may not" not in _readiness(server)[1], "the permission to be found", 20)
-            wait_for(lambda: _readiness(server)[0] == 200, "readiness", 10)
+            wait_for(lambda: "may not" not in _readiness(server)[1], "the permission to be found")
+            wait_for(lambda: _readiness(server)[0] == 200, "readiness")
 
 
 def test_in_one_namespace_it_is_that_namespaces_role_that_is_named(plane, namespace, tmp_path):
@@ -67,7 +67,7 @@ def test_in_one_namespace_it_is_that_namespaces_role_that_is_named(plane, namesp
         for verb, plural in (("get", "vmsingles"), ("list", "vmagents")):
             told = refusal(verb, custom({"get": "VMSingle", "list": "VMAgent"}[verb], "v1beta1"), namespace, "WHY")
             begins, ends = told.split("WHY")
-            wait_for(lambda begins=begins: begins in _readiness(server)[1], f"{verb} {plural} in /readyz", 30)
+            wait_for(lambda begins=begins: begins in _readiness(server)[1], f"{verb} {plural} in /readyz")
             assert ends in _readiness(server)[1]
 
 
@@ -107,12 +107,12 @@ def test_a_kind_that_appears_and_may_not_be_listed_costs_no_readiness(plane, tmp
         with serving_cluster(tmp_path, account.kubeconfig, **STRICT_SECURITY) as server:
             plane.api.create(next(each for each in definitions() if each["metadata"]["name"] == name))
             told = f"[!]vmanomalies.{GROUP} may not list"
-            wait_for(lambda: told in _readiness(server)[1], "the new kind to be told", 60)
+            wait_for(lambda: told in _readiness(server)[1], "the new kind to be told")
             assert _readiness(server)[0] == 200
     finally:
         if plane.api.find("apiextensions.k8s.io/v1", kind, name) is None:
             plane.api.create(next(each for each in definitions() if each["metadata"]["name"] == name))
-        wait_for(lambda: _serves(plane, "VMAnomaly"), "the kind to be served again", 30)
+        wait_for(lambda: _serves(plane, "VMAnomaly"), "the kind to be served again")
 
 
 def _serves(plane, kind):

@@ -9,7 +9,7 @@ import itertools
 import pytest
 
 from tests.controlplane.api import ApiError
-from tests.support.pods import STRICT, decide, resource, settings
+from tests.support.sample_pods import STRICT, decide, resource, settings
 from webhook.facts import Ref
 from webhook.policy.posture import posture_of
 from webhook.policy.preview.operator_pod import as_asked

@@ -18,9 +18,9 @@ from tests.controlplane.versions import NEWEST, WITH_POLICIES
 from tests.support.accounts import Account
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, failed_create
 from tests.support.labelled_guard import LabelledGuard
-from tests.support.pods import owned_by
 from tests.support.resource_manifests import PSP, naming_policy, pod_security_policy
 from tests.support.reverse_proxy import reverse_proxied
+from tests.support.sample_pods import owned_by
 from tests.support.server import serving_cluster
 from webhook.manifests.crds import closed, definition
 from webhook.policy.components import COMPONENTS, PARENTS
@@ -40,10 +40,10 @@ PLACES = [
 def cluster(request):
     """A vmguard in each version."""
     old = request.param == WITH_POLICIES
-    return Cluster(request.getfixturevalue("guard_124" if old else "guard"), serves=old)
+    return PolicyCluster(request.getfixturevalue("guard_124" if old else "guard"), serves=old)
 
 
-class Cluster:
+class PolicyCluster:
     """One version's vmguard; `serves` tells whether that version has policies."""
 
     def __init__(self, guard, *, serves):
@@ -241,7 +241,7 @@ def test_throttled_or_late_lets_through_with_a_warning(cluster, code, why, tmp_p
     with ExitStack() as stack:
         proxy = stack.enter_context(reverse_proxied(cluster.plane, "/podsecuritypolicies/", tmp_path))
         server = stack.enter_context(serving_cluster(tmp_path, proxy.kubeconfig, **STRICT_SECURITY))
-        stack.enter_context(registered(cluster.plane, server.url, Path(server.ca).read_bytes(), label, seconds=2))
+        stack.enter_context(registered(cluster.plane, server.url, Path(server.ca).read_bytes(), label, seconds=5))
         proxy.code = code
         let_through_or_told(cluster, LabelledGuard(cluster.plane, server, label), why)
 

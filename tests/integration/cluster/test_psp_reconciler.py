@@ -15,8 +15,9 @@ from tests.support.accounts import RBAC, granted
 from tests.support.admission_pods import STRICT_SECURITY, failed_create
 from tests.support.golden import CASES, Case
 from tests.support.labelled_guard import labelled_guards
-from tests.support.pods import owned_by
+from tests.support.patience import PATIENCE
 from tests.support.resource_manifests import PSP, custom_resource, naming_policy, pod_security_policy
+from tests.support.sample_pods import owned_by
 from tests.support.server import ROOT, serving_cluster, starting_cluster
 from webhook.leader.psp_objects import LABEL
 from webhook.policy.components import BY_KIND, PARENTS
@@ -107,7 +108,7 @@ def test_strict_pods_of_every_kind_are_admitted_through_exactly_their_policy(enf
     """Recorded as an operator without security settings made them; the leader comes before or after the workload."""
     namespace = guarding.namespace()
     made = recreate(case, enforcing.api, namespace)
-    pod = made.pod(60)
+    pod = made.pod()
     workload = next(each for each in made.objects if each["kind"] in WORKLOADS)
     (owner,) = workload["metadata"]["ownerReferences"]
     name = f"{owner['kind'].lower()}-{owner['name']}"
@@ -291,7 +292,7 @@ def test_the_next_leader_goes_on_and_cleans_up_what_ended_meanwhile(plane_124, t
     first, second, third = (unused("led") for _ in range(3))
 
     def made(name):
-        return wait_for(lambda: plane_124.api.find(*PSP, f"vmsingle-{name}"), "the policy", 40)
+        return wait_for(lambda: plane_124.api.find(*PSP, f"vmsingle-{name}"), "the policy")
 
     def leader():
         spec = (plane_124.api.find(*LEASE, "vmguard", namespace) or {}).get("spec", {})
@@ -375,7 +376,7 @@ def documented_rules():
 
 def test_without_the_api_the_setting_stops_the_start_with_one_line(plane, tmp_path):
     with starting_cluster(tmp_path, plane.kubeconfig(), **MADE) as server:
-        assert server.process.wait(30) == 2
+        assert server.process.wait(PATIENCE) == 2
     text = server.log.read_text()
     last = text.splitlines()[-1]
     assert last == (
@@ -386,5 +387,5 @@ def test_without_the_api_the_setting_stops_the_start_with_one_line(plane, tmp_pa
 
 def test_with_watch_namespace_the_setting_stops_the_start_with_one_line(plane_124, tmp_path):
     with starting_cluster(tmp_path, plane_124.kubeconfig(), WATCH_NAMESPACE="x", **MADE) as server:
-        assert server.process.wait(30) == 2
+        assert server.process.wait(PATIENCE) == 2
     assert server.log.read_text().startswith("vmguard serve: VM_PSPAUTOCREATEENABLED=true needs the whole cluster")

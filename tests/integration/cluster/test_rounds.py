@@ -14,6 +14,7 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.plane import control_plane
 from tests.controlplane.versions import WITH_POLICIES
 from tests.support.accounts import RBAC, RBAC_GROUP
+from tests.support.patience import PATIENCE
 from tests.support.resource_manifests import PSP, custom_resource, pod_security_policy
 from webhook.cluster import client as client_module
 from webhook.cluster.apply import RefusedError, apply, create
@@ -51,7 +52,7 @@ class Rounds:
 
     async def until(self, name, spec):
         """Wait until a resource is watched as it is now."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while spec not in [each.spec for _, each in self.watching.customs() if each.metadata.name == name]:
                 self.watching.changed.clear()
                 await self.watching.changed.wait()

@@ -3,7 +3,7 @@
 import json
 
 from tests.support.dry_run_questions import QUESTIONS
-from tests.support.pods import pod, vmsingle
+from tests.support.sample_pods import pod, vmsingle
 from tests.support.server import serving
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.support.pods import vmsingle
+from tests.support.sample_pods import vmsingle
 from tests.support.server import serving
 
 SECONDS = 60

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import shlex
-import shutil
 import signal
 import socket
 import stat
@@ -18,10 +17,12 @@ import pytest
 import yaml
 
 from tests.controlplane.api import wait_for
+from tests.support.admission_reviews import pod_review
 from tests.support.dry_run_questions import BILLION_LAUGHS
 from tests.support.golden import CASES, expected, projection
-from tests.support.pods import pod, resource, vmsingle
-from tests.support.reviews import pod_review
+from tests.support.patience import PATIENCE
+from tests.support.programs import program, started
+from tests.support.sample_pods import pod, resource, vmsingle
 from tests.support.server import ROOT, environment, serving
 
 KEYS = {"allowed", "message", "workload", "posture", "changes", "warnings", "patch", "pod", "diff", "podSecurity"}
@@ -127,7 +128,7 @@ def test_connections_are_kept_alive(server):
 
 
 def test_plain_http_on_the_tls_port_ends_quietly(server):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as plain:
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200" not in plain.recv(100)
     assert server.ask("GET", "/healthz")[0] == 200
@@ -336,13 +337,11 @@ def test_a_question_that_takes_too_long_is_a_429_and_the_next_is_answered(tmp_pa
 
 def test_the_tour_shows_an_admission_and_its_curl_line_works(tmp_path):
     """`make run` after its installation: the line that it prints is run as printed."""
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("no curl on this machine")
+    program("curl")
     command = [sys.executable, "examples/tour.py"]
     ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
     env = environment(XDG_CACHE_HOME=str(tmp_path), PYTHONUNBUFFERED="1", **ports)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env) as tour:
+    with started(command, stdout=subprocess.PIPE, env=env) as tour:
         try:
             shown = []
             for line in tour.stdout:
@@ -353,8 +352,8 @@ def test_the_tour_shows_an_admission_and_its_curl_line_works(tmp_path):
             assert "+      readOnlyRootFilesystem: true" in text
             assert "VM_ENABLESTRICTSECURITY=true" in text
             (line,) = (line for line in shown if line.strip().startswith("curl "))
-            done = subprocess.run(shlex.split(line), capture_output=True, cwd=ROOT, check=True, timeout=20)
+            done = subprocess.run(shlex.split(line), capture_output=True, cwd=ROOT, check=True, timeout=PATIENCE)
             assert json.loads(done.stdout).keys() == KEYS
         finally:
             tour.terminate()
-            tour.wait(20)
+            tour.wait(PATIENCE)

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.support.golden import CASES
-from tests.support.pods import resource, vmsingle
+from tests.support.sample_pods import resource, vmsingle
 from tests.support.server import serving
 from webhook.server.openapi import description
 

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pods import vmsingle
+from tests.support.patience import PATIENCE
+from tests.support.sample_pods import vmsingle
 from tests.support.server import serving
 from webhook.server.connection import Connection
-
-HANG = 60
-"""Seconds after which something hangs."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,7 @@ def _tls(server):
 
 
 def _plain(server):
-    return socket.create_connection(("127.0.0.1", server.port), timeout=HANG)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
 
 
 def _reset(connection):
@@ -196,7 +194,7 @@ def _files(server):
 
 
 def _within(true, what):
-    until = time.monotonic() + HANG
+    until = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < until, what
         time.sleep(0.1)

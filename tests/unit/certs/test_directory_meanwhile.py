@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from certs import Bundle, DirectoryStore, Fault, Replaced, Reused, ensure
+from certs import Bundle, DirectoryStore, FaultKind, Replaced, Reused, ensure
 from tests.support.certificates import DAY, FILES, NOON, REPOSITORY, files_in, fill_with, new_bundle, save
+from tests.support.patience import PATIENCE
 
 
 def test_a_reader_beside_a_writer_never_sees_a_mixture(new_store: DirectoryStore):
@@ -78,7 +79,7 @@ def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=REPOSITORY,
     )
     # The last one has no step left to crash at: so all were tried.
@@ -97,5 +98,5 @@ def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_
         assert set(files_in(directory)) == set(FILES) or isinstance(event, Reused)
         if contents.missing and not contents.empty:
             assert isinstance(event, Replaced)
-            assert event.reason.fault is Fault.INCOMPLETE
+            assert event.reason.kind is FaultKind.INCOMPLETE
     assert keyless >= 6

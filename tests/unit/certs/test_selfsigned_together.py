@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from certs import Bundle, CertificateError, Contents, Created, DirectoryStore, Part, Replaced, Reused, ensure
-from tests.support.certificates import DAY, NAMES, NOON, REPOSITORY, foreign_bundle
+from tests.support.certificates import DAY, NAMES, NOON, foreign_bundle
+from tests.support.patience import PATIENCE
+from tests.support.programs import started
 
 
 @dataclass
@@ -83,11 +86,12 @@ print(type(event).__name__, hash(bundle.authority_pem + bundle.leaf.chain_pem + 
 def test_processes_that_start_together_get_one_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONHASHSEED", "0")
     command = [sys.executable, "-c", START, str(tmp_path), NOON.isoformat()]
-    starters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) for _ in range(4)]
-    while len(list(tmp_path.glob("ready-*"))) < len(starters):
-        assert all(starter.poll() is None for starter in starters)
-    (tmp_path / "go").touch()
-    said = [starter.communicate(timeout=20)[0].split() for starter in starters]
+    with ExitStack() as stack:
+        starters = [stack.enter_context(started(command, stdout=subprocess.PIPE)) for _ in range(4)]
+        while len(list(tmp_path.glob("ready-*"))) < len(starters):
+            assert all(starter.poll() is None for starter in starters)
+        (tmp_path / "go").touch()
+        said = [starter.communicate(timeout=PATIENCE)[0].split() for starter in starters]
     assert sorted(event for event, _ in said) == ["Created", "Reused", "Reused", "Reused"]
     assert len({bundle for _, bundle in said}) == 1
     assert DirectoryStore(tmp_path / "certs").load().why_unusable(now=NOON, names=["localhost"]) is None

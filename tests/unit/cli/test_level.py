@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.command import vmguard
-from tests.support.pods import resource
+from tests.support.sample_pods import resource
 from webhook.policy import rules
 
 GOOD = {

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.support.command import vmguard
-from tests.support.pods import pod, resource, vmsingle
+from tests.support.sample_pods import pod, resource, vmsingle
 from tests.support.server import environment
 
 

@@ -10,7 +10,7 @@ from webhook.cluster import cached as module
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.collections import custom
 from webhook.cluster.reflector import Reflector
-from webhook.facts import ONCE, Absent, Found, Ref, Unknown
+from webhook.facts import Absent, Found, Lookup, Names, Ref, Unknown
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.projection import kept
@@ -42,8 +42,8 @@ def test_three_hundred_pods_of_a_generation_ask_once_and_each_keeps_its_deadline
         live = _Slow()
         source = _source(live)
         now = asyncio.get_running_loop().time()
-        patient = [asyncio.create_task(source.get(SINGLE, now + 30, "one")) for _ in range(299)]
-        hasty = await source.get(SINGLE, now + 0.05, "one")
+        patient = [asyncio.create_task(source.get(Lookup(SINGLE, "one"), now + 30)) for _ in range(299)]
+        hasty = await source.get(Lookup(SINGLE, "one"), now + 0.05)
         live.answer.set()
         return live.asked, hasty, await asyncio.gather(*patient)
 
@@ -60,7 +60,7 @@ def test_another_generation_asks_anew():
         live = _Slow()
         source = _source(live)
         deadline = asyncio.get_running_loop().time() + 30
-        both = [asyncio.create_task(source.get(SINGLE, deadline, generation)) for generation in ("one", "two")]
+        both = [asyncio.create_task(source.get(Lookup(SINGLE, generation), deadline)) for generation in ("one", "two")]
         await asyncio.sleep(0.05)
         live.answer.set()
         await asyncio.gather(*both)
@@ -105,7 +105,7 @@ def test_what_a_look_up_found_is_what_is_kept_of_it():
     async def twice():
         source = _watched(_There())
         deadline = asyncio.get_running_loop().time() + 30
-        return [await source.get(SINGLE, deadline, "one") for _ in range(2)]
+        return [await source.get(Lookup(SINGLE, "one"), deadline) for _ in range(2)]
 
     live, cached = asyncio.run(twice())
     assert (live.source, cached.source) == ("live", "cache")
@@ -113,13 +113,13 @@ def test_what_a_look_up_found_is_what_is_kept_of_it():
     assert live.object.spec == {"useStrictSecurity": True}
 
 
-def test_what_one_request_asks_anew_is_not_remembered():
+def test_a_fresh_lookup_leaves_no_generation_behind():
     async def asked():
         live = _There()
         source = _watched(live)
         deadline = asyncio.get_running_loop().time() + 30
         for _ in range(3):
-            await source.get(SINGLE, deadline, f"{ONCE}u")
+            await source.get(Lookup(SINGLE, fresh=True), deadline)
         return live.asked, len(source._read)
 
     assert asyncio.run(asked()) == (3, 0)
@@ -133,8 +133,8 @@ def test_a_namespace_has_a_budget_of_look_ups(monkeypatch):
         live.answer.set()
         source = _source(live)
         deadline = asyncio.get_running_loop().time() + 30
-        mine = [await source.get(SINGLE, deadline, str(index)) for index in range(7)]
-        theirs = await source.get(Ref(GROUP, "v1beta1", "VMSingle", "other", "x"), deadline, "1")
+        mine = [await source.get(Lookup(SINGLE, str(index)), deadline) for index in range(7)]
+        theirs = await source.get(Lookup(Ref(GROUP, "v1beta1", "VMSingle", "other", "x"), "1"), deadline)
         return mine, theirs
 
     mine, theirs = asyncio.run(many())
@@ -164,9 +164,9 @@ def test_a_namespace_pays_for_the_policies_that_it_names(monkeypatch):
     async def asked():
         source = _with_policies()
         deadline = asyncio.get_running_loop().time() + 30
-        greedy = [await source.get(_policy(f"p{number}"), deadline, requester="greedy") for number in range(4)]
-        names = [await source.names(_policy("p"), deadline, "greedy") for _ in range(2)]
-        return greedy, names, await source.get(_policy("there"), deadline, requester="other")
+        greedy = [await source.get(_policy(f"p{number}", "greedy"), deadline) for number in range(4)]
+        names = [await source.get(Names(_policy("p").ref, "greedy"), deadline) for _ in range(2)]
+        return greedy, names, await source.get(_policy("there", "other"), deadline)
 
     greedy, names, other = asyncio.run(asked())
     assert [type(fact) for fact in greedy] == [Absent] * 4
@@ -174,12 +174,12 @@ def test_a_namespace_pays_for_the_policies_that_it_names(monkeypatch):
     assert type(other) is Found
 
 
-def _policy(name):
-    return Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
+def _policy(name, requester=""):
+    return Lookup(Ref("policy", "v1beta1", "PodSecurityPolicy", "", name), requester=requester)
 
 
-def test_nobody_is_denied_on_a_remembered_label():
-    """What one request reads anew is all of it: a namespace's label that was taken off no longer denies."""
+def test_a_fresh_lookup_is_never_answered_from_the_cache():
+    """A denial reads every fact again: a label that was taken off a namespace no longer denies."""
 
     async def asked():
         live = _There()
@@ -188,6 +188,7 @@ def test_nobody_is_denied_on_a_remembered_label():
         source._watching.find = lambda ref: (SimpleNamespace(heard=0.0), remembered)
         namespace = Ref("", "v1", "Namespace", "", "mon")
         deadline = asyncio.get_running_loop().time() + 30
-        return [await source.get(namespace, deadline, generation, "mon") for generation in ("one", f"{ONCE}u")]
+        lookups = [Lookup(namespace, "one", "mon"), Lookup(namespace, requester="mon", fresh=True)]
+        return [await source.get(lookup, deadline) for lookup in lookups]
 
     assert [fact.source for fact in asyncio.run(asked())] == ["cache", "live"]

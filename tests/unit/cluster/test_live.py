@@ -8,6 +8,7 @@ import pytest
 from tests.support.canned_api import canned_api
 from tests.support.kubeconfigs import kubeconfig_to
 from tests.support.live_facts import looked_up
+from tests.support.patience import PATIENCE
 from webhook.cluster.client import ATTEMPTS, connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
@@ -66,7 +67,7 @@ def test_a_look_up_whose_connection_breaks_is_made_again_a_few_times(piece, brea
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             async with connected(str(kubeconfig_to(url, tmp_path / "config"))) as client:
-                deadline = asyncio.get_running_loop().time() + 20
+                deadline = asyncio.get_running_loop().time() + PATIENCE
                 return await LiveFacts(client, Discovery(client, Log("error"))).get(SINGLE, deadline)
 
     assert type(asyncio.run(asked())) is kind

@@ -8,11 +8,13 @@ import yaml
 
 from tests.support.documentation import as_printed, shell_lines
 from tests.support.server import ROOT
+from webhook.cli.main import COMMANDS
+from webhook.cli.manifests import TARGETS
 from webhook.policy import rules
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as RESOURCES
 from webhook.server.admission_handler import WEBHOOKS
-from webhook.settings import Settings
+from webhook.settings import SETTINGS, Settings
 from webhook.telemetry.metrics import Metrics
 
 DOCS = ROOT / "docs"
@@ -25,11 +27,33 @@ def _table(name):
 
 def test_every_setting_is_documented_with_its_default():
     table = _table("settings.md")
-    assert table.keys() == {field.alias for field in Settings.model_fields.values()}
-    for field in Settings.model_fields.values():
-        default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default or "none")
-        assert table[field.alias].split("|")[0].strip().strip("`") == default
-        assert table[field.alias].split("|")[1].strip() == field.description
+    assert table.keys() == {setting.name for setting in SETTINGS.values()}
+    for field, setting in SETTINGS.items():
+        value = getattr(Settings(), field)
+        default = str(value).lower() if isinstance(value, bool) else str(value or "none")
+        assert table[setting.name].split("|")[0].strip().strip("`") == default
+        assert table[setting.name].split("|")[1].strip() == setting.meaning
+
+
+def _paths(page, start):
+    """The paths in the first column of a page's tables that begin so."""
+    rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / page).read_text(), re.MULTILINE)
+    return {path for row in rows for path in re.findall(r"`([^`]+)`", row) if path.startswith(start)}
+
+
+def test_the_design_lists_every_package_and_module():
+    listed = _paths("docs/design.md", "webhook/")
+    assert all((ROOT / path).exists() for path in listed)
+    packages = {f"webhook/{path.parent.name}/" for path in (ROOT / "webhook").glob("*/__init__.py")}
+    modules = {f"webhook/{path.name}" for path in (ROOT / "webhook").glob("*.py")} - {"webhook/__init__.py"}
+    assert listed >= packages | modules
+
+
+def test_the_folders_of_tests_are_those_that_are_described():
+    listed = _paths("CONTRIBUTING.md", "tests/") - {"tests/unit/PACKAGE"}
+    assert all((ROOT / path).is_dir() for path in listed)
+    folders = {f"tests/integration/{path.parent.name}" for path in (ROOT / "tests" / "integration").glob("*/test_*.py")}
+    assert {path for path in listed if path.startswith("tests/integration/")} == folders
 
 
 def test_every_metric_is_documented_with_its_labels():
@@ -59,7 +83,7 @@ def test_every_rule_is_documented():
 
 
 def test_every_audit_annotation_is_documented():
-    from tests.support.pods import decide, vmsingle  # noqa: PLC0415
+    from tests.support.sample_pods import decide, vmsingle  # noqa: PLC0415
 
     text = (DOCS / "http.md").read_text()
     documented = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
@@ -105,6 +129,16 @@ def test_every_link_of_the_documentation_leads_to_a_file():
 def test_no_address_of_a_package_index_is_in_a_lock():
     for lock in ROOT.glob("requirements*.lock"):
         assert "://" not in lock.read_text()
+
+
+def test_every_command_has_its_section():
+    text = (DOCS / "commands.md").read_text()
+    assert set(re.findall(r"^## vmguard (\S+)$", text, re.MULTILINE)) == COMMANDS.keys()
+
+
+def test_every_target_of_manifests_has_its_usage_line():
+    text = (DOCS / "commands.md").read_text()
+    assert re.findall(r"^    vmguard manifests (\S+)", text, re.MULTILINE) == list(TARGETS)
 
 
 @pytest.mark.parametrize("option", ["--objects", "--kubernetes-version", "--webhook", "--output", "--cert-dir", "-v"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import decide, patched, pod, resource, reviewed, vmsingle, workload
+from tests.support.sample_pods import decide, patched, pod, resource, reviewed, vmsingle, workload
 from webhook.policy.wording import facts_line
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import decide, resource
+from tests.support.sample_pods import decide, resource
 
 IMPOSSIBLE = {"privileged": True, "allowPrivilegeEscalation": False}
 NON_ROOT = {"runAsNonRoot": True, "runAsUser": 0}

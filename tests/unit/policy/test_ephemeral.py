@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import UNREACHABLE, Answers, decide, vmsingle
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, vmsingle
 
 STRICT_POD = {"securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}}
 PASSES = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}

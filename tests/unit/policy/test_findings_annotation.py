@@ -2,7 +2,7 @@
 
 import json
 
-from tests.support.pods import decide, patched, vmsingle
+from tests.support.sample_pods import decide, patched, vmsingle
 
 
 def findings_of(pod, objects, **more):

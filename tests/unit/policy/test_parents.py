@@ -1,6 +1,6 @@
 """The settings of a parent apply to its children, and many zones are walked once."""
 
-from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, workload
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, pod, resource, workload
 from webhook.facts import Absent, Ref
 from webhook.policy.parents import layers_of_child
 from webhook.policy.preview.workloads import whole_workloads, workloads_of

@@ -1,14 +1,12 @@
 """What is told of a resource's pods before there are any is what would be told of the pods that real operators made."""
 
-import asyncio
 import re
 
 import msgspec
 import pytest
 
 from tests.support.golden import CASES, Case
-from webhook.admission.admission_review import decode
-from webhook.admit import admit
+from tests.support.sample_pods import admitted
 from webhook.facts import Ref
 from webhook.objects import Pod
 from webhook.offline.file_facts import FileFacts
@@ -43,7 +41,7 @@ def _told(findings, pod):
 def _decided(case: Case):
     settings = Settings.from_environment(case.settings)
     source = FileFacts(case.objects, 37)
-    decision, _ = asyncio.run(admit(decode(case.review), "mutate", source, settings, float("inf")))
+    decision, _ = admitted(case.review, source, settings)
     return decision, settings
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import decide, owned_by, resource
+from tests.support.sample_pods import decide, owned_by, resource
 
 STRICT_SIDECAR = {
     "allowPrivilegeEscalation": False,
@@ -293,7 +293,7 @@ def test_who_asks_and_who_differs_are_both_in_the_object_applied():
     }
     assert told("VMDistributed", spec, "security-context") == [
         "zones[a].vmsingle: zones[a].vmsingle.spec.containers[vmsingle].securityContext.runAsUser is 5 and stays;"
-        " VMDistributed mon/db spec.zoneCommon.vmsingle.spec.securityContext asks for 1000 [security-context]"
+        " VMDistributed mon/db spec.zoneCommon.vmsingle.spec.securityContext sets it to 1000 [security-context]"
     ]
 
 
@@ -303,7 +303,9 @@ def test_what_is_missing_is_told_of_the_container_and_not_of_a_context_that_has_
         "containers": [{"name": "side", "securityContext": {"runAsNonRoot": True}}],
     }
     (warning,) = told("VMSingle", spec, "security-context")
-    assert warning.startswith("vmsingle: securityContext.runAsUser of the pod is null, wanted 0: container 'side' says")
+    assert warning.startswith(
+        "vmsingle: securityContext.runAsUser of the pod is null, wanted 0: runAsNonRoot of container 'side' is true"
+    )
     spec = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
     there, missing = told("VMSingle", spec, "security-context")
     assert there.startswith("vmsingle: containers[vmsingle].securityContext.privileged is true, wanted false: ")
@@ -345,7 +347,7 @@ def test_as_much_is_told_as_an_api_server_passes_on_whole():
 def test_a_sidecar_that_runs_as_root_under_a_pod_that_may_not_is_told():
     spec = {"containers": [{"name": "side", "securityContext": {**STRICT_SIDECAR, "runAsUser": 0}}]}
     (warning,) = told("VMSingle", spec, "security-context")
-    assert "container 'side' runs as root in a pod that must not: the kubelet will not start it" in warning
+    assert "runAsNonRoot of the pod is true, so the kubelet will not start container 'side'" in warning
 
 
 @pytest.mark.parametrize(

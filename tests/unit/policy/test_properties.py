@@ -6,7 +6,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.pods import decide, patched, pod, resource, workload
+from tests.support.sample_pods import decide, patched, pod, resource, workload
 from tests.support.strategies import ANYTHING, PARTS, cases
 from webhook.policy.components import COMPONENTS
 from webhook.policy.posture import READ

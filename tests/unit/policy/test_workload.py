@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import UNREACHABLE, Answers, decide, owned_by, pod, resource, vmsingle, workload
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, owned_by, pod, resource, vmsingle, workload
 from webhook.facts import Unknown
 
 

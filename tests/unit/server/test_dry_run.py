@@ -1,13 +1,12 @@
 """Any question to /dry-run gets an answer or a reason, whatever it holds."""
 
-import asyncio
 import json
 
 import msgspec
 import pytest
 
 from tests.support.dry_run_questions import QUESTIONS
-from tests.support.pods import resource, vmsingle
+from tests.support.sample_pods import resource, vmsingle
 from webhook.offline.answer import QuestionError, answer
 from webhook.settings import Settings
 
@@ -17,7 +16,7 @@ VALUES = [None, True, 0, -1, 1e308, "x", "", "\0\n", [], {}, [None], {"a": None}
 def _asked(body):
     """The HTTP status of an answer, which must be one that can be sent."""
     try:
-        msgspec.json.encode(asyncio.run(answer(body, (), Settings.from_environment({}), 30)))
+        msgspec.json.encode(answer(body, (), Settings.from_environment({}), 30))
     except QuestionError as error:
         code, reason = error.code, str(error)
     else:

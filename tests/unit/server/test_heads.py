@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from webhook.server.connection import Connection
 from webhook.server.heads import LONGEST_BODY
-from webhook.server.http import Disconnected, headers_of, read_body, respond
+from webhook.server.http import Disconnected, HTTPResponse, headers_of, read_body, respond
 
 HEAD = b"POST /p HTTP/1.1\r\nHost: x\r\n"
 WHOLE = HEAD + b"Content-Length: 3\r\n\r\nabc"
@@ -86,7 +86,7 @@ class _App:
 
     async def __call__(self, scope, receive, send):
         if scope["path"] == "/early":
-            await respond(send, 200, b'"early"')
+            await respond(send, HTTPResponse(200, b'"early"'))
             return
         if scope["path"] == "/slow":
             await _some_turns(3)
@@ -95,7 +95,7 @@ class _App:
 
     async def _serve(self, body, send):
         self.bodies[0].append(body)
-        await respond(send, 200, b'{"length":%d}' % len(body))
+        await respond(send, HTTPResponse(200, b'{"length":%d}' % len(body)))
 
     def at_once(self, scope):
         return self._answer if self.fast and scope["path"] == "/p" and scope["method"] == "POST" else None

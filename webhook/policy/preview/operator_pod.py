@@ -6,13 +6,14 @@ Source: pods that operators v0.42 to v0.74 made.
 from collections.abc import Sequence
 from typing import Any
 
+from webhook.policy.context_fields import ROWS
 from webhook.policy.json_access import Raw, laid_over, object_of
 from webhook.policy.posture import Posture
 from webhook.policy.preview.prediction import PredictedPod
 from webhook.policy.rules.subject import Subject
 from webhook.policy.rules.wanted_context import nested, projected, wanted_context
 
-_ALWAYS_STRICT = {"allowPrivilegeEscalation": False}
+_ALWAYS_STRICT = {"allowPrivilegeEscalation": ROWS["container"]["allowPrivilegeEscalation"].strict}
 """What can contradict a patch over a container, of all that strict security ever was."""
 
 

@@ -15,7 +15,7 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.parents import MOST_ZONES, Layers, children, zones
 from webhook.policy.posture import READ
 from webhook.policy.preview.prediction import READ as SKETCHED
-from webhook.policy.rules.wanted_context import CONTAINER_FIELDS, POD_FIELDS
+from webhook.policy.rules.wanted_context import OWN_FIELDS
 from webhook.policy.workload import Parentage, Workload
 
 MOST_WHOLE = 20
@@ -23,8 +23,6 @@ MOST_WHOLE = 20
 
 MOST_BYTES = 512 * 1024
 """Of a resource's spec as JSON, times the zones that are sketched; the largest that are seen have some 10 KiB."""
-
-_CONTEXT = (*POD_FIELDS, *CONTAINER_FIELDS)
 
 
 def workloads_of(ref: Ref, spec: dict[str, Any], parentage: Parentage) -> Iterator[Workload]:
@@ -109,7 +107,7 @@ def _first_words(parts: list[dict[str, Any]], fields: tuple[str, ...]) -> dict[s
         words["extraArgs"] = {flag: value for each in arguments for flag, value in each.items()}
     contexts = [part["securityContext"] for part in parts if isinstance(part.get("securityContext"), dict)]
     if contexts and isinstance(words["securityContext"], dict):
-        merged = {field: _first(field, contexts) for field in _CONTEXT}
+        merged = {field: _first(field, contexts) for field in OWN_FIELDS}
         words["securityContext"] = {field: value for field, value in merged.items() if value is not None}
     return {field: value for field, value in words.items() if value is not None}
 

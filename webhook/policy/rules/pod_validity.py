@@ -29,15 +29,15 @@ from typing import Any
 
 import msgspec
 
+from webhook.policy.accepted_values import LARGEST_ID
+from webhook.policy.context_fields import ROWS
 from webhook.policy.json_access import objects_of
 from webhook.policy.rules.windows_options import of_host, wrong_options
 
 ID = "pod-validity"
 
-APP_ARMOR_SINCE = 30
 _HOST_PROCESS_SINCE = 23
 _TYPES = ("RuntimeDefault", "Localhost", "Unconfined")
-_LARGEST_ID = 2**31 - 1
 _GROUPS = ("containers", "initContainers")
 _IDS = ("runAsUser", "runAsGroup")
 _OF_POD = {
@@ -86,7 +86,7 @@ def _context(holder: dict[str, Any]) -> dict[str, Any]:
 def _of_any(context: dict[str, Any], minor: int) -> Iterator[tuple[dict[str, Any], str]]:
     """What is wrong with a context, be it a pod's or a container's."""
     yield from _profile("seccompProfile", context)
-    if minor >= APP_ARMOR_SINCE:
+    if minor >= ROWS["pod"]["appArmorProfile"].since:
         yield from _profile("appArmorProfile", context)
     yield from _ids(context, _IDS)
     yield from wrong_options(context)
@@ -97,7 +97,7 @@ def _of_pod(pod: dict[str, Any], minor: int) -> Iterator[tuple[dict[str, Any], s
     yield from _ids(pod, ("fsGroup",))
     groups = pod.get("supplementalGroups")
     if isinstance(groups, list) and not all(map(_is_id, groups)):
-        yield {"supplementalGroups": groups}, f"supplementalGroups must each be from 0 to {_LARGEST_ID}"
+        yield {"supplementalGroups": groups}, f"supplementalGroups must each be from 0 to {LARGEST_ID}"
     yield from _values(pod, _OF_POD, minor)
     names = [name for each in objects_of(pod.get("sysctls")) if isinstance(name := each.get("name", ""), str)]
     counts = Counter(names)
@@ -111,7 +111,7 @@ def _of_pod(pod: dict[str, Any], minor: int) -> Iterator[tuple[dict[str, Any], s
 def _ids(context: dict[str, Any], fields: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], str]]:
     for field in fields:
         if field in context and not _is_id(context[field]):
-            yield {field: context[field]}, f"{field} must be from 0 to {_LARGEST_ID}"
+            yield {field: context[field]}, f"{field} must be from 0 to {LARGEST_ID}"
 
 
 def _values(
@@ -123,7 +123,7 @@ def _values(
 
 
 def _is_id(value: Any) -> bool:
-    return type(value) is not int or 0 <= value <= _LARGEST_ID  # what is no number never gets past the definition
+    return type(value) is not int or 0 <= value <= LARGEST_ID  # what is no number never gets past the definition
 
 
 def _profile(field: str, context: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:

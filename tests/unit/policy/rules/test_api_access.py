@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import decide, patched, pod, resource, vmsingle, workload
+from tests.support.sample_pods import decide, patched, pod, resource, vmsingle, workload
 from webhook.policy.rules.api_access import TOKEN_MOUNT, TOKEN_PATH, TOKEN_VOLUME
 
 OFF = {"VM_ENABLESTRICTSECURITY": "false"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.pods import UNREACHABLE, Answers, decide, resource, reviewed, vmsingle
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, resource, reviewed, vmsingle
 
 POLICY = {"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "restricted-vm"}}
 

@@ -1,4 +1,4 @@
-"""Why a certificate cannot go on being used, as data. It never decides what is done about it."""
+"""Why a certificate can no longer be used, as data. The caller decides what to do about it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import enum
 from dataclasses import dataclass
 
 
-class Fault(enum.StrEnum):
-    """The kind of a reason: few, fixed words, fit for a metric label."""
+class FaultKind(enum.StrEnum):
+    """The kind of a fault: few, fixed words, fit for a metric label."""
 
     EXPIRED = "expired"
     NOT_YET_VALID = "not yet valid"
@@ -19,10 +19,10 @@ class Fault(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """A fault, and the sentence that says it for this certificate."""
+class CertificateFault:
+    """One fault of one certificate; `detail` is a sentence that describes it."""
 
-    fault: Fault
+    kind: FaultKind
     detail: str
 
     def __str__(self) -> str:
