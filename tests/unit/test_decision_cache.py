@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from tests.support.asgi import admission
 from tests.support.golden import CASES
 from tests.support.sample_pods import admitted, pod, resource, vmsingle, workload
-from tests.unit.policy.test_properties import cases
+from tests.support.strategies import cases
 from webhook.admission.admission_review import PodObject, review_of
 from webhook.admit import _Inquiry
 from webhook.decision_cache import DecisionCache, key_of

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.golden import CASES
-from tests.unit.policy.test_properties import ANYTHING
+from tests.support.strategies import ANYTHING
 from webhook.facts import Ref
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import GROUP
