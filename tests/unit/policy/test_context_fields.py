@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.support.context_values import PATHS, VALUES, pod_spec, trials
 from tests.support.openapi_contexts import RECORDED, properties, without_row
-from tests.support.pods import decide, patched, vmsingle
 from tests.support.rules_page import COMMAND, PAGE, generated
+from tests.support.sample_pods import decide, patched, vmsingle
 from webhook.facts import NEWEST_MINOR
 from webhook.policy.context_fields import FIELDS, LeftAlone
 from webhook.policy.context_table import context_table
