@@ -1,12 +1,15 @@
-"""`vmguard explain RULE`: what a rule id means, in the rule's own words."""
+"""`vmguard explain RULE`: what a rule id means: the docstring of the rule, and the table that it reads."""
 
 import argparse
 import inspect
 
 from webhook.cli.usage import UsageError
 from webhook.policy import rules, workload
+from webhook.policy.context_table import context_table
+from webhook.policy.rules import security_context
 
 TEXTS = {**{module.ID: module for module in rules.MODULES}, "workload": workload}
+_TABLES = {security_context.ID: context_table}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,4 +23,6 @@ def run(options: argparse.Namespace) -> int:
     if module is None:
         raise UsageError(f"vmguard explain: no rule {options.rule!r}; there are {', '.join(TEXTS)}")
     print(inspect.getdoc(module))
+    if table := _TABLES.get(options.rule):
+        print("", *table(), sep="\n")
     return 0

@@ -36,18 +36,18 @@ class LeftAlone(msgspec.Struct, frozen=True):
 class Annotation(msgspec.Struct, frozen=True):
     """Where a field stood before it existed: the key of a pod's ("" for none) and, before its name, of a container's.
 
-    `until` is the first Kubernetes 1.x minor version that ignores it.
+    `until` is the first Kubernetes 1.x minor version that ignores it, 0 if none does.
     """
 
     pod: str
     container: str
     accepted: Accepted
-    until: int = 1000
+    until: int = 0
 
     def find(self, annotations: dict[str, str | None], container: str | None, minor: int) -> tuple[str, str] | None:
         """The key and the value for a container by name, or for the pod (None); None if it has no effect."""
         key = self.pod if container is None else f"{self.container}{container}"
-        value = annotations.get(key) if key and minor < self.until else None
+        value = annotations.get(key) if key and (minor < self.until or not self.until) else None
         return (key, value) if value else None
 
 
@@ -62,7 +62,7 @@ class ContextField(msgspec.Struct, frozen=True):
     since       the Kubernetes 1.x minor version that brought the field; an older API server drops it
     windows     whether Windows pods may have it
     platform    whether VMGUARD_RUN_AS=platform leaves it to the platform
-    runs_as     whether it names the user: strict security leaves it out of DaemonSet pods, which read the host's files
+    runs_as     whether it is about the user that runs: not filled on the pod of a DaemonSet, which reads host files
     filled      the levels that strict security fills, if not all
     own         the levels that take it from a resource's own securityContext, if not all
     annotation  where the field stood before it existed
@@ -113,8 +113,8 @@ class ContextField(msgspec.Struct, frozen=True):
 FIELDS: tuple[ContextField, ...] = (
     ContextField("privileged", CONTAINER, False, NOTHING_ELSE, "a privileged container is root on the node"),
     ContextField("allowPrivilegeEscalation", CONTAINER, False, NOTHING_ELSE, "a process could gain more privileges"),
-    ContextField("readOnlyRootFilesystem", CONTAINER, True, NOTHING_ELSE, "a process could change the programs"),
-    ContextField("capabilities/drop", CONTAINER, ["ALL"], accept.DROPPED, "what is not dropped is a power of root"),
+    ContextField("readOnlyRootFilesystem", CONTAINER, True, NOTHING_ELSE, "a process could change its programs"),
+    ContextField("capabilities/drop", CONTAINER, ["ALL"], accept.DROPPED, "the rest are powers of root"),
     ContextField(
         "capabilities/add",
         CONTAINER,
@@ -122,7 +122,7 @@ FIELDS: tuple[ContextField, ...] = (
         accept.ADDED,
         "other capabilities are powers of root",
     ),
-    ContextField("runAsNonRoot", BOTH, True, NOTHING_ELSE, "root could run", windows=True, runs_as=True),
+    ContextField("runAsNonRoot", BOTH, True, NOTHING_ELSE, "it could run as root", windows=True, runs_as=True),
     ContextField("runAsUser", BOTH, NOBODY, accept.USER, "user 0 is root", platform=True, runs_as=True),
     ContextField("runAsGroup", BOTH, NOBODY, accept.GROUP, "group 0 is root's group", platform=True, runs_as=True),
     ContextField("fsGroup", POD, NOBODY, accept.GROUP, "group 0 is root's group", platform=True),
@@ -131,7 +131,7 @@ FIELDS: tuple[ContextField, ...] = (
         POD,
         "OnRootMismatch",
         accept.one_of("Always"),
-        "vmguard does not know the value",
+        "vmguard knows no other",
         since=20,
         platform=True,
     ),
@@ -147,7 +147,7 @@ FIELDS: tuple[ContextField, ...] = (
         POD,
         LeftAlone("the default, Merge, adds only groups that the image gives to its user"),
         accept.one_of("Merge", "Strict"),
-        "vmguard does not know the value",
+        "vmguard knows no other",
         since=31,
     ),
     ContextField(
@@ -186,7 +186,7 @@ FIELDS: tuple[ContextField, ...] = (
         POD,
         LeftAlone("it only chooses how volumes get the pod's SELinux label"),
         accept.one_of("MountOption", "Recursive"),
-        "vmguard does not know the value",
+        "vmguard knows no other",
         since=32,
     ),
     ContextField(

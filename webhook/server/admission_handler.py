@@ -102,6 +102,20 @@ class AdmissionHandler:
             response = decided if isinstance(decided, HTTPResponse) else await decided
         await respond(send, response)
 
+    def begin(self, scope: Scope, body: bytes) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse] | None:
+        """The response to a request whose body is whole, or what to await for it; None where it is no review.
+
+        Either way the request is decided, logged and counted once.
+        """
+        webhook = WEBHOOKS.get(scope["path"])
+        if webhook is None:
+            return None
+        try:
+            _headers(scope)
+        except HTTPError as error:
+            return self._failed(_Exchange(webhook), error)
+        return self._decide(webhook, scope["query_string"], body)
+
     def _decide(self, webhook: Webhook, query: bytes, body: bytes) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
         """The response to a whole request; to be awaited where a fact is not cached."""
         exchange = _Exchange(webhook)

@@ -395,12 +395,11 @@ def test_of_two_servers_one_leads_and_the_other_takes_over(plane, namespace, tmp
     """With SIGTERM as soon as the other looks, though this one serves on; else when the lease has run out."""
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    settings = {"POD_NAMESPACE": namespace, "VMGUARD_SHUTDOWN_DELAY": "600"}
-    with serving_cluster(tmp_path / "one", plane.kubeconfig(), **settings) as one:
+    serving_on = {"VMGUARD_SHUTDOWN_DELAY": "600" if number == signal.SIGTERM else "0"}  # more than the test waits
+    settings = {"POD_NAMESPACE": namespace}
+    with serving_cluster(tmp_path / "one", plane.kubeconfig(), **settings, **serving_on) as one:
         wait_for(lambda: leading(one), "the first to lead")
-        with serving_cluster(
-            tmp_path / "other", plane.kubeconfig(), **settings | {"VMGUARD_SHUTDOWN_DELAY": "0"}
-        ) as other:
+        with serving_cluster(tmp_path / "other", plane.kubeconfig(), **settings) as other:
             wait_for(lambda: "[i]leader " in other.operation("/readyz?verbose")[1], "the other to stand")
             assert not leading(other)
             one.process.send_signal(number)

@@ -1,6 +1,7 @@
 """Whatever happens to a review, it is decided once, and its findings, log line and metrics are counted once."""
 
 import ast
+import io
 import json
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import pytest
 
 from tests.support.asgi import InProcessApp, admission
 from tests.support.sample_pods import UNREACHABLE, vmsingle
+from tests.support.wire import sent
 from webhook import admit as deciding
 from webhook.admission.admission_review import review_of
 from webhook.facts import Lookup
 from webhook.policy import decide
 from webhook.server import admission_handler, reporting
+from webhook.server.connection import Connection
 
 POD, OBJECTS = vmsingle()
 REVIEW = review_of(POD, uid="u", namespace="mon", name="db-0")
@@ -79,10 +82,26 @@ def counted(monkeypatch):
     return counts
 
 
-def _check(asked, status, outcome, message, *, findings, lookups):
+def _as_asgi(app):
+    """The status of the response to one review by the ASGI application."""
+    return InProcessApp(app, io.BytesIO(), None).ask("/mutate", REVIEW).status
+
+
+def _over_a_connection(app):
+    """The status of the response to one review that comes over a connection, which begins it without a task."""
+    head = b"POST /mutate HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REVIEW)
+    (status,) = sent(Connection, app, [head + REVIEW]).statuses
+    return status
+
+
+@pytest.fixture(params=[_as_asgi, _over_a_connection])
+def way(request):
+    return request.param
+
+
+def _check(asked, way, status, outcome, message, *, findings, lookups):
     """One review with one of everything; the response has this status, and the log and the metric this outcome."""
-    response = asked.ask("/mutate", REVIEW)
-    assert response.status == status
+    assert way(asked.app) == status
     (line,) = asked.lines()
     assert line["message"] == message
     totals = _totals(asked)
@@ -99,42 +118,52 @@ FINDINGS = 13
 """Of the pod by the strict context."""
 
 
-def test_a_review_whose_facts_are_cached(counted):
+def test_a_review_whose_facts_are_cached(counted, way):
     asked = _setting(slow=False)
-    _check(asked, 200, "patched", "admission", findings=FINDINGS, lookups=len(OWNERS))
+    _check(asked, way, 200, "patched", "admission", findings=FINDINGS, lookups=len(OWNERS))
     assert counted == {"admit": 1, "decide_pod": 1}
 
 
-def test_a_review_whose_facts_are_read(counted):
+def test_a_review_whose_facts_are_read(counted, way):
     asked = _setting()
-    _check(asked, 200, "patched", "admission", findings=FINDINGS, lookups=len(OWNERS))
+    _check(asked, way, 200, "patched", "admission", findings=FINDINGS, lookups=len(OWNERS))
     assert counted == {"admit": 1, "decide_pod": 1}
     assert [lookup.ref.kind for lookup in asked.app._source.read] == OWNERS
 
 
-def test_a_review_whose_resource_is_unknown(counted):
+def test_a_review_whose_resource_is_unknown(counted, way):
     asked = _setting(_unknown)
-    _check(asked, 500, "refused", "admission", findings=0, lookups=len(OWNERS))
+    _check(asked, way, 500, "refused", "admission", findings=0, lookups=len(OWNERS))
     assert counted == {"admit": 1, "decide_pod": 0}
     assert [lookup.ref.kind for lookup in asked.app._source.read] == OWNERS
 
 
-def test_a_review_whose_source_breaks(counted):
+def test_a_review_whose_source_breaks(counted, way):
     asked = _setting(_broken)
-    _check(asked, 500, "error", "failed", findings=0, lookups=0)
+    _check(asked, way, 500, "error", "failed", findings=0, lookups=0)
     assert counted == {"admit": 1, "decide_pod": 0}
     assert [lookup.ref.kind for lookup in asked.app._source.read] == OWNERS
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_a_review_whose_response_cannot_be_encoded(counted, monkeypatch, slow):
+def test_a_review_whose_response_cannot_be_encoded(counted, way, monkeypatch, slow):
     def broken(*_):
         raise ValueError("it cannot be encoded")
 
     monkeypatch.setattr(reporting, "encode", broken)
     asked = _setting(slow=slow)
-    _check(asked, 500, "error", "failed", findings=FINDINGS, lookups=len(OWNERS))
+    _check(asked, way, 500, "error", "failed", findings=FINDINGS, lookups=len(OWNERS))
     assert counted == {"admit": 1, "decide_pod": 1}
+
+
+def test_a_review_that_does_not_become_whole_is_counted_once_and_leaves_no_line():
+    asked = _setting(slow=False)
+    head = b"POST /mutate HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    sent(Connection, asked.app, [head + b"{"])
+    assert asked.lines() == []
+    labels = {"webhook": "mutate", "outcome": "disconnected"}
+    assert asked.metrics.registry.get_sample_value("vmguard_admission_requests_total", labels) == 1
+    assert _totals(asked)["vmguard_admission_requests_total"] == 1
 
 
 def test_a_denial_reads_each_fact_again_and_counts_the_second_time_only():

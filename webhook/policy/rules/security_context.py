@@ -4,6 +4,10 @@ vmguard fills fields that are missing. It never changes a field that is set.
 
 With strict security the table below holds. A field that is set must have the strict value or an accepted one. Any other
 value is a violation, and so is a field that is not in the table. With VMGUARD_ENFORCE=deny vmguard denies such a pod.
+Where pod and container both have a field, the container's value counts, and a container without it takes the pod's.
+
+A DaemonSet's pod reads the host's files, so the pod gets no runAs field, and its containers do. A component that must
+run as root there (a VLAgent that collects logs) may run as any user.
 
 A resource's own securityContext takes the place of the strict one. A value that differs from it is a warning.
 

@@ -14,7 +14,7 @@ from webhook.policy.rules.subject import Subject
 def wanted_context(subject: Subject, posture: Posture) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fields wanted of the pod and of each operator's container; `capabilities/add` and `/drop` are fields of it."""
     if posture.security_context == "strict":
-        return _strict(
+        return strict_context(
             subject.in_daemonset,
             runs_as_root(subject, posture),
             subject.run_as_platform,
@@ -78,13 +78,18 @@ def _own_part(level: Level, own: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _strict(
+def strict_context(
     daemonset: bool,  # noqa: FBT001 - a key of the cache
     root: bool,  # noqa: FBT001
     platform: bool,  # noqa: FBT001
     windows: bool,  # noqa: FBT001
     minor: int,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What strict security fills into a pod and into an operator's container, by row. Callers share the answer.
+
+    `root` says whether the component must run as root in its DaemonSet.
+    """
+
     def filled(level: Level, *, without_user: bool) -> dict[str, Any]:
         return {
             name: row.strict
@@ -107,6 +112,6 @@ def _existing(level: Level, context: dict[str, Any], subject: Subject) -> dict[s
     }
 
 
-def _exists(row: ContextField, windows: bool, minor: int) -> bool:  # noqa: FBT001 - as _strict
+def _exists(row: ContextField, windows: bool, minor: int) -> bool:  # noqa: FBT001 - as strict_context
     """Whether an API server of Kubernetes 1.`minor` knows the field, and a pod of that operating system may have it."""
     return row.since <= minor and (row.windows or not windows)
