@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 from certs import DirectoryStore, ensure
@@ -25,6 +26,7 @@ from tests.support.patience import PATIENCE
 from webhook.telemetry.log import GATHERED_FOR
 
 ROOT = Path(__file__).parent.parent.parent
+_NOT_EPHEMERAL = range(20_000, 32_768)
 READY = re.compile(r"vmguard serves (https://\S+), trust (\S+)\n")
 
 
@@ -121,11 +123,12 @@ def starting_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[S
 
 
 def free_port() -> int:
-    """A port of this machine that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 on which nobody listens, and which Linux gives to no socket that asks for any port."""
+    for port in SystemRandom().sample(_NOT_EPHEMERAL, len(_NOT_EPHEMERAL)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 @contextmanager
