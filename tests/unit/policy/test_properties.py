@@ -31,6 +31,9 @@ CONTEXT = st.none() | _sparse(
     runAsUser=IDS,
     runAsGroup=IDS,
     seccompProfile=SECCOMP,
+    appArmorProfile=SECCOMP,
+    procMount=st.sampled_from([None, "Default", "Unmasked"]),
+    newField=BOOLS,
     capabilities=st.none() | _sparse(add=CAPABILITIES, drop=st.none() | CAPABILITIES),
 )
 POD_CONTEXT = _sparse(
@@ -39,7 +42,9 @@ POD_CONTEXT = _sparse(
     runAsGroup=IDS,
     fsGroup=IDS,
     seccompProfile=SECCOMP,
-    supplementalGroups=st.just([5]),
+    appArmorProfile=SECCOMP,
+    supplementalGroups=st.sampled_from([[5], [0]]),
+    newField=BOOLS,
 )
 VOLUMES = st.sampled_from(["kube-api-access", "kube-api-access-abcde", "kube-api-access-x", "data", "sa-token-1"])
 TOKEN = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
