@@ -36,7 +36,7 @@ class Trial(NamedTuple):
         return f"{PATHS[self.place]}/{self.field}"
 
     def __str__(self) -> str:
-        return f"{self.place} {self.field} {self.meaning} {self.value}"
+        return f"{self.place} {self.field} {self.meaning} {self.value} {self.api}"
 
 
 RUNTIME, LOCAL = {"type": "RuntimeDefault"}, {"type": "Localhost", "localhostProfile": "x"}

@@ -27,6 +27,9 @@ _CONTEXT = st.none() | _sparse(
     runAsUser=_IDS,
     runAsGroup=_IDS,
     seccompProfile=_SECCOMP,
+    appArmorProfile=_SECCOMP,
+    procMount=st.sampled_from([None, "Default", "Unmasked"]),
+    newField=_BOOLS,
     capabilities=st.none() | _sparse(add=_CAPABILITIES, drop=st.none() | _CAPABILITIES),
 )
 _POD_CONTEXT = _sparse(
@@ -35,7 +38,9 @@ _POD_CONTEXT = _sparse(
     runAsGroup=_IDS,
     fsGroup=_IDS,
     seccompProfile=_SECCOMP,
-    supplementalGroups=st.just([5]),
+    appArmorProfile=_SECCOMP,
+    supplementalGroups=st.sampled_from([[5], [0]]),
+    newField=_BOOLS,
 )
 _VOLUMES = st.sampled_from(["kube-api-access", "kube-api-access-abcde", "kube-api-access-x", "data", "sa-token-1"])
 _TOKEN = {"sources": [{"serviceAccountToken": {"path": "token"}}]}

@@ -1,5 +1,7 @@
 """The table of security context fields: every field of Kubernetes has a row, and every row fails closed."""
 
+from argparse import Namespace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from tests.support.context_values import PATHS, VALUES, pod_spec, trials
 from tests.support.openapi_contexts import RECORDED, properties, without_row
 from tests.support.rules_page import COMMAND, PAGE, generated
 from tests.support.sample_pods import decide, patched, vmsingle
+from webhook.cli import explain
 from webhook.facts import NEWEST_MINOR
 from webhook.policy.context_fields import FIELDS, LeftAlone
 from webhook.policy.context_table import context_table
@@ -229,6 +232,14 @@ def test_a_container_inherits_what_pod_and_container_both_have():
     newest = RECORDED[f"1.{NEWEST_MINOR}"]
     inherited = {row.name for row in FIELDS if row.inherited and row.since <= NEWEST_MINOR}
     assert inherited == newest["pod"].keys() & newest["container"].keys()
+
+
+def test_explain_shows_the_table(capsys):
+    """`vmguard explain security-context` prints every row."""
+    explain.run(Namespace(rule="security-context"))
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if line.startswith("|")] == context_table()
+    assert len(context_table()) == len(FIELDS) + 2
 
 
 def test_the_page_has_the_table_that_the_code_has():
