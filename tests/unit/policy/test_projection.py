@@ -1,4 +1,4 @@
-"""A decision on what is kept of a resource is the decision on the whole of it."""
+"""A decision on the projection of a resource is the decision on the whole of it."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,9 +10,9 @@ from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.parents import layers_of_child
 from webhook.policy.posture import posture_of
-from webhook.policy.preview.workloads import workloads_of
-from webhook.policy.projection import kept
-from webhook.policy.workload import Parentage, Workload, user_volumes
+from webhook.policy.preview import PodsOfResource
+from webhook.policy.projection import project
+from webhook.policy.workload import Workload, account_of, user_volumes
 from webhook.settings import Settings
 
 FIELDS = ("vmselect", "vmstorage", "requestsLoadBalancer", "zones", "zoneCommon", "vmauth", "vmagent", "extraArgs")
@@ -23,14 +23,15 @@ SPECS = st.dictionaries(
 
 def _same(kind, spec):
     mine = Settings()
-    less = kept(kind, spec)
+    less = project(kind, spec)
     for component in BY_KIND.get(kind, ()):
         whole, part = (Workload(kind, "mon", "x", component, "", each) for each in (spec, less))
         assert posture_of(whole, mine) == posture_of(part, mine)
         assert user_volumes(whole) == user_volumes(part)
+        assert account_of(spec) == account_of(less)
     ref = Ref(GROUP, "v1", kind, "mon", "x")
     if kind not in PARENTS:  # which are judged whole, when somebody applies them
-        whole, part = ([posture_of(w, mine) for w in workloads_of(ref, each, Parentage())] for each in (spec, less))
+        whole, part = (PodsOfResource(ref, each).postures(mine) for each in (spec, less))
         assert whole == part
     for child in PARENTS.get(kind, {}):
         for name in ("x-a", "x", "b"):
@@ -47,9 +48,9 @@ def test_postures_and_volumes_are_those_of_the_whole(kind, spec):
     _same(kind, spec)
 
 
-def test_that_holds_for_every_recorded_resource_and_little_is_kept():
+def test_that_holds_for_every_recorded_resource_and_it_is_small():
     resources = [each for case in CASES for each in case.objects if each["apiVersion"].startswith(GROUP)]
     assert len(resources) > 100
     for each in resources:
         _same(each["kind"], each.get("spec") or {})
-    assert sum(len(str(kept(r["kind"], r.get("spec")))) for r in resources) * 2 < sum(len(str(r)) for r in resources)
+    assert sum(len(str(project(r["kind"], r.get("spec")))) for r in resources) * 2 < sum(len(str(r)) for r in resources)

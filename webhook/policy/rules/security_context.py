@@ -15,6 +15,7 @@ from webhook.admission.patch import Edit
 from webhook.objects import Container
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
+from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import Subject
 from webhook.policy.rules.wanted_context import RUN_AS, wanted_context
 
@@ -277,3 +278,6 @@ def _dotted(path: str) -> str:
 def _short(value: Any) -> str:
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+RULE = Rule(id=ID, order=30, text=__doc__, pod=check)
