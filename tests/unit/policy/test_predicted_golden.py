@@ -107,3 +107,53 @@ def test_the_predicted_pod_writes_where_the_recorded_pod_writes(case: Case):
         if flag in {"storageDataPath", "cacheDataPath", "tmpDataPath", "storage.path"}:
             assert (flag, path) in {rooted(each) for each in real["args"]}
             assert path in mounts
+
+
+@pytest.mark.parametrize("case", MANAGED, ids=lambda case: case.path.name)
+def test_the_predicted_controller_is_that_of_the_recorded_pod(case: Case):
+    """A Deployment runs its pods through a ReplicaSet."""
+    decision, _ = _decided(case)
+    assert _predicted(decision).workload.workload == decision.identity.workload
+
+
+@pytest.mark.parametrize("case", MANAGED, ids=lambda case: case.path.name)
+def test_the_operators_predicted_volumes_are_recorded_ones(case: Case):
+    """They hold the component's data or are paths of the node."""
+    decision, _ = _decided(case)
+    pod, predicted = case.request["object"], _predicted(decision).pod
+    own = user_volumes(decision.identity)
+    names = {volume["name"] for volume in predicted["spec"]["volumes"]} - own
+    recorded = {volume["name"] for volume in pod["spec"].get("volumes", ())}
+    assert {name for name in names if not name.startswith("kube-api-access-")} <= recorded
+
+
+@pytest.mark.parametrize("case", MANAGED, ids=lambda case: case.path.name)
+def test_the_operators_predicted_containers_are_recorded_ones(case: Case):
+    """Each has recorded flags, and mounts the data at the recorded path.
+
+    Older operators make other reloaders than the newest one; their backup containers are the same.
+    """
+    decision, _ = _decided(case)
+    pod, predicted = case.request["object"], _predicted(decision)
+    for group in ("containers", "initContainers"):
+        recorded = {each["name"]: each for each in pod["spec"].get(group, ())}
+        for container in predicted.spec[group]:
+            name, mounts = container["name"], _mounts(container)
+            if name == predicted.workload.component.main or name not in predicted.operator_containers:
+                continue
+            if "head" in case.path.name or mounts:
+                assert _flags(container) <= _flags(recorded[name])
+                assert mounts.items() <= _mounts(recorded[name]).items()
+
+
+def _flags(container):
+    return {argument.lstrip("-").partition("=")[0] for argument in container["args"]}
+
+
+def _mounts(container):
+    """Paths by volume, as absolute paths, without the token."""
+    return {
+        mount["name"]: "/" + mount["mountPath"].lstrip("/")
+        for mount in container.get("volumeMounts", ())
+        if not mount["name"].startswith("kube-api-access")
+    }

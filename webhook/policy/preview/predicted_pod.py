@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from webhook.policy.components import Component, DaemonSetMode, Data
+from webhook.policy.components import Component, DaemonSetMode, Data, OperatorContainer
 from webhook.policy.conditions import Path, holds, text_at, value_at
 from webhook.policy.json_access import Raw, laid_over, object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
@@ -70,24 +70,20 @@ class _Storage(msgspec.Struct, frozen=True):
 
 
 def predict(workload: Workload, posture: Posture) -> PredictedPod:
-    """The pod of a workload; anything that is not an object or a list where one belongs counts as absent."""
+    """The pod of a workload, with the controller that its spec requires.
+
+    Anything that is not an object or a list where one belongs counts as absent.
+    """
     component = workload.component
     part = component.part_of(workload.spec)
+    workload = msgspec.structs.replace(workload, workload=component.controller_in(part))
     storage = _storage(workload, part)
     users = objects_of(part.get("volumes"))
     containers: list[Raw] = [_main(component, part, storage)]
     init: list[Raw] = []
     for each in component.beside:
         if holds(each.when, part):
-            settings = object_of(value_at(part, each.settings)) if each.settings else {}
-            args = [
-                arg.format(namespace=workload.namespace, name=workload.name, data=storage.path) for arg in each.args
-            ]
-            container: Raw = {"name": each.name, "args": [*args, *_flags(object_of(settings.get("extraArgs")))]}
-            if each.mounts_data:
-                own = [*objects_of(part.get("volumeMounts")), *objects_of(settings.get("volumeMounts"))]
-                container["volumeMounts"] = _merged_mounts(storage.mounts, own)
-            (init if each.init else containers).append(container)
+            (init if each.init else containers).append(_beside(each, workload, part, storage))
     spec: Raw = {
         "securityContext": {},
         "containers": _merged(containers, objects_of(part.get("containers"))),
@@ -112,6 +108,17 @@ def _main(component: Component, part: Raw, storage: _Storage) -> Raw:
     probes = {probe: part[probe] for probe in _PROBES if isinstance(part.get(probe), dict)}
     args = _flags(flags | object_of(part.get("extraArgs")))
     return {"name": component.main, "args": args, "volumeMounts": mounts, **probes}
+
+
+def _beside(row: OperatorContainer, workload: Workload, part: Raw, storage: _Storage) -> Raw:
+    """A container that the operator makes beside the main one, by its row in the table."""
+    settings = object_of(value_at(part, row.settings)) if row.settings else {}
+    args = [arg.format(namespace=workload.namespace, name=workload.name, data=storage.path) for arg in row.args]
+    container: Raw = {"name": row.name, "args": [*args, *_flags(object_of(settings.get("extraArgs")))]}
+    if row.mounts_data:
+        users = [*objects_of(part.get("volumeMounts")), *objects_of(settings.get("volumeMounts"))]
+        container["volumeMounts"] = _merged_mounts(storage.mounts, users)
+    return container
 
 
 def _flags(arguments: Raw) -> list[str]:

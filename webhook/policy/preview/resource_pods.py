@@ -38,7 +38,7 @@ class PodsOfResource(msgspec.Struct, frozen=True):
     parentage: Parentage = Parentage()
 
     def workloads(self) -> Iterator[Workload]:
-        """The workloads, for their postures; the pods of a parent's children have nothing else in their spec."""
+        """The workloads as far as their postures need them, without their kind of controller."""
         return _workloads(self.resource, self.spec, self.parentage, MOST_ZONES, _posture_fields)
 
     def postures(self, settings: Settings) -> tuple[Posture, ...]:
@@ -103,13 +103,12 @@ def _workloads(ref: Ref, spec: Raw, parentage: Parentage, most: int, fields: _Fi
                 yield from _workloads(child_ref, child_spec, Parentage(ref, layers), most, fields)
     for component in BY_KIND.get(ref.kind, ()):
         if component.runs_in(spec):
-            controller = component.controller_in(component.part_of(spec))
-            yield Workload(ref.kind, ref.namespace, ref.name, component, controller, spec, parentage=parentage)
+            yield Workload(ref.kind, ref.namespace, ref.name, component, "", spec, parentage=parentage)
 
 
 def _posture_fields(component: Component) -> tuple[str, ...]:
-    """The fields that postures and the kind of the controller follow from."""
-    return _first_names((*paths_in(component), *paths_of(component.controllers)))
+    """The fields that postures follow from."""
+    return _first_names(paths_in(component))
 
 
 def _predicted_fields(component: Component) -> tuple[str, ...]:
