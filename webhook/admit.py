@@ -21,24 +21,20 @@ from webhook.admission.admission_review import (
 )
 from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import Absent, Fact, Found, Lookup, Names, Ref, Steps, Unknown
-from webhook.objects import KubeObject, Metadata
+from webhook.objects import Metadata
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision, Enforce, Webhook
-from webhook.policy.findings import Finding, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
 from webhook.policy.posture import posture_of
-from webhook.policy.preview.preview import Wanted, preview
-from webhook.policy.preview.workloads import unjudged, unseen, whole_workloads, workloads_of
-from webhook.policy.rules import RULES, sidecar
-from webhook.policy.rules.pod_security_policy import judge
-from webhook.policy.rules.subject import PolicyReference, Subject
+from webhook.policy.preview import PodsOfResource, preview_pods
+from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
+from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
 from webhook.policy.workload import (
     Identity,
     Link,
-    Parentage,
     UnknownOwner,
     Unmanaged,
     cached_owner_of,
@@ -235,12 +231,8 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
         user_volumes=volumes,
         policies=(yield from inquiry.policies(named)) if named else (),
     )
-    findings: list[Finding] = []
-    for rule in RULES:
-        findings += rule(subject, posture)
-    decision = decide.decide_pod(
-        identity, posture, tuple(findings), webhook=webhook, settings=settings, enforce=enforce
-    )
+    findings = tuple(check_pod(subject, posture))
+    decision = decide.decide_pod(identity, posture, findings, webhook=webhook, settings=settings, enforce=enforce)
     if cache and key and not named:  # vmguard checks each time whether a policy exists
         cache.keep(key, pod, decision, chain, volumes)
     return decision
@@ -265,13 +257,12 @@ def _ephemeral(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]
     if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings, may_refuse=False), chain
     posture = posture_of(identity, settings)
-    strict = posture.security_context == "strict"
     had = {str(each.get("name")) for each in _ephemeral_containers(before)}
     new = [each for each in _ephemeral_containers(raw) if str(each.get("name")) not in had]
     findings = [
         finding
         for container in new[:MOST_EPHEMERAL]
-        for finding in sidecar.check_ephemeral(container, raw["spec"], admission.minor, strict=strict)
+        for finding in check_ephemeral_container(EphemeralContainer(container, raw["spec"], admission.minor), posture)
     ]
     return decide.decide_ephemeral(identity, posture, tuple(findings)), chain
 
@@ -299,26 +290,16 @@ def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
     before = frozenset((*policies_named(ref, had), *policies_annotated(ref, had)))
-    references = yield from inquiry.policies(named, before)
-    findings = [finding for each in references if (finding := judge(each, of_pod=(each.place, each.name) in annotated))]
-    wanted = _stood_for(ref, custom, parentage, settings)
-    stood: tuple[Wanted, ...] | None = ()
-    if old:
-        stood = None if unseen(ref, old.spec or {}) else _stood_for(ref, old, parentage, settings)
-    previewed = preview(ref, wanted, stood, settings, admission.minor)
-    judged = tuple(workloads_of(ref, spec, parentage))
-    findings += previewed.findings
-    notes = (parentage.note, unjudged(ref, spec), unseen(ref, spec))
-    findings += [Warn("workload", note) for note in notes if note]
-    postures = tuple(posture_of(each, settings) for each in judged)
-    predicted_levels = tuple(map(previewed.of, judged))
-    decision = decide.decide_resource(str(ref), postures, predicted_levels, tuple(findings), settings)
+    findings = [
+        finding
+        for each in (yield from inquiry.policies(named, before))
+        for finding in check_policy_reference(each, of_pod=(each.place, each.name) in annotated)
+    ]
+    pods_before = PodsOfResource(ref, had, parentage) if old else None
+    preview = preview_pods(PodsOfResource(ref, spec, parentage), pods_before, settings, admission.minor)
+    findings += preview.findings
+    decision = decide.decide_resource(str(ref), preview.postures, preview.predicted_levels, tuple(findings), settings)
     return decision, inquiry.links
-
-
-def _stood_for(ref: Ref, custom: KubeObject, parentage: Parentage, settings: Settings) -> tuple[Wanted, ...]:
-    every = whole_workloads(ref, custom.spec or {}, parentage)
-    return tuple((each, posture_of(each, settings)) for each in every)
 
 
 def _enforce(admission: _Admission, inquiry: _Inquiry) -> Steps[Enforce]:

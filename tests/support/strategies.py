@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.support.sample_pods import pod, resource, workload
 from webhook.policy.components import COMPONENTS
-from webhook.policy.rules.api_access import TOKEN_PATH
+from webhook.policy.token_volume import TOKEN_PATH
 
 _NAMES = st.sampled_from(["config-reloader", "config-init", "vmbackuper", "mine", "other"])
 _IDS = st.sampled_from([None, 0, 1, 1000, 65534])
@@ -89,7 +89,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]], int, d
         cr_spec = {field: cr_spec}
     cr = resource(component.kind, "x", cr_spec)
     kind = draw(st.sampled_from(["StatefulSet", "DaemonSet"]))
-    owner = workload(kind, f"{component.workload}-x", cr)
+    owner = workload(kind, f"{component.name}-x", cr)
     environment = draw(
         st.fixed_dictionaries(
             {"VM_ENABLESTRICTSECURITY": st.sampled_from(["true", "false"])},

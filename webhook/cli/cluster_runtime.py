@@ -14,7 +14,7 @@ from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.leader.audit_scan import AuditScan
-from webhook.policy.rules.pod_security_policy import REMOVED
+from webhook.policy.policy_references import REMOVED
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics

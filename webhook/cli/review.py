@@ -15,7 +15,7 @@ from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
 from webhook.offline.judge import Judged, judge
 from webhook.policy.explanation import explain_pod, explain_resource, summary
-from webhook.policy.rules.pod_security import in_words
+from webhook.policy.wording import levels_in_words
 from webhook.settings import Settings, SettingsError
 from webhook.yaml_output import as_yaml
 
@@ -96,7 +96,7 @@ def _print(result: Judged, output: str) -> None:
     if output == "explain":
         title, verdicts = result.input.title, result.pod_security
         if verdicts:
-            print(explain_pod(title, decision, result.looked_up, in_words(*verdicts)))
+            print(explain_pod(title, decision, result.looked_up, levels_in_words(*verdicts)))
         else:
             print(explain_resource(title, decision))
     elif output == "patch":

@@ -16,6 +16,7 @@ import msgspec
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.objects import Metadata, OwnerReference
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
+from webhook.policy.conditions import EACH, Path, text_at
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import objects_of, texts_of
 from webhook.policy.parents import Layers, layers_of_child
@@ -35,6 +36,12 @@ OWNERS: dict[str, frozenset[tuple[str, str]]] = {
     **dict.fromkeys(BY_KIND, _PARENTS),
 }
 """Group and kind of the controllers that may own an object of a kind, for the chain to go on."""
+
+VOLUME_NAMES: Path = ("volumes", EACH, "name")
+"""The field of a component's part that `user_volumes` reads."""
+
+ACCOUNT: Path = ("serviceAccountName",)
+"""The field of a resource's root that `account_of` reads."""
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
@@ -213,4 +220,10 @@ def _where_it_ended(chain: tuple[Link, ...]) -> str:
 
 def user_volumes(workload: Workload) -> frozenset[str]:
     """Names of the volumes that a workload's resource brings."""
-    return texts_of(objects_of(workload.component.part_of(workload.spec).get("volumes")), "name")
+    volumes, _, name = VOLUME_NAMES
+    return texts_of(objects_of(workload.component.part_of(workload.spec).get(volumes)), name)
+
+
+def account_of(spec: dict[str, Any]) -> str:
+    """The ServiceAccount that a resource names for its pods, "" for none: then the operator makes one."""
+    return text_at(spec, ACCOUNT)

@@ -32,7 +32,7 @@ _COUNT = itertools.count(1)
 PLACES = [
     *((component.kind, component.path[1:]) for component in COMPONENTS),
     *((kind, ()) for kind in dict.fromkeys(component.kind for component in COMPONENTS if component.path[1:])),
-    *((kind, (field, "spec")) for kind, fields in PARENTS.items() for field in fields.values() if field == "vmauth"),
+    *((kind, (child.field, "spec")) for kind, made in PARENTS.items() for child in made.values() if child.shared),
 ]
 
 

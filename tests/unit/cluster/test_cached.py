@@ -13,7 +13,7 @@ from webhook.cluster.reflector import Reflector
 from webhook.facts import Absent, Found, Lookup, Names, Ref, Unknown
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.projection import kept
+from webhook.policy.projection import project
 from webhook.telemetry.log import Log
 
 SINGLE = Ref(GROUP, "v1beta1", "VMSingle", "mon", "x")
@@ -96,7 +96,7 @@ def _watched(live):
 
 
 def _reduced(found):
-    return KubeObject(found.metadata, kept("VMSingle", found.spec))
+    return KubeObject(found.metadata, project("VMSingle", found.spec))
 
 
 def test_what_a_look_up_found_is_what_is_kept_of_it():

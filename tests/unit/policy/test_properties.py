@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.support.sample_pods import decide, patched, pod, resource, workload
 from tests.support.strategies import ANYTHING, PARTS, cases
 from webhook.policy.components import COMPONENTS
-from webhook.policy.posture import READ
-from webhook.policy.preview.prediction import READ as SKETCHED_ONLY
-from webhook.policy.rules.api_access import TOKEN_PATH
+from webhook.policy.posture import PART_FIELDS
+from webhook.policy.preview.predicted_pod import FIELDS
+from webhook.policy.token_volume import TOKEN_PATH
 
 
 def _kept(before, after):
@@ -149,12 +149,16 @@ def test_a_resource_of_any_content_is_answered(part):
         assert not decide(done, [cr, owner]).patch
 
 
-SKETCHED = [*SKETCHED_ONLY, *(field for field in READ if field != "podSecurityPolicyName")]
+PREDICTED = [
+    *FIELDS,
+    *sorted({path[0] for component in COMPONENTS for path in component.fields}),
+    *(field for field in PART_FIELDS if field != "podSecurityPolicyName"),
+]
 
 
 @given(
-    st.dictionaries(st.sampled_from(SKETCHED), PARTS),
-    st.dictionaries(st.sampled_from(SKETCHED), PARTS),
+    st.dictionaries(st.sampled_from(PREDICTED), PARTS),
+    st.dictionaries(st.sampled_from(PREDICTED), PARTS),
     st.sampled_from(COMPONENTS),
 )
 @settings(max_examples=400, deadline=None)
@@ -165,7 +169,7 @@ def test_whatever_a_resource_says_of_its_pods_is_answered_and_denied_once_only(p
         spec = content
         for field in reversed(component.path[1:]):
             spec = {field: spec}
-        if component.optional:
+        if component.enabled is not True:
             spec["requestsLoadBalancer"]["enabled"] = True
         return resource(component.kind, "x", spec)
 

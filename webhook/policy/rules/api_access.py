@@ -1,13 +1,18 @@
 """api-access: a token for the Kubernetes API only in the containers that need it.
 
-Setting by the component's `disableAutomountServiceAccountToken`, else VMGUARD_DISABLE_AUTOMOUNT. When asked, one patch
-does all of it: `automountServiceAccountToken: false` (without it the API server's second pass adds the token back), the
-API server's own token volume taken from every container where it is mounted at the token path and dropped when no
-mount of it is left, and the volume `kube-api-access` with a read-only mount for the containers that need it. A
-token volume and mount that the user wrote is the user's: it stays, and no container gets a second mount at that path.
+The component's `disableAutomountServiceAccountToken` requires it, else VMGUARD_DISABLE_AUTOMOUNT. One patch then does
+all of it. It sets `automountServiceAccountToken: false`, without which the API server's second pass adds the token
+again. It removes the API server's token volume from every container where it is mounted at the token path, and the
+volume itself when no mount of it is left. It adds the volume `kube-api-access` with a read-only mount to the containers
+that need the API. vmguard never changes a token volume or mount that the user wrote, and no container gets a second
+mount at that path.
 
-Who needs the API is a fact of the component table; config-reloader and config-init need it exactly when they read a
-Secret through it (`--config-secret-name`).
+The component table says when a main container needs the API. The operator's other containers need it exactly when they
+read a Secret through it (`--config-secret-name`).
+
+A container of the user that clearly calls the API must bring a token of its own. vmguard warns the person who applies
+the resource if it has none: if its image is a well-known client, or its command names kubectl, the API's address or the
+path of the token.
 
 Source: ServiceAccount admission plugin 1.20 to 1.37; operators v0.54 and v0.74, which make the volume for every
 VMAgent, needed or not.
@@ -19,28 +24,13 @@ from webhook.admission.patch import Edit
 from webhook.objects import Container, Volume
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.subject import Subject
+from webhook.policy.rules.api_users import users_without_token
+from webhook.policy.rules.rule import Rule
+from webhook.policy.rules.subject import PreviewedPod, Subject
+from webhook.policy.token_volume import TOKEN_MOUNT, TOKEN_PATH, TOKEN_VOLUME, VOLUME
 
 ID = "api-access"
 
-TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
-VOLUME = "kube-api-access"
-
-_NAMESPACE = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
-TOKEN_VOLUME: dict[str, Any] = {
-    "name": VOLUME,
-    "projected": {
-        "defaultMode": 420,
-        "sources": [
-            {"serviceAccountToken": {"expirationSeconds": 3600, "path": "token"}},
-            {"configMap": {"name": "kube-root-ca.crt"}},
-            {"downwardAPI": {"items": [{"fieldRef": _NAMESPACE, "path": "namespace"}]}},
-        ],
-    },
-}
-TOKEN_MOUNT: dict[str, Any] = {"name": VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}
-
-_RELOADERS = ("config-reloader", "config-init")
 _READS_SECRET = ("--config-secret-name", "-config-secret-name")
 _SECRET_TOKENS_UNTIL = 22
 _WHY = "API access only where it is needed"
@@ -54,6 +44,11 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     source = posture.api_setting.place
     conflict = _conflict(subject, needing, source)
     return [conflict] if conflict else _explicit(subject, posture, needing, source)
+
+
+def check_users(pod: PreviewedPod, posture: Posture) -> list[Finding]:
+    """Warnings about the user's containers of one pod."""
+    return [Warn(ID, text) for text in users_without_token(pod, posture)]
 
 
 def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Container]], source: str) -> list[Finding]:
@@ -87,7 +82,7 @@ def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Conta
             findings.append(change(_append(f"{path}/volumeMounts", TOKEN_MOUNT, present=bool(mounts)), why))
     removed = [index for index, volume in injected if volume.name not in still_mounted]
     findings += [change(Edit("remove", f"/spec/volumes/{index}")) for index in reversed(removed)]
-    if (needing or posture.component.api == "always") and not _has_volume(spec.volumes):
+    if (needing or posture.needs_api) and not _has_volume(spec.volumes):
         findings.append(change(_append("/spec/volumes", TOKEN_VOLUME, present=bool(spec.volumes))))
     if spec.automount_service_account_token is None:
         findings.append(change(Edit("add", "/spec/automountServiceAccountToken", value=False)))
@@ -115,18 +110,16 @@ def _conflict(subject: Subject, needing: list[tuple[str, Container]], source: st
 
 def _needs_api(container: Container, subject: Subject, posture: Posture) -> bool:
     component = posture.component
-    if container.name in _RELOADERS and container.name in component.containers:
-        return any(argument.partition("=")[0] in _READS_SECRET for argument in container.args or ())
-    if container.name != component.main:
+    if container.name == component.main:
+        return posture.needs_api or (subject.in_daemonset and component.needs_api_in_daemonset)
+    if container.name not in component.containers:
         return False
-    if component.api == "daemonset":
-        return subject.in_daemonset
-    return component.api == "always" or (component.api == "scraping" and posture.scrapes)
+    return any(argument.partition("=")[0] in _READS_SECRET for argument in container.args or ())
 
 
 def _forgotten_by_operator(container: Container, posture: Posture) -> bool:
     """Whether the operator itself gives this container no mount; then vmguard adds its own, never a user's volume."""
-    return container.name == posture.component.main and posture.component.api != "always"
+    return container.name == posture.component.main and not posture.component.gets_token
 
 
 def _users_volume(container: Container) -> Warn:
@@ -163,3 +156,6 @@ def _has_volume(volumes: list[Volume] | None) -> bool:
 
 def _has_mount(container: Container) -> bool:
     return any(mount.mount_path == TOKEN_PATH for mount in container.volume_mounts or ())
+
+
+RULE = Rule(id=ID, order=50, text=__doc__, pod=check, preview=check_users)

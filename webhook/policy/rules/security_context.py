@@ -22,9 +22,11 @@ from typing import Any
 
 from webhook.objects import Container
 from webhook.policy.context_fields import ROWS, Level
+from webhook.policy.context_table import context_table
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.context_filling import Wanted, annotations_of, fill_container, fill_pod
+from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import Subject
 from webhook.policy.rules.wanted_context import flat, runs_as_root, token, wanted_context
 
@@ -125,3 +127,6 @@ def _once(findings: list[Finding]) -> list[Finding]:
 def _short(value: Any) -> str:
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+RULE = Rule(id=ID, order=30, text=__doc__, table=context_table, pod=check)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.sample_pods import decide, patched, pod, resource, vmsingle, workload
-from webhook.policy.rules.api_access import TOKEN_MOUNT, TOKEN_PATH, TOKEN_VOLUME
+from webhook.policy.token_volume import TOKEN_MOUNT, TOKEN_PATH, TOKEN_VOLUME
 
 OFF = {"VM_ENABLESTRICTSECURITY": "false"}
 INJECTED = {"name": "kube-api-access-abcde", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
