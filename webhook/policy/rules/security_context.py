@@ -46,7 +46,7 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     strict = posture.security_context == "strict"
     why = _WHY[posture.security_context]
     wanted = Wanted(*wanted_context(subject, posture), why, ID, posture.context_setting.place)
-    compare: Compare = partial(_judge, subject, posture) if strict else partial(_compare, wanted)
+    compare: Compare = partial(_against_rows, subject, posture) if strict else partial(_against_own, wanted)
     pod = flat(subject.pod.spec.security_context)
     filled = list(fill_pod(subject, wanted, pod))
     findings = [*compare(_POD, pod, None), *filled]
@@ -61,7 +61,7 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     return _once(findings)
 
 
-def _judge(
+def _against_rows(
     subject: Subject, posture: Posture, base: str, present: dict[str, Any], container: Container | None
 ) -> Iterator[Violation]:
     """Strict security: each field that is set, and each annotation that stands for one, against its row."""
@@ -83,7 +83,7 @@ def _judge(
             yield Violation(ID, path, text, annotation.accepted.text, rows[name].danger, source)
 
 
-def _compare(wanted: Wanted, base: str, present: dict[str, Any], container: Container | None) -> Iterator[Warn]:
+def _against_own(wanted: Wanted, base: str, present: dict[str, Any], container: Container | None) -> Iterator[Warn]:
     """A resource's own securityContext: each field that is set and differs from it."""
     for name, value in (wanted.container if container else wanted.pod).items():
         if name in present and present[name] != value:

@@ -21,8 +21,7 @@ def wanted_context(subject: Subject, posture: Posture) -> tuple[dict[str, Any], 
             subject.windows,
             subject.minor,
         )
-    own = {field: value for field, value in posture.own_context.items() if value not in ([], {})}
-    pod, container = projected(own)
+    pod, container = projected(posture.own_context)
     return _existing("pod", flat(pod), subject), _existing("container", flat(container), subject)
 
 
@@ -41,14 +40,16 @@ def flat(context: dict[str, Any] | None) -> dict[str, Any]:
 
     Null and empty count as absent, as the API server drops them.
     """
-    present = {
-        token(name): value for name, value in (context or {}).items() if value is not None and value not in ([], {})
-    }
+    present = _set(context or {})
     capabilities = present.get("capabilities")
     if isinstance(capabilities, dict):
         del present["capabilities"]
-        present |= {f"capabilities/{token(member)}": value for member, value in capabilities.items() if value}
+        present |= {f"capabilities/{member}": value for member, value in _set(capabilities).items()}
     return present
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
+    return {token(name): value for name, value in fields.items() if value is not None and value not in ([], {})}
 
 
 @lru_cache(256)
