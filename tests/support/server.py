@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import re
 import select
 import signal
@@ -66,6 +67,13 @@ class Server:
         finally:
             connection.close()
 
+    def dry_run(self, question: Any, content_type: str = "application/json"):
+        """As `ask` of /dry-run, again while its worker starts, or has too little processor time for its 2 s (429)."""
+        until = time.monotonic() + PATIENCE
+        while (answer := self.ask("POST", "/dry-run", question, content_type))[0] == 429 and time.monotonic() < until:
+            time.sleep(0.1)
+        return answer
+
     def operation(self, path: str) -> tuple[int, str]:
         try:
             with urllib.request.urlopen(f"{self.operations}{path}", timeout=PATIENCE) as response:  # noqa: S310
@@ -121,11 +129,13 @@ def starting_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[S
 
 
 def free_port() -> int:
-    """A port of this machine that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that was free just now, and that the kernel gives to no outgoing connection."""
+    lowest_of_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, max(lowest_of_kernel, 11_000))  # noqa: S311 - any will do
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
