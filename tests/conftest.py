@@ -1,4 +1,6 @@
-"""Fixtures that tests of several folders share, and the table of seconds at the end of a run in CI."""
+"""Fixtures that tests of several folders share, and what holds for a whole run."""
+
+import resource
 
 from tests.controlplane.fixtures import (
     can_have_control_plane,
@@ -19,3 +21,11 @@ __all__ = [
     "plane_with_nodes",
     "pytest_terminal_summary",
 ]
+
+
+def pytest_configure() -> None:
+    """Let this process and its servers open 4096 files: tests hold a thousand connections, and a shell allows 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

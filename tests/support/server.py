@@ -68,6 +68,13 @@ class Server:
         finally:
             connection.close()
 
+    def dry_run(self, question: Any, content_type: str = "application/json"):
+        """As `ask` of /dry-run, again while its worker starts, or has too little processor time for its 2 s (429)."""
+        until = time.monotonic() + PATIENCE
+        while (answer := self.ask("POST", "/dry-run", question, content_type))[0] == 429 and time.monotonic() < until:
+            time.sleep(0.1)
+        return answer
+
     def operation(self, path: str) -> tuple[int, str]:
         try:
             with urllib.request.urlopen(f"{self.operations}{path}", timeout=PATIENCE) as response:  # noqa: S310

@@ -16,7 +16,6 @@ import httpx
 import pytest
 import yaml
 
-from tests.controlplane.api import wait_for
 from tests.support.admission_reviews import pod_review
 from tests.support.dry_run_questions import BILLION_LAUGHS
 from tests.support.golden import CASES, expected, projection
@@ -182,7 +181,7 @@ def _as_yaml(value):
 def test_a_dry_run_tells_what_and_why(server, encode):
     thing, objects = vmsingle({"useStrictSecurity": True})
     body = encode({"pod": thing, "objects": objects, "kubernetesVersion": "1.30"})
-    status, _, answer = server.ask("POST", "/dry-run", body, "text/whatever")
+    status, _, answer = server.dry_run(body, "text/whatever")
     assert status == 200
     assert answer.keys() == KEYS
     assert answer["workload"] == {
@@ -226,7 +225,7 @@ def test_a_dry_run_tells_what_and_why(server, encode):
     ],
 )
 def test_a_dry_run_answers_every_form_with_all_keys(server, question):
-    status, _, answer = server.ask("POST", "/dry-run", question)
+    status, _, answer = server.dry_run(question)
     assert status == 200
     assert answer.keys() == KEYS
     assert (answer["pod"] is None) is (question["kind"].startswith("VM") or "VMCluster" in str(question))
@@ -234,11 +233,11 @@ def test_a_dry_run_answers_every_form_with_all_keys(server, question):
 
 def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reasons_of_each(server):
     spec = {"vmselect": {}, "vminsert": {"hostNetwork": True}}
-    answer = server.ask("POST", "/dry-run", resource("VMCluster", spec=spec))[2]
+    answer = server.dry_run(resource("VMCluster", spec=spec))[2]
     found = answer["podSecurity"]
     assert (found["before"], found["after"]) == ("privileged", "privileged")
     assert found["reasons"] == ["vminsert: host namespaces (hostNetwork=true)"]
-    plain = server.ask("POST", "/dry-run", resource("VMCluster", spec={"vmselect": {}}))[2]
+    plain = server.dry_run(resource("VMCluster", spec={"vmselect": {}}))[2]
     assert plain["podSecurity"] == {"before": "baseline", "after": "restricted", "reasons": []}
     assert plain["warnings"] == []
 
@@ -265,10 +264,10 @@ def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reas
     ],
 )
 def test_a_broken_or_unsafe_question_is_refused_with_a_reason(server, body, status, reason):
-    code, _, answer = server.ask("POST", "/dry-run", body)
+    code, _, answer = server.dry_run(body)
     assert (code, answer["code"]) == (status, status)
     assert reason in answer["message"]
-    assert server.ask("POST", "/dry-run", pod())[0] == 200, "the next question is answered"
+    assert server.dry_run(pod())[0] == 200, "the next question is answered"
 
 
 def _batches():
@@ -331,7 +330,7 @@ def test_a_question_that_takes_too_long_is_a_429_and_the_next_is_answered(tmp_pa
         assert (status, answer["code"], headers["retry-after"]) == (429, 429, None)
         assert "no answer within 2 s" in answer["message"]
         assert running.ask("POST", "/mutate", pod_review(pod()))[0] == 200, "admissions never wait for a person"
-        assert wait_for(lambda: running.ask("POST", "/dry-run", pod())[0] == 200, "a new worker's answer")
+        assert running.dry_run(pod())[0] == 200, "a new worker answers"
         assert children.read_text().split() != [str(worker)]
 
 
