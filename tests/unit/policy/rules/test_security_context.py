@@ -1,4 +1,4 @@
-"""security-context: what is filled, what is left, and what someone must mend."""
+"""security-context: missing fields are filled, existing values stay, and weak ones are violations."""
 
 import pytest
 
@@ -171,53 +171,6 @@ def test_a_field_that_differs_from_the_own_context_stays_and_is_told():
         "spec.securityContext.runAsUser is 5 and stays; VMSingle mon/db spec.securityContext sets it to 6"
         " [security-context]",
     )
-
-
-@pytest.mark.parametrize(
-    ("root", "part", "environment", "asked"),
-    [
-        (None, None, "true", "VM_ENABLESTRICTSECURITY=true"),
-        (None, None, "false", "VM_ENABLESTRICTSECURITY=false"),
-        (True, None, "false", "VMCluster mon/c spec.useStrictSecurity=true"),
-        (True, False, "true", "VMCluster mon/c spec.vmselect.useStrictSecurity=false"),
-        (False, True, "false", "VMCluster mon/c spec.vmselect.useStrictSecurity=true"),
-    ],
-)
-@pytest.mark.parametrize("name", ["vmselect-c", "c-vmselect"])
-def test_component_before_root_before_default(root, part, environment, asked, name):
-    spec = {"vmselect": {"useStrictSecurity": part}, "useStrictSecurity": root}
-    cr = resource("VMCluster", "c", spec)
-    sts = workload("StatefulSet", name, cr)
-    asked_pod = pod(sts, {"containers": [{"name": "vmselect"}]})
-    decision = decide(asked_pod, [cr, sts], VM_ENABLESTRICTSECURITY=environment)
-    assert decision.postures[0].because[0] == asked
-    assert bool(decision.patch) is asked.endswith("=true")
-
-
-@pytest.mark.parametrize(
-    ("spec", "asked"),
-    [
-        ({}, "VM_ENABLESTRICTSECURITY=true"),
-        (
-            {"zoneCommon": {"vmsingle": {"spec": {"useStrictSecurity": False}}}},
-            "VMDistributed mon/d spec.zoneCommon.vmsingle.spec.useStrictSecurity=false",
-        ),
-        (
-            {
-                "zoneCommon": {"vmsingle": {"spec": {"useStrictSecurity": False}}},
-                "zones": [{"name": "a"}, {"name": "b", "vmsingle": {"spec": {"useStrictSecurity": True}}}],
-            },
-            "VMDistributed mon/d spec.zones[b].vmsingle.spec.useStrictSecurity=true",
-        ),
-    ],
-)
-def test_a_childs_word_is_nobodys_and_its_parents_counts(spec, asked):
-    parent = resource("VMDistributed", "d", spec)
-    cr = resource("VMSingle", "d-b", {"useStrictSecurity": False}, parent)
-    deployment = workload("Deployment", "vmsingle-d-b", cr)
-    replicas = workload("ReplicaSet", "vmsingle-d-b-1", deployment)
-    decision = decide(pod(replicas), [parent, cr, deployment, replicas])
-    assert decision.postures[0].because[0] == asked
 
 
 def test_a_daemonset_pod_keeps_root_and_a_collector_its_container_too():
