@@ -133,8 +133,8 @@ def test_a_violation_names_field_value_and_reason():
     )
     spec = with_value("pod", "newField", {"on": True})
     assert judged(spec)[1].message == (
-        'not compliant: spec.securityContext.newField is {"on":true}, wanted no such field: vmguard does not know this'
-        " field, so it cannot tell that the field is safe (VM_ENABLESTRICTSECURITY)"
+        'not compliant: spec.securityContext.newField is {"on":true}, wanted absent: vmguard does not know this field;'
+        " remove it, or update vmguard (VM_ENABLESTRICTSECURITY)"
     )
     spec = with_value("pod", "fsGroup", 0)
     assert "fsGroup is 0, wanted 65534: group 0 is root's group; any group but 0 is accepted too" in str(

@@ -33,6 +33,7 @@ from webhook.policy.rules.wanted_context import flat, runs_as_root, token, wante
 ID = "security-context"
 
 _POD = "/spec/securityContext"
+_UNKNOWN_FIELD = "vmguard does not know this field; remove it, or update vmguard"
 _WHY = {"strict": "strict security", "custom": "the resource's own"}
 
 Compare = Callable[[str, dict[str, Any], Container | None], Iterator[Finding]]
@@ -72,8 +73,7 @@ def _against_rows(
     for name, found in present.items():
         row = rows.get(name)
         if row is None:
-            why = "vmguard does not know this field, so it cannot tell that the field is safe"
-            yield Violation(ID, f"{base}/{name}", found, "no such field", why, source)
+            yield Violation(ID, f"{base}/{name}", found, "absent", _UNKNOWN_FIELD, source)
         elif not row.accepts(found, subject.minor) and not (any_user and row.runs_as):
             yield Violation(ID, f"{base}/{name}", found, row.wanted, row.why, source)
     for name, (key, text) in annotations_of(subject, level, container.name if container else None).items():
