@@ -35,6 +35,7 @@ from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Su
 from webhook.policy.workload import (
     Identity,
     Link,
+    UnknownKind,
     UnknownOwner,
     Unmanaged,
     cached_owner_of,
@@ -218,6 +219,8 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
         return decide.unmanaged(identity)
     if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings)
+    if isinstance(identity, UnknownKind):
+        return decide.unknown_kind(identity, settings, await _enforce(namespace, inquiry, settings))
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
     named = policies_of_pod(pod, namespace, posture)
@@ -256,6 +259,8 @@ def _ephemeral(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]
         return decide.unmanaged(identity), chain
     if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings, may_refuse=False), chain
+    if isinstance(identity, UnknownKind):
+        return decide.unknown_kind(identity, settings, "off"), chain
     posture = posture_of(identity, settings)
     had = {str(each.get("name")) for each in _ephemeral_containers(before)}
     new = [each for each in _ephemeral_containers(raw) if str(each.get("name")) not in had]

@@ -27,7 +27,7 @@ from webhook.policy.wording import (
     rules_line,
     warning_line,
 )
-from webhook.policy.workload import Identity, UnknownOwner, Unmanaged, Workload
+from webhook.policy.workload import Identity, UnknownKind, UnknownOwner, Unmanaged, Workload
 from webhook.settings import Settings
 from webhook.text import one_line
 
@@ -41,6 +41,7 @@ Outcome = Literal[
     "warned",
     "denied",
     "unknown",
+    "unknown-kind",
     "refused",
     "would-patch",
     "would-deny",
@@ -116,6 +117,24 @@ def unknown(identity: UnknownOwner, settings: Settings, *, may_refuse: bool = Tr
         return Decision("refused", refused=refused, annotations=annotations, identity=identity)
     warning = warning_line("workload", f"not secured, as it cannot be known whose pod it is: {identity.reason}")
     return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity)
+
+
+def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce) -> Decision:
+    """The decision on a pod of a kind without a row in the tables: allowed unchanged, denied where enforce is deny."""
+    what = f"the pod belongs to {identity.owner}: this version of vmguard does not know how the operator makes its pods"
+    fix = "update vmguard, or exempt the namespace"
+    if enforce != "deny":
+        warning = warning_line("workload", f"not secured: {what}; {fix}")
+        annotations = {"decision": one_line(f"unknown-kind: {identity.owner}", LONGEST_WARNING)}
+        return Decision("unknown-kind", warnings=(warning,), annotations=annotations, identity=identity)
+    message = one_line(f"{what}, so it cannot be secured; {fix}", _LONGEST_MESSAGE)
+    if settings.mode == "audit":
+        warnings = (_would_deny("workload", message, LONGEST_WARNING),)
+        annotations = {"decision": f"would-deny: {message}"}
+        return Decision("would-deny", warnings=warnings, annotations=annotations, identity=identity)
+    return Decision(
+        "denied", allowed=False, message=message, annotations={"decision": f"denied: {message}"}, identity=identity
+    )
 
 
 def decide_pod(

@@ -2,9 +2,11 @@
 
 The controller chain answers: pod, workload, custom resource, its parents; labels only where nothing else is known.
 
-An owner counts only when it is the controller, its group and kind may stand at that place of the chain, its name is a
-DNS subdomain, and the object found has the UID that the reference names. A chain that is known to end elsewhere makes
-the pod nobody's; one that cannot be known is never guessed.
+An owner counts only when it is the controller, has a UID, its group and kind may stand at that place of the chain, its
+name is a DNS subdomain, and the object found has the UID that the reference names. The API server stores no owner
+reference without a UID. A chain that is known to end elsewhere makes the pod unmanaged. A chain that leads to a kind or
+component of the operator's group without a row in the tables is an unknown kind. A chain that cannot be known is never
+guessed.
 """
 
 import re
@@ -20,6 +22,7 @@ from webhook.policy.conditions import EACH, Path, text_at
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import objects_of, texts_of
 from webhook.policy.parents import Layers, layers_of_child
+from webhook.text import one_line
 
 MANAGED_BY = ("managed-by", "vm-operator")
 """The label that the operator puts on everything it makes; anyone can write it."""
@@ -42,6 +45,9 @@ VOLUME_NAMES: Path = ("volumes", EACH, "name")
 
 ACCOUNT: Path = ("serviceAccountName",)
 """The field of a resource's root that `account_of` reads."""
+
+_LONGEST_OWNER = 300
+"""Characters of an owner's kind and name that are repeated to a person; both are a tenant's text."""
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
@@ -106,7 +112,16 @@ class UnknownOwner(msgspec.Struct, frozen=True):
     reason: str
 
 
-Identity = Workload | Unmanaged | UnknownOwner
+class UnknownKind(msgspec.Struct, frozen=True):
+    """The chain leads to a kind or a component of the operator's group that the tables do not have.
+
+    `owner` names it for a person, such as `VMFoo mon/db`.
+    """
+
+    owner: str
+
+
+Identity = Workload | Unmanaged | UnknownOwner | UnknownKind
 
 
 def is_subdomain(name: str) -> bool:
@@ -122,11 +137,14 @@ def cached_owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None
 
 def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
     """The controller of an object, if it is one that the chain may go on to, else None."""
-    for owner in metadata.owner_references or ():
-        if owner.controller is not True:
-            continue
-        return _allowed_owner(kind, owner, namespace)
-    return None
+    owner = _controller(metadata)
+    return _allowed_owner(kind, owner, namespace) if owner else None
+
+
+def _controller(metadata: Metadata) -> OwnerReference | None:
+    """The first owner that says it is the controller, None without one or if it has no UID."""
+    controller = next((owner for owner in metadata.owner_references or () if owner.controller is True), None)
+    return controller if controller and controller.uid else None
 
 
 @lru_cache(4096)
@@ -163,13 +181,16 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
             label = (fact.object.metadata.labels or {}).get("app.kubernetes.io/name") or ""
         elif resource is None:
             resource = ref, fact.object.spec or {}
+    unknown = _unknown_kind(pod, chain)
+    if unknown:
+        return unknown
     if resource is None:
         return Unmanaged(_where_it_ended(chain), wears_labels(pod))
     ref, spec = resource
     component = component_of(ref.kind, ref.name, workload_name, label)
     if component is None:
-        reason = f"{workload_kind} {ref.namespace}/{workload_name} is no known component of {ref}"
-        return Unmanaged(reason, wears_labels(pod))
+        workload = one_line(f"{workload_kind} {ref.namespace}/{workload_name}", _LONGEST_OWNER)
+        return UnknownKind(f"{workload}, which is no known component of {ref}")
     return Workload(
         kind=ref.kind,
         namespace=ref.namespace,
@@ -178,6 +199,22 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
         workload=workload_kind,
         spec=spec,
         parentage=parentage_of(chain, ref.kind, ref.name),
+    )
+
+
+def _unknown_kind(pod: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
+    """The unknown kind of the operator's group that controls the last object of a chain, None for none."""
+    last = chain[-1].fact if chain else None
+    if last is not None and type(last) is not Found:
+        return None
+    owner = _controller(last.object.metadata if last else pod)
+    if owner is None or owner.group != GROUP or owner.kind in BY_KIND or owner.kind in PARENTS:
+        return None
+    return UnknownKind(
+        one_line(
+            f"{owner.kind} {chain[-1].ref.namespace}/{owner.name}" if chain else f"{owner.kind} {owner.name}",
+            _LONGEST_OWNER,
+        )
     )
 
 
