@@ -24,6 +24,7 @@ from webhook.facts import Absent, Fact, Found, Lookup, Names, Ref, Steps, Unknow
 from webhook.objects import Metadata
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision, Enforce, Webhook
 from webhook.policy.json_access import Raw, object_of, objects_of
@@ -61,6 +62,7 @@ MOST_EPHEMERAL = 20
 MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
+_UNKNOWN_KIND = "unknown kind"
 _LONGEST_LABEL = 63
 _MIRROR = "kubernetes.io/config.mirror"
 _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
@@ -168,6 +170,8 @@ def admit(
     """
     request = review.request
     reason = _not_judged(request, webhook, settings)
+    if reason == _UNKNOWN_KIND:
+        return decide.unknown_resource(request.kind.kind, nearest(request.kind.kind, tuple(KNOWN_KINDS))), ()
     if reason:
         return decide.ignored(reason), ()
     admission = _Admission(request, webhook, settings, minor, labels_suffice, cache)
@@ -199,6 +203,8 @@ def _not_judged(request: Request, webhook: Webhook, settings: Settings) -> str:
         return "" if operation == "CREATE" or request.sub_resource else f"operation {operation}"
     if kind.group == GROUP and (kind.kind in BY_KIND or kind.kind in PARENTS):
         return "" if operation in {"CREATE", "UPDATE"} else f"operation {operation}"
+    if kind.group == GROUP and kind.kind not in KNOWN_KINDS:
+        return _UNKNOWN_KIND
     return f"kind {kind.kind}"
 
 
@@ -220,7 +226,7 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
     if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings)
     if isinstance(identity, UnknownKind):
-        return decide.unknown_kind(identity, settings, await _enforce(namespace, inquiry, settings))
+        return decide.unknown_kind(identity, settings, (yield from _enforce(admission, inquiry)))
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
     named = policies_of_pod(pod, namespace, posture)

@@ -19,6 +19,9 @@ from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
+MOST_KINDS = 20
+"""Unknown kinds that `/readyz?verbose` names."""
+
 
 class Cluster:
     """Made in a running loop; at work inside `running`. `leaders` is the leader's own connection."""
@@ -88,6 +91,7 @@ class Cluster:
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
             "default-policies": self._trouble_of_policies(),
+            "unknown-kinds": _unknown_kinds(self._discovery.unknown_kinds),
         }
 
     def _policies(self, leaders: Client, log: Log, metrics: Metrics) -> tuple[dict[str, Work], Callable[[], str]]:
@@ -98,3 +102,11 @@ class Cluster:
 
         defaults = PolicyReconciler(leaders, self._watching, self._discovery, self._settings, log, metrics)
         return {"default-policies": defaults.run}, lambda: defaults.trouble
+
+
+def _unknown_kinds(kinds: tuple[str, ...]) -> str:
+    """What a person must know of served kinds without a row in the tables, "" for none."""
+    if not kinds:
+        return ""
+    more = f" and {len(kinds) - MOST_KINDS} more" if len(kinds) > MOST_KINDS else ""
+    return f"{', '.join(kinds[:MOST_KINDS])}{more}: not known to this version of vmguard, so their pods are not secured"

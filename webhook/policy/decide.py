@@ -137,6 +137,16 @@ def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce) ->
     )
 
 
+def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
+    """The decision on a resource of the operator's group whose kind has no row in the tables."""
+    shown = one_line(kind, LONGEST_WARNING // 2)
+    text = f"kind {shown} of the operator is not known to this version of vmguard: its pods are not secured"
+    if nearest_kinds:
+        text = f"{text}; known kinds with a similar name: {', '.join(nearest_kinds)}"
+    annotations = {"decision": f"unknown-kind: {shown}"}
+    return Decision("unknown-kind", warnings=(warning_line("workload", text),), annotations=annotations)
+
+
 def decide_pod(
     workload: Workload,
     posture: Posture,

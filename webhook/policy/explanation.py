@@ -129,6 +129,7 @@ def _verdict(decision: Decision) -> str:
         "would-patch": f"allowed as it is (audit mode); would be patched: {_count(len(decision.changes), 'change')}",
         "would-deny": f"allowed (audit mode); would be denied: {told.removeprefix('would-deny: ')}",
         "denied": f"denied: {decision.message}",
+        "unknown-kind": "allowed, not secured: this version of vmguard does not know the kind",
     }
     return text.get(decision.outcome, "allowed, nothing changes")
 

@@ -46,8 +46,8 @@ VOLUME_NAMES: Path = ("volumes", EACH, "name")
 ACCOUNT: Path = ("serviceAccountName",)
 """The field of a resource's root that `account_of` reads."""
 
-_LONGEST_OWNER = 300
-"""Characters of an owner's kind and name that are repeated to a person; both are a tenant's text."""
+_LONGEST_KIND, _LONGEST_OWNER = 63, 300
+"""Characters of an owner's kind, and of its kind and name, that are repeated; both are a tenant's text."""
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
@@ -115,9 +115,10 @@ class UnknownOwner(msgspec.Struct, frozen=True):
 class UnknownKind(msgspec.Struct, frozen=True):
     """The chain leads to a kind or a component of the operator's group that the tables do not have.
 
-    `owner` names it for a person, such as `VMFoo mon/db`.
+    `kind` is the owner's kind; `owner` names the owner for a person, such as `VMFoo mon/db`.
     """
 
+    kind: str
     owner: str
 
 
@@ -190,7 +191,7 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
     component = component_of(ref.kind, ref.name, workload_name, label)
     if component is None:
         workload = one_line(f"{workload_kind} {ref.namespace}/{workload_name}", _LONGEST_OWNER)
-        return UnknownKind(f"{workload}, which is no known component of {ref}")
+        return UnknownKind(ref.kind, f"{workload}, which is no known component of {ref}")
     return Workload(
         kind=ref.kind,
         namespace=ref.namespace,
@@ -210,12 +211,9 @@ def _unknown_kind(pod: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
     owner = _controller(last.object.metadata if last else pod)
     if owner is None or owner.group != GROUP or owner.kind in BY_KIND or owner.kind in PARENTS:
         return None
-    return UnknownKind(
-        one_line(
-            f"{owner.kind} {chain[-1].ref.namespace}/{owner.name}" if chain else f"{owner.kind} {owner.name}",
-            _LONGEST_OWNER,
-        )
-    )
+    place = f"{chain[-1].ref.namespace}/" if chain else ""
+    named = one_line(f"{owner.kind} {place}{owner.name}", _LONGEST_OWNER)
+    return UnknownKind(one_line(owner.kind, _LONGEST_KIND), named)
 
 
 def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:

@@ -159,6 +159,12 @@ class Metrics:
             ("namespace",),
             registry=self.registry,
         )
+        self.unknown_kinds = Gauge(
+            "vmguard_unknown_kind_pods",
+            "Running pods of a kind that this version does not know, by namespace and kind; set by the leader.",
+            ("namespace", "kind"),
+            registry=self.registry,
+        )
         self.surveyed = Gauge(
             "vmguard_survey_timestamp_seconds",
             "When this process last surveyed the running pods, in seconds since 1970 (UTC); 0 for never.",

@@ -73,6 +73,7 @@ def test_every_metric_is_documented_with_its_labels():
         "leader_election_master_status": metrics.leader,
         "vmguard_noncompliant_pods": metrics.noncompliant,
         "vmguard_unjudged_pods": metrics.unjudged,
+        "vmguard_unknown_kind_pods": metrics.unknown_kinds,
         "vmguard_policy_troubles": metrics.policy_troubles,
     }.items():
         assert tuple(re.findall("`([^`]+)`", table[name].split("|")[0])) == attribute._labelnames
