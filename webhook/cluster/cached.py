@@ -20,6 +20,9 @@ from webhook.policy.custom_resources import GROUP
 LOOK_UP = 10.0
 """Seconds for one live read, however little time the requests that wait for it have left."""
 
+SHORT_WAIT = 2.0
+"""Seconds to wait for a live read where a cached state of the same object can answer instead."""
+
 GENERATIONS = 20_000
 """Generations of pods that are known to have been read for; to forget one costs one live read."""
 
@@ -67,7 +70,10 @@ class CachedFacts:
         if ref.kind in {POLICIES, NAMESPACES.kind} and not self._watching.whole_cluster:
             return Unknown("with WATCH_NAMESPACE nothing that belongs to the cluster is asked", "cache")
         if ref.kind == POLICIES:  # no cached state serves where it cannot be read
-            return await self._live.get(ref, deadline) if self._affordable(lookup) else _over_budget(lookup)
+            payer = _payer(lookup)
+            return await self._live.get(ref, deadline, payer) if self._affordable(lookup) else _over_budget(lookup)
+        if not lookup.fresh and self._last_state(ref):
+            deadline = min(deadline, asyncio.get_running_loop().time() + SHORT_WAIT)
         fact = await (self._alone(lookup, deadline) if lookup.fresh else self._shared(lookup, deadline))
         return (self._last_state(ref) or fact) if type(fact) is Unknown else fact
 
@@ -79,7 +85,7 @@ class CachedFacts:
 
     async def _names(self, names: Names, deadline: float) -> tuple[str, ...]:
         if self._watching.whole_cluster and self._affordable(names):
-            return await self._live.names(names.ref, deadline)
+            return await self._live.names(names.ref, deadline, _payer(names))
         return ()
 
     def _last_state(self, ref: Ref) -> Found | None:
@@ -110,7 +116,7 @@ class CachedFacts:
 
     async def _read_live(self, lookup: Lookup, deadline: float) -> Fact:
         ref, generation = lookup.ref, lookup.generation
-        fact = await self._live.get(ref, deadline)
+        fact = await self._live.get(ref, deadline, _payer(lookup))
         if type(fact) is Found:
             reflector = self._watching.of(ref)
             if reflector is not None:

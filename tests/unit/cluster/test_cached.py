@@ -26,7 +26,7 @@ class _Slow:
         self.asked = 0
         self.answer = asyncio.Event()
 
-    async def get(self, ref, deadline):
+    async def get(self, ref, deadline, payer=""):
         self.asked += 1
         await self.answer.wait()
         return Absent("live")
@@ -75,7 +75,7 @@ class _There:
     def __init__(self):
         self.asked = 0
 
-    async def get(self, ref, deadline):
+    async def get(self, ref, deadline, payer=""):
         self.asked += 1
         spec = {"useStrictSecurity": True, "image": {"tag": "x" * 1000}}
         return Found(KubeObject(Metadata(name="x", namespace="mon", uid="u", resource_version="5"), spec), "live")
@@ -146,10 +146,10 @@ def test_a_namespace_has_a_budget_of_look_ups(monkeypatch):
 class _Policies:
     """Live facts of a cluster that has the policy `there` and no other."""
 
-    async def get(self, ref, deadline):
+    async def get(self, ref, deadline, payer=""):
         return Found(KubeObject(Metadata(name=ref.name)), "live") if ref.name == "there" else Absent("live")
 
-    async def names(self, ref, deadline):
+    async def names(self, ref, deadline, payer=""):
         return ("there",)
 
 
