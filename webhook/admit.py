@@ -27,6 +27,7 @@ from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision, Enforce, Webhook
+from webhook.policy.field_types import wrong_types
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
 from webhook.policy.posture import posture_of
@@ -248,7 +249,13 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
 
 
 def _identity(pod: Metadata, admission: _Admission, chain: tuple[Link, ...]) -> Identity:
-    return identify_by_labels(pod, admission.namespace) if admission.labels_suffice else identify(pod, chain)
+    """The owner of a pod; a resource with a field of the wrong type says nothing that can be relied on."""
+    if admission.labels_suffice:
+        return identify_by_labels(pod, admission.namespace)
+    for ref, fact in ((link.ref, link.fact) for link in chain if link.ref.group == GROUP):
+        if type(fact) is Found and (wrong := wrong_types(ref.kind, fact.object.spec or {})):
+            return UnknownOwner(f"{ref}: {'; '.join(map(str, wrong))}")
+    return identify(pod, chain)
 
 
 def _ephemeral(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]:
@@ -297,6 +304,9 @@ def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]
     parentage = parentage_of(owners, kind.kind, name)
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
+    if wrong := wrong_types(ref.kind, spec):
+        settled = old is not None and set(wrong) <= set(wrong_types(ref.kind, old.spec or {}))
+        return decide.wrong_types(str(ref), tuple(map(str, wrong)), settings, settled=settled), inquiry.links
     annotated = frozenset(policies_annotated(ref, spec))
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}

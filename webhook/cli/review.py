@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     judged, status = _judge_all(found.inputs, source, settings, options)
     if options.output == "explain":
         print(summary([(item.input.kind, item.decision, item.looked_up) for item in judged]))
-    if any(not item.decision.allowed for item in judged):
+    if any(not item.allowed for item in judged):
         status = max(status, 1)
     return status
 
@@ -91,8 +91,8 @@ def _print(result: Judged, output: str) -> None:
         return
     for warning in decision.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
-    if not decision.allowed:
-        print(f"Denied: {result.input.title}: {decision.message}", file=sys.stderr)
+    if not result.allowed:
+        print(f"Denied: {result.input.title}: {decision.message or decision.refused}", file=sys.stderr)
     if output == "explain":
         title, verdicts = result.input.title, result.pod_security
         if verdicts:

@@ -32,6 +32,11 @@ class Judged:
     minor: int
 
     @property
+    def allowed(self) -> bool:
+        """Whether production would let it through; a refused pod is not created."""
+        return self.decision.allowed and not self.decision.refused
+
+    @property
     def pod(self) -> dict[str, Any] | None:
         """The pod as it would be stored, None when the input is none."""
         if self.input.kind != "Pod":

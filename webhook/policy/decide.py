@@ -112,10 +112,10 @@ def unknown(identity: UnknownOwner, settings: Settings, *, may_refuse: bool = Tr
     """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
     annotations = {"decision": f"unknown: {identity.reason}"}
     if may_refuse and settings.unknown == "refuse" and settings.mode == "enforce":
-        reason = f"cannot know whose pod this is: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
+        reason = f"the owner of the pod cannot be known: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
         refused = one_line(reason, _LONGEST_MESSAGE)
         return Decision("refused", refused=refused, annotations=annotations, identity=identity)
-    warning = warning_line("workload", f"not secured, as it cannot be known whose pod it is: {identity.reason}")
+    warning = warning_line("workload", f"not secured, because the owner of the pod cannot be known: {identity.reason}")
     return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity)
 
 
@@ -145,6 +145,27 @@ def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
         text = f"{text}; known kinds with a similar name: {', '.join(nearest_kinds)}"
     annotations = {"decision": f"unknown-kind: {shown}"}
     return Decision("unknown-kind", warnings=(warning_line("workload", text),), annotations=annotations)
+
+
+def wrong_types(resource: str, wrong: Sequence[str], settings: Settings, *, settled: bool) -> Decision:
+    """The decision on a resource that has fields of the wrong JSON type: denied, and nothing is read from it.
+
+    With `settled`, an update that changes none of them, it is allowed with a warning, so that it can be deleted and its
+    finalizers can be removed.
+    """
+    text = f"{resource}: {'; '.join(wrong)}: vmguard cannot tell what its pods must look like; correct the type"
+    if settled:
+        warnings = (warning_line("workload", text),)
+        return Decision(
+            "unknown", warnings=warnings, annotations={"decision": one_line(f"unknown: {text}", _LONGEST_MESSAGE)}
+        )
+    if settings.mode == "audit":
+        annotations = {"decision": one_line(f"would-deny: {text}", _LONGEST_MESSAGE)}
+        return Decision(
+            "would-deny", warnings=(_would_deny("workload", text, LONGEST_WARNING),), annotations=annotations
+        )
+    message = one_line(text, _LONGEST_MESSAGE)
+    return Decision("denied", allowed=False, message=message, annotations={"decision": f"denied: {message}"})
 
 
 def decide_pod(

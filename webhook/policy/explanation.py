@@ -75,7 +75,7 @@ def explain_resource(title: str, decision: Decision) -> str:
         ]
         head = ("COMPONENT", "SECURITY CONTEXT", "WHO ASKED", "API ACCESS", "WHO ASKED", "POD SECURITY")
         lines += _table([head, *rows])
-    else:
+    elif decision.outcome in {"unchanged", "ignored"}:
         lines.append("  makes no pods of its own")
     lines.append(f"  decision    {_verdict(decision)}")
     lines += _warnings(decision)
@@ -129,6 +129,7 @@ def _verdict(decision: Decision) -> str:
         "would-patch": f"allowed as it is (audit mode); would be patched: {_count(len(decision.changes), 'change')}",
         "would-deny": f"allowed (audit mode); would be denied: {told.removeprefix('would-deny: ')}",
         "denied": f"denied: {decision.message}",
+        "refused": f"refused with HTTP 500: {decision.refused}",
         "unknown-kind": "allowed, not secured: this version of vmguard does not know the kind",
     }
     return text.get(decision.outcome, "allowed, nothing changes")

@@ -30,8 +30,15 @@ def _object(tree: Tree, value: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(found, dict):
             result[field] = _object(inner, found)
         elif isinstance(found, list) and EACH in inner:
-            result[field] = [_object(inner[EACH], each) if isinstance(each, dict) else {} for each in found]
+            result[field] = [_object(inner[EACH], each) if isinstance(each, dict) else _empty(each) for each in found]
+        elif found is not None:
+            result[field] = _empty(found)
     return result
+
+
+def _empty(value: Any) -> Any:
+    """The empty value of a value's JSON type: what a wrong type is reported by, however large the value is."""
+    return None if value is None else type(value)()
 
 
 def paths_of_kind(kind: str) -> tuple[Path, ...]:

@@ -99,7 +99,7 @@ def _unwatched_workload(plane, namespace):
 def test_a_pod_whose_owners_cannot_be_read_is_refused_and_its_owner_shows_why(plane, guard, watcher):
     namespace = guard(watcher, **STRICT_SECURITY).namespace()
     _unwatched_workload(plane, namespace)
-    assert "HTTP 403" in failed_create(plane, namespace, "cannot know whose pod this is: StatefulSet")
+    assert "HTTP 403" in failed_create(plane, namespace, "the owner of the pod cannot be known: StatefulSet")
     assert not plane.api.list("v1", "Pod", namespace)
 
 
