@@ -34,6 +34,7 @@ from webhook.policy.posture import posture_of
 from webhook.policy.preview import PodsOfResource, preview_pods
 from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
 from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.workload import (
     Identity,
     Link,
@@ -46,6 +47,7 @@ from webhook.policy.workload import (
     identify_by_labels,
     owner_of,
     parentage_of,
+    user_mounts,
     user_volumes,
 )
 from webhook.settings import Settings
@@ -239,6 +241,7 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
         user_volumes=volumes,
+        user_mounts=user_mounts(identity, TOKEN_PATH),
         policies=(yield from inquiry.policies(named)) if named else (),
     )
     findings = tuple(check_pod(subject, posture))

@@ -30,6 +30,7 @@ _CONDITIONS = (condition for component in COMPONENTS for condition in (component
 LEAVES: dict[str, JsonType] = {
     _CONTEXT: "object",
     "disableAutomountServiceAccountToken": "boolean",
+    "mountPath": "string",
     "name": "string",
     "podSecurityPolicyName": "string",
     "serviceAccountName": "string",

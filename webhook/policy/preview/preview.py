@@ -26,8 +26,9 @@ from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
 from webhook.policy.rules import check_operator_pod, check_pod, check_preview
 from webhook.policy.rules.subject import OperatorPod, PreviewedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.wording import as_json
-from webhook.policy.workload import Workload, user_volumes
+from webhook.policy.workload import Workload, user_mounts, user_volumes
 from webhook.settings import Settings
 
 MOST = 40
@@ -135,6 +136,7 @@ def _judge(predicted: PredictedPod, posture: Posture, settings: Settings, minor:
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
         user_volumes=user_volumes(predicted.workload),
+        user_mounts=user_mounts(predicted.workload, TOKEN_PATH),
     )
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)
