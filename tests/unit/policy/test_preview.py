@@ -52,6 +52,33 @@ def test_the_collector_reads_its_nodes_files_which_no_level_but_privileged_allow
     )
 
 
+def test_a_collector_reads_its_nodes_files_wherever_its_own_data_are():
+    (level,) = told("VLAgent", {"k8sCollector": {"enabled": True}, "tmpDataPath": "/x"}, "pod-security")
+    assert level.startswith(
+        'vlagent: Pod Security level privileged; not restricted: restricted volume types (volumes "'
+    )
+
+
+def test_a_backup_container_writes_where_the_data_are():
+    backup = {"vmBackup": {"restore": {"onStart": {"enabled": True}}}}
+    assert told("VMSingle", {**CLAIM, **backup}) == []
+    assert told("VMCluster", {"vmstorage": {**CLAIM, **backup, "storageDataPath": "/x"}}) == []
+    lines = told("VMSingle", {**backup, "storageDataPath": "/x"}, "read-only-root")
+    assert [line.partition(" writes to /x (storageDataPath)")[0] for line in lines] == [
+        "vmsingle: container 'vmsingle'",
+        "vmsingle: container 'vmbackuper'",
+    ]
+
+
+def test_a_backup_containers_own_arguments_and_mounts_count():
+    backup = {"extraArgs": {"storageDataPath": "/y"}}
+    spec = {"vmBackup": backup, "volumes": [{"name": "v", "emptyDir": {}}]}
+    (warning,) = told("VMSingle", spec, "read-only-root")
+    assert warning.startswith("vmsingle: container 'vmbackuper' writes to /y (storageDataPath)")
+    backup["volumeMounts"] = [{"name": "v", "mountPath": "/y"}]
+    assert told("VMSingle", spec, "read-only-root") == []
+
+
 def test_what_is_not_restricted_is_told_with_the_levels_and_the_first_reasons():
     (warning,) = told("VMSingle", {"securityContext": {}}, "pod-security")
     assert warning.startswith(

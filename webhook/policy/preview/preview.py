@@ -18,7 +18,7 @@ from webhook.objects import Pod
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
-from webhook.policy.posture import Posture
+from webhook.policy.posture import Posture, posture_of
 from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator
 from webhook.policy.preview.predicted_pod import PredictedPod
 from webhook.policy.preview.resource_pods import PodsOfResource
@@ -77,7 +77,8 @@ def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: 
     warnings, levels = _warnings(applied, predicted, was_strict, settings, minor)
     findings += [*warnings, *(Warn("workload", note) for note in pods.notes())]
     workloads = tuple(pods.workloads())
-    return Preview(tuple(findings), pods.postures(settings), tuple(levels.get(_key(each)) for each in workloads))
+    postures = tuple(posture_of(each, settings) for each in workloads)
+    return Preview(tuple(findings), postures, tuple(levels.get(_key(each)) for each in workloads))
 
 
 class _Judged(msgspec.Struct, frozen=True):
