@@ -15,11 +15,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench.cel_policy import strict_policy
 from bench.contestants import Contestant, Ground, cpu_of, running
 from bench.recorded import cases, contexts, prepared
 from tests.controlplane.api import Api, ApiError, wait_for
@@ -104,7 +102,7 @@ def in_force(way: str, plane: ControlPlane, webhooks: dict[str, Contestant], gro
     if way in webhooks:
         things = [_configuration(webhooks[way], ground)]
     elif way == "policy in CEL":
-        things = list(yaml.safe_load_all((Path(__file__).parent / "strict.cel.yaml").read_text()))
+        things = strict_policy()
     else:
         things = []
     for thing in things:

@@ -12,7 +12,7 @@ from webhook.facts import Found
 from webhook.objects import Pod
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision
-from webhook.policy.rules.api_access import VOLUME
+from webhook.policy.token_volume import VOLUME
 from webhook.policy.workload import Link
 
 MOST_BYTES = 32 * 1024 * 1024

@@ -1,52 +1,77 @@
-"""Every knob, once: environment name, default, allowed values, meaning.
+"""Every setting, once: field, type, environment name, how its text is read, default, meaning.
 
-Read at start from the environment and never again. A wrong value stops the start with one line that names variable,
-value and what is allowed. Empty is unset.
+vmguard reads the environment at its start and never again. A wrong value stops the start with one line that names the
+variable, the value and what is allowed. An empty variable counts as unset.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_args
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class SettingsError(ValueError):
-    """A setting that is wrong; the text is one line for the person who must correct it."""
+    """A wrong setting; the text is one line for the person who must correct it."""
 
 
 class _NotAllowedError(ValueError):
-    """What is allowed instead, in words."""
+    """A value that a setting does not take; the text says what it takes."""
 
 
-def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
+def _boolean(text: str) -> bool:
     try:
-        return _BOOLEANS[str(value).strip().lower()]
+        return _BOOLEANS[text.strip().lower()]
     except KeyError:
         raise _NotAllowedError("true, false, 1, 0, yes or no") from None
 
 
-def _names(value: object) -> tuple[str, ...]:
-    if isinstance(value, tuple):
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
+
+
+def _one_of(*values: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        value = text.strip().lower()
+        if value not in values:
+            raise _NotAllowedError(f"{', '.join(values[:-1])} or {values[-1]}")
         return value
-    return tuple(part for part in (piece.strip() for piece in str(value).split(",")) if part)
+
+    return read
 
 
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
-def _address(value: str) -> str:
-    parse_address(value)
+def _seconds(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise _NotAllowedError("a number of seconds, 0 or more")
     return value
 
 
-Boolean = Annotated[bool, BeforeValidator(_boolean)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Address = Annotated[str, AfterValidator(_address)]
+def _rate(text: str) -> float:
+    value = _number(text)
+    if not value > 0:
+        raise _NotAllowedError("a number above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = _number(text)
+    if not (value > 0 and value.is_integer()):
+        raise _NotAllowedError("a whole number above 0")
+    return int(value)
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -66,112 +91,150 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-class Settings(BaseModel):
-    """The settings as they are after defaults, environment and options. Field descriptions are the documentation."""
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """What the environment has to do with a field of `Settings`: its variable, how to read its text, and its meaning.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    `read` raises ValueError, which says what is allowed. `meaning` is the text of the documentation.
+    """
 
-    strict_security: Boolean = Field(
-        True, alias="VM_ENABLESTRICTSECURITY", description="strict security context where the CR is silent"
-    )
-    psp_autocreate: Boolean = Field(
-        False, alias="VM_PSPAUTOCREATEENABLED", description="the leader makes default PodSecurityPolicies"
-    )
-    watch_namespaces: Names = Field(
-        (), alias="WATCH_NAMESPACE", description="comma list of the namespaces to decide in; none is all"
-    )
-    mode: Annotated[Literal["enforce", "audit"], BeforeValidator(_lower)] = Field(
-        "enforce",
-        alias="VMGUARD_MODE",
-        description="audit: nothing is patched or denied; what would have been is told, a denial as a warning too",
-    )
-    enforce: Annotated[Literal["off", "warn", "deny"], BeforeValidator(_lower)] = Field(
-        "warn", alias="VMGUARD_ENFORCE", description="what /validate does with a pod that is not compliant"
-    )
-    unknown: Annotated[Literal["refuse", "allow"], BeforeValidator(_lower)] = Field(
-        "refuse", alias="VMGUARD_UNKNOWN", description="a pod whose CR cannot be known: HTTP 500, or allowed untouched"
-    )
-    psp_bindable: Names = Field(
-        (), alias="VMGUARD_PSP_BINDABLE", description="comma list of policies that the leader may bind for a CR"
-    )
-    harden_sidecars: Boolean = Field(
-        False, alias="VMGUARD_HARDEN_SIDECARS", description="fill the user's containers too"
-    )
-    disable_automount: Boolean = Field(
-        False,
-        alias="VMGUARD_DISABLE_AUTOMOUNT",
-        description="for disableAutomountServiceAccountToken where the CR is silent",
-    )
-    run_as: Annotated[Literal["65534", "platform"], BeforeValidator(_lower)] = Field(
-        "65534", alias="VMGUARD_RUN_AS", description="user and group ids to fill, or leave them to the platform"
-    )
-    dry_run: Boolean = Field(True, alias="VMGUARD_DRY_RUN", description="serve /dry-run, /docs and /openapi.json")
-    listen: Address = Field(":8443", alias="VMGUARD_LISTEN", description="address of the webhook listener (TLS)")
-    ops_listen: Address = Field(
-        ":8080", alias="VMGUARD_OPS_LISTEN", description="address of the operations listener (plain HTTP)"
-    )
-    cert_dir: str = Field("", alias="VMGUARD_CERT_DIR", description="directory with tls.crt, tls.key and ca.crt")
-    shutdown_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        5,
-        alias="VMGUARD_SHUTDOWN_DELAY",
-        description="seconds to go on serving, not ready, after the signal to end",
-    )
-    namespace: str = Field(
-        "", alias="POD_NAMESPACE", description="namespace of the Lease; else the pod's own, or the kubeconfig context's"
-    )
-    kube_api_qps: Annotated[float, Field(gt=0)] = Field(
-        50, alias="VMGUARD_KUBE_API_QPS", description="requests a second to the API server at the most"
-    )
-    kube_api_burst: Annotated[int, Field(gt=0)] = Field(
-        100, alias="VMGUARD_KUBE_API_BURST", description="requests at once to the API server after a quiet time"
-    )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        "info", alias="VMGUARD_LOG_LEVEL", description="least severe log lines to write"
-    )
+    name: str
+    read: Callable[[str], object]
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings as they are after defaults, environment and options."""
+
+    strict_security: Annotated[
+        bool, Variable("VM_ENABLESTRICTSECURITY", _boolean, "strict security context where the CR is silent")
+    ] = True
+    psp_autocreate: Annotated[
+        bool, Variable("VM_PSPAUTOCREATEENABLED", _boolean, "the leader makes default PodSecurityPolicies")
+    ] = False
+    watch_namespaces: Annotated[
+        tuple[str, ...],
+        Variable("WATCH_NAMESPACE", _names, "comma list of the namespaces to decide in; none is all"),
+    ] = ()
+    mode: Annotated[
+        Literal["enforce", "audit"],
+        Variable(
+            "VMGUARD_MODE",
+            _one_of("enforce", "audit"),
+            "audit: nothing is patched or denied; what would have been is told, a denial as a warning too",
+        ),
+    ] = "enforce"
+    enforce: Annotated[
+        Literal["off", "warn", "deny"],
+        Variable(
+            "VMGUARD_ENFORCE",
+            _one_of("off", "warn", "deny"),
+            "what /validate does with a pod that is not compliant",
+        ),
+    ] = "warn"
+    unknown: Annotated[
+        Literal["refuse", "allow"],
+        Variable(
+            "VMGUARD_UNKNOWN",
+            _one_of("refuse", "allow"),
+            "a pod whose CR cannot be known: HTTP 500, or allowed untouched",
+        ),
+    ] = "refuse"
+    psp_bindable: Annotated[
+        tuple[str, ...],
+        Variable("VMGUARD_PSP_BINDABLE", _names, "comma list of policies that the leader may bind for a CR"),
+    ] = ()
+    harden_sidecars: Annotated[
+        bool, Variable("VMGUARD_HARDEN_SIDECARS", _boolean, "fill the user's containers too")
+    ] = False
+    disable_automount: Annotated[
+        bool,
+        Variable(
+            "VMGUARD_DISABLE_AUTOMOUNT",
+            _boolean,
+            "for disableAutomountServiceAccountToken where the CR is silent",
+        ),
+    ] = False
+    run_as: Annotated[
+        Literal["65534", "platform"],
+        Variable(
+            "VMGUARD_RUN_AS",
+            _one_of("65534", "platform"),
+            "user and group ids to fill, or leave them to the platform",
+        ),
+    ] = "65534"
+    dry_run: Annotated[bool, Variable("VMGUARD_DRY_RUN", _boolean, "serve /dry-run, /docs and /openapi.json")] = True
+    listen: Annotated[str, Variable("VMGUARD_LISTEN", _address, "address of the webhook listener (TLS)")] = ":8443"
+    ops_listen: Annotated[
+        str, Variable("VMGUARD_OPS_LISTEN", _address, "address of the operations listener (plain HTTP)")
+    ] = ":8080"
+    cert_dir: Annotated[str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt, tls.key and ca.crt")] = ""
+    shutdown_delay: Annotated[
+        float,
+        Variable(
+            "VMGUARD_SHUTDOWN_DELAY",
+            _seconds,
+            "seconds to go on serving, not ready, after the signal to end",
+        ),
+    ] = 5
+    namespace: Annotated[
+        str,
+        Variable("POD_NAMESPACE", str, "namespace of the Lease; else the pod's own, or the kubeconfig context's"),
+    ] = ""
+    kube_api_qps: Annotated[
+        float, Variable("VMGUARD_KUBE_API_QPS", _rate, "requests a second to the API server at the most")
+    ] = 50
+    kube_api_burst: Annotated[
+        int,
+        Variable("VMGUARD_KUBE_API_BURST", _count, "requests at once to the API server after a quiet time"),
+    ] = 100
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Variable(
+            "VMGUARD_LOG_LEVEL",
+            _one_of("debug", "info", "warning", "error"),
+            "least severe log lines to write",
+        ),
+    ] = "info"
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], **overrides: object) -> "Settings":
+    def from_environment(cls, environ: Mapping[str, str], **overrides: str) -> "Settings":
         """Settings from environment variables; `overrides` are options by environment name and beat them.
 
         Raises:
             SettingsError: a value that is not allowed, or two names of one setting that disagree.
 
         """
+        texts = {**environ, **_strict_security(environ), **overrides}
         values: dict[str, Any] = {
-            name: environ[name]
-            for name in (field.alias for field in cls.model_fields.values())
-            if name is not None and environ.get(name, "").strip()
+            field: _value(setting.name, setting.read, texts[setting.name])
+            for field, setting in SETTINGS.items()
+            if texts.get(setting.name, "").strip()
         }
-        values |= _strict_security(environ)
-        values |= overrides
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SettingsError(_in_one_line(error)) from None
+        return cls(**values)
 
+
+SETTINGS: Mapping[str, Variable] = {field.name: get_args(field.type)[1] for field in fields(Settings)}
+"""By field."""
 
 STRICT_SECURITY_NAMES = ("VM_ENABLESTRICTSECURITY", "ENABLESTRICTSECURITY")
 """Both are read in any case: the operator's own documentation writes them in several."""
 
 
 def _strict_security(environ: Mapping[str, str]) -> dict[str, str]:
-    said = {
-        name: value.strip()
-        for name, value in environ.items()
-        if name.upper() in STRICT_SECURITY_NAMES and value.strip()
+    """The strict security setting under its first name; empty where no variable sets it."""
+    texts = {
+        name: text.strip() for name, text in environ.items() if name.upper() in STRICT_SECURITY_NAMES and text.strip()
     }
-    for name, value in said.items():
-        if value.lower() not in _BOOLEANS:
-            raise SettingsError(f"{name}={value!r} is not allowed: write true, false, 1, 0, yes or no")
-    if len({_BOOLEANS[value.lower()] for value in said.values()}) > 1:
-        both = " and ".join(f"{name}={value!r}" for name, value in sorted(said.items()))
+    if len({_value(name, _boolean, text) for name, text in texts.items()}) > 1:
+        both = " and ".join(f"{name}={text!r}" for name, text in sorted(texts.items()))
         raise SettingsError(f"{both} are two names of one setting and disagree: unset one of them")
-    return {STRICT_SECURITY_NAMES[0]: next(iter(said.values()))} if said else {}
+    return {STRICT_SECURITY_NAMES[0]: next(iter(texts.values()))} if texts else {}
 
 
-def _in_one_line(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    allowed = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-    if first["type"] == "literal_error":
-        allowed = first["ctx"]["expected"].replace("'", "")
-    return f"{first['loc'][0]}={str(first['input'])!r} is not allowed: write {allowed}"
+def _value(name: str, read: Callable[[str], object], text: str) -> object:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}={text!r} is not allowed: write {error}") from None

@@ -20,7 +20,7 @@ from tests.controlplane.plane import ADMIN, ControlPlane, control_plane
 from tests.controlplane.process import FailedError
 from tests.controlplane.stand_in_operator import operate
 from tests.controlplane.versions import NEWEST
-from webhook.settings import STRICT_SECURITY_NAMES, Settings
+from webhook.settings import SETTINGS, STRICT_SECURITY_NAMES
 
 EXAMPLES = Path(os.path.relpath(Path(__file__).parent.parent.parent / "examples"))
 NAMESPACE = "monitoring"
@@ -65,7 +65,7 @@ def _stay_up(plane: ControlPlane) -> None:
 
 def _settings() -> dict[str, str]:
     """The person's own settings of vmguard, but where it listens."""
-    known = {field.alias for field in Settings.model_fields.values()} - _OURS
+    known = {setting.name for setting in SETTINGS.values()} - _OURS
     return {name: value for name, value in os.environ.items() if name in known or name.upper() in STRICT_SECURITY_NAMES}
 
 

@@ -29,10 +29,11 @@ class HttpAnswer:
 
 @dataclass(frozen=True)
 class InProcessApp:
-    """An application and what it has logged."""
+    """An application, what it has logged and what it has counted."""
 
     app: Any
     stderr: io.BytesIO
+    metrics: Metrics
 
     def ask(
         self,
@@ -80,5 +81,6 @@ def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str
 
     stderr = io.BytesIO()
     settings = Settings.from_environment(environment)
-    app = AdmissionHandler(rest, FileFacts(objects, minor), settings, Metrics(), Log("debug", stderr), State())
-    return InProcessApp(app, stderr)
+    metrics = Metrics()
+    app = AdmissionHandler(rest, FileFacts(objects, minor), settings, metrics, Log("debug", stderr), State())
+    return InProcessApp(app, stderr, metrics)

@@ -1,4 +1,4 @@
-"""A vmguard process that the API server asks about the namespaces with one label.
+"""A vmguard process that the API server calls for the namespaces with one label.
 
 Many of them serve in one control plane at the same time, each for its own namespaces.
 """
@@ -29,7 +29,7 @@ class LabelledGuard:
     label: str
 
     def namespace(self, **labels: str) -> str:
-        """The name of a new namespace; the API server asks this vmguard about its pods and resources."""
+        """The name of a new namespace; the API server calls this vmguard for its pods and resources."""
         return self.plane.namespace(f"{self.label}-{next(_COUNT)}", {LABEL: self.label, **labels})
 
     def decisions(self, namespace: str) -> list[dict[str, Any]]:

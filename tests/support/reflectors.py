@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE
 from webhook.cluster.client import connected
 from webhook.cluster.collections import Collection, custom
 from webhook.cluster.reflector import Reflector
@@ -13,9 +14,6 @@ from webhook.telemetry.log import Log
 
 SINGLES = custom("VMSingle", "v1beta1")
 """The collection of VMSingles."""
-
-SECONDS = 30
-"""Seconds within which a step's expectation must come true."""
 
 
 def follow(
@@ -40,7 +38,7 @@ def follow(
                 for do, expected in steps:
                     if do is not None:
                         await asyncio.to_thread(do)
-                    async with asyncio.timeout(SECONDS):
+                    async with asyncio.timeout(PATIENCE):
                         while not expected(reflector):
                             assert not task.done(), task.result()
                             await asyncio.sleep(0.02)

@@ -1,13 +1,14 @@
 """Small pods, their owners and a FactSource of any facts, for tests of the core."""
 
-import asyncio
 import copy
 import json
 from typing import Any
 
-from webhook.admission.admission_review import decode, prepare, review_of
+from webhook.admission.admission_review import decode, encode, review_of
 from webhook.admit import admit
-from webhook.facts import Fact, Ref, Unknown
+from webhook.decision_cache import DecisionCache
+from webhook.driver import drive
+from webhook.facts import Fact, FactSource, Lookup, Names, Resolved, Unknown
 from webhook.offline.file_facts import FileFacts
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.workload import Link
@@ -97,10 +98,17 @@ def reviewed(
         whole["request"] |= review
         body = json.dumps(whole).encode()
     facts = source or FileFacts(objects or [], minor)
-    asked = decode(body)
-    decision, looked_up = asyncio.run(admit(asked, webhook, facts, settings(**environment), float("inf")))
-    prepare(allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
+    decision, looked_up = admitted(body, facts, settings(**environment), webhook)
+    encode(decode(body), allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
     return decision, looked_up
+
+
+def admitted(
+    body: bytes, source: FactSource, mine: Settings, webhook: Webhook = "mutate", cache: DecisionCache | None = None
+) -> tuple[Decision, tuple[Link, ...]]:
+    """The decision on a review by a source that knows every answer at once, and the facts that it rests on."""
+    minor, labels_suffice = source.minor, source.labels_suffice
+    return drive(admit(decode(body), webhook, mine, minor=minor, labels_suffice=labels_suffice, cache=cache), source)
 
 
 def patched(thing: dict[str, Any], decision: Decision) -> dict[str, Any]:
@@ -121,14 +129,12 @@ class Answers:
         self._facts = facts
         self._files = FileFacts(objects, minor)
 
-    def at_hand(self, ref: Ref, generation: str = "") -> Fact:
-        return self._facts.get(ref.kind) or self._files.at_hand(ref, generation)
+    def cached(self, lookup: Lookup | Names) -> Resolved:
+        known = self._facts.get(lookup.ref.kind) if isinstance(lookup, Lookup) else None
+        return known or self._files.cached(lookup)
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:
-        return self.at_hand(ref, generation)
-
-    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:
-        return await self._files.names(ref, deadline)
+    async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
+        return self.cached(lookup)
 
 
 UNREACHABLE = Unknown("HTTP 503 from the API server", "live")

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import random
 import re
 import select
 import signal
@@ -11,7 +10,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,13 +17,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 from certs import DirectoryStore, ensure
 from tests.support.patience import PATIENCE
-from webhook.telemetry.log import GATHERED_FOR
 
 ROOT = Path(__file__).parent.parent.parent
+_NOT_EPHEMERAL = range(20_000, 32_768)
 READY = re.compile(r"vmguard serves (https://\S+), trust (\S+)\n")
 
 
@@ -85,8 +84,7 @@ class Server:
     def lines(self) -> list[dict[str, Any]]:
         """What is logged of all that was answered so far."""
         if self.process.poll() is None:
-            time.sleep(2 * GATHERED_FOR)
-            with suppress(OSError):  # whatever was due before this is done before it is answered
+            with suppress(OSError):  # a turn of the event loop has ended before this is answered
                 self.operation("/healthz")
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
@@ -129,13 +127,12 @@ def starting_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[S
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free just now, and that the kernel gives to no outgoing connection."""
-    lowest_of_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.randrange(10_000, max(lowest_of_kernel, 11_000))  # noqa: S311 - any will do
+    """A port of 127.0.0.1 on which nobody listens, and which Linux gives to no socket that asks for any port."""
+    for port in SystemRandom().sample(_NOT_EPHEMERAL, len(_NOT_EPHEMERAL)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise RuntimeError("no port is free")
 
 
 @contextmanager

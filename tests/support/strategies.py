@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.support.sample_pods import pod, resource, workload
 from webhook.policy.components import COMPONENTS
-from webhook.policy.rules.api_access import TOKEN_PATH
+from webhook.policy.token_volume import TOKEN_PATH
 
 _NAMES = st.sampled_from(["config-reloader", "config-init", "vmbackuper", "mine", "other"])
 _IDS = st.sampled_from([None, 0, 1, 1000, 65534])
@@ -27,6 +27,9 @@ _CONTEXT = st.none() | _sparse(
     runAsUser=_IDS,
     runAsGroup=_IDS,
     seccompProfile=_SECCOMP,
+    appArmorProfile=_SECCOMP,
+    procMount=st.sampled_from([None, "Default", "Unmasked"]),
+    newField=_BOOLS,
     capabilities=st.none() | _sparse(add=_CAPABILITIES, drop=st.none() | _CAPABILITIES),
 )
 _POD_CONTEXT = _sparse(
@@ -35,7 +38,9 @@ _POD_CONTEXT = _sparse(
     runAsGroup=_IDS,
     fsGroup=_IDS,
     seccompProfile=_SECCOMP,
-    supplementalGroups=st.just([5]),
+    appArmorProfile=_SECCOMP,
+    supplementalGroups=st.sampled_from([[5], [0]]),
+    newField=_BOOLS,
 )
 _VOLUMES = st.sampled_from(["kube-api-access", "kube-api-access-abcde", "kube-api-access-x", "data", "sa-token-1"])
 _TOKEN = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
@@ -84,7 +89,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]], int, d
         cr_spec = {field: cr_spec}
     cr = resource(component.kind, "x", cr_spec)
     kind = draw(st.sampled_from(["StatefulSet", "DaemonSet"]))
-    owner = workload(kind, f"{component.workload}-x", cr)
+    owner = workload(kind, f"{component.name}-x", cr)
     environment = draw(
         st.fixed_dictionaries(
             {"VM_ENABLESTRICTSECURITY": st.sampled_from(["true", "false"])},

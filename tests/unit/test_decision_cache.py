@@ -1,6 +1,5 @@
 """A decision that was kept is the decision that would be made."""
 
-import asyncio
 import json
 
 import msgspec
@@ -9,24 +8,25 @@ from hypothesis import given, settings
 
 from tests.support.asgi import admission
 from tests.support.golden import CASES
-from tests.support.sample_pods import pod, resource, vmsingle, workload
-from tests.unit.policy.test_properties import cases
-from webhook.admission.admission_review import PodObject, decode, review_of
-from webhook.admit import _Inquiry, admit
+from tests.support.sample_pods import admitted, pod, resource, vmsingle, workload
+from tests.support.strategies import cases
+from webhook.admission.admission_review import PodObject, review_of
+from webhook.admit import _Inquiry
 from webhook.decision_cache import DecisionCache, key_of
+from webhook.driver import drive
 from webhook.facts import Found, Ref
 from webhook.objects import KubeObject, Metadata, OwnerReference
 from webhook.offline.file_facts import FileFacts
 from webhook.offline.inputs import sort_documents
 from webhook.offline.judge import judge
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.workload import Link, owner_of_kept
+from webhook.policy.workload import Link, cached_owner_of
 from webhook.settings import Settings
 
 
 def _decide(body, source, mine, alike=None):
-    """The decision; with `alike` as one who remembers makes it, without as everybody else does."""
-    return asyncio.run(admit(decode(body), "mutate", source, mine, float("inf"), alike))[0]
+    """The decision; with `alike` by a server that caches decisions, without by everything else."""
+    return admitted(body, source, mine, cache=alike)[0]
 
 
 def _compact(review):
@@ -61,7 +61,7 @@ def test_the_words_that_are_kept_are_those_of_the_command_line(case, webhook):
     answers = [asked.ask(f"/{webhook}", case.review).body for _ in range(3)]
     (item,) = sort_documents([("review.json", json.loads(case.review))]).inputs
     mine = Settings.from_environment(case.settings)
-    offline = asyncio.run(judge(item, FileFacts(case.objects, 37), mine, webhook))
+    offline = judge(item, FileFacts(case.objects, 37), mine, webhook)
     assert {json.dumps(json.loads(answer)) for answer in answers} == {json.dumps(json.loads(offline.answer))}
     lines = [{**line, "time": "", "milliseconds": 0} for line in asked.lines()]
     assert lines[0] == lines[1] == lines[2]
@@ -191,12 +191,12 @@ def test_an_owner_that_is_kept_nowhere_is_not_remembered_either(source, remember
     """One that was read live holds all that somebody wrote into it."""
 
     class Source:
-        def at_hand(self, ref, generation=""):
-            return Found(KubeObject(Metadata(ref.name, uid="u")), source)
+        def cached(self, lookup):
+            return Found(KubeObject(Metadata(lookup.ref.name, uid="u")), source)
 
     owner = OwnerReference("apps/v1", "ReplicaSet", "rs", "u", controller=True)
-    before = owner_of_kept.cache_info().misses
-    inquiry = _Inquiry(Source(), float("inf"), "n")
-    asyncio.run(inquiry.owners("Pod", Metadata("p", owner_references=[owner]), "n"))
+    before = cached_owner_of.cache_info().misses
+    inquiry = _Inquiry("n")
+    drive(inquiry.owners("Pod", Metadata("p", owner_references=[owner]), "n"), Source())
     assert [link.ref.name for link in inquiry.links] == ["rs"]
-    assert owner_of_kept.cache_info().misses - before == remembered
+    assert cached_owner_of.cache_info().misses - before == remembered

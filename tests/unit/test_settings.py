@@ -1,4 +1,4 @@
-"""Settings: names, values, and the one line that stops the start."""
+"""Each setting has its names and values, and a wrong one stops the start with one line."""
 
 import pytest
 
@@ -28,6 +28,43 @@ def test_two_names_that_agree_are_fine():
 def test_two_names_that_disagree_stop_the_start():
     with pytest.raises(SettingsError, match="two names of one setting and disagree: unset one of them"):
         Settings.from_environment({"VM_ENABLESTRICTSECURITY": "1", "ENABLESTRICTSECURITY": "no"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("VMGUARD_DRY_RUN", "on", "true, false, 1, 0, yes or no"),
+        ("VMGUARD_ENFORCE", "strict", "off, warn or deny"),
+        ("VMGUARD_LISTEN", "host", "HOST:PORT, [IPV6]:PORT or :PORT with a port from 0 to 65535"),
+        ("VMGUARD_SHUTDOWN_DELAY", "-1", "a number of seconds, 0 or more"),
+        ("VMGUARD_SHUTDOWN_DELAY", "nan", "a number of seconds, 0 or more"),
+        ("VMGUARD_SHUTDOWN_DELAY", "inf", "a number of seconds, 0 or more"),
+        ("VMGUARD_KUBE_API_QPS", "0", "a number above 0"),
+        ("VMGUARD_KUBE_API_QPS", "many", "a number above 0"),
+        ("VMGUARD_KUBE_API_BURST", "1.5", "a whole number above 0"),
+        ("VMGUARD_KUBE_API_BURST", "0", "a whole number above 0"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_its_variable_and_what_is_allowed(name, text, allowed):
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment({name: text})
+    assert str(refused.value) == f"{name}={text!r} is not allowed: write {allowed}"
+
+
+def test_each_kind_of_value_is_read_into_its_type():
+    read = Settings.from_environment(
+        {
+            "WATCH_NAMESPACE": " a, b,",
+            "VMGUARD_MODE": " Audit ",
+            "VMGUARD_SHUTDOWN_DELAY": "0.5",
+            "VMGUARD_KUBE_API_BURST": "7",
+        }
+    )
+    assert (read.watch_namespaces, read.mode, read.shutdown_delay, read.kube_api_burst) == (("a", "b"), "audit", 0.5, 7)
+
+
+def test_an_option_beats_the_environment():
+    assert Settings.from_environment({"VMGUARD_MODE": "audit"}, VMGUARD_MODE="enforce").mode == "enforce"
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
+from webhook.cli.arguments import kubernetes_version
 from webhook.cli.files import read_files
-from webhook.cli.review import kubernetes_version
 from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR
 from webhook.offline.inputs import InputError, sort_documents

@@ -36,9 +36,9 @@ from webhook.leader.psp_objects import (
     PREFIX,
     RBAC,
     Custom,
+    DesiredObjects,
     Object,
     Place,
-    Wanted,
     is_as,
     is_beyond,
     is_ours,
@@ -167,7 +167,7 @@ class PolicyReconciler:
                 thing: Object = _object.decode(raw)
                 yield (thing["metadata"].get("namespace", ""), thing["metadata"]["name"]), thing
 
-    async def _accounts(self, target: Wanted) -> None:
+    async def _accounts(self, target: DesiredObjects) -> None:
         """Create missing ServiceAccounts. Correct the owner of existing ones only where vmguard created them."""
         if not target.accounts:
             return

@@ -5,7 +5,7 @@ It knows only what the caller sent and the objects that the server was started w
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import msgspec
 
 from webhook.admission.admission_review import ReviewError
 from webhook.facts import parse_kubernetes_version
@@ -13,6 +13,7 @@ from webhook.offline.documents import DRY_RUN, DocumentError, read_documents
 from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, Sorted, facts_only, sort_documents
 from webhook.offline.judge import Judged, apply, judge
+from webhook.offline.question import Question
 from webhook.offline.reply import ComponentPosture, DryRunAnswer, Level, PodChange, PodSecurity, WhosePod
 from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change
@@ -29,17 +30,7 @@ class QuestionError(ValueError):
         self.code = code
 
 
-class Question(BaseModel):
-    """The long form of a question: a pod, the objects to decide by, and the cluster's version."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    pod: dict[str, Any] = Field(description="the Pod to judge")
-    objects: list[dict[str, Any]] = Field(default=[], description="its owners, their custom resource, and so on")
-    kubernetesVersion: str | None = Field(default=None, description="such as 1.30")  # noqa: N815 - the wire's name
-
-
-async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> DryRunAnswer:
+def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> DryRunAnswer:
     """The answer to a question in JSON or YAML; `known` are the objects that the server was started with.
 
     Raises:
@@ -53,7 +44,7 @@ async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Setti
     try:
         item, objects, minor = _asked(values, minor)
         source = FileFacts((*known, *objects.facts), minor, complete=bool(known) or objects.has_owners)
-        judged = await judge(item, source, settings)
+        judged = judge(item, source, settings)
     except (InputError, ObjectError, ReviewError, ValueError) as error:
         raise QuestionError(422, str(error)) from None
     return _answered(judged)
@@ -62,12 +53,11 @@ async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Setti
 def _asked(values: list[Any], minor: int) -> tuple[Input, Sorted, int]:
     if len(values) == 1 and isinstance(values[0], dict) and "pod" in values[0] and "kind" not in values[0]:
         try:
-            question = Question.model_validate(values[0])
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        if question.kubernetesVersion:
-            minor = parse_kubernetes_version(question.kubernetesVersion)
+            question = msgspec.convert(values[0], Question)
+        except msgspec.ValidationError as error:
+            raise InputError(str(error)) from None
+        if question.kubernetes_version:
+            minor = parse_kubernetes_version(question.kubernetes_version)
         inputs = sort_documents([("pod", question.pod)]).inputs
         objects = facts_only((f"objects[{index}]", thing) for index, thing in enumerate(question.objects))
         if not inputs or inputs[0].kind != "Pod":

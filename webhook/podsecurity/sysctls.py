@@ -6,7 +6,7 @@ Fields:
 Allowed: the names in `_ADDED`, each from the minor it stands under.
 """
 
-from functools import partial
+from functools import cache, partial
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level
 from webhook.podsecurity.pod_view import PodView, objects_at, string_at
@@ -31,7 +31,9 @@ _ADDED = {
 }
 
 
-def _allowed(minor: int) -> frozenset[str]:
+@cache
+def safe(minor: int) -> frozenset[str]:
+    """The sysctls that are safe at Kubernetes 1.`minor`."""
     return frozenset(name for added, names in _ADDED.items() if added <= minor for name in names)
 
 
@@ -41,4 +43,4 @@ def _judge(allowed: frozenset[str], pod: PodView) -> Forbidden | None:
     return Forbidden("forbidden sysctls", ", ".join(forbidden)) if forbidden else None
 
 
-CHECK = Check("sysctls", Level.BASELINE, tuple((minor, partial(_judge, _allowed(minor))) for minor in _ADDED))
+CHECK = Check("sysctls", Level.BASELINE, tuple((minor, partial(_judge, safe(minor))) for minor in _ADDED))

@@ -1,4 +1,4 @@
-"""`/dry-run` and the documentation: the FastAPI application behind the admission callable.
+"""Questions to `/dry-run`, as the serving process hands them to its worker process.
 
 One worker process answers, one question at a time, of at most 512 KiB, each within 2 s from its arrival; more than
 that is a 429 and costs the admissions nothing.
@@ -8,25 +8,14 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-import swagger_ui_bundle
-from fastapi import FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException
-
-from webhook.server.http import Disconnected, HTTPError, error_body, headers_of, read_body
-from webhook.server.openapi import description
-from webhook.server.worker import ANSWER, QUESTION
+from webhook.server.frames import ANSWER, QUESTION
+from webhook.server.http import HTTPError
 from webhook.telemetry.log import Log
-from webhook.telemetry.metrics import Metrics
 
 MAX_BODY = 512 * 1024
 SECONDS = 2.0
 WAITING = 8
 """Questions that may wait for the worker; one more is a 429 at once."""
-
-_DOCS = "/docs/files"
 
 
 class Worker:
@@ -121,48 +110,3 @@ class Worker:
                 self._process = None
                 if process.returncode is None:
                     process.kill()
-
-
-def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> FastAPI:
-    """The FastAPI application; without `dry_run` it serves /healthz only."""
-    openapi_url = "/openapi.json" if dry_run else None
-    app = FastAPI(openapi_url=openapi_url, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.openapi = description  # type: ignore[method-assign]  # FastAPI's documented way to describe otherwise
-
-    @app.exception_handler(HTTPException)
-    async def not_found(request: Request, error: HTTPException) -> Response:
-        message = f"{request.method} {request.scope['path']}: {error.detail}"
-        body = error_body(error.status_code, message)
-        return Response(body, error.status_code, error.headers, media_type="application/json")
-
-    @app.get("/healthz")
-    async def healthz() -> Response:
-        return Response("ok", media_type="text/plain")
-
-    if not dry_run:
-        return app
-
-    @app.post("/dry-run")
-    async def dry_run_endpoint(request: Request) -> Response:
-        try:
-            code, body = await worker.ask(await read_body(headers_of(request.scope), request.receive, MAX_BODY))
-        except HTTPError as error:
-            code, body = error.code, error_body(error.code, str(error))
-        except Disconnected:
-            return Response(status_code=400)
-        metrics.dry_runs.labels(str(code)).inc()
-        return Response(body, code, media_type="application/json")
-
-    app.mount(_DOCS, StaticFiles(directory=str(swagger_ui_bundle.swagger_ui_path)))
-
-    @app.get("/docs")
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="vmguard",
-            swagger_js_url=f"{_DOCS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_DOCS}/swagger-ui.css",
-            swagger_favicon_url=f"{_DOCS}/favicon-32x32.png",
-        )
-
-    return app

@@ -6,7 +6,7 @@ import msgspec
 
 from webhook import __version__
 from webhook.admission.admission_review import API_VERSIONS, Answer
-from webhook.offline.answer import Question
+from webhook.offline.question import Question
 from webhook.offline.reply import DryRunAnswer
 from webhook.server.http import ErrorStatus
 
@@ -85,8 +85,9 @@ _TIMEOUT = {
 
 def description() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    _, types = msgspec.json.schema_components((Answer, DryRunAnswer, ErrorStatus), ref_template=_ref("{name}"))
-    schemas = {**types, "AdmissionReview": _REVIEW, "Question": {"anyOf": [Question.model_json_schema(), _BARE]}}
+    described = (Answer, DryRunAnswer, ErrorStatus, Question)
+    _, types = msgspec.json.schema_components(described, ref_template=_ref("{name}"))
+    schemas = {**types, "AdmissionReview": _REVIEW, "Question": {"anyOf": [types["Question"], _BARE]}}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -19,8 +19,9 @@ import uvicorn
 
 from webhook.facts import FactSource
 from webhook.server.admission_handler import AdmissionHandler
+from webhook.server.application import application
 from webhook.server.connection import Connection
-from webhook.server.dry_run import Worker, application
+from webhook.server.dry_run import Worker
 from webhook.server.lifecycle import Check, State
 from webhook.server.malloc_trim import trim
 from webhook.server.operations import Operations

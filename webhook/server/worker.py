@@ -5,23 +5,20 @@ objects, a JSON array, and is answered with an empty frame; every further one is
 length and, in an answer, two of HTTP status, then the body. Its memory is bounded by the kernel.
 """
 
-import asyncio
 import os
 import resource
 import signal
-import struct
 import sys
 from typing import Any
 
 import msgspec
 
 from webhook.offline.answer import QuestionError, answer
+from webhook.server.frames import ANSWER, QUESTION
 from webhook.server.http import error_body
 from webhook.settings import Settings
 from webhook.telemetry.log import Log, described
 
-QUESTION = struct.Struct("!I")
-ANSWER = struct.Struct("!IH")
 MEMORY = 1024 * 1024 * 1024
 """Bytes of address space."""
 
@@ -49,7 +46,7 @@ def _answered(
     body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int, log: Log
 ) -> tuple[int, bytes]:
     try:
-        return 200, msgspec.json.encode(asyncio.run(answer(body, known, settings, minor)))
+        return 200, msgspec.json.encode(answer(body, known, settings, minor))
     except QuestionError as error:
         return error.code, error_body(error.code, str(error))
     except (MemoryError, RecursionError):

@@ -1,4 +1,4 @@
-"""Many pods at once, and many over minutes: none is lost, none is unhardened, no connection fails."""
+"""Bursts of pods are all hardened, and no connection fails, also over minutes."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What vmguard knows of the cluster: fresh for the first pod of a generation, cheap for the rest, kept in an outage."""
+"""Cached objects are fresh for the first pod of a generation, cheap for the next ones, and serve during an outage."""
 
 import re
 

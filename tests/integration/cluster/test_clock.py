@@ -1,4 +1,4 @@
-"""The wall clock jumps by hours: no decision is another, and nothing hangs or hurries.
+"""A wall clock that jumps by hours changes no decision and delays nothing.
 
 Deadlines, ages, pauses, rates and durations are measured with the monotonic clock. Only log lines, certificates and
 credentials know the time of day.

@@ -1,4 +1,4 @@
-"""The webhook is down, or others are at work beside it."""
+"""The failure policy decides while the webhook is down, and other webhooks may run before and after it."""
 
 import pytest
 

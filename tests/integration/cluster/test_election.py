@@ -1,4 +1,4 @@
-"""Leader election against a real API server: never two at work at once, and never nobody for long."""
+"""At most one elector leads on a real API server, and soon there is a leader again."""
 
 import asyncio
 import contextlib

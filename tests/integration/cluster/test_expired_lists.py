@@ -1,6 +1,6 @@
-"""A list whose rest is gone between two pages (410) is begun anew, and nothing is dropped or counted twice.
+"""A list whose next page has expired (HTTP 410) is started again, and no object is lost or counted twice.
 
-Kubernetes 1.24 reads the pages from etcd, which forgets when it is told to; newer ones may have them in a cache.
+Kubernetes 1.24 reads the pages from etcd, which a test can compact. Newer versions may read them from a cache.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Faults between vmguard and the API server: after each, no wrong decision, and everything is as it was."""
+"""After any fault between vmguard and the API server, decisions are right and nothing is leaked."""
 
 import itertools
 import json

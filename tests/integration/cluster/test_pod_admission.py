@@ -1,4 +1,4 @@
-"""What a real API server, its controllers and kubectl make of vmguard's answers."""
+"""A real API server, its controllers and kubectl act on vmguard's answers."""
 
 import json
 import re
@@ -6,6 +6,8 @@ import re
 import pytest
 
 from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.guard import guarding
+from tests.controlplane.plane import control_plane
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, failed_create
 from tests.support.documentation import as_printed, shell_lines
@@ -97,7 +99,7 @@ def _unwatched_workload(plane, namespace):
 def test_a_pod_whose_owners_cannot_be_read_is_refused_and_its_owner_shows_why(plane, guard, watcher):
     namespace = guard(watcher, **STRICT_SECURITY).namespace()
     _unwatched_workload(plane, namespace)
-    assert "HTTP 403" in failed_create(plane, namespace, "cannot know whose pod this is: StatefulSet")
+    assert "HTTP 403" in failed_create(plane, namespace, "the owner of the pod cannot be known: StatefulSet")
     assert not plane.api.list("v1", "Pod", namespace)
 
 
@@ -187,12 +189,15 @@ def test_a_resource_that_names_a_policy_is_refused_where_there_are_none(plane, g
     plane.api.create({**NAMING, "spec": {}}, namespace)
 
 
-def test_the_readmes_pipe_runs_as_printed(plane, guard):
-    namespace = guard(**STRICT_SECURITY).namespace()
-    recreate(VMSINGLE, plane.api, namespace).pod()
-    text = (PROJECT / "README.md").read_text()
-    (command,) = (line for line in shell_lines(text) if line.startswith("kubectl get"))
-    done = as_printed(command, PATH=str(plane.programs["kubectl"].parent), KUBECONFIG=str(plane.kubeconfig()))
+def test_the_readmes_pipe_runs_as_printed(can_have_control_plane):
+    """It has a control plane of its own, because the pipe judges every resource and pod of the cluster."""
+    with control_plane() as plane:
+        plane.install_resources()
+        with guarding(plane, **STRICT_SECURITY):
+            recreate(VMSINGLE, plane.api, plane.namespace("piped")).pod()
+        text = (PROJECT / "README.md").read_text()
+        (command,) = (line for line in shell_lines(text) if line.startswith("kubectl get"))
+        done = as_printed(command, PATH=str(plane.programs["kubectl"].parent), KUBECONFIG=str(plane.kubeconfig()))
     assert done.returncode == 0, done.stderr
-    assert f"VMSingle {namespace}/t, component vmsingle, found by its owners" in done.stdout
+    assert "VMSingle piped/t, component vmsingle, found by its owners" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("Summary: ")

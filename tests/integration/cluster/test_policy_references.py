@@ -1,6 +1,6 @@
-"""PodSecurityPolicies that are named: one table, on the last version of Kubernetes that serves them and on the newest.
+"""References to PodSecurityPolicies are checked on the last version that serves them and on the newest.
 
-Setting through the API server: what a person hears at `kubectl apply`, and what a controller's pod comes to.
+The API server passes vmguard's warnings and denials on to kubectl and to the controllers that create pods.
 """
 
 import itertools
@@ -32,7 +32,7 @@ _COUNT = itertools.count(1)
 PLACES = [
     *((component.kind, component.path[1:]) for component in COMPONENTS),
     *((kind, ()) for kind in dict.fromkeys(component.kind for component in COMPONENTS if component.path[1:])),
-    *((kind, (field, "spec")) for kind, fields in PARENTS.items() for field in fields.values() if field == "vmauth"),
+    *((kind, (child.field, "spec")) for kind, made in PARENTS.items() for child in made.values() if child.shared),
 ]
 
 

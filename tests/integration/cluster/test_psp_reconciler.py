@@ -1,4 +1,4 @@
-"""Default PodSecurityPolicies on Kubernetes 1.24, with the admission plugin that enforces them."""
+"""Default PodSecurityPolicies admit strict pods on Kubernetes 1.24 with the plugin that enforces them."""
 
 import itertools
 import re

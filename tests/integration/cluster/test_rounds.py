@@ -1,4 +1,4 @@
-"""Single rounds of the leader's default policies on Kubernetes 1.24: what each writes, removes, leaves and holds."""
+"""A round of the reconciler of default policies writes and removes only what it must."""
 
 import asyncio
 import itertools

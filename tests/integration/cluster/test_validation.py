@@ -1,4 +1,4 @@
-"""What people hear from a real API server: at `kubectl apply` of a resource, at `kubectl debug`, and of pods."""
+"""kubectl shows vmguard's warnings about resources and ephemeral containers, and its denials."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""How connections to the webhook listener become TLS, and what becomes of those that never do."""
+"""Connections become TLS connections, and those that never finish the handshake are closed."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""The HTTP contract, by a real server process over TLS."""
+"""A real server process keeps the HTTP contract over TLS."""
 
 import base64
 import json
@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.support.admission_reviews import pod_review
+from tests.support.dry_run_questions import BILLION_LAUGHS
 from tests.support.golden import CASES, expected, projection
 from tests.support.patience import PATIENCE
 from tests.support.programs import program, started
@@ -132,7 +133,7 @@ def test_plain_http_on_the_tls_port_ends_quietly(server):
     assert server.ask("GET", "/healthz")[0] == 200
 
 
-def test_health_readiness_and_metrics(server):
+def test_the_operations_listener_serves_health_readiness_and_metrics(server):
     server.ask("POST", "/mutate", pod_review(vmsingle()[0]))
     assert server.operation("/healthz") == (200, "ok")
     assert server.operation("/readyz") == (200, "ok")
@@ -241,11 +242,6 @@ def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reas
     assert plain["warnings"] == []
 
 
-BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-    b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((n + 1, n + 1) + (n,) * 8) for n in range(97, 110)
-)
-
-
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
@@ -253,7 +249,7 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"{", 400, "not valid JSON"),
         (b"a: [", 400, "not valid YAML"),
         (b"\xff\xfe", 400, "not UTF-8"),
-        (BOMB, 400, "more than 100000 values"),
+        (BILLION_LAUGHS, 400, "more than 100000 values"),
         (b"!!python/object/apply:os.system [x]", 400, "is not allowed"),
         (b"[" * 100_000, 400, ""),
         (b"a: " * 100_000, 400, ""),

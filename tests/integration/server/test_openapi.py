@@ -1,4 +1,4 @@
-"""The OpenAPI description is true: what it allows and what it does not, asked of a real server."""
+"""A real server answers as its OpenAPI description says, to requests that it allows and to others."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The end of a server: not ready at once, and still there for whoever has not heard of it."""
+"""A server that shuts down reports not ready at once, and still serves during the delay."""
 
 import signal
 

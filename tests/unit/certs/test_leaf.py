@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 import pytest
 
-from certs import Authority, CertificateError, FaultKind, Leaf
+from certs import CertificateError, FaultKind, Leaf
+from tests.support.certificates import DAY, NOON, Handshake, Issue, new_authority
 
-if TYPE_CHECKING:
-    from conftest import Handshake, Issue
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-ROOT = Authority.create("test authority", now=NOON, lifetime=30 * DAY)
+ROOT = new_authority(lifetime=30 * DAY)
 LEAF = ROOT.issue(["localhost", "127.0.0.1"], now=NOON, lifetime=10 * DAY)
 
 
@@ -49,12 +44,12 @@ def test_the_key_of_another_leaf_does_not_match():
 
 
 def test_an_authority_of_the_same_name_but_another_key_has_not_signed_it():
-    other = Authority.create("test authority", now=NOON, lifetime=30 * DAY)
+    other = new_authority(lifetime=30 * DAY)
     assert fault(authority=other.certificate_pem) is FaultKind.NOT_SIGNED
 
 
 def test_one_of_several_authorities_suffices():
-    other = Authority.create("test authority", now=NOON, lifetime=30 * DAY)
+    other = new_authority(lifetime=30 * DAY)
     assert fault(authority=other.certificate_pem + ROOT.certificate_pem) is None
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -25,24 +24,12 @@ from certs import (
     ensure,
 )
 from certs.pem import certificates_in
-
-if TYPE_CHECKING:
-    from conftest import Handshake
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-NAMES = ["localhost", "127.0.0.1", "::1"]
-FILES = (AUTHORITY_FILE, CHAIN_FILE, KEY_FILE)
+from tests.support.certificates import DAY, FILES, NAMES, NOON, Handshake
 
 
 def states_of(directory: Path) -> list[tuple[int, int]]:
     states = [(directory / name).stat() for name in FILES]
     return [(state.st_ino, state.st_mtime_ns) for state in states]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(tmp_path)
 
 
 def test_it_is_made_when_there_is_nothing_and_serves_a_strict_client(

@@ -7,40 +7,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from certs import (
-    Authority,
-    Bundle,
-    CertificateError,
-    Contents,
-    Created,
-    DirectoryStore,
-    Part,
-    Replaced,
-    Reused,
-    ensure,
-)
+from certs import Bundle, CertificateError, Contents, Created, DirectoryStore, Part, Replaced, Reused, ensure
+from tests.support.certificates import DAY, NAMES, NOON, foreign_bundle
 from tests.support.patience import PATIENCE
 from tests.support.programs import started
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-NAMES = ["localhost", "127.0.0.1", "::1"]
-
-
-def others(*, now: datetime = NOON, names: list[str] = NAMES) -> Bundle:
-    """A bundle by an authority that is not ours."""
-    root = Authority.create("Example Corp CA", now=now, lifetime=90 * DAY)
-    return Bundle(root.certificate_pem, root.issue(names, now=now, lifetime=90 * DAY))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(tmp_path)
 
 
 @dataclass
@@ -78,7 +52,7 @@ def test_the_bundle_of_one_who_was_faster_is_used():
 
 
 def test_the_bundle_of_one_who_was_faster_is_judged_like_any():
-    shelf = Shelf(intruders=[others(names=["other.svc"])])
+    shelf = Shelf(intruders=[foreign_bundle(names=["other.svc"])])
     with pytest.raises(CertificateError, match="Example Corp"):
         ensure(shelf, NAMES, now=NOON)
     assert shelf.saves == 0

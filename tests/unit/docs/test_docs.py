@@ -1,4 +1,4 @@
-"""What the documentation says is what the code does."""
+"""The documentation says what the code does."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from webhook.policy import rules
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as RESOURCES
 from webhook.server.admission_handler import WEBHOOKS
-from webhook.settings import Settings
+from webhook.settings import SETTINGS, Settings
 from webhook.telemetry.metrics import Metrics
 
 DOCS = ROOT / "docs"
@@ -27,11 +27,12 @@ def _table(name):
 
 def test_every_setting_is_documented_with_its_default():
     table = _table("settings.md")
-    assert table.keys() == {field.alias for field in Settings.model_fields.values()}
-    for field in Settings.model_fields.values():
-        default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default or "none")
-        assert table[field.alias].split("|")[0].strip().strip("`") == default
-        assert table[field.alias].split("|")[1].strip() == field.description
+    assert table.keys() == {setting.name for setting in SETTINGS.values()}
+    for field, setting in SETTINGS.items():
+        value = getattr(Settings(), field)
+        default = str(value).lower() if isinstance(value, bool) else str(value or "none")
+        assert table[setting.name].split("|")[0].strip().strip("`") == default
+        assert table[setting.name].split("|")[1].strip() == setting.meaning
 
 
 def _paths(page, start):
@@ -72,6 +73,7 @@ def test_every_metric_is_documented_with_its_labels():
         "leader_election_master_status": metrics.leader,
         "vmguard_noncompliant_pods": metrics.noncompliant,
         "vmguard_unjudged_pods": metrics.unjudged,
+        "vmguard_unknown_kind_pods": metrics.unknown_kinds,
         "vmguard_policy_troubles": metrics.policy_troubles,
     }.items():
         assert tuple(re.findall("`([^`]+)`", table[name].split("|")[0])) == attribute._labelnames
@@ -119,7 +121,7 @@ def test_the_readme_opens_with_the_two_commands_that_make_has():
         assert f"\n{target.removeprefix('make ')}: " in (ROOT / "Makefile").read_text()
 
 
-def test_links_lead_somewhere():
+def test_every_link_of_the_documentation_leads_to_a_file():
     for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"

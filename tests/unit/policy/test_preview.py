@@ -52,6 +52,33 @@ def test_the_collector_reads_its_nodes_files_which_no_level_but_privileged_allow
     )
 
 
+def test_a_collector_reads_its_nodes_files_wherever_its_own_data_are():
+    (level,) = told("VLAgent", {"k8sCollector": {"enabled": True}, "tmpDataPath": "/x"}, "pod-security")
+    assert level.startswith(
+        'vlagent: Pod Security level privileged; not restricted: restricted volume types (volumes "'
+    )
+
+
+def test_a_backup_container_writes_where_the_data_are():
+    backup = {"vmBackup": {"restore": {"onStart": {"enabled": True}}}}
+    assert told("VMSingle", {**CLAIM, **backup}) == []
+    assert told("VMCluster", {"vmstorage": {**CLAIM, **backup, "storageDataPath": "/x"}}) == []
+    lines = told("VMSingle", {**backup, "storageDataPath": "/x"}, "read-only-root")
+    assert [line.partition(" writes to /x (storageDataPath)")[0] for line in lines] == [
+        "vmsingle: container 'vmsingle'",
+        "vmsingle: container 'vmbackuper'",
+    ]
+
+
+def test_a_backup_containers_own_arguments_and_mounts_count():
+    backup = {"extraArgs": {"storageDataPath": "/y"}}
+    spec = {"vmBackup": backup, "volumes": [{"name": "v", "emptyDir": {}}]}
+    (warning,) = told("VMSingle", spec, "read-only-root")
+    assert warning.startswith("vmsingle: container 'vmbackuper' writes to /y (storageDataPath)")
+    backup["volumeMounts"] = [{"name": "v", "mountPath": "/y"}]
+    assert told("VMSingle", spec, "read-only-root") == []
+
+
 def test_what_is_not_restricted_is_told_with_the_levels_and_the_first_reasons():
     (warning,) = told("VMSingle", {"securityContext": {}}, "pod-security")
     assert warning.startswith(
@@ -293,7 +320,7 @@ def test_who_asks_and_who_differs_are_both_in_the_object_applied():
     }
     assert told("VMDistributed", spec, "security-context") == [
         "zones[a].vmsingle: zones[a].vmsingle.spec.containers[vmsingle].securityContext.runAsUser is 5 and stays;"
-        " VMDistributed mon/db spec.zoneCommon.vmsingle.spec.securityContext asks for 1000 [security-context]"
+        " VMDistributed mon/db spec.zoneCommon.vmsingle.spec.securityContext sets it to 1000 [security-context]"
     ]
 
 
@@ -303,7 +330,9 @@ def test_what_is_missing_is_told_of_the_container_and_not_of_a_context_that_has_
         "containers": [{"name": "side", "securityContext": {"runAsNonRoot": True}}],
     }
     (warning,) = told("VMSingle", spec, "security-context")
-    assert warning.startswith("vmsingle: securityContext.runAsUser of the pod is null, wanted 0: container 'side' says")
+    assert warning.startswith(
+        "vmsingle: securityContext.runAsUser of the pod is null, wanted 0: runAsNonRoot of container 'side' is true"
+    )
     spec = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
     there, missing = told("VMSingle", spec, "security-context")
     assert there.startswith("vmsingle: containers[vmsingle].securityContext.privileged is true, wanted false: ")
@@ -345,7 +374,7 @@ def test_as_much_is_told_as_an_api_server_passes_on_whole():
 def test_a_sidecar_that_runs_as_root_under_a_pod_that_may_not_is_told():
     spec = {"containers": [{"name": "side", "securityContext": {**STRICT_SIDECAR, "runAsUser": 0}}]}
     (warning,) = told("VMSingle", spec, "security-context")
-    assert "container 'side' runs as root in a pod that must not: the kubelet will not start it" in warning
+    assert "runAsNonRoot of the pod is true, so the kubelet will not start container 'side'" in warning
 
 
 @pytest.mark.parametrize(

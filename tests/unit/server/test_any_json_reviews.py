@@ -1,4 +1,4 @@
-"""What a review may hold: any JSON in any place, and bytes that are none. The application is called in this process."""
+"""Any JSON at any place of a review gets an answer or a reason."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""A security context that no pod can have denies the resource that brings it, and no other request."""
+"""pod-validity: a security context that no pod can have denies the resource that brings it, and no other request."""
 
 import pytest
 

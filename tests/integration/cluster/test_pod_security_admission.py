@@ -1,7 +1,7 @@
-"""The real API server's PodSecurity admission says of the same pods what vmguard says, in the same words.
+"""vmguard gives the same reasons for the same pods as the PodSecurity admission of a real API server.
 
-Every recorded pod, hundreds of pods that break each check in each place, and pods that break several at once, at every
-version of the standard that has rules of its own.
+The pods are all recorded ones, hundreds that break one check in one place, and some that break several checks. They are
+compared at every version of the standard that changed a check.
 """
 
 import copy

@@ -1,6 +1,6 @@
-"""The real API server says which pods cannot be: vmguard denies a resource exactly where it refuses the pod.
+"""vmguard denies a resource exactly where a real API server refuses its pod.
 
-Except for root that must not be root, which the API server takes and the kubelet does not.
+One exception: the API server takes a pod with runAsUser 0 and runAsNonRoot, and the kubelet does not start it.
 """
 
 import copy
@@ -11,11 +11,8 @@ import pytest
 from tests.controlplane.api import ApiError
 from tests.support.sample_pods import STRICT, decide, resource, settings
 from webhook.facts import Ref
-from webhook.policy.posture import posture_of
-from webhook.policy.preview.operator_pod import as_asked
-from webhook.policy.preview.prediction import predict
-from webhook.policy.preview.workloads import whole_workloads
-from webhook.policy.workload import Parentage
+from webhook.policy.preview import PodsOfResource
+from webhook.policy.preview.operator_contexts import spec_of_any_operator
 
 _COUNT = itertools.count(1)
 
@@ -147,18 +144,17 @@ CONTAINERS = [context for context in CONTEXTS if not context.keys() & OF_PODS]
 
 
 def _pod(custom):
-    """The pod that a resource stands for, as its own security context and the user's containers make it."""
+    """The predicted pod of a resource, as its own security context and the user's containers make it."""
     ref = Ref("", "", "VMSingle", "mon", "db")
-    (workload,) = whole_workloads(ref, custom["spec"], Parentage())
-    drawn = predict(workload)
-    pod = copy.deepcopy(drawn.pod)
-    asked = as_asked(drawn, posture_of(workload, settings()))
-    pod["metadata"]["name"] = "asked"
+    (predicted,) = PodsOfResource(ref, custom["spec"]).predicted(settings())
+    pod = copy.deepcopy(predicted.pod)
+    spec = spec_of_any_operator(predicted)
+    pod["metadata"]["name"] = "predicted"
     pod["spec"]["volumes"] = []
-    pod["spec"]["securityContext"] = asked.get("securityContext", {})
+    pod["spec"]["securityContext"] = spec.get("securityContext", {})
     for group in ("containers", "initContainers"):
-        for container, said in zip(pod["spec"][group], asked[group], strict=True):
-            container |= {"image": "x", "volumeMounts": [], "securityContext": said["securityContext"]}
+        for container, made in zip(pod["spec"][group], spec[group], strict=True):
+            container |= {"image": "x", "volumeMounts": [], "securityContext": made["securityContext"]}
     return pod
 
 

@@ -1,11 +1,11 @@
-"""What /validate finds not as it must be stands in an audit annotation that a program can read."""
+"""The audit annotation of /validate lists every finding as JSON."""
 
 import json
 
 from tests.support.sample_pods import decide, patched, vmsingle
 
 
-def left(pod, objects, **more):
+def findings_of(pod, objects, **more):
     annotations = decide(pod, objects, webhook="validate", **more).annotations
     assert all("/" not in key for key in annotations)
     return json.loads(annotations["findings"]) if "findings" in annotations else None
@@ -14,14 +14,14 @@ def left(pod, objects, **more):
 def test_a_pod_that_complies_has_no_such_annotation():
     pod, objects = vmsingle()
     admitted = patched(pod, decide(pod, objects))
-    assert left(pod, objects)
-    assert left(admitted, objects) is None
+    assert findings_of(pod, objects)
+    assert findings_of(admitted, objects) is None
     assert "findings" not in decide(pod, objects).annotations
 
 
 def test_each_entry_says_rule_path_wanted_and_found():
     pod, objects = vmsingle(None, {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]})
-    entries = left(pod, objects)
+    entries = findings_of(pod, objects)
     path = "/spec/containers/0/securityContext"
     assert {"rule": "security-context", "path": f"{path}/privileged", "wanted": False, "found": True} in entries
     nonroot = "/spec/securityContext/runAsNonRoot"
@@ -31,7 +31,7 @@ def test_each_entry_says_rule_path_wanted_and_found():
 
 def test_it_stands_there_whatever_is_enforced():
     pod, objects = vmsingle()
-    said = [left(pod, objects, VMGUARD_ENFORCE=enforce) for enforce in ("off", "warn", "deny")]
+    said = [findings_of(pod, objects, VMGUARD_ENFORCE=enforce) for enforce in ("off", "warn", "deny")]
     assert said[0] == said[1] == said[2]
 
 

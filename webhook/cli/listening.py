@@ -1,0 +1,50 @@
+"""What both ways to serve share: the listeners, the plan of the server, and the line that says it is ready."""
+
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+from certs import Bundle
+from webhook.cli.usage import UsageError
+from webhook.facts import FactSource
+from webhook.server.run import Plan, bind, serve, url
+from webhook.settings import Settings
+from webhook.telemetry.log import Log
+
+
+def plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundle, **more: Any) -> Plan:
+    """The plan of a server whose certificate files are in `directory`; `more` are further fields of it."""
+    return Plan(
+        settings=settings,
+        source=source,
+        certificate=directory / "tls.crt",
+        key=directory / "tls.key",
+        expiry=bundle.leaf.not_after.timestamp(),
+        **more,
+    )
+
+
+def listeners(settings: Settings) -> tuple[socket, socket]:
+    """The sockets of the webhook listener and the operations listener.
+
+    Raises:
+        UsageError: an address is taken, or not this machine's.
+
+    """
+    return _bind("VMGUARD_LISTEN", settings.listen), _bind("VMGUARD_OPS_LISTEN", settings.ops_listen)
+
+
+async def serve_until_signal(plan: Plan, listeners: tuple[socket, socket], directory: Path, log: Log) -> None:
+    """Serve; print one line on standard output once the server is ready."""
+
+    def ready() -> None:
+        print(f"vmguard serves {url('https', listeners[0])}, trust {directory / 'ca.crt'}", flush=True)
+
+    await serve(plan, *listeners, log, ready)
+
+
+def _bind(name: str, address: str) -> socket:
+    try:
+        return bind(address)
+    except OSError as error:
+        raise UsageError(f"vmguard serve: {name}={address}: {error.strerror}: choose another address") from None
