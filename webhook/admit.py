@@ -21,7 +21,7 @@ from webhook.admission.admission_review import (
 )
 from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import Absent, Fact, Found, Lookup, Names, Ref, Steps, Unknown
-from webhook.objects import KubeObject, Metadata
+from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import GROUP
@@ -227,7 +227,7 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
     named = policies_of_pod(pod, namespace, posture)
     volumes = user_volumes(identity)
     subject = Subject(
-        pod=pod,
+        pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
         minor=admission.minor,
         in_daemonset=identity.in_daemonset,
         run_as_platform=settings.run_as == "platform",
@@ -242,7 +242,7 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
         identity, posture, tuple(findings), webhook=webhook, settings=settings, enforce=enforce
     )
     if cache and key and not named:  # vmguard checks each time whether a policy exists
-        cache.keep(key, pod, decision, chain, volumes)
+        cache.add(key, pod, decision, chain, volumes)
     return decision
 
 
