@@ -85,7 +85,7 @@ class DecisionCache:
         return entry.decision
 
     def add(self, key: Key, pod: Pod, decision: Decision, chain: tuple[Link, ...], volumes: frozenset[str]) -> None:
-        """Cache the decision on a pod, if pods with this key all get it; its resource brings or mounts these volumes."""
+        """Cache the decision on a pod if all pods with this key get it; its resource has or mounts these volumes."""
         if not decision.allowed or (key.name and _depends_on_name(key, pod, decision, volumes)):
             return
         size = key.size + _ENTRY + _FINDING * len(decision.findings) + _size_of(chain)
