@@ -44,7 +44,8 @@ class LabelledGuard:
             last: dict[str, str] = {}
             for event in self.plane.audit():
                 of = event.get("objectRef", {})
-                if of.get("namespace") == namespace and of.get("resource") == "pods" and event["verb"] == "create":
+                pod = of.get("resource") == "pods" and "subresource" not in of  # the scheduler creates `pods/binding`
+                if of.get("namespace") == namespace and pod and event["verb"] == "create":
                     last = event.get("annotations", {})
             return {k.partition("/")[2]: v for k, v in last.items() if k.startswith("pods.vmguard.io/")}
 
