@@ -2,31 +2,48 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CONTROL_PLANES := 1.37 1.24
+# On the PATH, or one of pyenv's; a shim of pyenv may be there and not work. Empty when there is none.
+PYTHON_3_13 ?= $(shell for each in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; \
+	do "$$each" --version >/dev/null 2>&1 && { command -v "$$each"; break; }; done)
 
-.PHONY: help run test unit cluster lint bench clean
+.PHONY: help run test first-build control-plane unit unit-3.13 python-3.13 cluster lint bench clean
 
 help: ## show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/run ## serve the examples, show one admission, stay up
 	@$(BIN)/python examples/tour.py
 
-test: $(VENV)/dev ## everything
-	$(BIN)/python -m tests.controlplane.build 1.37 1.24
+test: first-build control-plane ## everything
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+first-build: # say how long it takes, where there is something to build
+	@$(PYTHON) -m tests.controlplane.build --estimate $(CONTROL_PLANES) 2>/dev/null || true
+
+control-plane: $(VENV)/dev ## build the programs of the test control planes, once on a machine
+	$(BIN)/python -m tests.controlplane.build $(CONTROL_PLANES)
 
 unit: $(VENV)/dev ## the fast tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests/unit
 
+unit-3.13: python-3.13 ## the fast tests on Python 3.13, the version of the image
+	$(MAKE) unit PYTHON=$(PYTHON_3_13) VENV=.venv-3.13
+
+python-3.13: # say so if there is none
+	@test -n "$(PYTHON_3_13)" || \
+		{ echo "There is no Python 3.13 here: make unit-3.13 PYTHON_3_13=/path/to/python3.13"; exit 1; }
+
 cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies
 	@$(BIN)/python -m tests.controlplane.cluster $(VERSION)
 
-lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint
+lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/vmguard manifests deploy --check
 
 bench: $(VENV)/dev ## side by side: reviews, cold start and memory, pods through an API server, a crowded cluster; needs Go, half an hour
 	$(BIN)/python -m bench.reviews
@@ -37,7 +54,7 @@ bench: $(VENV)/dev ## side by side: reviews, cold start and memory, pods through
 	$(BIN)/python -m bench.scale
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .venv-3.13 .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

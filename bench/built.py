@@ -1,5 +1,6 @@
 """Go programs of the bench, built once into the user's cache by their sources and the Go that builds them."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -22,11 +23,13 @@ def binary(name: str) -> Path:
     for source in sources:
         digest.update(source.name.encode() + source.read_bytes())
     target = CACHE / digest.hexdigest()[:16] / name
-    if not target.exists():
-        print(f"building {name}", flush=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_suffix(".unfinished")
-        command = ["go", "build", "-trimpath", "-buildvcs=false", "-o", str(unfinished), "."]
-        subprocess.run(command, cwd=ROOT / name, check=True)
-        unfinished.rename(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process builds, the others wait and find the program
+        if not target.exists():
+            print(f"building {name}", flush=True)
+            unfinished = target.with_suffix(".unfinished")
+            command = ["go", "build", "-trimpath", "-buildvcs=false", "-o", str(unfinished), "."]
+            subprocess.run(command, cwd=ROOT / name, check=True)
+            unfinished.rename(target)
     return target

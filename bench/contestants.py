@@ -5,7 +5,6 @@ Each prints its URL when it is ready; its standard error, with a line for each d
 
 import os
 import resource
-import socket
 import ssl
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import httpx
 
 from bench.built import binary
 from certs import DirectoryStore, ensure
-from tests.support.server import ROOT, environment
+from tests.support.server import ROOT, environment, free_port
 
 SERVER_CORE, LOAD_CORE = 0, max(os.cpu_count() or 1, 1) - 1
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -164,11 +163,3 @@ def on_core(number: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -29,7 +29,7 @@ AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
-class Round:
+class PodsRound:
     """One round of one way: pods a second, and milliseconds of CPU for each pod."""
 
     rate: float
@@ -61,7 +61,7 @@ def main() -> None:
         pods = [ready_to_create(plane.api, case) for case in chosen]
         clients = [plane.api_as(*ADMIN) for _ in range(AT_A_TIME)]
         compared = ways(vmguard, typed, others, ground)
-        results: dict[str, list[Round]] = {way.name: [] for way in compared}
+        results: dict[str, list[PodsRound]] = {way.name: [] for way in compared}
         for number in range(options.rounds + 1):
             for way in compared if number % 2 else reversed(compared):  # what runs later meets a fuller API server
                 with in_force(way, plane.api, chosen, pods):
@@ -116,7 +116,7 @@ def measured(
     pool: ThreadPoolExecutor,
     pods: Sequence[dict[str, Any]],
     count: int,
-) -> Round:
+) -> PodsRound:
     """Create so many pods, and delete them afterwards."""
     server = plane.pids()[API_SERVER]
 
@@ -132,10 +132,10 @@ def measured(
         path = plane.api.path("v1", "Pod", namespace)
         plane.api.request("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0})
     api_server, webhook = ((end - begin) / count * 1000 for begin, end in zip(before, after, strict=True))
-    return Round(count / took, api_server, webhook)
+    return PodsRound(count / took, api_server, webhook)
 
 
-def show(compared: Sequence[Way], results: dict[str, list[Round]]) -> None:
+def show(compared: Sequence[Way], results: dict[str, list[PodsRound]]) -> None:
     """Medians; the ratios are medians of each round's own, so that noise that lasts longer than a round is in both."""
 
     def ratio(way: str, base: str) -> float:

@@ -18,13 +18,13 @@ from typing import Any
 
 import httpx
 
-from bench.contestants import Contestant, Ground, free_port, started
+from bench.contestants import Contestant, Ground, started
 from bench.crowd import Crowd, review_of, write_reviews
 from bench.recorded import prepared
 from bench.reviews import measure, show
 from tests.controlplane.api import Api
 from tests.controlplane.plane import CONTROLLERS, ControlPlane, control_plane
-from tests.support.server import environment
+from tests.support.server import environment, free_port
 from webhook.policy.custom_resources import GROUP
 
 SMALL = "small"

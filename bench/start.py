@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from bench.contestants import Ground, code_of, cpu_of, free_port, resident_of, running, started, vmguard
+from bench.contestants import Ground, code_of, cpu_of, resident_of, running, started, vmguard
 from bench.recorded import cases, prepared
 from tests.controlplane.plane import control_plane
-from tests.support.server import environment
+from tests.support.server import environment, free_port
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench.cel_policy import strict_policy
 from bench.contestants import Contestant, Ground
 from bench.recorded import contexts
 from tests.controlplane.api import Api, wait_for
@@ -41,12 +39,11 @@ class Way:
 
 def ways(vmguard: Contestant, typed: Contestant, others: Sequence[Contestant], ground: Ground) -> list[Way]:
     """All ways; `others` are the vmguards of other checkouts, registered as this one is."""
-    policy = Path(__file__).parent / "strict.cel.yaml"
     return [
         Way(NONE),
         Way(SHIPPED, _shipped(vmguard, ground), vmguard, 2),
         Way(MUTATING, _shipped(vmguard, ground)[:1], vmguard, 1),
-        Way(CEL, tuple(yaml.safe_load_all(policy.read_text()))),
+        Way(CEL, tuple(strict_policy())),
         Way(TYPED, (_typed(typed, ground),), typed, 1),
         *(Way(other.name, _shipped(other, ground), other, 2) for other in others),
     ]

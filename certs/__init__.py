@@ -7,8 +7,8 @@ takes `now`, a datetime with a time zone, and what was done comes back as events
 from certs.authority import BACKDATE, Authority
 from certs.directory import AUTHORITY_FILE, CHAIN_FILE, KEY_FILE, DirectoryStore
 from certs.errors import CertificateError
+from certs.faults import CertificateFault, FaultKind
 from certs.leaf import Leaf
-from certs.reasons import Fault, Reason
 from certs.selfsigned import AUTHORITY, LIFETIME, Created, Event, Replaced, Reused, ensure
 from certs.store import Bundle, Contents, Part, Store
 
@@ -22,14 +22,14 @@ __all__ = [
     "Authority",
     "Bundle",
     "CertificateError",
+    "CertificateFault",
     "Contents",
     "Created",
     "DirectoryStore",
     "Event",
-    "Fault",
+    "FaultKind",
     "Leaf",
     "Part",
-    "Reason",
     "Replaced",
     "Reused",
     "Store",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from certs.faults import CertificateFault, FaultKind
 from certs.names import missing_names, names_in
 from certs.pem import PrivateKey, certificates_in, key_in, paths, unreadable_certificate
-from certs.reasons import Fault, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ class Leaf:
         """Whether the key is the one the certificate was made for."""
         return self._key.public_key() == self._chain[0].public_key()
 
-    def why_unusable(self, *, now: datetime, names: Iterable[str], authority_pem: bytes) -> Reason | None:
+    def why_unusable(self, *, now: datetime, names: Iterable[str], authority_pem: bytes) -> CertificateFault | None:
         """Why clients that trust this authority would refuse it under one of these names; None if they would not.
 
         The faults come in the order of what makes the rest pointless: key, signature, time, names.
@@ -79,31 +79,37 @@ class Leaf:
 
         """
         if not self.key_matches:
-            return Reason(Fault.KEY_MISMATCH, "the private key is not the one the certificate was made for")
+            return CertificateFault(
+                FaultKind.KEY_MISMATCH, "the private key is not the one the certificate was made for"
+            )
         first, *between = dict.fromkeys(self._chain)
         anchors = certificates_in(authority_pem, "The authority's certificate")
         ways = tuple(paths(first, tuple(between), anchors))
         if not ways:
             issuer = first.issuer.rfc4514_string()
-            return Reason(Fault.NOT_SIGNED, f"the certificate was issued by {issuer!r}, not by this authority")
+            return CertificateFault(
+                FaultKind.NOT_SIGNED, f"the certificate was issued by {issuer!r}, not by this authority"
+            )
         untimely = [_untimely(way, now) for way in ways]
         if None not in untimely:  # one way that is valid now is enough
             return untimely[0]
         if missing := missing_names(names, self.names):
-            return Reason(
-                Fault.NAME_MISSING,
+            return CertificateFault(
+                FaultKind.NAME_MISSING,
                 f"the certificate lacks the names {', '.join(missing)}; it has {', '.join(self.names) or 'none'}",
             )
         return None
 
 
-def _untimely(way: tuple[x509.Certificate, ...], now: datetime) -> Reason | None:
+def _untimely(way: tuple[x509.Certificate, ...], now: datetime) -> CertificateFault | None:
     for certificate in way:
         whose = f"the certificate of {certificate.subject.rfc4514_string()!r}"
         if now < certificate.not_valid_before_utc:
             start = certificate.not_valid_before_utc.isoformat()
-            return Reason(Fault.NOT_YET_VALID, f"{whose} is not valid before {start}, and it is {now.isoformat()}")
+            return CertificateFault(
+                FaultKind.NOT_YET_VALID, f"{whose} is not valid before {start}, and it is {now.isoformat()}"
+            )
         if now > certificate.not_valid_after_utc:
             end = certificate.not_valid_after_utc.isoformat()
-            return Reason(Fault.EXPIRED, f"{whose} expired at {end}, and it is {now.isoformat()}")
+            return CertificateFault(FaultKind.EXPIRED, f"{whose} expired at {end}, and it is {now.isoformat()}")
     return None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from certs.authority import BACKDATE, Authority, authority_name
 from certs.errors import CertificateError
+from certs.faults import CertificateFault, FaultKind
 from certs.leaf import Leaf
 from certs.names import subject_names
 from certs.pem import certificates_in
-from certs.reasons import Fault, Reason
 from certs.store import Bundle, Contents, Store
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Replaced:
     Clients must be given the new authority: they do not trust it yet.
     """
 
-    reason: Reason
+    reason: CertificateFault
     not_after: datetime
 
 
@@ -89,10 +89,10 @@ def _make(authority: str, names: Sequence[str], now: datetime, lifetime: timedel
     return Bundle(root.certificate_pem, root.issue(names, now=now, lifetime=lifetime))
 
 
-def _why_replace(contents: Contents, names: Sequence[str], now: datetime, ours: x509.Name) -> Reason | None:
+def _why_replace(contents: Contents, names: Sequence[str], now: datetime, ours: x509.Name) -> CertificateFault | None:
     """Why the contents will not do, None if they will; an error if they will not and are not ours to replace."""
     if contents.missing:
-        reason = Reason(Fault.INCOMPLETE, f"there is no {', '.join(contents.missing)}")
+        reason = CertificateFault(FaultKind.INCOMPLETE, f"there is no {', '.join(contents.missing)}")
     else:
         bundle = contents.bundle()
         # Others renew their certificates when they see fit; only what is unusable is told of those.
@@ -111,12 +111,14 @@ def _why_replace(contents: Contents, names: Sequence[str], now: datetime, ours: 
     return reason
 
 
-def _near_expiry(leaf: Leaf, now: datetime) -> Reason | None:
+def _near_expiry(leaf: Leaf, now: datetime) -> CertificateFault | None:
     lifetime = leaf.not_after - leaf.not_before - BACKDATE
     left = leaf.not_after - now
     if left >= lifetime / 3:
         return None
-    return Reason(Fault.NEAR_EXPIRY, f"it expires at {leaf.not_after.isoformat()}, less than a third of its life ahead")
+    return CertificateFault(
+        FaultKind.NEAR_EXPIRY, f"it expires at {leaf.not_after.isoformat()}, less than a third of its life ahead"
+    )
 
 
 def _foreign(contents: Contents, ours: x509.Name) -> str | None:

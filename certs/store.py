@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from certs.reasons import Reason
+    from certs.faults import CertificateFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Bundle:
     authority_pem: bytes
     leaf: Leaf
 
-    def why_unusable(self, *, now: datetime, names: Iterable[str]) -> Reason | None:
+    def why_unusable(self, *, now: datetime, names: Iterable[str]) -> CertificateFault | None:
         """Why clients would refuse it under one of these names; None if they would not. See `Leaf.why_unusable`."""
         return self.leaf.why_unusable(now=now, names=names, authority_pem=self.authority_pem)
 

@@ -1,12 +1,14 @@
-"""The way of one request, from a decoded review to a decision, as one straight line.
+"""Decide one request, from a decoded review to a decision, without I/O.
 
     review -> facts (owner chain, parents, what is referenced) -> workload -> posture -> rules -> decision
 
-Only the facts are waited for, within the deadline; everything after them is pure. `/mutate`, `/validate`, `/dry-run`,
-the command line and the tests all walk this line.
+`admit` is a generator: it yields a lookup for each fact that it needs and returns the decision. Its callers drive it
+(`webhook/driver.py`), so `/mutate`, `/validate`, `/dry-run`, the command line and the audit scan decide alike.
 """
 
 from collections import Counter
+
+import msgspec
 
 from webhook.admission.admission_review import (
     PodObject,
@@ -18,33 +20,34 @@ from webhook.admission.admission_review import (
     pod_object,
 )
 from webhook.decision_cache import DecisionCache, key_of
-from webhook.facts import ONCE, Absent, Fact, FactSource, Found, Ref, Unknown
-from webhook.objects import KubeObject, Metadata
+from webhook.facts import Absent, Fact, Found, Lookup, Names, Ref, Steps, Unknown
+from webhook.objects import Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision, Enforce, Webhook
-from webhook.policy.findings import Finding, Warn
+from webhook.policy.field_types import wrong_types
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
 from webhook.policy.posture import posture_of
-from webhook.policy.preview.preview import Wanted, preview
-from webhook.policy.preview.workloads import unjudged, unseen, whole_workloads, workloads_of
-from webhook.policy.rules import RULES, sidecar
-from webhook.policy.rules.pod_security_policy import judge
-from webhook.policy.rules.subject import PolicyReference, Subject
+from webhook.policy.preview import PodsOfResource, preview_pods
+from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
+from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.workload import (
     Identity,
     Link,
-    Parentage,
+    UnknownKind,
     UnknownOwner,
     Unmanaged,
+    cached_owner_of,
     checked,
     identify,
     identify_by_labels,
     owner_of,
-    owner_of_kept,
     parentage_of,
+    user_mounts,
     user_volumes,
 )
 from webhook.settings import Settings
@@ -62,55 +65,52 @@ MOST_EPHEMERAL = 20
 MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
+_UNKNOWN_KIND = "unknown kind"
 _LONGEST_LABEL = 63
 _MIRROR = "kubernetes.io/config.mirror"
 _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 
 
 class _Inquiry:
-    """What one request asks of the source of facts, by its deadline; `links` is everything it has learnt, in order.
+    """The lookups of one request; `links` is every fact that they have found, in order.
 
-    `requester` is its namespace; `generation` names the generation of pods that it asks for, "" for none.
+    `requester` is the request's namespace; `generation` names the generation of pods that it is about, "" for none.
+    A `fresh` inquiry takes no fact from a cache.
     """
 
-    __slots__ = ("_deadline", "_generation", "_requester", "links", "source")
+    __slots__ = ("_fresh", "_generation", "_requester", "links")
 
-    def __init__(self, source: FactSource, deadline: float, requester: str, generation: str = "") -> None:
-        self.source = source
-        self._deadline = deadline
+    def __init__(self, requester: str, generation: str = "", *, fresh: bool = False) -> None:
         self._requester = requester
         self._generation = generation
+        self._fresh = fresh
         self.links: tuple[Link, ...] = ()
 
-    async def get(self, ref: Ref, *, remembered: bool = True) -> Fact:
-        source, generation = self.source, self._generation
-        known = source.at_hand(ref, generation) if remembered else None
-        fact = checked(ref, known or await source.get(ref, self._deadline, generation, self._requester))
+    def get(self, ref: Ref, *, fresh: bool = False) -> Steps[Fact]:
+        """The fact on one object."""
+        fact = checked(ref, (yield Lookup(ref, self._generation, self._requester, self._fresh or fresh)))
         self.links += (Link(ref, fact),)
         return fact
 
-    async def owners(self, kind: str, metadata: Metadata, namespace: str) -> tuple[Link, ...]:
-        """The controller chain from an object up, to the first fact that is not Found; asked for before all else."""
-        source, generation = self.source, self._generation
-        chain: list[Link] = []
+    def owners(self, kind: str, metadata: Metadata, namespace: str) -> Steps[tuple[Link, ...]]:
+        """The controller chain from an object up, to the first fact that is not Found."""
+        before = len(self.links)
         ref = owner_of(kind, metadata, namespace)
         while ref is not None:
-            known = source.at_hand(ref, generation) or await source.get(ref, self._deadline, generation)
-            fact = checked(ref, known)
-            chain.append(Link(ref, fact))
+            fact = yield from self.get(ref)
             if type(fact) is not Found:
                 break
-            above = owner_of if fact.source == "live" else owner_of_kept
+            above = owner_of if fact.source == "live" else cached_owner_of
             ref = above(ref.kind, fact.object.metadata, namespace)
-        self.links = tuple(chain)
-        return self.links
+        return self.links[before:]
 
-    async def policies(
+    def policies(
         self, named: list[tuple[str, str]], before: frozenset[tuple[str, str]] = frozenset()
-    ) -> tuple[PolicyReference, ...]:
-        """What is known of the policies that are named; `before` are the references that this request found there.
+    ) -> Steps[tuple[PolicyReference, ...]]:
+        """The state of the policies that are named; `before` are the references of the object that is updated.
 
-        One that was there is settled, at its place or at another where it is new, once for each place where it is gone.
+        A reference that the object had before is settled. One that moved to another place is settled too, once for
+        each place where it is gone.
         """
         facts: dict[str, Fact] = {}
         similar: dict[str, tuple[str, ...]] = {}
@@ -120,13 +120,13 @@ class _Inquiry:
         for place, name in named:
             ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
             if name not in facts:
-                remembered = place.startswith("Pod ")  # the plugin annotates every pod with a policy it has just used
-                facts[name] = await self.get(ref, remembered=remembered) if len(facts) < MOST_POLICIES else _TOO_MANY
+                fresh = not place.startswith("Pod ")  # the plugin annotates every pod with a policy it has just used
+                facts[name] = (yield from self.get(ref, fresh=fresh)) if len(facts) < MOST_POLICIES else _TOO_MANY
             fact = facts[name]
             if type(fact) is Absent and name not in similar:
                 if existing is None:
-                    existing = await self.source.names(ref, self._deadline, self._requester)
-                similar[name] = nearest(name, existing)
+                    existing = yield Names(ref, self._requester)
+                similar[name] = nearest(name, existing or ())
             settled = (place, name) in before
             if not settled and gone[name]:
                 gone[name] -= 1
@@ -138,18 +138,34 @@ class _Inquiry:
 _TOO_MANY = Unknown(f"more than {MOST_POLICIES} are named", "live")
 
 
-async def admit(
+class _Admission(msgspec.Struct, frozen=True):
+    """One request, and everything but facts that its decision rests on."""
+
+    request: Request
+    webhook: Webhook
+    settings: Settings
+    minor: int
+    labels_suffice: bool
+    cache: DecisionCache | None
+
+    @property
+    def namespace(self) -> str:
+        return self.request.namespace or ""
+
+
+def admit(
     review: Review,
     webhook: Webhook,
-    source: FactSource,
     settings: Settings,
-    deadline: float,
-    alike: DecisionCache | None = None,
-) -> tuple[Decision, tuple[Link, ...]]:
-    """The decision on a review, and every fact that was asked for.
+    *,
+    minor: int,
+    labels_suffice: bool = False,
+    cache: DecisionCache | None = None,
+) -> Steps[tuple[Decision, tuple[Link, ...]]]:
+    """The decision on a review, and every fact that it rests on.
 
-    `deadline` is a time of the running loop's clock, in seconds. `alike` remembers, for the same
-    settings, decisions on pods that are alike; it makes nothing come out otherwise.
+    `minor` and `labels_suffice` are those of the `FactSource` that answers the lookups. `cache` holds decisions that
+    were made by the same settings; it changes no result.
 
     Raises:
         ReviewError: the object in the review has a shape that no such object has.
@@ -157,22 +173,24 @@ async def admit(
     """
     request = review.request
     reason = _not_judged(request, webhook, settings)
+    if reason == _UNKNOWN_KIND:
+        return decide.unknown_resource(request.kind.kind, nearest(request.kind.kind, tuple(KNOWN_KINDS))), ()
     if reason:
         return decide.ignored(reason), ()
+    admission = _Admission(request, webhook, settings, minor, labels_suffice, cache)
     if request.kind.group:
-        return await _resource(request, source, settings, deadline)
+        return (yield from _resource(admission))
     if request.sub_resource:
-        return await _ephemeral(request, source, settings, deadline)
+        return (yield from _ephemeral(admission))
     sent = pod_object(request.object)
     if _MIRROR in (sent.metadata.annotations or ()) and request.from_node:
         return decide.ignored("mirror pod"), ()
-    requester = request.namespace or ""
-    inquiry = _Inquiry(source, deadline, requester, _generation(sent.metadata))
-    decision = await _pod(sent, request, webhook, settings, inquiry, alike)
+    inquiry = _Inquiry(admission.namespace, _generation(sent.metadata))
+    decision = yield from _pod(sent, admission, inquiry)
     if not decision.allowed and any(link.fact.source == "cache" for link in inquiry.links):
-        # nobody is denied on a fact from memory
-        inquiry = _Inquiry(source, deadline, requester, f"{ONCE}{request.uid}")
-        decision = await _pod(sent, request, webhook, settings, inquiry, alike)
+        # vmguard denies nothing on a cached fact
+        inquiry = _Inquiry(admission.namespace, fresh=True)
+        decision = yield from _pod(sent, admission, inquiry)
     return decision, inquiry.links
 
 
@@ -188,82 +206,84 @@ def _not_judged(request: Request, webhook: Webhook, settings: Settings) -> str:
         return "" if operation == "CREATE" or request.sub_resource else f"operation {operation}"
     if kind.group == GROUP and (kind.kind in BY_KIND or kind.kind in PARENTS):
         return "" if operation in {"CREATE", "UPDATE"} else f"operation {operation}"
+    if kind.group == GROUP and kind.kind not in KNOWN_KINDS:
+        return _UNKNOWN_KIND
     return f"kind {kind.kind}"
 
 
-async def _pod(
-    sent: PodObject,
-    request: Request,
-    webhook: Webhook,
-    settings: Settings,
-    inquiry: _Inquiry,
-    alike: DecisionCache | None,
-) -> Decision:
-    namespace, source = request.namespace or "", inquiry.source
+def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Decision]:
+    namespace, settings, webhook = admission.namespace, admission.settings, admission.webhook
     chain: tuple[Link, ...] = ()
-    if not source.labels_suffice:
-        chain = await inquiry.owners("Pod", sent.metadata, namespace)
+    if not admission.labels_suffice:
+        chain = yield from inquiry.owners("Pod", sent.metadata, namespace)
     enforce = settings.enforce
     if webhook == "validate" and any(link.ref.group == GROUP and type(link.fact) is Found for link in chain):
-        enforce = await _enforce(namespace, inquiry, settings)
-    key = key_of(sent, chain, webhook, enforce, source.minor) if alike else None
-    if alike and key and (kept := alike.get(key)):
-        return kept
-    identity = _whose(sent.metadata, namespace, source, chain)
+        enforce = yield from _enforce(admission, inquiry)
+    cache = admission.cache
+    key = key_of(sent, chain, webhook, enforce, admission.minor) if cache else None
+    if cache and key and (cached := cache.get(key)):
+        return cached
+    identity = _identity(sent.metadata, admission, chain)
     if isinstance(identity, Unmanaged):
         return decide.unmanaged(identity)
     if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings)
+    if isinstance(identity, UnknownKind):
+        return decide.unknown_kind(identity, settings, (yield from _enforce(admission, inquiry)))
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
     named = policies_of_pod(pod, namespace, posture)
-    volumes = user_volumes(identity)
+    volumes, mounts = user_volumes(identity), user_mounts(identity, TOKEN_PATH)
     subject = Subject(
-        pod=pod,
-        minor=source.minor,
+        pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
+        minor=admission.minor,
         in_daemonset=identity.in_daemonset,
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
         user_volumes=volumes,
-        policies=await inquiry.policies(named) if named else (),
+        user_mounts=mounts,
+        policies=(yield from inquiry.policies(named)) if named else (),
     )
-    findings: list[Finding] = []
-    for rule in RULES:
-        findings += rule(subject, posture)
-    decision = decide.decide_pod(
-        identity, posture, tuple(findings), webhook=webhook, settings=settings, enforce=enforce
-    )
-    if alike and key and not named:  # whether a policy exists is asked each time
-        alike.keep(key, pod, decision, chain, volumes)
+    findings = tuple(check_pod(subject, posture))
+    decision = decide.decide_pod(identity, posture, findings, webhook=webhook, settings=settings, enforce=enforce)
+    if cache and key and not named:  # vmguard checks each time whether a policy exists
+        cache.add(key, pod, decision, chain, volumes.union(name for _, name in mounts))
     return decision
 
 
-def _whose(pod: Metadata, namespace: str, source: FactSource, chain: tuple[Link, ...]) -> Identity:
-    return identify_by_labels(pod, namespace) if source.labels_suffice else identify(pod, chain)
+def _identity(pod: Metadata, admission: _Admission, chain: tuple[Link, ...]) -> Identity:
+    """The owner of a pod; a resource with a field of the wrong type says nothing that can be relied on."""
+    if admission.labels_suffice:
+        return identify_by_labels(pod, admission.namespace)
+    for ref, fact in ((link.ref, link.fact) for link in chain if link.ref.group == GROUP):
+        if type(fact) is Found and (wrong := wrong_types(ref.kind, fact.object.spec or {})):
+            return UnknownOwner(f"{ref}: {'; '.join(map(str, wrong))}")
+    return identify(pod, chain)
 
 
-async def _ephemeral(
-    request: Request, source: FactSource, settings: Settings, deadline: float
-) -> tuple[Decision, tuple[Link, ...]]:
-    """The decision on new ephemeral containers: told of, never denied and never changed, as people debug at night."""
+def _ephemeral(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]:
+    """The decision on new ephemeral containers, which people debug with: reported, never denied and never changed."""
+    request, settings = admission.request, admission.settings
     raw, before = decode_raw(request.object), decode_raw(request.old_object)
     pod = decode_pod(pod_object(request.object))
-    namespace = request.namespace or ""
-    inquiry = _Inquiry(source, deadline, namespace)
-    chain = () if source.labels_suffice else await inquiry.owners("Pod", pod.metadata, namespace)
-    identity = _whose(pod.metadata, namespace, source, chain)
+    namespace = admission.namespace
+    chain: tuple[Link, ...] = ()
+    if not admission.labels_suffice:
+        chain = yield from _Inquiry(namespace).owners("Pod", pod.metadata, namespace)
+    identity = _identity(pod.metadata, admission, chain)
     if isinstance(identity, Unmanaged):
         return decide.unmanaged(identity), chain
     if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings, may_refuse=False), chain
+    if isinstance(identity, UnknownKind):
+        return decide.unknown_kind(identity, settings, "off"), chain
     posture = posture_of(identity, settings)
-    strict = posture.security_context == "strict"
     had = {str(each.get("name")) for each in _ephemeral_containers(before)}
     new = [each for each in _ephemeral_containers(raw) if str(each.get("name")) not in had]
     findings = [
         finding
         for container in new[:MOST_EPHEMERAL]
-        for finding in sidecar.check_ephemeral(container, raw["spec"], source.minor, strict=strict)
+        for finding in check_ephemeral_container(EphemeralContainer(container, raw["spec"], admission.minor), posture)
     ]
     return decide.decide_ephemeral(identity, posture, tuple(findings)), chain
 
@@ -272,54 +292,45 @@ def _ephemeral_containers(pod: Raw) -> list[Raw]:
     return objects_of(object_of(pod.get("spec")).get("ephemeralContainers"))
 
 
-async def _resource(
-    request: Request, source: FactSource, settings: Settings, deadline: float
-) -> tuple[Decision, tuple[Link, ...]]:
+def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]:
+    request, settings = admission.request, admission.settings
     custom = decode_object(request.object)
     if custom is None:
         return decide.ignored("no object"), ()
     if custom.metadata.deletion_timestamp:
         return decide.ignored("it is being deleted"), ()
-    kind, namespace = request.kind, request.namespace or ""
+    kind, namespace = request.kind, admission.namespace
     name = custom.metadata.name or custom.metadata.generate_name or request.name or ""
     ref = Ref(kind.group, kind.version, kind.kind, namespace, name)
-    inquiry = _Inquiry(source, deadline, namespace)
-    parentage = parentage_of(await inquiry.owners(kind.kind, custom.metadata, namespace), kind.kind, name)
+    inquiry = _Inquiry(namespace)
+    owners = yield from inquiry.owners(kind.kind, custom.metadata, namespace)
+    parentage = parentage_of(owners, kind.kind, name)
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
+    if wrong := wrong_types(ref.kind, spec):
+        settled = old is not None and set(wrong) <= set(wrong_types(ref.kind, old.spec or {}))
+        return decide.wrong_types(str(ref), tuple(map(str, wrong)), settings, settled=settled), inquiry.links
     annotated = frozenset(policies_annotated(ref, spec))
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
     before = frozenset((*policies_named(ref, had), *policies_annotated(ref, had)))
     findings = [
         finding
-        for each in await inquiry.policies(named, before)
-        if (finding := judge(each, of_pod=(each.place, each.name) in annotated))
+        for each in (yield from inquiry.policies(named, before))
+        for finding in check_policy_reference(each, of_pod=(each.place, each.name) in annotated)
     ]
-    wanted = _stood_for(ref, custom, parentage, settings)
-    stood: tuple[Wanted, ...] | None = ()
-    if old:
-        stood = None if unseen(ref, old.spec or {}) else _stood_for(ref, old, parentage, settings)
-    previewed = preview(ref, wanted, stood, settings, source.minor)
-    judged = tuple(workloads_of(ref, spec, parentage))
-    findings += previewed.findings
-    notes = (parentage.note, unjudged(ref, spec), unseen(ref, spec))
-    findings += [Warn("workload", note) for note in notes if note]
-    postures = tuple(posture_of(each, settings) for each in judged)
-    predicted_levels = tuple(map(previewed.of, judged))
-    decision = decide.decide_resource(str(ref), postures, predicted_levels, tuple(findings), settings)
+    pods_before = PodsOfResource(ref, had, parentage) if old else None
+    preview = preview_pods(PodsOfResource(ref, spec, parentage), pods_before, settings, admission.minor)
+    findings += preview.findings
+    decision = decide.decide_resource(str(ref), preview.postures, preview.predicted_levels, tuple(findings), settings)
     return decision, inquiry.links
 
 
-def _stood_for(ref: Ref, custom: KubeObject, parentage: Parentage, settings: Settings) -> tuple[Wanted, ...]:
-    every = whole_workloads(ref, custom.spec or {}, parentage)
-    return tuple((each, posture_of(each, settings)) for each in every)
-
-
-async def _enforce(namespace: str, inquiry: _Inquiry, settings: Settings) -> Enforce:
+def _enforce(admission: _Admission, inquiry: _Inquiry) -> Steps[Enforce]:
+    settings = admission.settings
     if settings.enforce == "deny":
         return settings.enforce
-    fact = await inquiry.get(Ref("", "v1", "Namespace", "", namespace))
+    fact = yield from inquiry.get(Ref("", "v1", "Namespace", "", admission.namespace))
     label = (fact.object.metadata.labels or {}).get(ENFORCE_LABEL) if type(fact) is Found else None
     tightened: tuple[Enforce, ...] = tuple(level for level in _ORDER if level == label)
     return max(settings.enforce, *tightened, key=_ORDER.index) if tightened else settings.enforce

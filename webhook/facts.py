@@ -1,12 +1,13 @@
-"""The types of facts: what is known of the cluster while one request is decided, and who says so.
+"""The types of facts: what is known of the cluster while one request is decided, and how a decision requests it.
 
-A fact is Found, Absent, NotServed or Unknown, and its `result` says so in one word. The four are never mixed up: "no
-such object", "no such API" and "could not ask" lead to three different answers. A source (files, live look-ups, caches)
-implements `FactSource`; nothing here looks anything up.
+A fact is Found, Absent, NotServed or Unknown, and its `result` is that in one word. The four are never mixed up: "no
+such object", "no such API" and "could not ask" lead to three different answers. A decision yields a `Lookup` for each
+fact that it needs, and the driver of the decision answers it from a `FactSource`. Nothing here looks anything up.
 """
 
 import re
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Generator
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -75,8 +76,38 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
 
 Fact = Found | Absent | NotServed | Unknown
 
-ONCE = "once "
-"""How a generation begins that is one request's alone: all is read for it, and not remembered to have been read."""
+
+class Lookup(msgspec.Struct, frozen=True, gc=False):
+    """One object that a decision needs to know; the answer is a `Fact`.
+
+    `generation` is the generation of pods that the request is about, "" for none: a source that caches facts reads
+    the resource live for the first pod of a generation. `requester` is the namespace whose budget pays for a live read
+    of an object that belongs to the cluster. A `fresh` fact is read live for this lookup alone, never from a cache.
+    """
+
+    ref: Ref
+    generation: str = ""
+    requester: str = ""
+    fresh: bool = False
+
+
+class Names(msgspec.Struct, frozen=True, gc=False):
+    """The names of the existing objects of the ref's kind and namespace, for an error message.
+
+    The answer is a tuple of names, () where they are not known. `requester` is as in `Lookup`.
+    """
+
+    ref: Ref
+    requester: str = ""
+
+
+Resolved = Fact | tuple[str, ...]
+"""What answers a lookup: a fact for a `Lookup`, names for `Names`."""
+
+T = TypeVar("T")
+
+Steps = Generator[Lookup | Names, Any, T]
+"""A computation without I/O: it yields the lookups it needs, is sent its `Resolved` value, and returns a result."""
 
 
 class FactSource(Protocol):
@@ -90,53 +121,14 @@ class FactSource(Protocol):
     def labels_suffice(self) -> bool:
         """True only of a source that was given nothing to know: then a pod's labels are all there is to judge by."""
 
-    def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:
-        """What is known without waiting; None where `get` must be asked.
+    def cached(self, lookup: Lookup | Names) -> Resolved | None:
+        """The answer that is known without waiting; None where `get` must be awaited."""
 
-        Of a PodSecurityPolicy it may be older than what `get` says, which is never from memory.
+    async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
+        """The answer, read live where it is not cached; never raises.
+
+        `deadline` is a time of the running loop's clock, in seconds. A fact that is not known by then is Unknown.
         """
-
-    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:
-        """The fact about one object; never raises. `deadline` is a time of the running loop's clock, in seconds.
-
-        `requester` is the namespace that pays for looking up what belongs to the cluster.
-        `generation` names the generation of pods that asks, "" for none: a source that keeps facts reads what pods are
-        judged by anew for the first pod of a generation.
-        """
-
-    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:
-        """Names of existing objects of the ref's kind and namespace, for an error message; () when not known."""
-
-
-class MustWait(Exception):  # noqa: N818 - what is so, and nobody's error
-    """A fact is not at hand."""
-
-
-class AtHand:
-    """What a source knows without waiting.
-
-    Raises:
-        MustWait: from whatever would have to be waited for.
-
-    """
-
-    def __init__(self, source: FactSource) -> None:
-        self._source = source
-        self.at_hand = source.at_hand
-
-    @property
-    def minor(self) -> int:
-        return self._source.minor
-
-    @property
-    def labels_suffice(self) -> bool:
-        return self._source.labels_suffice
-
-    async def get(self, *_: Any, **__: Any) -> Fact:
-        raise MustWait
-
-    async def names(self, *_: Any, **__: Any) -> tuple[str, ...]:
-        raise MustWait
 
 
 _VERSION = re.compile(r"v?1\.([0-9]{1,3})(?:[.+-].*)?")

@@ -92,7 +92,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Variable:
     """What the environment has to do with a field of `Settings`: its variable, how to read its text, and its meaning.
 
     `read` raises ValueError, which says what is allowed. `meaning` is the text of the documentation.
@@ -108,18 +108,18 @@ class Settings:
     """The settings as they are after defaults, environment and options."""
 
     strict_security: Annotated[
-        bool, Setting("VM_ENABLESTRICTSECURITY", _boolean, "strict security context where the CR is silent")
+        bool, Variable("VM_ENABLESTRICTSECURITY", _boolean, "strict security context where the CR is silent")
     ] = True
     psp_autocreate: Annotated[
-        bool, Setting("VM_PSPAUTOCREATEENABLED", _boolean, "the leader makes default PodSecurityPolicies")
+        bool, Variable("VM_PSPAUTOCREATEENABLED", _boolean, "the leader makes default PodSecurityPolicies")
     ] = False
     watch_namespaces: Annotated[
         tuple[str, ...],
-        Setting("WATCH_NAMESPACE", _names, "comma list of the namespaces to decide in; none is all"),
+        Variable("WATCH_NAMESPACE", _names, "comma list of the namespaces to decide in; none is all"),
     ] = ()
     mode: Annotated[
         Literal["enforce", "audit"],
-        Setting(
+        Variable(
             "VMGUARD_MODE",
             _one_of("enforce", "audit"),
             "audit: nothing is patched or denied; what would have been is told, a denial as a warning too",
@@ -127,7 +127,7 @@ class Settings:
     ] = "enforce"
     enforce: Annotated[
         Literal["off", "warn", "deny"],
-        Setting(
+        Variable(
             "VMGUARD_ENFORCE",
             _one_of("off", "warn", "deny"),
             "what /validate does with a pod that is not compliant",
@@ -135,7 +135,7 @@ class Settings:
     ] = "warn"
     unknown: Annotated[
         Literal["refuse", "allow"],
-        Setting(
+        Variable(
             "VMGUARD_UNKNOWN",
             _one_of("refuse", "allow"),
             "a pod whose CR cannot be known: HTTP 500, or allowed untouched",
@@ -143,14 +143,14 @@ class Settings:
     ] = "refuse"
     psp_bindable: Annotated[
         tuple[str, ...],
-        Setting("VMGUARD_PSP_BINDABLE", _names, "comma list of policies that the leader may bind for a CR"),
+        Variable("VMGUARD_PSP_BINDABLE", _names, "comma list of policies that the leader may bind for a CR"),
     ] = ()
-    harden_sidecars: Annotated[bool, Setting("VMGUARD_HARDEN_SIDECARS", _boolean, "fill the user's containers too")] = (
-        False
-    )
+    harden_sidecars: Annotated[
+        bool, Variable("VMGUARD_HARDEN_SIDECARS", _boolean, "fill the user's containers too")
+    ] = False
     disable_automount: Annotated[
         bool,
-        Setting(
+        Variable(
             "VMGUARD_DISABLE_AUTOMOUNT",
             _boolean,
             "for disableAutomountServiceAccountToken where the CR is silent",
@@ -158,21 +158,21 @@ class Settings:
     ] = False
     run_as: Annotated[
         Literal["65534", "platform"],
-        Setting(
+        Variable(
             "VMGUARD_RUN_AS",
             _one_of("65534", "platform"),
             "user and group ids to fill, or leave them to the platform",
         ),
     ] = "65534"
-    dry_run: Annotated[bool, Setting("VMGUARD_DRY_RUN", _boolean, "serve /dry-run, /docs and /openapi.json")] = True
-    listen: Annotated[str, Setting("VMGUARD_LISTEN", _address, "address of the webhook listener (TLS)")] = ":8443"
+    dry_run: Annotated[bool, Variable("VMGUARD_DRY_RUN", _boolean, "serve /dry-run, /docs and /openapi.json")] = True
+    listen: Annotated[str, Variable("VMGUARD_LISTEN", _address, "address of the webhook listener (TLS)")] = ":8443"
     ops_listen: Annotated[
-        str, Setting("VMGUARD_OPS_LISTEN", _address, "address of the operations listener (plain HTTP)")
+        str, Variable("VMGUARD_OPS_LISTEN", _address, "address of the operations listener (plain HTTP)")
     ] = ":8080"
-    cert_dir: Annotated[str, Setting("VMGUARD_CERT_DIR", str, "directory with tls.crt, tls.key and ca.crt")] = ""
+    cert_dir: Annotated[str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt, tls.key and ca.crt")] = ""
     shutdown_delay: Annotated[
         float,
-        Setting(
+        Variable(
             "VMGUARD_SHUTDOWN_DELAY",
             _seconds,
             "seconds to go on serving, not ready, after the signal to end",
@@ -180,18 +180,18 @@ class Settings:
     ] = 5
     namespace: Annotated[
         str,
-        Setting("POD_NAMESPACE", str, "namespace of the Lease; else the pod's own, or the kubeconfig context's"),
+        Variable("POD_NAMESPACE", str, "namespace of the Lease; else the pod's own, or the kubeconfig context's"),
     ] = ""
     kube_api_qps: Annotated[
-        float, Setting("VMGUARD_KUBE_API_QPS", _rate, "requests a second to the API server at the most")
+        float, Variable("VMGUARD_KUBE_API_QPS", _rate, "requests a second to the API server at the most")
     ] = 50
     kube_api_burst: Annotated[
         int,
-        Setting("VMGUARD_KUBE_API_BURST", _count, "requests at once to the API server after a quiet time"),
+        Variable("VMGUARD_KUBE_API_BURST", _count, "requests at once to the API server after a quiet time"),
     ] = 100
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Setting(
+        Variable(
             "VMGUARD_LOG_LEVEL",
             _one_of("debug", "info", "warning", "error"),
             "least severe log lines to write",
@@ -215,7 +215,7 @@ class Settings:
         return cls(**values)
 
 
-SETTINGS: Mapping[str, Setting] = {field.name: get_args(field.type)[1] for field in fields(Settings)}
+SETTINGS: Mapping[str, Variable] = {field.name: get_args(field.type)[1] for field in fields(Settings)}
 """By field."""
 
 STRICT_SECURITY_NAMES = ("VM_ENABLESTRICTSECURITY", "ENABLESTRICTSECURITY")

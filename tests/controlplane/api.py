@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from tests.support.patience import PATIENCE
+
 Object = dict[str, Any]
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ class Api:
 
     def __init__(self, url: str, context: ssl.SSLContext) -> None:
         self.warnings: list[str] = []
-        self._http = httpx.Client(base_url=url, verify=context, timeout=35, trust_env=False)
+        self._http = httpx.Client(base_url=url, verify=context, timeout=PATIENCE, trust_env=False)
         self._resources: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def close(self) -> None:
@@ -113,7 +115,7 @@ def _warning(header: str) -> str:
     return header.split(" ", 2)[2].removeprefix('"').removesuffix('"').replace('\\"', '"')
 
 
-def wait_for(probe: Callable[[], T | None], what: str, timeout: float = 20, interval: float = 0.05) -> T:
+def wait_for(probe: Callable[[], T | None], what: str, timeout: float = PATIENCE, interval: float = 0.05) -> T:
     """What the probe returns as soon as that is true.
 
     Raises:

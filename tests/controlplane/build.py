@@ -1,10 +1,12 @@
-"""Builds the programs of a control plane once a machine and keeps them in the user's cache folder.
+"""Builds the programs of a control plane once on a machine, into the user's cache folder.
 
-Whoever comes while another process builds waits for it; nothing is ever seen half made, and nothing is written into
-the module folders. Programs in `KUBEBUILDER_ASSETS` are taken before any is built. As a command it builds what the
-tests and `make cluster` need: `python -m tests.controlplane.build [VERSION...]`, the newest when none is named.
+One process builds while the others wait for it. A program appears in the cache only when it is complete. Nothing is
+written into the module folders. Programs in `KUBEBUILDER_ASSETS` are used instead of building them. As a command it
+builds what the tests and `make cluster` need: `python -m tests.controlplane.build [--estimate] [VERSION...]`, for the
+newest version when none is named. With `--estimate` it builds nothing and says how long a build will take.
 """
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -13,15 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tests.controlplane.versions import ETCD, KUBERNETES, KWOK, NEWEST, Module
+from tests.controlplane.versions import ETCD, KUBERNETES, KWOK, NEWEST, STAGES, Module
 
 ASSETS = "KUBEBUILDER_ASSETS"
-STAGES = "stages.yaml"
 _HEARTBEAT = 20
 """Seconds between two signs of life while a build runs."""
 
@@ -37,16 +38,36 @@ def programs(version: str = NEWEST) -> dict[str, Path]:
         UnavailableError: an unknown version, no Go, or a build that failed.
 
     """
-    if version not in KUBERNETES:
-        raise UnavailableError(f"Kubernetes {version} is not in the table: choose from {', '.join(KUBERNETES)}")
     given = _given(version)
     paths: dict[str, Path] = {}
-    for module in (KUBERNETES[version], ETCD, KWOK):
-        names = [*module.programs, *([STAGES] if module.stages else [])]
-        taken = {name: given / name for name in names if given and (given / name).is_file()}
-        missing = [name for name in names if name not in taken]
+    for module in _modules(version):
+        taken = {name: given / name for name in module.files if given and (given / name).is_file()}
+        missing = [name for name in module.files if name not in taken]
         paths |= taken | (_kept(module, missing) if missing else {})
     return paths
+
+
+def unbuilt(versions: Iterable[str]) -> list[Module]:
+    """The modules of these versions that must be built before tests can run.
+
+    Raises:
+        UnavailableError: an unknown version, or no Go.
+
+    """
+    found: dict[str, Module] = {}
+    for version in versions:
+        given = _given(version)
+        for module in _modules(version):
+            folder = _folder(module)
+            if not all((folder / name).is_file() or (given and (given / name).is_file()) for name in module.files):
+                found[module.folder] = module
+    return list(found.values())
+
+
+def _modules(version: str) -> tuple[Module, ...]:
+    if version not in KUBERNETES:
+        raise UnavailableError(f"Kubernetes {version} is not in the table: choose from {', '.join(KUBERNETES)}")
+    return KUBERNETES[version], ETCD, KWOK
 
 
 def source(module: Module, path: str) -> Path:
@@ -78,8 +99,7 @@ def _given(version: str) -> Path | None:
 
 def _kept(module: Module, names: list[str]) -> dict[str, Path]:
     """The named files of a module in the cache, made under a lock when they are not there."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmguard" / "controlplane"
-    folder = cache / f"{module.folder}-{_key(module)}"
+    folder = _folder(module)
     paths = {name: folder / name for name in names}
     if all(path.is_file() for path in paths.values()):
         return paths
@@ -89,6 +109,12 @@ def _kept(module: Module, names: list[str]) -> dict[str, Path]:
             if not path.is_file():
                 _make(module, name, path)
     return paths
+
+
+def _folder(module: Module) -> Path:
+    """Where the files of a module are once they are built."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmguard" / "controlplane"
+    return cache / f"{module.folder}-{_key(module)}"
 
 
 def _make(module: Module, name: str, path: Path) -> None:
@@ -181,10 +207,29 @@ def _tell(text: str) -> None:
     print(f"control plane: {text}", file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    """Build everything of some versions; without Go that is a failure only where CI is set, since tests then skip."""
+def estimate(versions: Iterable[str]) -> str:
+    """One line that says how long the first build takes on two cores; "" when nothing must be built."""
+    modules = unbuilt(versions)
+    if not modules:
+        return ""
+    minutes = sum(module.minutes for module in modules)
+    titles = ", ".join(module.title for module in modules)
+    return f"First build on this machine: Go downloads and compiles {titles}; about {minutes} minutes on two cores."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build some versions. Without Go that is a failure only where CI is set, since the tests are skipped elsewhere."""
+    parser = argparse.ArgumentParser(prog="python -m tests.controlplane.build", description=main.__doc__)
+    parser.add_argument("--estimate", action="store_true", help="build nothing; print how long it will take")
+    parser.add_argument("versions", nargs="*", metavar="VERSION", help=f"default {NEWEST}")
+    options = parser.parse_args(arguments)
+    versions = options.versions or [NEWEST]
     try:
-        for version in sys.argv[1:] or [NEWEST]:
+        if options.estimate:
+            line = estimate(versions)
+            print(line, end="\n" if line else "")
+            return 0
+        for version in versions:
             programs(version)
     except UnavailableError as error:
         print(error, file=sys.stderr)

@@ -5,7 +5,6 @@ be had tests are skipped with the reason, and fail where CI is set.
 """
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ import pytest
 from tests.controlplane.build import UnavailableError, programs
 from tests.controlplane.plane import ControlPlane, control_plane
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.support.programs import missing
 
 _COUNT = itertools.count(1)
 _T = TypeVar("_T")
@@ -38,7 +38,7 @@ def had(config: pytest.Config, get: Callable[[], _T]) -> _T:
         with capture.global_and_fixture_disabled():
             return get()
     except UnavailableError as error:
-        raise (pytest.fail if os.environ.get("CI") else pytest.skip).Exception(str(error)) from None
+        missing(str(error))
 
 
 @pytest.fixture(scope="session")

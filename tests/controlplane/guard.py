@@ -53,5 +53,5 @@ def _ready(process: Process, ca: Path) -> Guard:
         found = READY.search(process.log.read_text())
         return found[1] if found else None
 
-    base = wait_for(said, "vmguard to serve", 30).replace("localhost", "127.0.0.1")
+    base = wait_for(said, "vmguard to serve").replace("localhost", "127.0.0.1")
     return Guard(process, base, ca)

@@ -25,7 +25,7 @@ AGE = timedelta(hours=12)
 NAMES = ("localhost", "127.0.0.1", "kubernetes.default.svc")
 
 
-class Client(NamedTuple):
+class ClientCertificate(NamedTuple):
     """What a client shows of itself, PEM."""
 
     certificate: bytes
@@ -42,14 +42,14 @@ class Identities:
         self.ca = folder / "ca.crt"
         self.ca.write_bytes(self._authority.certificate_pem)
         leaf = self._authority.issue(NAMES, now=now, lifetime=LIFETIME)
-        self.certificate, self.key = self._write("apiserver", Client(leaf.chain_pem, leaf.key_pem))
+        self.certificate, self.key = self._write("apiserver", ClientCertificate(leaf.chain_pem, leaf.key_pem))
         accounts = ec.generate_private_key(ec.SECP256R1())
         self.accounts_key, self.accounts_public = folder / "accounts.key", folder / "accounts.pub"
         self.accounts_key.write_bytes(_pem(accounts))
         public = accounts.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         self.accounts_public.write_bytes(public)
 
-    def client(self, user: str, groups: tuple[str, ...] = ()) -> Client:
+    def client(self, user: str, groups: tuple[str, ...] = ()) -> ClientCertificate:
         """A client certificate: Kubernetes reads the user in its common name, the groups in its organisations."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
@@ -65,15 +65,15 @@ class Identities:
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .sign(self._authority.key, hashes.SHA256())
         )
-        return Client(certificate.public_bytes(Encoding.PEM), _pem(key))
+        return ClientCertificate(certificate.public_bytes(Encoding.PEM), _pem(key))
 
-    def context(self, client: Client) -> ssl.SSLContext:
+    def context(self, client: ClientCertificate) -> ssl.SSLContext:
         """How that client speaks TLS to the API server."""
         context = ssl.create_default_context(cafile=str(self.ca))
         context.load_cert_chain(*self._write("client", client))
         return context
 
-    def kubeconfig(self, path: Path, url: str, client: Client) -> Path:
+    def kubeconfig(self, path: Path, url: str, client: ClientCertificate) -> Path:
         """Write a kubeconfig that holds all it needs, so that it works from anywhere."""
         authority = {"server": url, "certificate-authority-data": _base64(self.ca.read_bytes())}
         user = {"client-certificate-data": _base64(client.certificate), "client-key-data": _base64(client.key)}
@@ -92,7 +92,7 @@ class Identities:
         path.chmod(0o600)
         return path
 
-    def _write(self, name: str, pair: Client) -> tuple[Path, Path]:
+    def _write(self, name: str, pair: ClientCertificate) -> tuple[Path, Path]:
         certificate, key = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         certificate.write_bytes(pair.certificate)
         key.write_bytes(pair.key)

@@ -17,20 +17,18 @@ from typing import Any
 import httpx
 
 from tests.controlplane.api import Api, ApiError, Object, wait_for
-from tests.controlplane.build import STAGES, programs
+from tests.controlplane.build import programs
 from tests.controlplane.folder import temporary_folder
 from tests.controlplane.identity import Identities
 from tests.controlplane.process import FailedError, Process
-from tests.controlplane.versions import NEWEST
+from tests.controlplane.versions import NEWEST, STAGES
+from tests.support.patience import PATIENCE
 from webhook.manifests.crds import definitions
 from webhook.policy.custom_resources import GROUP, RESOURCES
 
 API_SERVER, CONTROLLERS, SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 ADMIN = ("admin", ("system:masters",))
 NODE = "node-0"
-START = 60
-"""Seconds that a program may take to get ready; it takes two or three where nothing else runs."""
-
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -129,7 +127,7 @@ class ControlPlane:
         command = [self.programs["kubectl"], "--kubeconfig", self.kubeconfig(user), *arguments]
         environment = {"HOME": str(self.folder), "PATH": os.environ.get("PATH", "")}
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, env=environment, timeout=60, check=False
+            command, input=stdin, capture_output=True, text=True, env=environment, timeout=PATIENCE, check=False
         )
 
     def audit(self) -> list[dict[str, Any]]:
@@ -159,7 +157,7 @@ class ControlPlane:
             return probe()
 
         try:
-            return wait_for(checked, what, START)
+            return wait_for(checked, what)
         except TimeoutError as error:
             tails = "\n".join(f"--- {p.log}\n{p.tail()}" for p in self._running.values())
             raise FailedError(f"{error}\n{tails}") from None

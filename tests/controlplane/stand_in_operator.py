@@ -37,11 +37,11 @@ class Recreated:
         """The object of that kind."""
         return next(each for each in self.objects if each["kind"] == kind)
 
-    def pod(self, timeout: float = 20) -> Object:
+    def pod(self) -> Object:
         """The pod as it came out of admission; waited for where a controller makes it."""
         if self.objects[-1]["kind"] == "Pod":
             return self.objects[-1]
-        return wait_for(lambda: self.api.list("v1", "Pod", self.namespace), f"a pod in {self.namespace}", timeout)[0]
+        return wait_for(lambda: self.api.list("v1", "Pod", self.namespace), f"a pod in {self.namespace}")[0]
 
 
 def recreate(case: Case, api: Api, namespace: str) -> Recreated:

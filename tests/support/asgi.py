@@ -18,7 +18,7 @@ JSON = ((b"content-type", b"application/json"),)
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -28,11 +28,12 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """An application and what it has logged."""
+class InProcessApp:
+    """An application, what it has logged and what it has counted."""
 
     app: Any
     stderr: io.BytesIO
+    metrics: Metrics
 
     def ask(
         self,
@@ -42,11 +43,11 @@ class Setting:
         method: str = "POST",
         query: bytes = b"",
         headers: Iterable[tuple[bytes, bytes]] = JSON,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """One request; a body of several parts arrives in parts."""
         return asyncio.run(self.answer(path, body, method=method, query=query, headers=headers))
 
-    async def answer(self, path, body=b"", *, method="POST", query=b"", headers=JSON) -> Answer:
+    async def answer(self, path, body=b"", *, method="POST", query=b"", headers=JSON) -> HttpAnswer:
         """As `ask`, in a loop that runs already."""
         scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": list(headers)}
         scope |= {"raw_path": path.encode(errors="replace"), "scheme": "https", "root_path": "", "http_version": "1.1"}
@@ -65,13 +66,13 @@ class Setting:
         await self.app(scope, receive, send)
         start, *rest = sent
         answered = {name.decode(): value.decode() for name, value in start["headers"]}
-        return Answer(start["status"], answered, b"".join(message.get("body", b"") for message in rest))
+        return HttpAnswer(start["status"], answered, b"".join(message.get("body", b"") for message in rest))
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stderr.getvalue().splitlines()]
 
 
-def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str) -> Setting:
+def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str) -> InProcessApp:
     """The application behind `/mutate` and `/validate`, for the objects of one cluster."""
 
     async def rest(scope, receive, send):
@@ -80,5 +81,6 @@ def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str
 
     stderr = io.BytesIO()
     settings = Settings.from_environment(environment)
-    app = AdmissionHandler(rest, FileFacts(objects, minor), settings, Metrics(), Log("debug", stderr), State())
-    return Setting(app, stderr)
+    metrics = Metrics()
+    app = AdmissionHandler(rest, FileFacts(objects, minor), settings, metrics, Log("debug", stderr), State())
+    return InProcessApp(app, stderr, metrics)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
 from tests.support.server import ROOT, environment
 
 
@@ -20,5 +21,5 @@ def as_printed(command: str, PATH: str = "", **more: str) -> "subprocess.Complet
     path = os.pathsep.join((str(Path(sys.executable).parent), *([PATH] if PATH else []), os.environ["PATH"]))
     run = ["sh", "-c", command]
     return subprocess.run(
-        run, capture_output=True, text=True, cwd=ROOT, env=environment(PATH=path, **more), timeout=120, check=False
+        run, capture_output=True, text=True, cwd=ROOT, env=environment(PATH=path, **more), timeout=PATIENCE, check=False
     )

@@ -1,4 +1,4 @@
-"""A mutating webhook of somebody else: adds one container to every pod it is asked about, as service meshes do."""
+"""Another mutating webhook: it adds one container to each pod that the API server sends, as service meshes do."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A TCP proxy between vmguard and an API server told to misbehave: cut, tear, hold, or refuse connections."""
+"""A TCP proxy between vmguard and an API server that can cut, tear, delay or refuse connections."""
 
 import contextlib
 import socket

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from tests.controlplane.plane import ADMIN, ControlPlane
+from tests.support.kubeconfigs import kubeconfig_to
 
 _PASSED = ("accept", "content-type")
 
@@ -68,13 +69,8 @@ class ReverseProxy:
             setattr(Handler, f"do_{method}", Handler._answer)
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = False
-        named = {
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.server.server_port}"}}],
-            "users": [{"name": "u", "user": {}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        }
-        self.kubeconfig = folder / "reverse.kubeconfig"
-        self.kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "x", **named}))
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        self.kubeconfig = kubeconfig_to(url, folder / "reverse.kubeconfig")
 
     def close(self) -> None:
         """Close the connections to the API server."""

@@ -18,13 +18,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 from certs import DirectoryStore, ensure
-from webhook.telemetry.log import GATHERED_FOR
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
-READY_SECONDS = 60
+_NOT_EPHEMERAL = range(20_000, 32_768)
 READY = re.compile(r"vmguard serves (https://\S+), trust (\S+)\n")
 
 
@@ -50,7 +51,7 @@ class Server:
 
     def connect(self) -> http.client.HTTPSConnection:
         trusted = ssl.create_default_context(cafile=self.ca)
-        return http.client.HTTPSConnection("localhost", self.port, context=trusted, timeout=20)
+        return http.client.HTTPSConnection("localhost", self.port, context=trusted, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json"):
         """`(status, headers, body)` of one request on a connection of its own; the body decoded when it is JSON."""
@@ -66,9 +67,16 @@ class Server:
         finally:
             connection.close()
 
+    def dry_run(self, question: Any, content_type: str = "application/json"):
+        """As `ask` of /dry-run, again while its worker starts, or has too little processor time for its 2 s (429)."""
+        until = time.monotonic() + PATIENCE
+        while (answer := self.ask("POST", "/dry-run", question, content_type))[0] == 429 and time.monotonic() < until:
+            time.sleep(0.1)
+        return answer
+
     def operation(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"{self.operations}{path}", timeout=10) as response:  # noqa: S310
+            with urllib.request.urlopen(f"{self.operations}{path}", timeout=PATIENCE) as response:  # noqa: S310
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -77,8 +85,7 @@ class Server:
     def lines(self) -> list[dict[str, Any]]:
         """What is logged of all that was answered so far."""
         if self.process.poll() is None:
-            time.sleep(2 * GATHERED_FOR)
-            with suppress(OSError):  # whatever was due before this is done before it is answered
+            with suppress(OSError):  # a turn of the event loop has ended before this is answered
                 self.operation("/healthz")
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
@@ -91,7 +98,7 @@ class Server:
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -121,11 +128,12 @@ def starting_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[S
 
 
 def free_port() -> int:
-    """A port of this machine that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 on which nobody listens, and which Linux gives to no socket that asks for any port."""
+    for port in SystemRandom().sample(_NOT_EPHEMERAL, len(_NOT_EPHEMERAL)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 @contextmanager
@@ -133,7 +141,7 @@ def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterato
     log = folder / "log"
     with _process(folder, options, extra) as process:
         assert process.stdout
-        assert select.select([process.stdout], [], [], READY_SECONDS)[0], f"not ready: {log.read_text()}"
+        assert select.select([process.stdout], [], [], PATIENCE)[0], f"not ready: {log.read_text()}"
         ready = READY.fullmatch(process.stdout.readline())
         assert ready, log.read_text()
         started = next(line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving")
@@ -155,4 +163,8 @@ def _process(folder: Path, options: list[str], extra: dict[str, str]) -> Iterato
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(20)
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise

@@ -19,8 +19,8 @@ def unharmed(server: Server) -> Iterator[None]:
     tasks, descriptors, threads = server.metric("vmguard_tasks"), server.metric("process_open_fds"), server.threads()
     memory, lines = server.metric("process_resident_memory_bytes"), len(server.lines())
     yield
-    wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "all watches to be well", 40)
-    wait_for(lambda: server.metric("vmguard_tasks") <= tasks, f"no more tasks than {tasks}", 40)
+    wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "all watches to be well")
+    wait_for(lambda: server.metric("vmguard_tasks") <= tasks, f"no more tasks than {tasks}")
     wait_for(lambda: server.metric("process_open_fds") <= descriptors, f"no more descriptors than {descriptors}", IDLE)
     assert server.threads() <= threads
     assert server.metric("process_resident_memory_bytes") < memory + GROWTH

@@ -1,4 +1,4 @@
-"""Settings: names, values, and the one line that stops the start."""
+"""Each setting has its names and values, and a wrong one stops the start with one line."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Names that are like a wrong one."""
+"""`nearest` finds the names that are most like a wrong one."""
 
 from webhook.text import nearest
 

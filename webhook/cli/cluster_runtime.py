@@ -14,10 +14,13 @@ from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.leader.audit_scan import AuditScan
-from webhook.policy.rules.pod_security_policy import REMOVED
+from webhook.policy.policy_references import REMOVED
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
+
+MOST_KINDS = 20
+"""Unknown kinds that `/readyz?verbose` names."""
 
 
 class Cluster:
@@ -88,6 +91,7 @@ class Cluster:
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
             "default-policies": self._trouble_of_policies(),
+            "unknown-kinds": _unknown_kinds(self._discovery.unknown_kinds),
         }
 
     def _policies(self, leaders: Client, log: Log, metrics: Metrics) -> tuple[dict[str, Work], Callable[[], str]]:
@@ -98,3 +102,11 @@ class Cluster:
 
         defaults = PolicyReconciler(leaders, self._watching, self._discovery, self._settings, log, metrics)
         return {"default-policies": defaults.run}, lambda: defaults.trouble
+
+
+def _unknown_kinds(kinds: tuple[str, ...]) -> str:
+    """What a person must know of served kinds without a row in the tables, "" for none."""
+    if not kinds:
+        return ""
+    more = f" and {len(kinds) - MOST_KINDS} more" if len(kinds) > MOST_KINDS else ""
+    return f"{', '.join(kinds[:MOST_KINDS])}{more}: not known to this version of vmguard, so their pods are not secured"

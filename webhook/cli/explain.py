@@ -1,12 +1,13 @@
-"""`vmguard explain RULE`: what a rule id means, in the rule's own words."""
+"""`vmguard explain RULE`: what a rule id means, in the text of its record, and the table that the rule reads."""
 
 import argparse
 import inspect
 
 from webhook.cli.usage import UsageError
-from webhook.policy import rules, workload
+from webhook.policy import workload
+from webhook.policy.rules import RULES
 
-TEXTS = {**{module.ID: module for module in rules.MODULES}, "workload": workload}
+TEXTS = {**{rule.id: rule.explanation for rule in RULES}, "workload": inspect.getdoc(workload)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the text."""
-    module = TEXTS.get(options.rule)
-    if module is None:
+    if options.rule not in TEXTS:
         raise UsageError(f"vmguard explain: no rule {options.rule!r}; there are {', '.join(TEXTS)}")
-    print(inspect.getdoc(module))
+    print(TEXTS[options.rule])
     return 0

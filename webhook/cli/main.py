@@ -17,6 +17,7 @@ COMMANDS = {
     "review": "decide offline on pods, resources and AdmissionReviews",
     "level": "say which Pod Security level pods reach",
     "explain": "say what a rule id means",
+    "manifests": "print or write the Kubernetes objects that install vmguard",
 }
 
 _LONGEST_ERROR = 2000

@@ -1,7 +1,6 @@
 """`vmguard review`: the decision of production, offline, on everything in the files that a person names."""
 
 import argparse
-import asyncio
 import os
 import sys
 
@@ -14,10 +13,11 @@ from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR, FactSource
 from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
-from webhook.offline.judge import Judged, as_yaml, judge
+from webhook.offline.judge import Judged, judge
 from webhook.policy.explanation import explain_pod, explain_resource, summary
-from webhook.policy.rules.pod_security import in_words
+from webhook.policy.wording import levels_in_words
 from webhook.settings import Settings, SettingsError
+from webhook.yaml_output import as_yaml
 
 _COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
 _JUDGED = "no Pod, no resource of the operator and no AdmissionReview"
@@ -59,22 +59,22 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"vmguard review: {error}") from None
     if not found.inputs:
         print(f"vmguard review: nothing to judge: {', '.join(options.files)} has {_JUDGED}", file=sys.stderr)
-    judged, status = asyncio.run(_judge_all(found.inputs, source, settings, options))
+    judged, status = _judge_all(found.inputs, source, settings, options)
     if options.output == "explain":
         print(summary([(item.input.kind, item.decision, item.looked_up) for item in judged]))
-    if any(not item.decision.allowed for item in judged):
+    if any(not item.allowed for item in judged):
         status = max(status, 1)
     return status
 
 
-async def _judge_all(
+def _judge_all(
     inputs: tuple[Input, ...], source: FactSource, settings: Settings, options: argparse.Namespace
 ) -> tuple[list[Judged], int]:
     judged: list[Judged] = []
     status = 0
     for item in inputs:
         try:
-            result = await judge(item, source, settings, options.webhook)
+            result = judge(item, source, settings, options.webhook)
         except ReviewError as error:
             print(f"vmguard review: {item.place}: {error}", file=sys.stderr)
             status = 2
@@ -91,12 +91,12 @@ def _print(result: Judged, output: str) -> None:
         return
     for warning in decision.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
-    if not decision.allowed:
-        print(f"Denied: {result.input.title}: {decision.message}", file=sys.stderr)
+    if not result.allowed:
+        print(f"Denied: {result.input.title}: {decision.message or decision.refused}", file=sys.stderr)
     if output == "explain":
         title, verdicts = result.input.title, result.pod_security
         if verdicts:
-            print(explain_pod(title, decision, result.looked_up, in_words(*verdicts)))
+            print(explain_pod(title, decision, result.looked_up, levels_in_words(*verdicts)))
         else:
             print(explain_resource(title, decision))
     elif output == "patch":

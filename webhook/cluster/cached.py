@@ -1,11 +1,9 @@
-"""Facts from what is watched, and live where that does not suffice.
+"""Facts from the watched collections, and live where these do not suffice.
 
-A miss is read live, as is the resource and its parents for the first pod of a generation: a pod that is made right
-after its resource was changed is judged by the change, though the watch may not have told of it yet. Who asks for the
-same at the same time shares one look-up, each with its own deadline. When the API server cannot be asked, the last
-state of the same UID that was seen answers; without one the fact is Unknown. Absent is never said from memory. Whether
-a PodSecurityPolicy exists is not answered from memory by `get`: resources that name one are few, and one that was made
-or deleted a moment ago is that for everybody.
+A miss is read live. So are the resource and its parents for the first pod of a generation: a pod that is made right
+after its resource was changed is judged by the change, even before the watch reports it. Requests that need the same
+object at the same time share one live read, each with its own deadline. When the API server does not answer, the last
+cached state of the same UID serves; without one the fact is Unknown. No answer from the cache is ever Absent.
 """
 
 import asyncio
@@ -16,17 +14,20 @@ from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.rate import Bucket
 from webhook.cluster.watching import Watching
-from webhook.facts import ONCE, Fact, Found, NotServed, Ref, Unknown
+from webhook.facts import Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
 from webhook.policy.custom_resources import GROUP
 
 LOOK_UP = 10.0
-"""Seconds for one look-up, however little time those have left who wait for it."""
+"""Seconds for one live read, however little time the requests that wait for it have left."""
+
+SHORT_WAIT = 2.0
+"""Seconds to wait for a live read where a cached state of the same object can answer instead."""
 
 GENERATIONS = 20_000
-"""Generations of pods that are remembered to have been read for; forgetting one costs one look-up."""
+"""Generations of pods that are known to have been read for; to forget one costs one live read."""
 
 BUDGET = (20.0, 200.0)
-"""Live look-ups for pods of one namespace: so many a second, and so many at once after a quiet time."""
+"""Live reads for the pods of one namespace: so many a second, and so many at once after a quiet time."""
 
 
 class CachedFacts:
@@ -47,53 +48,65 @@ class CachedFacts:
         """The cluster's 1.x minor version."""
         return self._discovery.minor
 
-    def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:
-        """What memory says of one object, where that suffices."""
+    def cached(self, lookup: Lookup | Names) -> Resolved | None:
+        """The answer of the watched collections, None where they do not suffice."""
+        if isinstance(lookup, Names):
+            return self._cached_names(lookup.ref)
+        ref, generation = lookup.ref, lookup.generation
         if ref.kind == POLICIES and self._discovery.serves_policies is False:
             return NotServed("cache")
-        if (
-            not generation
-            or (ref.group != GROUP and not generation.startswith(ONCE))
-            or (ref, generation) in self._read
-        ):
-            return self._kept(ref)
-        return None
+        if lookup.fresh or (generation and ref.group == GROUP and (ref, generation) not in self._read):
+            return None
+        return self._last_state(ref)
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:
-        """What is known of one object, by memory where that suffices."""
-        known = self.at_hand(ref, generation)
-        if known is not None and (ref.kind != POLICIES or type(known) is NotServed):
+    async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
+        """As `cached`, and read live where that does not suffice."""
+        known = self.cached(lookup)
+        if known is not None:
             return known
+        if isinstance(lookup, Names):
+            return await self._names(lookup, deadline)
+        ref = lookup.ref
         if ref.kind in {POLICIES, NAMESPACES.kind} and not self._watching.whole_cluster:
             return Unknown("with WATCH_NAMESPACE nothing that belongs to the cluster is asked", "cache")
-        if ref.kind == POLICIES:
-            return await self._live.get(ref, deadline) if self._affordable(requester) else _over_budget(ref, requester)
-        fact = await self._shared(ref, deadline, generation, ref.namespace or requester)
-        return (self._kept(ref) or fact) if type(fact) is Unknown else fact
+        if ref.kind == POLICIES:  # no cached state serves where it cannot be read
+            payer = _payer(lookup)
+            return await self._live.get(ref, deadline, payer) if self._affordable(lookup) else _over_budget(lookup)
+        if not lookup.fresh and self._last_state(ref):
+            deadline = min(deadline, asyncio.get_running_loop().time() + SHORT_WAIT)
+        fact = await (self._alone(lookup, deadline) if lookup.fresh else self._shared(lookup, deadline))
+        return (self._last_state(ref) or fact) if type(fact) is Unknown else fact
 
-    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:
-        """Names of the objects of the ref's kind and namespace, for an error message."""
+    def _cached_names(self, ref: Ref) -> tuple[str, ...] | None:
         reflector = self._watching.of(ref)
         if ref.kind == POLICIES or reflector is None or not reflector.synced.is_set():
-            may = self._watching.whole_cluster and self._affordable(ref.namespace or requester)
-            return await self._live.names(ref, deadline) if may else ()
+            return None
         return tuple(sorted(name for namespace, name in reflector.objects if namespace == ref.namespace))
 
-    def _kept(self, ref: Ref) -> Found | None:
-        """The state that was seen last of the very object that is asked for."""
+    async def _names(self, names: Names, deadline: float) -> tuple[str, ...]:
+        if self._watching.whole_cluster and self._affordable(names):
+            return await self._live.names(names.ref, deadline, _payer(names))
+        return ()
+
+    def _last_state(self, ref: Ref) -> Found | None:
+        """The last state that the watch has reported of the very object that the ref names."""
         found = self._watching.find(ref)
         if found is None or (ref.uid and found[1].metadata.uid != ref.uid):
             return None
         age = max(0.0, asyncio.get_running_loop().time() - found[0].heard)
         return Found(found[1], "cache", age)
 
-    async def _shared(self, ref: Ref, deadline: float, generation: str, requester: str) -> Fact:
-        key = (ref, generation)
+    async def _alone(self, lookup: Lookup, deadline: float) -> Fact:
+        return await self._read_live(lookup, deadline) if self._affordable(lookup) else _over_budget(lookup)
+
+    async def _shared(self, lookup: Lookup, deadline: float) -> Fact:
+        key = (lookup.ref, lookup.generation)
         task = self._under_way.get(key)
         if task is None:
-            if not self._affordable(requester):
-                return _over_budget(ref, requester)
-            task = self._under_way[key] = asyncio.create_task(self._look_up(ref, generation))
+            if not self._affordable(lookup):
+                return _over_budget(lookup)
+            until = asyncio.get_running_loop().time() + LOOK_UP
+            task = self._under_way[key] = asyncio.create_task(self._read_live(lookup, until))
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         try:
             async with asyncio.timeout_at(deadline):
@@ -101,19 +114,21 @@ class CachedFacts:
         except TimeoutError:
             return Unknown("no answer from the API server in time", "live")
 
-    async def _look_up(self, ref: Ref, generation: str) -> Fact:
-        fact = await self._live.get(ref, asyncio.get_running_loop().time() + LOOK_UP)
+    async def _read_live(self, lookup: Lookup, deadline: float) -> Fact:
+        ref, generation = lookup.ref, lookup.generation
+        fact = await self._live.get(ref, deadline, _payer(lookup))
         if type(fact) is Found:
             reflector = self._watching.of(ref)
             if reflector is not None:
                 fact = Found(reflector.put(fact.object), "live")
-            if generation and not generation.startswith(ONCE) and ref.group == GROUP:
+            if generation and ref.group == GROUP:
                 self._read[ref, generation] = None
                 if len(self._read) > GENERATIONS:
                     self._read.popitem(last=False)
         return fact
 
-    def _affordable(self, namespace: str) -> bool:
+    def _affordable(self, lookup: Lookup | Names) -> bool:
+        namespace = _payer(lookup)
         budget = self._budgets.get(namespace)
         if budget is None:
             budget = self._budgets[namespace] = Bucket(*BUDGET)
@@ -122,6 +137,12 @@ class CachedFacts:
         return budget.take(asyncio.get_running_loop().time())
 
 
-def _over_budget(ref: Ref, requester: str) -> Unknown:
-    whose = f"namespace {requester}" if requester else f"objects like {ref}"
-    return Unknown(f"too many live look-ups for {whose}: the budget is used up", "live")
+def _payer(lookup: Lookup | Names) -> str:
+    """The namespace whose budget pays for a live read, "" for none."""
+    return lookup.ref.namespace or lookup.requester
+
+
+def _over_budget(lookup: Lookup) -> Unknown:
+    namespace = _payer(lookup)
+    payer = f"namespace {namespace}" if namespace else f"objects like {lookup.ref}"
+    return Unknown(f"too many live look-ups for {payer}: the budget is used up", "live")

@@ -6,10 +6,9 @@ a while. Every request names its time, and one whose connection breaks is made a
 """
 
 import asyncio
-import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,13 +19,14 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from webhook import __version__
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.collections import asked
+from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
 from webhook.cluster.rate import Bucket
-
-REQUESTS = 64
-"""GETs under way at the most. Watches have connections beside these, one each: they must not keep look-ups waiting."""
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: several times the largest object that etcd takes."""
+
+LOOK_AGAIN = 60.0
+"""Seconds that the start of a watch waits for its turn at most."""
 
 LOAD_AGAIN = 10.0
 """Seconds between two attempts to load credentials anew."""
@@ -68,13 +68,14 @@ class Client:
         self._api = api
         self.namespace = namespace
         self._kubeconfig = kubeconfig
-        self._bucket = bucket
+        self._queue = FairQueue(bucket)
         self._count = count
-        self._slots = asyncio.Semaphore(REQUESTS)
         self._loaded = asyncio.get_running_loop().time()
 
-    async def get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
+    async def get(self, path: str, accept: str, deadline: float, payer: str = OWN) -> tuple[int, bytes]:
         """HTTP status and body of a GET, by `deadline`, a time of the running loop's clock in seconds.
+
+        `payer` is the namespace that the request is for; it shares the rate fairly with the other namespaces.
 
         Raises:
             UnreachableError: there was no whole answer; TooLargeError: it was too large.
@@ -82,15 +83,20 @@ class Client:
         """
         code = 0
         try:
-            async with asyncio.timeout_at(deadline):
-                code, body = await self._get(path, accept, deadline)
-                if code == 401 and await self._load_again():
-                    code, body = await self._get(path, accept, deadline)
-                return code, body
+            code, body = await self._get(path, accept, deadline, payer)
+            if code == 401:
+                async with asyncio.timeout_at(deadline):
+                    loaded = await self._load_again()
+                if loaded:
+                    code, body = await self._get(path, accept, deadline, payer)
+        except NoTurnError as error:
+            raise UnreachableError(str(error)) from None
         except TimeoutError:
             raise UnreachableError("no answer from the API server in time") from None
         except _GONE as error:
             raise _unreachable(error) from None
+        else:
+            return code, body
         finally:
             self._count(*asked(path), code)
 
@@ -136,12 +142,17 @@ class Client:
         """
         patience = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
         try:
-            response = await self._request(path, accept, patience)
+            async with self._queue.turn(
+                OWN, asyncio.get_running_loop().time() + LOOK_AGAIN
+            ):  # the turn is for its start
+                response = await self._request(path, accept, patience)
             self._count("watch", asked(path)[1], response.status)
             try:
                 yield response.status, _lines(response)
             finally:
                 response.close()
+        except NoTurnError as error:
+            raise UnreachableError(str(error)) from None
         except (TimeoutError, *_GONE) as error:
             raise _unreachable(error) from None
 
@@ -150,31 +161,23 @@ class Client:
         await self._api.close()
         await asyncio.sleep(_LAST_TURNS)  # aiohttp closes some only in the loop's next turns, and this may be its last
 
-    async def _get(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
+    async def _get(self, path: str, accept: str, deadline: float, payer: str) -> tuple[int, bytes]:
         backoff = Backoff(0.1)
         for _ in range(ATTEMPTS - 1):
-            with suppress(aiohttp.ClientError, OSError):
-                return await self._get_once(path, accept, deadline)
-            await asyncio.sleep(backoff.after())
-        return await self._get_once(path, accept, deadline)
+            try:
+                return await self._get_once(path, accept, deadline, payer)
+            except TimeoutError:
+                raise
+            except (aiohttp.ClientError, OSError):
+                await asyncio.sleep(backoff.after())
+        return await self._get_once(path, accept, deadline, payer)
 
-    async def _get_once(self, path: str, accept: str, deadline: float) -> tuple[int, bytes]:
-        async with self._slots:
-            response = await self._request(path, accept, None, deadline)
+    async def _get_once(self, path: str, accept: str, deadline: float, payer: str) -> tuple[int, bytes]:
+        async with self._queue.turn(payer, deadline), asyncio.timeout_at(deadline):
+            response = await self._request(path, accept, None)
             return response.status, await _body(response)
 
-    async def _request(
-        self, path: str, accept: str, patience: aiohttp.ClientTimeout | None, deadline: float = math.inf
-    ) -> aiohttp.ClientResponse:
-        seconds = self._bucket.reserve(asyncio.get_running_loop().time(), deadline)
-        if seconds is None:
-            raise UnreachableError("more requests wait for the API server than VMGUARD_KUBE_API_QPS allows in time")
-        try:
-            if seconds:  # the API server is not asked more often than was agreed
-                await asyncio.sleep(seconds)
-        except asyncio.CancelledError:
-            self._bucket.give_back()
-            raise
+    async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
         method, url, headers, *_ = await self._api.param_serialize(
             "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
         )

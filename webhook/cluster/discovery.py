@@ -15,14 +15,14 @@ from webhook.cluster.collections import JSON, JUDGED, PSP
 from webhook.cluster.permission import Permissions
 from webhook.cluster.status import reason
 from webhook.facts import NEWEST_MINOR, parse_kubernetes_version
-from webhook.policy.custom_resources import GROUP
+from webhook.policy.custom_resources import BY_KIND, GROUP
 from webhook.telemetry.log import Log
 
 _SECONDS = 5.0
 """For one answer."""
 
 
-class _Version(msgspec.Struct, rename="camel"):
+class _ServerVersion(msgspec.Struct, rename="camel"):
     git_version: str = ""
     major: str = ""
     minor: str = ""
@@ -46,13 +46,17 @@ class _Resources(msgspec.Struct):
     resources: list[_Served] | None = None
 
 
-_version = msgspec.json.Decoder(_Version)
+_version = msgspec.json.Decoder(_ServerVersion)
 _group = msgspec.json.Decoder(_Group)
 _resources = msgspec.json.Decoder(_Resources)
 
 
 class Discovery:
-    """What one cluster serves. `trouble` is why that is not known, "" when it is; `permissions` what it forbids us."""
+    """What one cluster serves.
+
+    `trouble` is why that is not known, "" when it is. `unknown_kinds` are the served kinds of the operator's group that
+    the table of custom resources does not have. `permissions` are those that the API server refused.
+    """
 
     def __init__(self, client: Client, log: Log) -> None:
         self._client = client
@@ -60,6 +64,7 @@ class Discovery:
         self._minor: int | None = None
         self.versions: dict[str, str] = {}
         self.serves_policies: bool | None = None
+        self.unknown_kinds: tuple[str, ...] = ()
         self.trouble = "not reached yet"
         self.permissions = Permissions(log)
 
@@ -89,13 +94,14 @@ class Discovery:
             return str(error)
         except ValueError as error:
             return f"what the API server says of itself cannot be read: {error}"
-        self._minor, self.versions = minor, versions
+        self._minor, self.versions = minor, {kind: each for kind, each in versions.items() if kind in JUDGED}
+        self.unknown_kinds = tuple(sorted(kind for kind in versions if kind not in BY_KIND))
         served = (_resources.decode(policies).resources or ()) if policies else ()
         self.serves_policies = any(each.name == PSP.plural for each in served)
         return ""
 
     async def _versions(self) -> dict[str, str]:
-        """The version that each of the operator's kinds is best read in, for those that are served."""
+        """The version in which each served kind of the operator's group is best read."""
         group = await self._get(f"/apis/{GROUP}")
         if group is None:
             return {}
@@ -105,7 +111,7 @@ class Discovery:
         for version in dict.fromkeys((preferred, *(each.version for each in said.versions or ()))):
             resources = await self._get(f"/apis/{GROUP}/{version}") if version else None
             for each in (_resources.decode(resources).resources or ()) if resources else ():
-                if each.kind in JUDGED and "/" not in each.name:
+                if "/" not in each.name:
                     found.setdefault(each.kind, version)
         return found
 
@@ -119,7 +125,7 @@ class Discovery:
         return body
 
 
-def _minor(said: _Version) -> int:
+def _minor(said: _ServerVersion) -> int:
     digits = re.match(r"[0-9]+", said.minor)
     if said.major == "1" and digits:
         return int(digits[0])

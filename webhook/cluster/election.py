@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from webhook.cluster.client import UnreachableError
-from webhook.cluster.lease import ChangedError, Lease, State
+from webhook.cluster.lease import ChangedError, Lease, LeaseState
 from webhook.telemetry.log import Log, described
 from webhook.text import one_line
 
@@ -69,7 +69,7 @@ class Elector:
         self._log = log
         self._timing = timing
         self._clock = time.monotonic
-        self._state: State | None = None
+        self._state: LeaseState | None = None
         self._seen = 0.0
         self._renewed = 0.0
         self._may_hold = False
@@ -154,7 +154,7 @@ class Elector:
         self._renewed = began
         return True
 
-    def _observe(self, state: State | None) -> None:
+    def _observe(self, state: LeaseState | None) -> None:
         """Take in what was read. A Lease that was deleted says nothing of whether its holder still works."""
         if state is None or state == self._state:
             return

@@ -26,7 +26,7 @@ class ChangedError(Exception):
     """The Lease is not as it was read: somebody else wrote, made or deleted it. Read it again."""
 
 
-class State(msgspec.Struct, frozen=True, gc=False):
+class LeaseState(msgspec.Struct, frozen=True, gc=False):
     """A Lease as it was read: who holds it ("" for nobody), and for how many seconds (0 where it does not say).
 
     `version` is another after every write by anybody.
@@ -57,7 +57,7 @@ class Lease:
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 
-    async def read(self, seconds: float) -> State | None:
+    async def read(self, seconds: float) -> LeaseState | None:
         """The Lease as it is, None where there is none; what is written next is written on top of this.
 
         Raises:
@@ -65,7 +65,7 @@ class Lease:
 
         """
 
-        async def ask() -> State | None:
+        async def ask() -> LeaseState | None:
             there, said = await self._lock.get(self.name, self.namespace)
             if not there:
                 self._lock.lease_reference = None
@@ -75,7 +75,7 @@ class Lease:
 
         return await self._call("get", ask, seconds)
 
-    async def hold(self, duration: int, seconds: float) -> State:
+    async def hold(self, duration: int, seconds: float) -> LeaseState:
         """Write that we hold it for `duration` seconds from now, or make it so; the state that this led to.
 
         Raises:
@@ -95,11 +95,11 @@ class Lease:
         """
         await self._write(LeaderElectionRecord("", "1", None, None), seconds)
 
-    async def _write(self, record: LeaderElectionRecord, seconds: float) -> State:
+    async def _write(self, record: LeaderElectionRecord, seconds: float) -> LeaseState:
         is_there = self._lock.lease_reference is not None
         write = self._lock.update if is_there else self._lock.create
 
-        async def ask() -> State:
+        async def ask() -> LeaseState:
             await write(self.name, self.namespace, record)
             assert self._lock.state is not None  # noqa: S101 - for mypy: it was just written
             return self._lock.state
@@ -132,13 +132,13 @@ class _Lock(LeaseLock):
         self._wall = wall
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> LeaseState | None:
         lease = self.lease_reference
         if lease is None:
             return None
         spec, meta = lease.spec or V1LeaseSpec(), lease.metadata or V1ObjectMeta()
         version = (meta.uid or "", meta.resource_version or "")
-        return State(spec.holder_identity or "", spec.lease_duration_seconds or 0, version)
+        return LeaseState(spec.holder_identity or "", spec.lease_duration_seconds or 0, version)
 
     async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
         body = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))

@@ -1,4 +1,4 @@
-"""Live look-ups as a FactSource: one GET a fact, by the request's deadline, and what the API server says is believed.
+"""Facts read live from the API server: one GET a fact, within the request's deadline.
 
 "No such object", "no such API" and "could not ask" stay three answers: a 404 that names an object, a 404 that does not,
 and everything else that is no object. Paths are built from the tables, never from what a reference says of itself, and
@@ -13,6 +13,7 @@ from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import BUILT_IN, JSON, METADATA, METADATA_LIST, Collection, custom, served
 from webhook.cluster.discovery import Discovery
+from webhook.cluster.fair_queue import OWN
 from webhook.cluster.status import names_an_object, reason
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.objects import KubeObject
@@ -39,36 +40,30 @@ _list = msgspec.json.Decoder(_List)
 
 
 class LiveFacts:
-    """Facts read from the API server, each when it is asked for."""
-
-    labels_suffice = False
+    """Facts read from the API server, each with a request of its own."""
 
     def __init__(self, client: Client, discovery: Discovery) -> None:
         self._client = client
         self._discovery = discovery
 
-    @property
-    def minor(self) -> int:
-        """The cluster's 1.x minor version."""
-        return self._discovery.minor
+    async def get(self, ref: Ref, deadline: float, payer: str = OWN) -> Fact:
+        """The fact on one object; never raises.
 
-    def at_hand(self, ref: Ref, generation: str = "") -> None:
-        """Nothing."""
-
-    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:  # noqa: ARG002 - no matter
-        """What the API server says of one object."""
+        `deadline` is a time of the running loop's clock, in seconds. `payer` is the namespace that the read is for.
+        """
         fact: Fact = NotServed("live")
         for place in self._places(ref):
-            fact = await self._get(place, ref, deadline)
+            fact = await self._get(place, ref, deadline, payer)
             if type(fact) is not NotServed:
                 return fact
         return fact
 
-    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:  # noqa: ARG002 - no matter
+    async def names(self, ref: Ref, deadline: float, payer: str = OWN) -> tuple[str, ...]:
         """Names of the objects of the ref's kind and namespace, the first 500; () when they cannot be listed."""
         for place in self._places(ref):
             try:
-                status, body = await self._client.get(f"{place.path(ref.namespace)}?limit=500", METADATA_LIST, deadline)
+                path = f"{place.path(ref.namespace)}?limit=500"
+                status, body = await self._client.get(path, METADATA_LIST, deadline, payer)
                 if status == 200:
                     found = await decoded(_list, body)
                     return tuple(sorted(item.metadata.name for item in found.items or ()))
@@ -83,13 +78,13 @@ class LiveFacts:
         versions = served(ref.kind, self._discovery.versions).version, ref.version
         return [custom(ref.kind, each) for each in dict.fromkeys(versions) if _API_VERSION.fullmatch(each)]
 
-    async def _get(self, place: Collection, ref: Ref, deadline: float) -> Fact:
+    async def _get(self, place: Collection, ref: Ref, deadline: float, payer: str) -> Fact:
         possible = is_subdomain(ref.name)
         path = place.path(ref.namespace, ref.name) if possible else f"{place.path(ref.namespace)}?limit=1"
         verb = "get" if possible else "list"
         accept = JSON if not place.metadata_only else METADATA if possible else METADATA_LIST
         try:
-            status, body = await self._client.get(path, accept, deadline)
+            status, body = await self._client.get(path, accept, deadline, payer)
             if status == 403:
                 permissions = self._discovery.permissions
                 return Unknown(permissions.forbidden(verb, place, ref.namespace, reason(status, body)), "live")

@@ -18,17 +18,13 @@ class Bucket:
         self._tokens -= 1
         return True
 
-    def reserve(self, now: float, until: float) -> float | None:
-        """Take a token that may only come; seconds until it is there. None, and nothing taken, if that is too late."""
+    def seconds(self, now: float) -> float:
+        """Seconds until there is a token."""
         self._fill(now)
-        seconds = max(0.0, (1 - self._tokens) / self._rate)
-        if now + seconds > until:
-            return None
-        self._tokens -= 1
-        return seconds
+        return max(0.0, (1 - self._tokens) / self._rate)
 
     def give_back(self) -> None:
-        """Return a token that was reserved and is not used."""
+        """Return a token that was taken and is not used."""
         self._tokens = min(self._burst, self._tokens + 1)
 
     def _fill(self, now: float) -> None:

@@ -36,13 +36,13 @@ class _Validation(msgspec.Struct, frozen=True):
     schema: _Part | None = msgspec.field(default=None, name="openAPIV3Schema")
 
 
-class _Version(msgspec.Struct, frozen=True):
+class _DefinitionVersion(msgspec.Struct, frozen=True):
     name: str = ""
     schema: _Validation | None = None
 
 
 class _Spec(msgspec.Struct, frozen=True, rename="camel"):
-    versions: list[_Version] | None = None
+    versions: list[_DefinitionVersion] | None = None
     preserve_unknown_fields: bool | None = None
 
 

@@ -20,7 +20,7 @@ from webhook.cluster.reflector import Key, Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.projection import kept
+from webhook.policy.projection import project
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 from webhook.text import one_line
@@ -254,7 +254,7 @@ def _named(found: KubeObject) -> KubeObject:
 
 
 def _resource(kind: str, found: KubeObject) -> KubeObject:
-    return KubeObject(_kept(found), kept(kind, found.spec))
+    return KubeObject(_kept(found), project(kind, found.spec))
 
 
 def _kept(found: KubeObject, **more: Any) -> Metadata:

@@ -17,11 +17,12 @@ from webhook.admission.admission_review import ReviewError, review_of_pod
 from webhook.admit import admit
 from webhook.cluster.client import Client
 from webhook.cluster.listing import FAILURES
-from webhook.facts import Fact, FactSource, Ref, Unknown
+from webhook.driver import drive_async
+from webhook.facts import FactSource, Lookup, Names, Ref, Resolved, Unknown
 from webhook.leader.running_pods import running
 from webhook.policy.findings import Change, Violation
 from webhook.policy.wording import not_compliant
-from webhook.policy.workload import Workload
+from webhook.policy.workload import UnknownKind, Workload
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -41,6 +42,12 @@ MOST_NAMED = 20
 
 LOOK_UPS = 100
 """Objects of one namespace that one survey looks up; pods that need more are counted as not judged."""
+
+MOST_KINDS = 50
+"""Pairs of namespace and unknown kind that one survey counts apart; a tenant can write any kind."""
+
+OTHER_KINDS = "other"
+"""The kind under which the pods of further pairs are counted."""
 
 _DEADLINE = 20.0
 """Seconds for the facts on one pod."""
@@ -72,7 +79,13 @@ class Result:
     noncompliant: Counter[Key] = field(default_factory=Counter)
     wrong: dict[str, Wrong] = field(default_factory=dict)
     unknown: Counter[str] = field(default_factory=Counter)
+    unknown_kinds: Counter[Key] = field(default_factory=Counter)
     unknown_why: str = ""
+
+    @property
+    def trouble(self) -> bool:
+        """Whether a person must look at it."""
+        return bool(self.wrong or self.unknown or self.unknown_kinds)
 
 
 class AuditScan:
@@ -133,7 +146,8 @@ class AuditScan:
         deadline = asyncio.get_running_loop().time() + _DEADLINE
         try:
             review = review_of_pod(raw, uid=uid, namespace=namespace, name=name)
-            decision, _ = await admit(review, "validate", facts, self._settings, deadline)
+            steps = admit(review, "validate", self._settings, minor=facts.minor)
+            decision, _ = await drive_async(steps, facts, deadline)
         except ReviewError as error:
             result.unknown[namespace] += 1
             result.unknown_why = f"{namespace}/{name}: {error}"
@@ -142,6 +156,9 @@ class AuditScan:
             result.unknown[namespace] += 1
             result.unknown_why = f"{namespace}/{name}: {decision.annotations['decision']}"
         identity = decision.identity
+        if isinstance(identity, UnknownKind):
+            known = (namespace, identity.kind) in result.unknown_kinds or len(result.unknown_kinds) < MOST_KINDS
+            result.unknown_kinds[namespace if known else "", identity.kind if known else OTHER_KINDS] += 1
         if not isinstance(identity, Workload):
             return
         key = namespace, identity.kind
@@ -159,35 +176,45 @@ class AuditScan:
         self._metrics.surveyed.set_to_current_time()
         now, before = asyncio.get_running_loop().time(), self._told
         changed = before is None or _gist(before) != _gist(result)
-        if not changed and (now < self._told_at + REMIND or not (result.wrong or result.unknown)):
+        if not changed and (now < self._told_at + REMIND or not result.trouble):
             return
         self._told, self._told_at = result, now
         named = _of_each_namespace(result.wrong)[:MOST_NAMED]
         more = {"more_workloads": len(result.wrong) - MOST_NAMED} if len(result.wrong) > MOST_NAMED else {}
         unknown = {"unknown": result.unknown.total(), "unknown_why": one_line(result.unknown_why, _LONGEST)}
+        kinds = sorted(result.unknown_kinds.items())[:MOST_NAMED]
+        unknown_kinds = [
+            f"{kind} in {namespace or 'several namespaces'}: {count}" for (namespace, kind), count in kinds
+        ]
         self._log.write(
-            "warning" if result.wrong or result.unknown else "info",
+            "warning" if result.trouble else "info",
             "survey",
             pods=result.judged.total(),
             noncompliant=result.noncompliant.total(),
             workloads=[f"{name}: {each}" for name, each in named],
             **more,
             **unknown if result.unknown else {},
+            **{"unknown_kinds": unknown_kinds} if unknown_kinds else {},
         )
 
     def _show(self, result: Result) -> None:
         noncompliant, unknown = self._metrics.noncompliant, self._metrics.unjudged
+        unknown_kinds = self._metrics.unknown_kinds
         noncompliant.clear()
         unknown.clear()
+        unknown_kinds.clear()
         for key in result.judged:
             noncompliant.labels(*key).set(result.noncompliant[key])
         for namespace, count in result.unknown.items():
             unknown.labels(namespace).set(count)
+        for key, count in result.unknown_kinds.items():
+            unknown_kinds.labels(*key).set(count)
 
 
 def _gist(result: Result) -> object:
     """What makes two results worth telling apart: workloads and counts, but not which pod is the example."""
-    return {name: (each.pods, each.why) for name, each in result.wrong.items()}, result.unknown
+    wrong = {name: (each.pods, each.why) for name, each in result.wrong.items()}
+    return wrong, result.unknown, result.unknown_kinds
 
 
 def _of_each_namespace(wrong: dict[str, Wrong]) -> list[tuple[str, Wrong]]:
@@ -201,7 +228,7 @@ def _of_each_namespace(wrong: dict[str, Wrong]) -> list[tuple[str, Wrong]]:
 
 
 class _Once:
-    """Facts of a source as it remembers them, each asked for once; of what it does not know, LOOK_UPS a namespace."""
+    """Facts of a source, each resolved once a scan; of what is not cached, LOOK_UPS a namespace."""
 
     labels_suffice = False
 
@@ -209,27 +236,26 @@ class _Once:
         self._source = source
         self._knows = knows
         self._looked_up: Counter[str] = Counter()
-        self._facts: dict[Ref, Fact] = {}
+        self._facts: dict[Ref, Resolved] = {}
 
     @property
     def minor(self) -> int:
         """The cluster's 1.x minor version."""
         return self._source.minor
 
-    def at_hand(self, ref: Ref, generation: str = "") -> Fact | None:  # noqa: ARG002 - any will do
-        """The fact on one object that was asked for before."""
-        return self._facts.get(ref)
+    def cached(self, lookup: Lookup | Names) -> Resolved | None:
+        """The fact on an object that this scan has looked up before; no names, as a scan shows no error message."""
+        return () if isinstance(lookup, Names) else self._facts.get(lookup.ref)
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:  # noqa: ARG002 - any
-        """The fact on one object."""
-        if ref in self._facts:
-            return self._facts[ref]
+    async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
+        """The fact on one object, of any generation."""
+        ref = lookup.ref
         if ref.namespace and not self._knows(ref) and self._looked_up[ref.namespace] >= LOOK_UPS:
             return Unknown(f"one survey looks up no more than {LOOK_UPS} objects of a namespace", "live")
-        fact = self._facts[ref] = await self._source.get(ref, deadline, requester=requester)
-        self._looked_up[ref.namespace] += fact.source == "live"
+        fact = self._facts[ref] = await self._source.get(_of_any_generation(lookup), deadline)
+        self._looked_up[ref.namespace] += not isinstance(fact, tuple) and fact.source == "live"
         return fact
 
-    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:  # noqa: ARG002 - nobody is told
-        """None: they are for an error message."""
-        return ()
+
+def _of_any_generation(lookup: Lookup | Names) -> Lookup | Names:
+    return msgspec.structs.replace(lookup, generation="") if isinstance(lookup, Lookup) else lookup

@@ -9,16 +9,15 @@ the same for all resources of one kind and name, and so is owned by none.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from webhook.facts import Ref
 from webhook.policy.components import BY_KIND
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.posture import posture_of
-from webhook.policy.preview.workloads import workloads_of
-from webhook.policy.workload import Parentage
+from webhook.policy.preview import PodsOfResource
+from webhook.policy.workload import account_of
 from webhook.settings import Settings
 
 Object = dict[str, Any]
@@ -77,22 +76,21 @@ class Custom(msgspec.Struct, frozen=True):
     @property
     def own_account(self) -> str:
         """The ServiceAccount that it names itself, "" for none: then the operator makes one."""
-        named = self.spec.get("serviceAccountName")
-        return named if isinstance(named, str) else ""
+        return account_of(self.spec)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A policy that a resource would need and is not bound to, and why: `not-bindable` or `not-ours`."""
+    """A policy that a resource needs and vmguard may not bind: not listed as bindable, or not created by vmguard."""
 
     custom: Custom
     policy: str
-    reason: str
+    reason: Literal["not-bindable", "not-ours"]
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class DesiredObjects(msgspec.Struct, frozen=True):
     """Which objects there must be: policies by name, the others by namespace and name; and for which resources."""
 
     policies: dict[str, Object]
@@ -104,12 +102,12 @@ class Wanted(msgspec.Struct, frozen=True):
     refused: tuple[Refused, ...]
 
 
-def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str] = frozenset()) -> Wanted:
+def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str] = frozenset()) -> DesiredObjects:
     """What there must be for some resources; `foreign` are the policies that exist and are not ours.
 
     Nobody is let use a foreign policy, or one that a resource names, unless VMGUARD_PSP_BINDABLE lists it.
     """
-    result = Wanted({}, {}, {}, {}, {}, {}, ())
+    result = DesiredObjects({}, {}, {}, {}, {}, {}, ())
     refused: list[Refused] = []
     for custom in customs:
         named, silent = _named(custom, settings)
@@ -136,12 +134,12 @@ def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str
 def _named(custom: Custom, settings: Settings) -> tuple[list[str], bool]:
     """The policies that a resource names for its pods, and whether some of its pods have none named."""
     ref = Ref(GROUP, custom.version, custom.kind, custom.namespace, custom.name)
-    postures = [posture_of(each, settings) for each in workloads_of(ref, custom.spec, Parentage())]
-    words = [posture.pod_security_policy.word if posture.pod_security_policy else "" for posture in postures]
-    return sorted(set(words) - {""}), "" in words
+    postures = PodsOfResource(ref, custom.spec).postures(settings)
+    names = [posture.pod_security_policy.word if posture.pod_security_policy else "" for posture in postures]
+    return sorted(set(names) - {""}), "" in names
 
 
-def _add(result: Wanted, custom: Custom, usable: list[str]) -> None:
+def _add(result: DesiredObjects, custom: Custom, usable: list[str]) -> None:
     name = PREFIX + custom.made
     place = custom.namespace, name
     result.owners[place] = custom

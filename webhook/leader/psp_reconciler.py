@@ -1,20 +1,18 @@
-"""The leader's reconciler of default PodSecurityPolicies: what `policies` wants is compared with what is there.
+"""The leader's reconciler of default PodSecurityPolicies: it compares the wanted objects with the existing ones.
 
-Level-triggered: each round lists what is there anew and writes the differences, whatever came before; nothing is
-remembered but who was told what, and which versions of objects were found to be right. An object that was not made here
-is never changed and nobody is let use it. A policy is removed when a live look finds no resource any more that it could
-be for. One write that fails keeps no other from being made. Of what tenants can write no more is held than there are
-resources: pages of metadata, and one whole object.
+`psp_objects` computes the wanted objects. Each round lists the existing ones again and writes the differences,
+whatever happened before (level-triggered). Between rounds the reconciler caches only which versions of objects were
+right. It never changes an object that vmguard did not create, and binds nobody to such a policy. It removes a policy
+when a live lookup finds no resource that needs it. A write that fails does not stop the other writes. Memory is bounded
+by the number of resources: of objects that tenants can write, it holds pages of metadata and one whole object.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 import msgspec
-from kubernetes.aio.client import V1ObjectReference
 
-from webhook.cluster.apply import EndingError, RefusedError, apply, create, delete, tell
+from webhook.cluster.apply import EndingError, RefusedError, apply, create, delete
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client
 from webhook.cluster.collections import (
@@ -38,15 +36,15 @@ from webhook.leader.psp_objects import (
     PREFIX,
     RBAC,
     Custom,
+    DesiredObjects,
     Object,
     Place,
-    Refused,
-    Wanted,
     is_as,
     is_beyond,
     is_ours,
     wanted,
 )
+from webhook.leader.psp_status import PolicyStatus
 from webhook.policy.components import BY_KIND
 from webhook.policy.custom_resources import GROUP
 from webhook.settings import Settings
@@ -54,30 +52,23 @@ from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
 EVERY = 300.0
-"""Seconds until everything is compared again though no resource or policy has changed."""
+"""Seconds between two rounds while no resource and no policy changes."""
 
 AGAIN = 10.0
-"""Seconds until the next round after one that wrote something, or failed; ever more while the same fails."""
+"""Seconds until the next round after a round that wrote something or failed; longer while the same writes fail."""
 
 SETTLE = 0.5
-"""Seconds after a change during which further ones are waited for."""
-
-MOST_NAMED = 20
-"""Objects that were removed in one round and have a log line of their own."""
+"""Seconds between a change and the round for it, so that one round handles several changes."""
 
 _SECONDS = 10.0
 _OF_OURS = f"labelSelector={LABEL.replace('/', '%2F')}%3D{OURS}"
 
 _POLICIES = msgspec.structs.replace(PSP, metadata_only=False)
-_EVENTS = {"not-bindable": "PolicyNotBindable", "not-ours": "PolicyNotOurs", "failed": "PolicyFailed"}
 _object = msgspec.json.Decoder(dict[str, object])
-
-Trouble = tuple[Custom, str, str]
-"""Whose it is, the reason in one word, and a text for a person."""
 
 
 class PolicyReconciler:
-    """Keeps the default policies of one cluster. `trouble` is why it cannot, "" for nothing."""
+    """Reconciles the default policies of one cluster. `trouble` says why a round is not possible, "" when it is."""
 
     def __init__(
         self,
@@ -92,18 +83,14 @@ class PolicyReconciler:
         self._watching = watching
         self._discovery = discovery
         self._settings = settings
-        self._log = log
-        self._gauge = metrics.policy_troubles
-        self._told: set[tuple[str, str]] = set()
+        self._status = PolicyStatus(client, log, metrics)
         self._right: dict[Collection, dict[Place, tuple[str, int]]] = {}
-        self._writes: Counter[str] = Counter()
         self._failed: set[str] = set()
         self._backoff = Backoff(AGAIN, EVERY)
-        self._troubles: list[Trouble] = []
         self.trouble = ""
 
     async def run(self) -> None:
-        """Compare and write again and again until this is cancelled."""
+        """Run rounds until this task is cancelled."""
         changed = self._watching.changed
         try:
             while True:
@@ -115,7 +102,7 @@ class PolicyReconciler:
                 except FAILURES as error:
                     why = str(error)
                     if why != self.trouble:
-                        self._log.write("warning", "default policies failed", reason=why)
+                        self._status.failed(why)
                     self._failed.add("take")
                 self.trouble = why
                 try:
@@ -125,46 +112,46 @@ class PolicyReconciler:
                 except TimeoutError:
                     continue
         finally:
-            self._gauge.clear()
-            self._told.clear()
+            self._status.clear()
             self._right.clear()
             self.trouble = ""
 
     def _pause(self, before: set[str]) -> float:
-        """Seconds until the next round; `before` is what failed in the one before the last."""
+        """Seconds until the next round; `before` are the writes that failed in the round before the last."""
         if self._failed != before:
             self._backoff = Backoff(AGAIN, EVERY)
         if self._failed:
             return self._backoff.after()
-        return AGAIN if self._writes else EVERY
+        return AGAIN if self._status.has_written else EVERY
 
     async def take(self) -> None:
-        """Compare once, write the differences, and tell.
+        """Run one round: compare, write the differences, and report.
 
         Raises:
-            NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError: what is there cannot be listed.
+            NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError: the existing objects cannot be listed.
 
         """
-        self._writes, self._failed, self._troubles = Counter(), set(), []
+        self._failed = set()
+        self._status.begin()
         customs = tuple(self._customs())
         policies = {name: thing async for (_, name), thing in self._there(_POLICIES)}
         foreign = frozenset(name for name, thing in policies.items() if not _is_ours(PSP, thing))
-        asked = wanted(customs, self._settings, foreign)
-        for refused in asked.refused:
-            self._troubles.append((refused.custom, refused.reason, _why(refused)))
+        target = wanted(customs, self._settings, foreign)
+        for refused in target.refused:
+            self._status.refused(refused)
         wrong = {
             name
-            for name, policy in asked.policies.items()
-            if not await self._keep(PSP, policy, policies.get(name), *asked.users[name])
+            for name, policy in target.policies.items()
+            if not await self._ensure(PSP, policy, policies.get(name), *target.users[name])
         }
-        await self._accounts(asked)
-        safe = wanted(customs, self._settings, foreign | wrong)  # nobody is let use a policy that is not as it must be
+        await self._accounts(target)
+        safe = wanted(customs, self._settings, foreign | wrong)  # without the policies whose content is wrong
         roles = await self._bind(ROLES, safe.roles, safe.owners)
-        await self._bind(BINDINGS, {place: safe.bindings[place] for place in roles}, safe.owners)  # nor bound to a role
+        await self._bind(BINDINGS, {place: safe.bindings[place] for place in roles}, safe.owners)
         for name, thing in policies.items():
-            if name not in asked.policies and _is_ours(PSP, thing) and not await self._is_for_some(name):
+            if name not in target.policies and _is_ours(PSP, thing) and not await self._is_needed(name):
                 await self._remove(PSP, ("", name), thing)
-        await self._tell(customs)
+        await self._status.publish(len(customs))
 
     def _customs(self) -> Iterable[Custom]:
         for resource, found in self._watching.customs():
@@ -180,50 +167,51 @@ class PolicyReconciler:
                 thing: Object = _object.decode(raw)
                 yield (thing["metadata"].get("namespace", ""), thing["metadata"]["name"]), thing
 
-    async def _accounts(self, asked: Wanted) -> None:
-        """Make accounts that are missing; of those that are there only our own are kept owned as they must be."""
-        if not asked.accounts:
+    async def _accounts(self, target: DesiredObjects) -> None:
+        """Create missing ServiceAccounts. Correct the owner of existing ones only where vmguard created them."""
+        if not target.accounts:
             return
-        missing = dict(asked.accounts)
+        missing = dict(target.accounts)
         async for place, there in self._there(ACCOUNTS):
             account = missing.pop(place, None)
             if account and _is_ours(ACCOUNTS, there):
-                await self._keep(ACCOUNTS, account, there, asked.owners[place])
+                await self._ensure(ACCOUNTS, account, there, target.owners[place])
         for place, account in missing.items():
-            await self._keep(ACCOUNTS, account, None, asked.owners[place])
+            await self._ensure(ACCOUNTS, account, None, target.owners[place])
 
     async def _bind(
         self, resource: Collection, things: Mapping[Place, Object], owners: Mapping[Place, Custom]
     ) -> list[Place]:
-        """Keep Roles or RoleBindings and remove those of ours that must not be; places of those that are right."""
+        """Write Roles or RoleBindings, and remove vmguard's own that are not wanted; the places of the right ones."""
         versions: dict[Place, str] = {}
         async for place, there in self._there(msgspec.structs.replace(resource, metadata_only=True), _OF_OURS):
             if place in things:
                 versions[place] = there["metadata"]["resourceVersion"]
             elif (
                 _is_ours(resource, there)
-                and _named(ROLES, place) not in self._failed  # which may be right, or soon be
-                and await self._may_go(there)
+                and _named(ROLES, place) not in self._failed  # a retry may make that Role right
+                and await self._is_obsolete(there)
             ):
                 await self._remove(resource, place, there)
         before, right = self._right.get(resource, {}), {}
         for place, thing in things.items():
             mark = versions.get(place, ""), hash(msgspec.json.encode(thing))
             known = place in versions and before.get(place) == mark
-            if known or await self._keep(resource, thing, {} if place in versions else None, owners[place]):
+            if known or await self._ensure(resource, thing, {} if place in versions else None, owners[place]):
                 right[place] = mark
         self._right[resource] = right
         return list(right)
 
-    async def _keep(self, resource: Collection, thing: Object, there: Object | None, *owners: Custom) -> bool:
-        """Make an object, or mend what is there, None for nothing; whether it is ours and as it must be now."""
+    async def _ensure(self, resource: Collection, thing: Object, there: Object | None, *owners: Custom) -> bool:
+        """Create an object, or correct `there` (None: no such object); whether it is vmguard's and right now."""
         try:
             return await self._correct(resource, thing, there, owners)
         except EndingError:
-            return False  # with its namespace the resource ends too
+            return False  # the namespace is being deleted, and the resource with it
         except (RefusedError, *FAILURES) as error:
             what = _named(resource, _place(thing))
-            self._troubles += [(owner, "failed", f"{what} could not be written: {error}") for owner in owners]
+            for owner in owners:
+                self._status.trouble(owner, "failed", f"{what} could not be written: {error}")
             self._failed.add(what)
             return False
 
@@ -231,17 +219,18 @@ class PolicyReconciler:
         self, resource: Collection, thing: Object, there: Object | None, owners: tuple[Custom, ...]
     ) -> bool:
         if there is None and (await self._create(resource, thing) or resource is ACCOUNTS):
-            return True  # whoever made an account, it is the one that is bound
+            return True  # an account of somebody else is bound all the same
         there = there or await self._read(resource, _place(thing))
         if not _is_ours(resource, there):
             text = f"{_named(resource, _place(thing))} is not vmguard's and is left as it is: delete it"
-            self._troubles += [(owner, "not-ours", text) for owner in owners]
+            for owner in owners:
+                self._status.trouble(owner, "not-ours", text)
             return False
         if is_as(there, thing):
             return True
         if not is_beyond(there, thing):
             await apply(self._client, resource, thing, there)
-            self._writes["written"] += 1
+            self._status.written()
             return True
         await delete(self._client, resource, *_place(there), there["metadata"]["uid"])
         if not await self._create(resource, thing):
@@ -250,7 +239,8 @@ class PolicyReconciler:
 
     async def _create(self, resource: Collection, thing: Object) -> bool:
         made = await create(self._client, resource, thing)
-        self._writes["written"] += made
+        if made:
+            self._status.written()
         return made
 
     async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
@@ -270,18 +260,15 @@ class PolicyReconciler:
             await delete(self._client, resource, *place, thing["metadata"]["uid"])
         except RefusedError as error:
             self._failed.add(what)
-            self._writes["failed"] += 1
-            if self._writes["failed"] <= MOST_NAMED:
-                self._log.write("warning", "default policies failed", reason=f"{what}: {error}")
-            return
-        self._writes["removed"] += 1
-        if self._writes["removed"] <= MOST_NAMED:
-            self._log.write("info", "default policy removed", resource=what)
+            self._status.not_removed(what, str(error))
+        else:
+            self._status.removed(what)
 
-    async def _may_go(self, thing: Object) -> bool:
-        """Whether the owner of one of our objects is known, and so wants it no more, or is gone by a live look.
+    async def _is_obsolete(self, thing: Object) -> bool:
+        """Whether an object of vmguard may be removed: its owner is watched and does not need it, or no longer exists.
 
-        What is known may be old; where it cannot be told, the object stays, and ends with its owner.
+        The watch may lag, so a live lookup decides whether an unwatched owner exists. Without an answer the object
+        stays; the garbage collector removes it with its owner.
         """
         owners, namespace = thing["metadata"]["ownerReferences"], thing["metadata"]["namespace"]
         owner = next(each for each in owners if each["apiVersion"].partition("/")[0] == GROUP)
@@ -297,13 +284,13 @@ class PolicyReconciler:
         return code == 404 and names_an_object(body)
 
     def _served(self, kind: str) -> Collection:
-        """The metadata of a kind's resources, in the version that is served as far as that is known."""
+        """The metadata of a kind's resources, in the served version if discovery knows it."""
         return msgspec.structs.replace(served(kind, self._discovery.versions), metadata_only=True)
 
-    async def _is_for_some(self, policy: str) -> bool:
-        """Whether some resource needs a policy though none is known that does; read live, as what is known may be old.
+    async def _is_needed(self, policy: str) -> bool:
+        """Whether a resource exists that needs a policy and is not watched yet; read live, since the watch may lag.
 
-        The resource may be known, and name another policy by now.
+        A watched resource does not count: it may name another policy by now.
         """
         kinds = {kind.lower(): kind for kind in BY_KIND}
         prefix, _, name = policy.partition("-")
@@ -321,30 +308,6 @@ class PolicyReconciler:
                 return True
         return False
 
-    async def _tell(self, customs: tuple[Custom, ...]) -> None:
-        """Show troubles in the metric, and tell each once: in the log, and by an event on the resource."""
-        self._gauge.clear()
-        resources = {(who.uid, who.namespace, reason) for who, reason, _ in self._troubles}
-        for (namespace, reason), count in Counter((namespace, reason) for _, namespace, reason in resources).items():
-            self._gauge.labels(namespace, reason).set(count)
-        now = {(who.uid, text) for who, _, text in self._troubles}
-        for who, reason, text in self._troubles:
-            if (who.uid, text) in self._told:
-                continue
-            self._log.write("warning", "policy not bound", resource=str(who), reason=text)
-            reference = V1ObjectReference(
-                api_version=f"{GROUP}/{who.version}", kind=who.kind, namespace=who.namespace, name=who.name, uid=who.uid
-            )
-            try:
-                await tell(self._client, reference, _EVENTS[reason], text)
-            except EndingError:
-                continue
-            except RefusedError as error:
-                self._log.write("warning", "event not written", resource=str(who), reason=str(error))
-        self._told = now
-        if self._writes:
-            self._log.write("info", "default policies", resources=len(customs), **self._writes)
-
 
 def _is_ours(resource: Collection, thing: Object) -> bool:
     return is_ours(thing, PREFIX if resource.group == RBAC else "")
@@ -356,16 +319,3 @@ def _named(resource: Collection, place: Place) -> str:
 
 def _place(thing: Object) -> Place:
     return thing["metadata"].get("namespace", ""), thing["metadata"]["name"]
-
-
-def _why(refused: Refused) -> str:
-    who, policy = refused.custom, refused.policy
-    if refused.reason == "not-bindable":
-        return (
-            f"{who} names PodSecurityPolicy {policy!r}, which vmguard may not bind: add it to VMGUARD_PSP_BINDABLE, "
-            f"or let ServiceAccount {who.account} use it by a RoleBinding of your own"
-        )
-    return (
-        f"PodSecurityPolicy {policy!r} is not vmguard's: it is left as it is, and {who} is not bound to it; delete it, "
-        "or add it to VMGUARD_PSP_BINDABLE"
-    )

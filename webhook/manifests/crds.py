@@ -6,28 +6,34 @@ nothing else, and so is pruned as the operator's own are: with the field that na
 as newer operators have it. They never replace the operator's own definitions.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from webhook.policy.components import BY_KIND
 from webhook.policy.custom_resources import GROUP, RESOURCES, CustomResource
-from webhook.policy.posture import POLICY_FIELD, READ
+from webhook.policy.posture import PART_FIELDS, POLICY_FIELD, paths_in
 
 _ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def closed(kind: str, *, names_policies: bool) -> dict[str, Any]:
     """The schema of the spec of a kind that makes pods, which drops every field that it does not name."""
-    fields = [field for field in READ if field != POLICY_FIELD or names_policies]
-    spec = _part(fields)
+    spec = _part(PART_FIELDS, names_policies=names_policies)
     for component in BY_KIND[kind]:
+        fields = [path[0] for path in paths_in(component)]
         inside = spec["properties"]
         for field in component.path[1:]:
-            inside = inside.setdefault(field, _part(fields))["properties"]
+            inside = inside.setdefault(field, _part(fields, names_policies=names_policies))["properties"]
+        inside |= _part(fields, names_policies=names_policies)["properties"]
     return spec
 
 
-def _part(fields: list[str]) -> dict[str, Any]:
-    known: dict[str, Any] = {field: {"x-kubernetes-preserve-unknown-fields": True} for field in fields}
+def _part(fields: Iterable[str], *, names_policies: bool) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        field: {"x-kubernetes-preserve-unknown-fields": True}
+        for field in fields
+        if field != POLICY_FIELD or names_policies
+    }
     if POLICY_FIELD in known:
         known[POLICY_FIELD] = {"type": "string"}
     return {"type": "object", "properties": known}

@@ -1,7 +1,7 @@
-"""The two webhook configurations: what the API server asks vmguard about, where, and what happens without an answer.
+"""The mutating and the validating webhook configuration (admissionregistration.k8s.io/v1).
 
-Labels only pre-filter here; the owner chain decides whose pod it is. `deploy/webhook.yaml` says the same in words. No
-two webhooks share a name: audit annotations stand under it, and the API server keeps the first of two.
+The object selector only pre-filters pods by label. The chain of owners decides which resource owns a pod. Every
+webhook has a name of its own: the API server stores audit annotations under that name and drops duplicates.
 """
 
 import base64
@@ -14,13 +14,13 @@ from webhook.policy.custom_resources import GROUP, RESOURCES
 from webhook.policy.workload import MANAGED_BY
 
 NAME = "vmguard"
-"""Of both configurations."""
+"""The name of both configurations."""
 
 Path = Literal["/mutate", "/validate"]
 
 
 class Service(msgspec.Struct, frozen=True):
-    """vmguard behind a Service of the cluster."""
+    """vmguard runs in the cluster, behind this Service."""
 
     namespace: str = "vmguard-system"
     name: str = "vmguard"
@@ -28,42 +28,45 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Url(msgspec.Struct, frozen=True):
-    """vmguard outside the cluster; `base` is `https://HOST:PORT` without a path."""
+    """vmguard runs outside the cluster; `base` is `https://HOST:PORT` without a path."""
 
     base: str
 
 
-Where = Service | Url
+Target = Service | Url
+"""The address at which the API server calls vmguard."""
 
 
-def configurations(where: Where, ca: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The mutating and the validating configuration (admissionregistration.k8s.io/v1).
+def configurations(target: Target, ca: bytes = b"") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The mutating and the validating configuration.
 
-    `ca` is the PEM of the authority that signs the serving certificate; empty leaves the API server to its own trust.
+    `ca` is the CA certificate (PEM) that signs the serving certificate. Without it the objects have no `caBundle` key:
+    an empty `caBundle` would remove the bundle of an installed configuration, or conflict with it under server-side
+    apply (seen with Kubernetes 1.37).
     """
-    created = _rule(["CREATE"], "", ["v1"], ["pods"])
-    debugged = _rule(["UPDATE"], "", ["v1"], ["pods/ephemeralcontainers"])
-    validated = [_rule(["CREATE", "UPDATE"], GROUP, ["*"], _resources())]
+    pods_created = _rule(["CREATE"], "", ["v1"], ["pods"])
+    containers_added = _rule(["UPDATE"], "", ["v1"], ["pods/ephemeralcontainers"])
+    resources_applied = _rule(["CREATE", "UPDATE"], GROUP, ["*"], _resources())
     return (
         _configuration(
             "Mutating",
             {
-                **_webhook("pods", where, "/mutate", ca),
+                **_webhook("pods", target, "/mutate", ca),
                 "failurePolicy": "Fail",
                 "reinvocationPolicy": "IfNeeded",
-                **_selectors(where),
-                "rules": [created],
+                **_selectors(target),
+                "rules": [pods_created],
             },
         ),
         _configuration(
             "Validating",
             {
-                **_webhook("admitted-pods", where, "/validate", ca),
+                **_webhook("admitted-pods", target, "/validate", ca),
                 "failurePolicy": "Ignore",
-                **_selectors(where),
-                "rules": [created, debugged],
+                **_selectors(target),
+                "rules": [pods_created, containers_added],
             },
-            {**_webhook("resources", where, "/validate", ca), "failurePolicy": "Ignore", "rules": validated},
+            {**_webhook("resources", target, "/validate", ca), "failurePolicy": "Ignore", "rules": [resources_applied]},
         ),
     )
 
@@ -77,30 +80,31 @@ def _configuration(kind: str, *webhooks: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _webhook(name: str, where: Where, path: Path, ca: bytes) -> dict[str, Any]:
+def _webhook(name: str, target: Target, path: Path, ca: bytes) -> dict[str, Any]:
+    bundle = {"caBundle": base64.b64encode(ca).decode()} if ca else {}
     return {
         "name": f"{name}.vmguard.io",
         "admissionReviewVersions": ["v1", "v1beta1"],
-        "clientConfig": {**_client(where, path), "caBundle": base64.b64encode(ca).decode()},
+        "clientConfig": {**_client(target, path), **bundle},
         "matchPolicy": "Equivalent",
         "sideEffects": "None",
         "timeoutSeconds": 10,
     }
 
 
-def _client(where: Where, path: Path) -> dict[str, Any]:
-    if isinstance(where, Url):
-        return {"url": f"{where.base}{path}"}
-    return {"service": {"namespace": where.namespace, "name": where.name, "path": path, "port": where.port}}
+def _client(target: Target, path: Path) -> dict[str, Any]:
+    if isinstance(target, Url):
+        return {"url": f"{target.base}{path}"}
+    return {"service": {"namespace": target.namespace, "name": target.name, "path": path, "port": target.port}}
 
 
-def _selectors(where: Where) -> dict[str, Any]:
-    """Never its own namespace: without a replica no pod could be made there, and so no replica."""
-    own = [where.namespace] if isinstance(where, Service) else []
-    spared = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", *own]}
+def _selectors(target: Target) -> dict[str, Any]:
+    """Excludes vmguard's own namespace: with no replica running, the webhook would block its own pods."""
+    own = [target.namespace] if isinstance(target, Service) else []
+    excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", *own]}
     label, value = MANAGED_BY
     return {
-        "namespaceSelector": {"matchExpressions": [spared]},
+        "namespaceSelector": {"matchExpressions": [excluded]},
         "objectSelector": {"matchLabels": {label: value}},
     }
 
@@ -116,6 +120,6 @@ def _rule(operations: list[str], group: str, versions: list[str], resources: lis
 
 
 def _resources() -> list[str]:
-    """Of the kinds that make pods, and of those that make such kinds."""
+    """The plurals of the kinds that produce pods, and of their parent kinds."""
     kinds = {*components.BY_KIND, *components.PARENTS}
     return [resource.plural for resource in RESOURCES if resource.kind in kinds]

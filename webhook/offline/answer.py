@@ -30,7 +30,7 @@ class QuestionError(ValueError):
         self.code = code
 
 
-async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> DryRunAnswer:
+def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> DryRunAnswer:
     """The answer to a question in JSON or YAML; `known` are the objects that the server was started with.
 
     Raises:
@@ -44,7 +44,7 @@ async def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Setti
     try:
         item, objects, minor = _asked(values, minor)
         source = FileFacts((*known, *objects.facts), minor, complete=bool(known) or objects.has_owners)
-        judged = await judge(item, source, settings)
+        judged = judge(item, source, settings)
     except (InputError, ObjectError, ReviewError, ValueError) as error:
         raise QuestionError(422, str(error)) from None
     return _answered(judged)

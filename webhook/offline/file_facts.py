@@ -1,11 +1,11 @@
-"""Files as a FactSource: the objects that were given are all there is. Looks up in memory; never waits."""
+"""Files as a FactSource: the objects in them are all there is, so every answer is cached."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
+from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
 from webhook.objects import KubeObject
 
 POLICIES_REMOVED = 25
@@ -49,8 +49,16 @@ class FileFacts:
         namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
         self._found[group, kind, namespace, known.metadata.name or ""] = Found(known, "file")
 
-    def at_hand(self, ref: Ref, generation: str = "") -> Fact:  # noqa: ARG002 - the protocol's shape
-        """What the files say; NotServed for PodSecurityPolicies where Kubernetes no longer has them."""
+    def cached(self, lookup: Lookup | Names) -> Resolved:
+        """The answer of the files."""
+        return self._names(lookup.ref) if isinstance(lookup, Names) else self._fact(lookup.ref)
+
+    async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:  # noqa: ARG002 - the protocol's shape
+        """As `cached`."""
+        return self.cached(lookup)
+
+    def _fact(self, ref: Ref) -> Fact:
+        """NotServed for PodSecurityPolicies where Kubernetes no longer has them."""
         if ref.kind == "PodSecurityPolicy" and self.minor >= POLICIES_REMOVED:
             return NotServed("file")
         found = self._found.get((ref.group, ref.kind, ref.namespace, ref.name))
@@ -58,10 +66,5 @@ class FileFacts:
             return found
         return Unknown("no objects were given", "file") if self.labels_suffice else Absent("file")
 
-    async def get(self, ref: Ref, deadline: float, generation: str = "", requester: str = "") -> Fact:  # noqa: ARG002 - so is it
-        """As `at_hand`."""
-        return self.at_hand(ref)
-
-    async def names(self, ref: Ref, deadline: float, requester: str = "") -> tuple[str, ...]:  # noqa: ARG002 - so is it
-        """Names of the given objects of one kind and namespace, sorted."""
+    def _names(self, ref: Ref) -> tuple[str, ...]:
         return tuple(sorted(key[3] for key in self._found if key[:3] == (ref.group, ref.kind, ref.namespace)))

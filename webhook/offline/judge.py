@@ -1,4 +1,4 @@
-"""Decisions on what a person hands in, with the patched pod and its diff: the same line as an admission, from files."""
+"""Decisions on what a person hands in, with the patched pod and its diff; made as at an admission, from files."""
 
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -6,10 +6,10 @@ from typing import Any
 
 import jsonpatch
 import msgspec
-import yaml
 
-from webhook.admission.admission_review import decode, decode_pod, encode, pod_object, prepare
+from webhook.admission.admission_review import decode, decode_pod, encode, pod_object
 from webhook.admit import admit
+from webhook.driver import drive
 from webhook.facts import FactSource
 from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
@@ -17,6 +17,7 @@ from webhook.policy.decide import Decision, Webhook
 from webhook.policy.wording import facts_line
 from webhook.policy.workload import Link
 from webhook.settings import Settings
+from webhook.yaml_output import as_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Judged:
     looked_up: tuple[Link, ...]
     answer: bytes
     minor: int
+
+    @property
+    def allowed(self) -> bool:
+        """Whether production would let it through; a refused pod is not created."""
+        return self.decision.allowed and not self.decision.refused
 
     @property
     def pod(self) -> dict[str, Any] | None:
@@ -54,7 +60,7 @@ class Judged:
         return "\n".join(lines) + "\n"
 
 
-async def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook | None = None) -> Judged:
+def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook | None = None) -> Judged:
     """The decision on one input; `webhook` is mutate for pods and validate for anything else unless it is said.
 
     Raises:
@@ -65,15 +71,17 @@ async def judge(item: Input, source: FactSource, settings: Settings, webhook: We
     review = decode(item.review)
     if item.kind == "Pod":  # a pod that is none is a mistake that a person wants to hear of, whosever it is
         decode_pod(pod_object(review.request.object))
-    decision, looked_up = await admit(review, asked, source, settings, float("inf"))
-    prepared = prepare(
+    steps = admit(review, asked, settings, minor=source.minor, labels_suffice=source.labels_suffice)
+    decision, looked_up = drive(steps, source)
+    answer = encode(
+        review,
         allowed=decision.allowed and not decision.refused,
         message=decision.message or decision.refused,
         patch=decision.patch,
         warnings=decision.warnings,
         annotations=decision.annotations,
+        facts=facts_line(looked_up),
     )
-    answer = encode(review, prepared, facts_line(looked_up))
     return Judged(item, asked, decision, looked_up, answer, source.minor)
 
 
@@ -81,16 +89,3 @@ def apply(pod: dict[str, Any], decision: Decision) -> dict[str, Any]:
     """A copy of the pod with the decision's patch applied."""
     patched: dict[str, Any] = jsonpatch.apply_patch(pod, msgspec.to_builtins(decision.patch))
     return patched
-
-
-def as_yaml(value: Any) -> str:
-    """A value as YAML, keys in their order, nothing wrapped."""
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=2**31 - 1, allow_unicode=True)
-    return text
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Shared objects are written out, never as anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's shape
-        return True

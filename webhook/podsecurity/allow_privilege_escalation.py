@@ -7,10 +7,10 @@ Allowed: false. Every version. From 1.25 not asked of pods with spec.os.name "wi
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod_view import Pod
+from webhook.podsecurity.pod_view import PodView
 
 
-def _v1_8(pod: Pod) -> Forbidden | None:
+def _v1_8(pod: PodView) -> Forbidden | None:
     names = [each.name for each in pod.containers if each.security.get("allowPrivilegeEscalation") is not False]
     if not names:
         return None
@@ -20,7 +20,7 @@ def _v1_8(pod: Pod) -> Forbidden | None:
     )
 
 
-def _v1_25(pod: Pod) -> Forbidden | None:
+def _v1_25(pod: PodView) -> Forbidden | None:
     return None if pod.windows else _v1_8(pod)
 
 

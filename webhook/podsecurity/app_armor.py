@@ -10,10 +10,14 @@ Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, noun, quoted, setters
-from webhook.podsecurity.pod_view import Json, Pod, object_at, string_at
+from webhook.podsecurity.pod_view import Json, PodView, object_at, string_at
 
-_TYPES = frozenset({"RuntimeDefault", "Localhost"})
-_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
+TYPES = frozenset({"RuntimeDefault", "Localhost"})
+"""Profile types that confine a container."""
+
+ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
+"""The prefix; the container's name follows."""
+
 _ESCAPES = {
     '"': '\\"',
     "\\": "\\\\",
@@ -32,7 +36,7 @@ def _bad_type(security: Json) -> str | None:
     if profile is None:
         return None
     kind = string_at(profile, "type")
-    return None if kind in _TYPES else kind
+    return None if kind in TYPES else kind
 
 
 def _escape(char: str) -> str:
@@ -46,18 +50,23 @@ def _escape(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def confines(value: str) -> bool:
+    """Whether a value of the annotation names a profile; "" is the runtime's own."""
+    return value in {"", "runtime/default"} or value.startswith("localhost/")
+
+
 def _bad_annotations(annotations: Json) -> list[str]:
     """Each as key="value", with the value escaped as Go's %q verb does: that is the API server's text."""
     bad = []
     for key in annotations:
         value = string_at(annotations, key)
-        if not key.startswith(_ANNOTATION) or value in {"", "runtime/default"} or value.startswith("localhost/"):
+        if not key.startswith(ANNOTATION) or confines(value):
             continue
         bad.append(f'{key}="{"".join(map(_escape, value))}"')
     return sorted(bad)
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     by_pod = _bad_type(pod.security)
     names: list[str] = []
     kinds = set() if by_pod is None else {by_pod}

@@ -7,7 +7,7 @@ Allowed: absent, empty, and the names in `_DEFAULT`. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, quoted
-from webhook.podsecurity.pod_view import Pod, object_at, strings_at
+from webhook.podsecurity.pod_view import PodView, object_at, strings_at
 
 _DEFAULT = frozenset(
     {
@@ -28,7 +28,7 @@ _DEFAULT = frozenset(
 )
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     names: list[str] = []
     capabilities: set[str] = set()
     for container in pod.containers:

@@ -10,12 +10,13 @@ From 1.22. From 1.25 not asked of pods with spec.os.name "windows", which cannot
 """
 
 from webhook.podsecurity.check import Check, Forbidden, Level, listed, quoted
-from webhook.podsecurity.pod_view import Pod, object_at, strings_at
+from webhook.podsecurity.pod_view import PodView, object_at, strings_at
 
-_ALLOWED = frozenset({"NET_BIND_SERVICE"})
+ADDABLE = frozenset({"NET_BIND_SERVICE"})
+"""Capabilities that a restricted container may add."""
 
 
-def _v1_22(pod: Pod) -> Forbidden | None:
+def _v1_22(pod: PodView) -> Forbidden | None:
     keeping: list[str] = []
     adding: list[str] = []
     added: set[str] = set()
@@ -23,7 +24,7 @@ def _v1_22(pod: Pod) -> Forbidden | None:
         capabilities = object_at(container.security, "capabilities") or {}
         if "ALL" not in strings_at(capabilities, "drop"):
             keeping.append(container.name)
-        if beyond := set(strings_at(capabilities, "add")) - _ALLOWED:
+        if beyond := set(strings_at(capabilities, "add")) - ADDABLE:
             adding.append(container.name)
             added |= beyond
     details = []
@@ -37,7 +38,7 @@ def _v1_22(pod: Pod) -> Forbidden | None:
     return Forbidden("unrestricted capabilities", "; ".join(details)) if details else None
 
 
-def _v1_25(pod: Pod) -> Forbidden | None:
+def _v1_25(pod: PodView) -> Forbidden | None:
     return None if pod.windows else _v1_22(pod)
 
 

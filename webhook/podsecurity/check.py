@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 
-from webhook.podsecurity.pod_view import Pod
+from webhook.podsecurity.pod_view import PodView
 
 OLDEST = 20
 """The oldest 1.x minor with rules of its own; a rule that is older than that stands under this number."""
@@ -35,7 +35,7 @@ class Forbidden:
     detail: str
 
 
-Rule = Callable[[Pod], Forbidden | None]
+Rule = Callable[[PodView], Forbidden | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ Allowed: absent, false. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level
-from webhook.podsecurity.pod_view import Pod
+from webhook.podsecurity.pod_view import PodView
 
 _FIELDS = ("hostNetwork", "hostPID", "hostIPC")
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     shared = [field for field in _FIELDS if pod.spec.get(field) is True]
     if not shared:
         return None

@@ -7,10 +7,10 @@ Allowed: absent, 0. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, noun
-from webhook.podsecurity.pod_view import Pod, integer_at, objects_at
+from webhook.podsecurity.pod_view import PodView, integer_at, objects_at
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     names: list[str] = []
     forbidden: set[str] = set()
     for container in pod.containers:

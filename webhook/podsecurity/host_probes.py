@@ -7,14 +7,14 @@ Allowed: absent, "". From 1.34.
 """
 
 from webhook.podsecurity.check import Check, Forbidden, Level, listed
-from webhook.podsecurity.pod_view import Container, Json, Pod, object_at, string_at
+from webhook.podsecurity.pod_view import ContainerView, Json, PodView, object_at, string_at
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HOOKS = ("postStart", "preStop")
 _ACTIONS = ("httpGet", "tcpSocket")
 
 
-def _handlers(container: Container) -> list[Json]:
+def _handlers(container: ContainerView) -> list[Json]:
     handlers = [container.fields.get(probe) for probe in _PROBES]
     lifecycle = object_at(container.fields, "lifecycle")
     if lifecycle:
@@ -22,7 +22,7 @@ def _handlers(container: Container) -> list[Json]:
     return [handler for handler in handlers if isinstance(handler, dict)]
 
 
-def _hosts(container: Container) -> set[str]:
+def _hosts(container: ContainerView) -> set[str]:
     hosts = set()
     for handler in _handlers(container):
         for action in _ACTIONS:
@@ -32,7 +32,7 @@ def _hosts(container: Container) -> set[str]:
     return hosts
 
 
-def _v1_34(pod: Pod) -> Forbidden | None:
+def _v1_34(pod: PodView) -> Forbidden | None:
     names: set[str] = set()
     hosts: set[str] = set()
     for container in pod.containers:

@@ -52,7 +52,7 @@ def integer_at(parent: Json, key: str, bits: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class ContainerView:
     """A container of any kind; `security` is its `securityContext`."""
 
     name: str
@@ -61,7 +61,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
+class PodView:
     """The parts of a pod that checks share; `security` is the pod's own `securityContext`.
 
     The order of `containers` (init, regular, ephemeral) is the order of names in every detail.
@@ -70,7 +70,7 @@ class Pod:
     annotations: Json
     spec: Json
     security: Json
-    containers: tuple[Container, ...]
+    containers: tuple[ContainerView, ...]
 
     @property
     def windows(self) -> bool:
@@ -83,17 +83,17 @@ class Pod:
         return self.spec.get("hostUsers") is False
 
 
-def read_pod(raw: object) -> Pod:
+def read_pod(raw: object) -> PodView:
     """The pod in the raw object."""
     # The outermost object may be another Mapping than dict: a pod that nobody could read would pass every check.
     root: Json = raw if isinstance(raw, Mapping) else _EMPTY
     spec = object_at(root, "spec") or _EMPTY
-    return Pod(
+    return PodView(
         annotations=object_at(object_at(root, "metadata") or _EMPTY, "annotations") or _EMPTY,
         spec=spec,
         security=object_at(spec, "securityContext") or _EMPTY,
         containers=tuple(
-            Container(string_at(fields, "name"), fields, object_at(fields, "securityContext") or _EMPTY)
+            ContainerView(string_at(fields, "name"), fields, object_at(fields, "securityContext") or _EMPTY)
             for kind in _CONTAINER_LISTS
             for fields in objects_at(spec, kind)
         ),

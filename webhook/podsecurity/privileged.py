@@ -7,10 +7,10 @@ Allowed: absent, false. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod_view import Pod
+from webhook.podsecurity.pod_view import PodView
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     names = [container.name for container in pod.containers if container.security.get("privileged") is True]
     if not names:
         return None

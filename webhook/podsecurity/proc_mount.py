@@ -8,10 +8,10 @@ restricted level then has a check of its own that still does not.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, quoted
-from webhook.podsecurity.pod_view import Pod
+from webhook.podsecurity.pod_view import PodView
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     names: list[str] = []
     kinds: set[str] = set()
     for container in pod.containers:
@@ -27,7 +27,7 @@ def _v1_0(pod: Pod) -> Forbidden | None:
     )
 
 
-def _v1_35(pod: Pod) -> Forbidden | None:
+def _v1_35(pod: PodView) -> Forbidden | None:
     return None if pod.user_namespace else _v1_0(pod)
 
 

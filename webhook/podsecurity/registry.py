@@ -28,7 +28,7 @@ from webhook.podsecurity import (
     windows_host_process,
 )
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, Reason, Rule, Verdict
-from webhook.podsecurity.pod_view import Pod, read_pod
+from webhook.podsecurity.pod_view import PodView, read_pod
 
 CHECKS: tuple[Check, ...] = (
     app_armor.CHECK,
@@ -72,7 +72,7 @@ _RESTRICTED = tuple(_rules(minor, Level.RESTRICTED) for minor in _MINORS)
 _COMPLIANT = Verdict(Level.RESTRICTED, ())
 
 
-def _broken(rules: Iterable[tuple[Check, Rule]], pod: Pod) -> list[tuple[Check, Forbidden]]:
+def _broken(rules: Iterable[tuple[Check, Rule]], pod: PodView) -> list[tuple[Check, Forbidden]]:
     return [(check, forbidden) for check, rule in rules if (forbidden := rule(pod)) is not None]
 
 

@@ -8,7 +8,7 @@ persistentVolumeClaim.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod_view import Json, Pod, object_at, objects_at, string_at
+from webhook.podsecurity.pod_view import Json, PodView, object_at, objects_at, string_at
 
 _ALLOWED = frozenset(
     {
@@ -63,7 +63,7 @@ def _type(volume: Json) -> str:
     return next((source for source in _RESTRICTED if object_at(volume, source) is not None), "unknown")
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     bad = [volume for volume in objects_at(pod.spec, "volumes") if not _allowed(volume)]
     if not bad:
         return None

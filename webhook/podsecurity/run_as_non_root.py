@@ -8,12 +8,12 @@ container. Every version. From 1.35 not asked of pods with spec.hostUsers false.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, setters
-from webhook.podsecurity.pod_view import Pod
+from webhook.podsecurity.pod_view import PodView
 
 _REASON = "runAsNonRoot != true"
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     by_pod = pod.security.get("runAsNonRoot")
     rooted = [each.name for each in pod.containers if each.security.get("runAsNonRoot") is False]
     if by_pod is False or rooted:
@@ -28,7 +28,7 @@ def _v1_0(pod: Pod) -> Forbidden | None:
     return Forbidden(_REASON, f"pod or {listed('container', silent)} must set securityContext.runAsNonRoot=true")
 
 
-def _v1_35(pod: Pod) -> Forbidden | None:
+def _v1_35(pod: PodView) -> Forbidden | None:
     return None if pod.user_namespace else _v1_0(pod)
 
 

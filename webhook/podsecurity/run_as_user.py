@@ -7,19 +7,19 @@ Allowed: absent, anything but 0. From 1.23. From 1.35 not asked of pods with spe
 """
 
 from webhook.podsecurity.check import Check, Forbidden, Level, setters
-from webhook.podsecurity.pod_view import Json, Pod, integer_at
+from webhook.podsecurity.pod_view import Json, PodView, integer_at
 
 
 def _root(security: Json) -> bool:
     return integer_at(security, "runAsUser", 64) == 0
 
 
-def _v1_23(pod: Pod) -> Forbidden | None:
+def _v1_23(pod: PodView) -> Forbidden | None:
     who = setters([each.name for each in pod.containers if _root(each.security)], pod=_root(pod.security))
     return Forbidden("runAsUser=0", f"{who} must not set runAsUser=0") if who else None
 
 
-def _v1_35(pod: Pod) -> Forbidden | None:
+def _v1_35(pod: PodView) -> Forbidden | None:
     return None if pod.user_namespace else _v1_23(pod)
 
 

@@ -12,14 +12,19 @@ Every version.
 from functools import partial
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, setters
-from webhook.podsecurity.pod_view import Pod, object_at, string_at
+from webhook.podsecurity.pod_view import PodView, object_at, string_at
 
-_TYPES_1_0 = frozenset({"", "container_t", "container_init_t", "container_kvm_t"})
-_TYPES_1_31 = _TYPES_1_0 | {"container_engine_t"}
+_TYPES = frozenset({"", "container_t", "container_init_t", "container_kvm_t"})
+_ENGINE_SINCE = 31
 _UNSETTABLE = ("user", "role")
 
 
-def _judge(types: frozenset[str], pod: Pod) -> Forbidden | None:
+def types(minor: int) -> frozenset[str]:
+    """The types that confine a container at Kubernetes 1.`minor`."""
+    return _TYPES | {"container_engine_t"} if minor >= _ENGINE_SINCE else _TYPES
+
+
+def _judge(allowed: frozenset[str], pod: PodView) -> Forbidden | None:
     bad_types: set[str] = set()
     bad_fields: set[str] = set()
     by_pod = False
@@ -28,7 +33,7 @@ def _judge(types: frozenset[str], pod: Pod) -> Forbidden | None:
         options = object_at(security, "seLinuxOptions")
         if not options:
             continue
-        wrong_type = {string_at(options, "type")} - types
+        wrong_type = {string_at(options, "type")} - allowed
         wrong_fields = {field for field in _UNSETTABLE if string_at(options, field)}
         if not wrong_type and not wrong_fields:
             continue
@@ -51,5 +56,5 @@ def _judge(types: frozenset[str], pod: Pod) -> Forbidden | None:
 CHECK = Check(
     "seLinuxOptions",
     Level.BASELINE,
-    ((OLDEST, partial(_judge, _TYPES_1_0)), (31, partial(_judge, _TYPES_1_31))),
+    tuple((minor, partial(_judge, types(minor))) for minor in (OLDEST, _ENGINE_SINCE)),
 )

@@ -7,9 +7,10 @@ Allowed: seccompProfile absent, "RuntimeDefault", "Localhost". Every version sin
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, quoted, setters
-from webhook.podsecurity.pod_view import Json, Pod, object_at, string_at
+from webhook.podsecurity.pod_view import Json, PodView, object_at, string_at
 
-_TYPES = frozenset({"RuntimeDefault", "Localhost"})
+TYPES = frozenset({"RuntimeDefault", "Localhost"})
+"""Profile types that confine a container."""
 
 
 def _bad_type(security: Json) -> str | None:
@@ -17,10 +18,10 @@ def _bad_type(security: Json) -> str | None:
     if profile is None:
         return None
     kind = string_at(profile, "type")
-    return None if kind in _TYPES else kind
+    return None if kind in TYPES else kind
 
 
-def v1_19(pod: Pod) -> Forbidden | None:
+def v1_19(pod: PodView) -> Forbidden | None:
     """What the pod sets that no level above privileged allows; the restricted check begins with it too."""
     by_pod = _bad_type(pod.security)
     names: list[str] = []

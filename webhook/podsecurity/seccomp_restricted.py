@@ -8,11 +8,11 @@ container does. Every version since 1.19. From 1.25 not asked of pods with spec.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed
-from webhook.podsecurity.pod_view import Pod, object_at
+from webhook.podsecurity.pod_view import PodView, object_at
 from webhook.podsecurity.seccomp_baseline import v1_19 as forbidden_value
 
 
-def _v1_19(pod: Pod) -> Forbidden | None:
+def _v1_19(pod: PodView) -> Forbidden | None:
     forbidden = forbidden_value(pod)
     if forbidden is not None:
         return forbidden
@@ -29,7 +29,7 @@ def _v1_19(pod: Pod) -> Forbidden | None:
     )
 
 
-def _v1_25(pod: Pod) -> Forbidden | None:
+def _v1_25(pod: PodView) -> Forbidden | None:
     return None if pod.windows else _v1_19(pod)
 
 

@@ -6,10 +6,10 @@ Fields:
 Allowed: the names in `_ADDED`, each from the minor it stands under.
 """
 
-from functools import partial
+from functools import cache, partial
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level
-from webhook.podsecurity.pod_view import Pod, objects_at, string_at
+from webhook.podsecurity.pod_view import PodView, objects_at, string_at
 
 _ADDED = {
     OLDEST: (
@@ -31,14 +31,16 @@ _ADDED = {
 }
 
 
-def _allowed(minor: int) -> frozenset[str]:
+@cache
+def safe(minor: int) -> frozenset[str]:
+    """The sysctls that are safe at Kubernetes 1.`minor`."""
     return frozenset(name for added, names in _ADDED.items() if added <= minor for name in names)
 
 
-def _judge(allowed: frozenset[str], pod: Pod) -> Forbidden | None:
+def _judge(allowed: frozenset[str], pod: PodView) -> Forbidden | None:
     names = [string_at(sysctl, "name") for sysctl in objects_at(pod.security, "sysctls")]
     forbidden = [name for name in names if name not in allowed]
     return Forbidden("forbidden sysctls", ", ".join(forbidden)) if forbidden else None
 
 
-CHECK = Check("sysctls", Level.BASELINE, tuple((minor, partial(_judge, _allowed(minor))) for minor in _ADDED))
+CHECK = Check("sysctls", Level.BASELINE, tuple((minor, partial(_judge, safe(minor))) for minor in _ADDED))

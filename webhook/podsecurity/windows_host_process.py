@@ -7,7 +7,7 @@ Allowed: absent, false. Every version.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, setters
-from webhook.podsecurity.pod_view import Json, Pod, object_at
+from webhook.podsecurity.pod_view import Json, PodView, object_at
 
 
 def _host_process(security: Json) -> bool:
@@ -15,7 +15,7 @@ def _host_process(security: Json) -> bool:
     return options is not None and options.get("hostProcess") is True
 
 
-def _v1_0(pod: Pod) -> Forbidden | None:
+def _v1_0(pod: PodView) -> Forbidden | None:
     names = [container.name for container in pod.containers if _host_process(container.security)]
     who = setters(names, pod=_host_process(pod.security))
     if not who:

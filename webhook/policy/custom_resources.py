@@ -1,10 +1,12 @@
-"""Every resource of the operator's API group: kind, names and versions as the operator's CRDs define them.
+"""Every resource of the operator's API group: kind, names and version.
 
-One table that roles, webhook configurations, stand-in CRDs and look-ups follow from. It holds names only; what makes
-pods, and which, is in `components`. Source: the CRDs of operator v0.42 to v0.74.
+Roles, webhook configurations, stand-in definitions and lookups follow from this table. The kinds that make pods are
+rows of the component table; the others have their rows here. Source: the CRDs of operator v0.42 to v0.74.
 """
 
 import msgspec
+
+from webhook.policy.components import KINDS
 
 GROUP = "operator.victoriametrics.com"
 
@@ -22,32 +24,26 @@ def _resource(kind: str, plural: str, storage: str) -> CustomResource:
     return CustomResource(kind, plural, kind.lower(), storage)
 
 
-RESOURCES: tuple[CustomResource, ...] = (
-    _resource("VLAgent", "vlagents", "v1"),
-    _resource("VLCluster", "vlclusters", "v1"),
-    _resource("VLDistributed", "vldistributed", "v1alpha1"),
-    _resource("VLSingle", "vlsingles", "v1"),
-    _resource("VLogs", "vlogs", "v1beta1"),
-    _resource("VMAgent", "vmagents", "v1beta1"),
-    _resource("VMAlert", "vmalerts", "v1beta1"),
-    _resource("VMAlertmanager", "vmalertmanagers", "v1beta1"),
+CONFIGURATION: tuple[CustomResource, ...] = (
     _resource("VMAlertmanagerConfig", "vmalertmanagerconfigs", "v1beta1"),
-    _resource("VMAnomaly", "vmanomalies", "v1"),
     _resource("VMAnomalyConfig", "vmanomalyconfigs", "v1"),
-    _resource("VMAuth", "vmauths", "v1beta1"),
-    _resource("VMCluster", "vmclusters", "v1beta1"),
-    _resource("VMDistributed", "vmdistributed", "v1alpha1"),
     _resource("VMNodeScrape", "vmnodescrapes", "v1beta1"),
     _resource("VMPodScrape", "vmpodscrapes", "v1beta1"),
     _resource("VMProbe", "vmprobes", "v1beta1"),
     _resource("VMRule", "vmrules", "v1beta1"),
     _resource("VMScrapeConfig", "vmscrapeconfigs", "v1beta1"),
     _resource("VMServiceScrape", "vmservicescrapes", "v1beta1"),
-    _resource("VMSingle", "vmsingles", "v1beta1"),
     _resource("VMStaticScrape", "vmstaticscrapes", "v1beta1"),
     _resource("VMUser", "vmusers", "v1beta1"),
-    _resource("VTCluster", "vtclusters", "v1"),
-    _resource("VTSingle", "vtsingles", "v1"),
 )
+"""Kinds that make no pods and no other resources: the operator writes them into the configuration of those that do."""
+
+RESOURCES: tuple[CustomResource, ...] = tuple(
+    sorted(
+        (*(_resource(row.kind, row.plural, row.version) for row in KINDS), *CONFIGURATION),
+        key=lambda resource: resource.kind,
+    )
+)
+"""All resources, by kind."""
 
 BY_KIND: dict[str, CustomResource] = {resource.kind: resource for resource in RESOURCES}

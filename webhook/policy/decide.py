@@ -27,7 +27,7 @@ from webhook.policy.wording import (
     rules_line,
     warning_line,
 )
-from webhook.policy.workload import Identity, UnknownOwner, Unmanaged, Workload
+from webhook.policy.workload import Identity, UnknownKind, UnknownOwner, Unmanaged, Workload
 from webhook.settings import Settings
 from webhook.text import one_line
 
@@ -41,6 +41,7 @@ Outcome = Literal[
     "warned",
     "denied",
     "unknown",
+    "unknown-kind",
     "refused",
     "would-patch",
     "would-deny",
@@ -62,11 +63,11 @@ class PredictedLevels(msgspec.Struct, frozen=True):
     after: Verdict
 
 
-class Decision(msgspec.Struct, frozen=True, dict=True):
+class Decision(msgspec.Struct, frozen=True):
     """What is answered and why.
 
-    `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on stand beside
-    it, as their age differs where all else is the same; whoever tells it may keep the words in its `__dict__`.
+    `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on are no part of
+    it, as their age differs where all else is the same.
     `predicted_levels` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
     """
 
@@ -111,11 +112,60 @@ def unknown(identity: UnknownOwner, settings: Settings, *, may_refuse: bool = Tr
     """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
     annotations = {"decision": f"unknown: {identity.reason}"}
     if may_refuse and settings.unknown == "refuse" and settings.mode == "enforce":
-        reason = f"cannot know whose pod this is: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
+        reason = f"the owner of the pod cannot be known: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
         refused = one_line(reason, _LONGEST_MESSAGE)
         return Decision("refused", refused=refused, annotations=annotations, identity=identity)
-    warning = warning_line("workload", f"not secured, as it cannot be known whose pod it is: {identity.reason}")
+    warning = warning_line("workload", f"not secured, because the owner of the pod cannot be known: {identity.reason}")
     return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity)
+
+
+def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce) -> Decision:
+    """The decision on a pod of a kind without a row in the tables: allowed unchanged, denied where enforce is deny."""
+    what = f"the pod belongs to {identity.owner}: this version of vmguard does not know how the operator makes its pods"
+    fix = "update vmguard, or exempt the namespace"
+    if enforce != "deny":
+        warning = warning_line("workload", f"not secured: {what}; {fix}")
+        annotations = {"decision": one_line(f"unknown-kind: {identity.owner}", LONGEST_WARNING)}
+        return Decision("unknown-kind", warnings=(warning,), annotations=annotations, identity=identity)
+    message = one_line(f"{what}, so it cannot be secured; {fix}", _LONGEST_MESSAGE)
+    if settings.mode == "audit":
+        warnings = (_would_deny("workload", message, LONGEST_WARNING),)
+        annotations = {"decision": f"would-deny: {message}"}
+        return Decision("would-deny", warnings=warnings, annotations=annotations, identity=identity)
+    return Decision(
+        "denied", allowed=False, message=message, annotations={"decision": f"denied: {message}"}, identity=identity
+    )
+
+
+def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
+    """The decision on a resource of the operator's group whose kind has no row in the tables."""
+    shown = one_line(kind, LONGEST_WARNING // 2)
+    text = f"kind {shown} of the operator is not known to this version of vmguard: its pods are not secured"
+    if nearest_kinds:
+        text = f"{text}; known kinds with a similar name: {', '.join(nearest_kinds)}"
+    annotations = {"decision": f"unknown-kind: {shown}"}
+    return Decision("unknown-kind", warnings=(warning_line("workload", text),), annotations=annotations)
+
+
+def wrong_types(resource: str, wrong: Sequence[str], settings: Settings, *, settled: bool) -> Decision:
+    """The decision on a resource that has fields of the wrong JSON type: denied, and nothing is read from it.
+
+    With `settled`, an update that changes none of them, it is allowed with a warning, so that it can be deleted and its
+    finalizers can be removed.
+    """
+    text = f"{resource}: {'; '.join(wrong)}: vmguard cannot tell what its pods must look like; correct the type"
+    if settled:
+        warnings = (warning_line("workload", text),)
+        return Decision(
+            "unknown", warnings=warnings, annotations={"decision": one_line(f"unknown: {text}", _LONGEST_MESSAGE)}
+        )
+    if settings.mode == "audit":
+        annotations = {"decision": one_line(f"would-deny: {text}", _LONGEST_MESSAGE)}
+        return Decision(
+            "would-deny", warnings=(_would_deny("workload", text, LONGEST_WARNING),), annotations=annotations
+        )
+    message = one_line(text, _LONGEST_MESSAGE)
+    return Decision("denied", allowed=False, message=message, annotations={"decision": f"denied: {message}"})
 
 
 def decide_pod(

@@ -7,7 +7,7 @@ from webhook.policy.decide import Decision, PredictedLevels
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.wording import as_json, complaint, dotted
-from webhook.policy.workload import Link, Unmanaged, Workload
+from webhook.policy.workload import Link, UnknownKind, UnknownOwner, Unmanaged, Workload
 from webhook.text import one_line, printable
 
 _NOT_GIVEN = Absent("file")
@@ -23,10 +23,8 @@ def explain_pod(title: str, decision: Decision, looked_up: Sequence[Link], pod_s
     lines = [title]
     identity = decision.identity
     if not isinstance(identity, Workload):
-        why = identity.reason if identity else decision.annotations.get("decision", "").removeprefix("ignored: ")
-        whose = "nobody's pod" if isinstance(identity, Unmanaged) else "not judged"
-        lines += [f"  whose       {whose}: {why}", f"  standard    {pod_security}"]
-        lines.append("  decision    allowed, nothing changes")
+        lines += [f"  owner       {_owner(decision)}", f"  standard    {pod_security}"]
+        lines.append(f"  decision    {_verdict(decision)}")
         return _text(lines + _warnings(decision))
     chain = " > ".join(f"{link.ref.kind} {link.ref.name}" for link in looked_up if link.ref.uid)
     found = f"by its owners: {chain}" if chain else "by its labels"
@@ -47,6 +45,18 @@ def explain_pod(title: str, decision: Decision, looked_up: Sequence[Link], pod_s
     return _text(lines)
 
 
+def _owner(decision: Decision) -> str:
+    """Why a pod was not judged by a resource."""
+    identity = decision.identity
+    if isinstance(identity, UnknownKind):
+        return f"unknown kind: {identity.owner}"
+    if isinstance(identity, Unmanaged):
+        return f"unmanaged: {identity.reason}"
+    if isinstance(identity, UnknownOwner):
+        return f"not known: {identity.reason}"
+    return f"not judged: {decision.annotations.get('decision', '').removeprefix('ignored: ')}"
+
+
 def explain_resource(title: str, decision: Decision) -> str:
     """The text for one custom resource: the posture of each component that it has."""
     lines = [title]
@@ -65,7 +75,7 @@ def explain_resource(title: str, decision: Decision) -> str:
         ]
         head = ("COMPONENT", "SECURITY CONTEXT", "WHO ASKED", "API ACCESS", "WHO ASKED", "POD SECURITY")
         lines += _table([head, *rows])
-    else:
+    elif decision.outcome in {"unchanged", "ignored"}:
         lines.append("  makes no pods of its own")
     lines.append(f"  decision    {_verdict(decision)}")
     lines += _warnings(decision)
@@ -119,6 +129,8 @@ def _verdict(decision: Decision) -> str:
         "would-patch": f"allowed as it is (audit mode); would be patched: {_count(len(decision.changes), 'change')}",
         "would-deny": f"allowed (audit mode); would be denied: {told.removeprefix('would-deny: ')}",
         "denied": f"denied: {decision.message}",
+        "refused": f"refused with HTTP 500: {decision.refused}",
+        "unknown-kind": "allowed, not secured: this version of vmguard does not know the kind",
     }
     return text.get(decision.outcome, "allowed, nothing changes")
 

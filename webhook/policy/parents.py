@@ -1,8 +1,8 @@
-"""What a parent (VMDistributed, VLDistributed) says of the children that the operator makes of it.
+"""What a parent's spec sets for the children that the operator makes from it.
 
-A child is named by its zone, or by `zoneCommon` with `%ZONE%` for the zone's name, or is `<parent>-<zone>`; a VMAuth
-there is one for all zones. What a zone says goes before what zoneCommon says. Zones are walked once, whatever is
-asked, as a parent may have many. Source: operator v0.74, `VMAgentName`, `VMClusterName` and `MergeSpecs`.
+A child is named by its zone, or by `zoneCommon` with `%ZONE%` for the zone's name, or is `<parent>-<zone>`. A shared
+child is one for all zones. What a zone sets goes before what zoneCommon sets. Each function walks the zones once, as a
+parent may have many. Source: operator v0.74 (naming functions and `MergeSpecs`).
 """
 
 from collections.abc import Iterator
@@ -10,45 +10,65 @@ from itertools import islice
 from typing import Any
 
 from webhook.facts import Ref
-from webhook.policy.components import PARENTS, SHARED_CHILD
+from webhook.policy.components import PARENTS, Child
+from webhook.policy.conditions import EACH, Path
 
 Layers = tuple[tuple[str, dict[str, Any]], ...]
-"""Place (`VMDistributed mon/x spec.zones[a].vmagent.spec`) and spec of all that is said, the most special first."""
+"""Places (`VMDistributed mon/x spec.zones[a].vmagent.spec`) and the specs that stand there, the most specific first."""
 
 MOST_ZONES = 500
-"""Zones that are judged when a parent itself is; one request must not cost what all others wait for."""
+"""Zones that are judged when a parent itself is; one request must not take the time of all others."""
 
 
 def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = None) -> Iterator[tuple[str, Layers]]:
-    """Name of each child of a kind that the parent's first `most` zones make (None: all), and what is said of it."""
-    field = PARENTS[parent.kind].get(kind)
-    if field is None:
+    """Name of each child of a kind that the parent's first `most` zones make (None: all), and what is set for it."""
+    child = PARENTS[parent.kind].get(kind)
+    if child is None:
         return
-    if field == SHARED_CHILD:
-        own = member(spec, field)
-        yield str(own.get("name") or parent.name), ((f"{parent} spec.{field}.spec", member(own, "spec")),)
+    if child.shared:
+        own = member(spec, child.field)
+        yield str(own.get("name") or parent.name), _shared_layers(parent, spec, child)
         return
-    common = member(member(spec, "zoneCommon"), field)
-    common_layers = _common_layers(parent, spec, field)
+    common = member(member(spec, "zoneCommon"), child.field)
+    common_layers = _common_layers(parent, spec, child)
     for index, zone in enumerate(islice(zones(spec), most)):
-        own = member(zone, field)
+        own = member(zone, child.field)
         zone_name = str(zone.get("name") or "") if isinstance(zone, dict) else ""
         named = own.get("name") or str(common.get("name") or "").replace("%ZONE%", zone_name)
         name = str(named or f"{parent.name}-{zone_name}")
-        place = f"{parent} spec.zones[{zone_name or index}].{field}.spec"
+        place = f"{parent} spec.zones[{zone_name or index}].{child.field}.spec"
         yield name, ((place, member(own, "spec")), *common_layers)
 
 
 def zones(spec: dict[str, Any]) -> list[Any]:
-    """The zones as they stand there; [] for anything else than a list."""
+    """The zones, whatever their elements are; [] for anything else than a list."""
     found = spec.get("zones")
     return found if isinstance(found, list) else []
 
 
 def layers_of_child(parent: Ref, spec: dict[str, Any], kind: str, name: str) -> Layers:
-    """What a parent says of one child; of a name that no zone makes, what it says of all."""
-    said = next((said for child, said in children(parent, spec, kind) if child == name), None)
-    return _common_layers(parent, spec, PARENTS[parent.kind].get(kind, "")) if said is None else said
+    """What a parent sets for one child; for a name that no zone makes, what it sets for all."""
+    found = next((layers for child, layers in children(parent, spec, kind) if child == name), None)
+    if found is not None:
+        return found
+    child = PARENTS[parent.kind].get(kind)
+    if child is None:
+        return ()
+    return _shared_layers(parent, spec, child) if child.shared else _common_layers(parent, spec, child)
+
+
+def name_paths(child: Child) -> tuple[Path, ...]:
+    """The fields of a parent's spec that the names and places of its children are made from."""
+    if child.shared:
+        return ((child.field, "name"),)
+    return (("zones", EACH, "name"), ("zones", EACH, child.field, "name"), ("zoneCommon", child.field, "name"))
+
+
+def spec_paths(child: Child) -> tuple[Path, ...]:
+    """Where a parent's spec may hold the spec of a child."""
+    if child.shared:
+        return ((child.field, "spec"),)
+    return (("zones", EACH, child.field, "spec"), ("zoneCommon", child.field, "spec"))
 
 
 def member(value: Any, field: str) -> dict[str, Any]:
@@ -57,8 +77,10 @@ def member(value: Any, field: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _common_layers(parent: Ref, spec: dict[str, Any], field: str) -> Layers:
-    if field == SHARED_CHILD:
-        return ((f"{parent} spec.{field}.spec", member(member(spec, field), "spec")),)
-    common = member(member(member(spec, "zoneCommon"), field), "spec")
-    return ((f"{parent} spec.zoneCommon.{field}.spec", common),)
+def _shared_layers(parent: Ref, spec: dict[str, Any], child: Child) -> Layers:
+    return ((f"{parent} spec.{child.field}.spec", member(member(spec, child.field), "spec")),)
+
+
+def _common_layers(parent: Ref, spec: dict[str, Any], child: Child) -> Layers:
+    common = member(member(member(spec, "zoneCommon"), child.field), "spec")
+    return ((f"{parent} spec.zoneCommon.{child.field}.spec", common),)

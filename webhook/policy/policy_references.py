@@ -1,4 +1,4 @@
-"""The PodSecurityPolicies that a resource or a pod names, and where each name stands. Pure."""
+"""The PodSecurityPolicies that a resource or a pod names, and the place of each name. Pure."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,12 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import object_of
 from webhook.policy.parents import MOST_ZONES, Layers, children
 from webhook.policy.posture import POLICY_FIELD, Posture
-from webhook.policy.rules.pod_security_policy import ANNOTATION
+
+ANNOTATION = "kubernetes.io/psp"
+"""The annotation by which a pod names a policy; the admission plugin sets it on every pod that it admits."""
+
+REMOVED = "policy/v1beta1 was removed in Kubernetes 1.25"
+"""Why no cluster of a newer version serves PodSecurityPolicies."""
 
 
 def policies_named(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
@@ -52,8 +57,8 @@ def _parts(ref: Ref, place: str, spec: dict[str, Any]) -> Iterator[tuple[str, di
             yield ".".join((place, *component.path[1:])), component.part_of(spec)
     for kind in PARENTS.get(ref.kind, {}):
         common_layers: Layers = ()
-        for name, said in children(ref, spec, kind, MOST_ZONES):
-            common_layers = said[1:]
-            yield from _parts(Ref(GROUP, "", kind, ref.namespace, name), *said[0])
+        for name, layers in children(ref, spec, kind, MOST_ZONES):
+            common_layers = layers[1:]
+            yield from _parts(Ref(GROUP, "", kind, ref.namespace, name), *layers[0])
         for child_place, child_spec in common_layers:
             yield from _parts(Ref(GROUP, "", kind, ref.namespace, ""), child_place, child_spec)

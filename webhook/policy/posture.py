@@ -1,7 +1,7 @@
-"""What must the pods of a component look like, and who said so.
+"""What the pods of a component must look like, and which setting requires it.
 
-Answers from the custom resource, its parent and the settings only; the pod has no say. The first word that is said
-wins, and its place is kept, so that every finding can name whose setting asked.
+The posture follows from the custom resource, its parent and the settings of vmguard; the pod changes nothing. The
+first setting that is there wins. Its place is part of the posture, so every finding can name its source.
 """
 
 from typing import Any, Literal
@@ -9,20 +9,30 @@ from typing import Any, Literal
 import msgspec
 
 from webhook.policy.components import Component
+from webhook.policy.conditions import Path, holds, paths_of
 from webhook.policy.workload import Workload
 from webhook.settings import STRICT_SECURITY_NAMES, Settings
 
 _STRICT_NAME = STRICT_SECURITY_NAMES[0]
 POLICY_FIELD = "podSecurityPolicyName"
+_CONTEXT_FIELD = "securityContext"
+_STRICT_FIELD = "useStrictSecurity"
 _AUTOMOUNT_FIELD = "disableAutomountServiceAccountToken"
-READ = ("securityContext", "useStrictSecurity", _AUTOMOUNT_FIELD, "ingestOnlyMode", POLICY_FIELD)
-"""The fields of a component's part that say something here."""
+
+PART_FIELDS = (_CONTEXT_FIELD, _STRICT_FIELD, _AUTOMOUNT_FIELD, POLICY_FIELD)
+"""The fields of every component's part that a posture is made from."""
+
+ROOT_FIELDS = (_STRICT_FIELD, POLICY_FIELD)
+"""The fields of a resource's root that a posture is made from, beside those of a component there."""
+
+LAYER_FIELDS = (_STRICT_FIELD,)
+"""The fields that a posture is made from in what a parent sets for a child."""
 
 _AUTOMOUNT_NAME = "VMGUARD_DISABLE_AUTOMOUNT"
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False):
-    """Whose word it is: the place (an environment variable or a field of a resource) and, with it, what it says."""
+    """A setting: its place (an environment variable or a field of a resource) and its value as text (`word`)."""
 
     place: str
     word: str
@@ -34,8 +44,9 @@ class Setting(msgspec.Struct, frozen=True, gc=False):
 class Posture(msgspec.Struct, frozen=True):
     """The wanted posture of one component's pods.
 
-    `security_context` is strict, custom (the resource's own, in `own_context`) or off; `api_access` is automount (as
-    the API server made it) or explicit (a token only for containers that need it).
+    `security_context` is strict, custom (the resource's own, in `own_context`) or off. `api_access` is automount (the
+    API server's default) or explicit (a token only for containers that need it). `needs_api` is whether the main
+    container calls the Kubernetes API, whatever runs it.
     """
 
     component: Component
@@ -44,17 +55,17 @@ class Posture(msgspec.Struct, frozen=True):
     api_access: Literal["automount", "explicit"]
     api_setting: Setting
     own_context: dict[str, Any]
-    scrapes: bool
+    needs_api: bool
     pod_security_policy: Setting | None = None
 
     @property
     def set_by_resource(self) -> bool:
-        """Whether a resource asks for the security context, so that the operator itself applies it."""
+        """Whether a resource sets the security context, so that the operator itself applies it."""
         return self.security_context != "off" and self.context_setting.place != _STRICT_NAME
 
     @property
     def because(self) -> tuple[str, ...]:
-        """Who asked, a line each."""
+        """The settings that the posture follows from, a line each."""
         return (str(self.context_setting), str(self.api_setting))
 
 
@@ -62,47 +73,52 @@ def posture_of(workload: Workload, settings: Settings) -> Posture:
     """The posture of a workload's pods."""
     component, spec = workload.component, workload.spec
     part = component.part_of(spec)
-    own = part.get("securityContext")
+    own = part.get(_CONTEXT_FIELD)
     mode: Literal["strict", "custom", "off"]
     if own is not None:
-        mode, asked = "custom", Setting(_place(workload, component.path, "securityContext"), "{…}" if own else "{}")
+        mode, setting = "custom", Setting(_place(workload, component.path, _CONTEXT_FIELD), "{…}" if own else "{}")
     else:
-        strict, asked = _strict(workload, settings)
+        strict, setting = _strict(workload, settings)
         mode = "strict" if strict else "off"
     automount_off, api_setting = _automount_off(workload, part, settings)
     return Posture(
         component=component,
         security_context=mode,
-        context_setting=asked,
+        context_setting=setting,
         api_access="explicit" if automount_off else "automount",
         api_setting=api_setting,
         own_context=own if isinstance(own, dict) else {},
-        scrapes=part.get("ingestOnlyMode") is False,
+        needs_api=holds(component.api, part),
         pod_security_policy=_policy(workload, part),
     )
 
 
+def paths_in(component: Component) -> tuple[Path, ...]:
+    """The fields of a component's part that its posture is made from."""
+    return (*((field,) for field in PART_FIELDS), *paths_of([component.api]))
+
+
 def _strict(workload: Workload, settings: Settings) -> tuple[bool, Setting]:
-    for place, word in _words(workload):
-        if isinstance(word, bool):
-            return word, Setting(place, "true" if word else "false")
+    for place, value in _strict_fields(workload):
+        if isinstance(value, bool):
+            return value, Setting(place, "true" if value else "false")
     return settings.strict_security, Setting(_STRICT_NAME, "true" if settings.strict_security else "false")
 
 
-def _words(workload: Workload) -> list[tuple[str, Any]]:
-    """Where `useStrictSecurity` may stand and what is there: component before root; with a parent its word alone."""
+def _strict_fields(workload: Workload) -> list[tuple[str, Any]]:
+    """Each place where `useStrictSecurity` may stand, and its value there: component before root, parent alone."""
     component, layers = workload.component, workload.parentage.layers
     specs = ((f"{workload} spec", workload.spec),) if layers is None else layers
-    words = [(".".join((place, *component.path[1:])), component.part_of(spec)) for place, spec in specs]
+    parts = [(".".join((place, *component.path[1:])), component.part_of(spec)) for place, spec in specs]
     if len(component.path) > 1:
-        words += specs
-    return [(f"{place}.useStrictSecurity", part.get("useStrictSecurity")) for place, part in words]
+        parts += specs
+    return [(f"{place}.{_STRICT_FIELD}", part.get(_STRICT_FIELD)) for place, part in parts]
 
 
 def _automount_off(workload: Workload, part: dict[str, Any], settings: Settings) -> tuple[bool, Setting]:
-    word = part.get(_AUTOMOUNT_FIELD)
-    if isinstance(word, bool):
-        return word, Setting(_place(workload, workload.component.path, _AUTOMOUNT_FIELD), "true" if word else "false")
+    value = part.get(_AUTOMOUNT_FIELD)
+    if isinstance(value, bool):
+        return value, Setting(_place(workload, workload.component.path, _AUTOMOUNT_FIELD), "true" if value else "false")
     return settings.disable_automount, Setting(_AUTOMOUNT_NAME, "true" if settings.disable_automount else "false")
 
 

@@ -1,66 +1,75 @@
-"""What of a custom resource's spec decisions read, and nothing else: what a cache of thousands of them needs to keep.
+"""The part of a custom resource's spec that decisions on pods read: all that a cache of thousands of them must hold.
 
-Pure; a decision on what is kept is the decision on the whole, which the tests hold for any content.
+No field is listed here. Each reader declares the fields that it reads, and the projection of a kind follows from those
+declarations and the component table. A decision on the projection is the decision on the whole. Pure.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
+from webhook.policy import posture, workload
 from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.posture import READ
+from webhook.policy.conditions import EACH, Path, paths_of
+from webhook.policy.parents import name_paths, spec_paths
+
+Tree = dict[str, Any]
+"""The fields that are read, by name, each with the tree of its own fields, or None for a field that is read whole."""
 
 
-def kept(kind: str, spec: Any) -> dict[str, Any]:
+def project(kind: str, spec: Any) -> dict[str, Any]:
     """The part of a resource's spec that decisions read; {} of anything that is no object."""
-    if not isinstance(spec, dict):
-        return {}
-    if kind in PARENTS:
-        return _parent(kind, spec)
-    result = _part(spec)
-    if isinstance(spec.get("serviceAccountName"), str):
-        result["serviceAccountName"] = spec["serviceAccountName"]
-    for component in BY_KIND.get(kind, ()):
-        first, *rest = (*component.path[1:], "")
-        outer = spec.get(first)
-        if not first or not isinstance(outer, dict):
-            continue
-        if not rest[0]:
-            result[first] = _part(outer)
-        else:
-            result[first] = {"enabled": outer.get("enabled"), rest[0]: _part(outer.get(rest[0]))}
-    return result
+    return _object(TREES.get(kind, {}), spec) if isinstance(spec, dict) else {}
 
 
-def _part(part: Any) -> dict[str, Any]:
-    if not isinstance(part, dict):
-        return {}
-    result = {field: part[field] for field in READ if part.get(field) is not None}
-    volumes = part.get("volumes")
-    if isinstance(volumes, list) and volumes:
-        result["volumes"] = [{"name": volume.get("name")} for volume in volumes if isinstance(volume, dict)]
-    return result
-
-
-def _parent(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+def _object(tree: Tree, value: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    for child_kind, field in PARENTS[kind].items():
-        if field in spec:
-            result[field] = _child(child_kind, spec[field])
-    if "zoneCommon" in spec:
-        result["zoneCommon"] = _zone(kind, spec["zoneCommon"])
-    zones = spec.get("zones")
-    if isinstance(zones, list):
-        result["zones"] = [_zone(kind, zone) for zone in zones]
+    for field, inner in tree.items():
+        found = value.get(field)
+        if inner is None and found is not None:
+            result[field] = found
+        elif isinstance(found, dict):
+            result[field] = _object(inner, found)
+        elif isinstance(found, list) and EACH in inner:
+            result[field] = [_object(inner[EACH], each) if isinstance(each, dict) else _empty(each) for each in found]
+        elif found is not None:
+            result[field] = _empty(found)
     return result
 
 
-def _zone(kind: str, zone: Any) -> dict[str, Any]:
-    if not isinstance(zone, dict):
-        return {}
-    children = {field: _child(child_kind, zone[field]) for child_kind, field in PARENTS[kind].items() if field in zone}
-    return {**({"name": zone["name"]} if "name" in zone else {}), **children}
+def _empty(value: Any) -> Any:
+    """The empty value of a value's JSON type: what a wrong type is reported by, however large the value is."""
+    return None if value is None else type(value)()
 
 
-def _child(kind: str, child: Any) -> dict[str, Any]:
-    if not isinstance(child, dict):
-        return {}
-    return {**({"name": child["name"]} if "name" in child else {}), "spec": kept(kind, child.get("spec"))}
+def paths_of_kind(kind: str) -> tuple[Path, ...]:
+    """Every field of a kind's spec that a decision on a pod reads."""
+    components = BY_KIND.get(kind, ())
+    paths: list[Path] = [(field,) for field in posture.ROOT_FIELDS] if components else []
+    for component in components:
+        part = component.path[1:]
+        read = (*posture.paths_in(component), workload.VOLUME_NAMES, *workload.MOUNTS)
+        paths += [(*part, *path) for path in read]
+        paths += paths_of([component.enabled])
+    if components:
+        paths.append(workload.ACCOUNT)
+    for child in PARENTS.get(kind, {}).values():
+        paths += name_paths(child)
+        parts = {(), *(component.path[1:] for component in BY_KIND[child.kind])}
+        fields = [(*part, field) for part in parts for field in posture.LAYER_FIELDS]
+        paths += [(*place, *path) for place in spec_paths(child) for path in fields]
+    return tuple(paths)
+
+
+def _tree(paths: Iterable[Path]) -> Tree:
+    root: Tree = {}
+    for path in sorted(paths, key=len):
+        *outer, last = path
+        node: Tree | None = root
+        for field in outer:
+            node = None if node is None else node.setdefault(field, {})
+        if node is not None:  # else a shorter path reads it whole
+            node.setdefault(last, None)
+    return root
+
+
+TREES: dict[str, Tree] = {kind: _tree(paths_of_kind(kind)) for kind in (*BY_KIND, *PARENTS)}

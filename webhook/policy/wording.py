@@ -2,6 +2,7 @@
 
 import msgspec
 
+from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change, Finding, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Link
@@ -85,6 +86,15 @@ def rules_line(findings: tuple[Finding, ...]) -> str:
     for finding in findings:
         counts[finding.rule] = counts.get(finding.rule, 0) + 1
     return ", ".join(f"{rule}={count}" for rule, count in counts.items())
+
+
+def levels_in_words(before: Verdict, after: Verdict, most: int | None = None) -> str:
+    """Both Pod Security levels and the first `most` reasons why the second is not restricted; None for all reasons."""
+    level = f"{after.level}" if before.level == after.level else f"{before.level} before, {after.level} after"
+    reasons = [str(reason) for reason in after.reasons[:most]]
+    if len(after.reasons) > len(reasons):
+        reasons.append(f"and {len(after.reasons) - len(reasons)} more")
+    return f"{level}; not restricted: {'; '.join(reasons)}" if reasons else level
 
 
 def facts_line(looked_up: tuple[Link, ...]) -> str:

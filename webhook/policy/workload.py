@@ -2,9 +2,11 @@
 
 The controller chain answers: pod, workload, custom resource, its parents; labels only where nothing else is known.
 
-An owner counts only when it is the controller, its group and kind may stand at that place of the chain, its name is a
-DNS subdomain, and the object found has the UID that the reference names. A chain that is known to end elsewhere makes
-the pod nobody's; one that cannot be known is never guessed.
+An owner counts only when it is the controller, has a UID, its group and kind may stand at that place of the chain, its
+name is a DNS subdomain, and the object found has the UID that the reference names. The API server stores no owner
+reference without a UID. A chain that is known to end elsewhere makes the pod unmanaged. A chain that leads to a kind or
+component of the operator's group without a row in the tables is an unknown kind. A chain that cannot be known is never
+guessed.
 """
 
 import re
@@ -16,9 +18,11 @@ import msgspec
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.objects import Metadata, OwnerReference
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
+from webhook.policy.conditions import EACH, Path, text_at
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import objects_of, texts_of
 from webhook.policy.parents import Layers, layers_of_child
+from webhook.text import one_line
 
 MANAGED_BY = ("managed-by", "vm-operator")
 """The label that the operator puts on everything it makes; anyone can write it."""
@@ -35,6 +39,25 @@ OWNERS: dict[str, frozenset[tuple[str, str]]] = {
     **dict.fromkeys(BY_KIND, _PARENTS),
 }
 """Group and kind of the controllers that may own an object of a kind, for the chain to go on."""
+
+VOLUME_NAMES: Path = ("volumes", EACH, "name")
+"""The field of a component's part that `user_volumes` reads."""
+
+_LISTS = ("containers", "initContainers")
+
+MOUNTS: tuple[Path, ...] = (
+    ("volumeMounts", EACH, "name"),
+    ("volumeMounts", EACH, "mountPath"),
+    *((group, EACH, "name") for group in _LISTS),
+    *((group, EACH, "volumeMounts", EACH, field) for group in _LISTS for field in ("name", "mountPath")),
+)
+"""The fields of a component's part that `user_mounts` reads."""
+
+ACCOUNT: Path = ("serviceAccountName",)
+"""The field of a resource's root that `account_of` reads."""
+
+_LONGEST_KIND, _LONGEST_OWNER = 63, 300
+"""Characters of an owner's kind, and of its kind and name, that are repeated; both are a tenant's text."""
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
@@ -99,7 +122,17 @@ class UnknownOwner(msgspec.Struct, frozen=True):
     reason: str
 
 
-Identity = Workload | Unmanaged | UnknownOwner
+class UnknownKind(msgspec.Struct, frozen=True):
+    """The chain leads to a kind or a component of the operator's group that the tables do not have.
+
+    `kind` is the owner's kind; `owner` names the owner for a person, such as `VMFoo mon/db`.
+    """
+
+    kind: str
+    owner: str
+
+
+Identity = Workload | Unmanaged | UnknownOwner | UnknownKind
 
 
 def is_subdomain(name: str) -> bool:
@@ -108,18 +141,21 @@ def is_subdomain(name: str) -> bool:
 
 
 @lru_cache(4096)
-def owner_of_kept(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
-    """As `owner_of`, of an object that comes again as the very same one."""
+def cached_owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
+    """As `owner_of`, of an object from a cache, which is the same object each time."""
     return owner_of(kind, metadata, namespace)
 
 
 def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
     """The controller of an object, if it is one that the chain may go on to, else None."""
-    for owner in metadata.owner_references or ():
-        if owner.controller is not True:
-            continue
-        return _allowed_owner(kind, owner, namespace)
-    return None
+    owner = _controller(metadata)
+    return _allowed_owner(kind, owner, namespace) if owner else None
+
+
+def _controller(metadata: Metadata) -> OwnerReference | None:
+    """The first owner that says it is the controller, None without one or if it has no UID."""
+    controller = next((owner for owner in metadata.owner_references or () if owner.controller is True), None)
+    return controller if controller and controller.uid else None
 
 
 @lru_cache(4096)
@@ -156,13 +192,16 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
             label = (fact.object.metadata.labels or {}).get("app.kubernetes.io/name") or ""
         elif resource is None:
             resource = ref, fact.object.spec or {}
+    unknown = _unknown_kind(pod, chain)
+    if unknown:
+        return unknown
     if resource is None:
         return Unmanaged(_where_it_ended(chain), wears_labels(pod))
     ref, spec = resource
     component = component_of(ref.kind, ref.name, workload_name, label)
     if component is None:
-        reason = f"{workload_kind} {ref.namespace}/{workload_name} is no known component of {ref}"
-        return Unmanaged(reason, wears_labels(pod))
+        workload = one_line(f"{workload_kind} {ref.namespace}/{workload_name}", _LONGEST_OWNER)
+        return UnknownKind(ref.kind, f"{workload}, which is no known component of {ref}")
     return Workload(
         kind=ref.kind,
         namespace=ref.namespace,
@@ -172,6 +211,19 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
         spec=spec,
         parentage=parentage_of(chain, ref.kind, ref.name),
     )
+
+
+def _unknown_kind(pod: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
+    """The unknown kind of the operator's group that controls the last object of a chain, None for none."""
+    last = chain[-1].fact if chain else None
+    if last is not None and type(last) is not Found:
+        return None
+    owner = _controller(last.object.metadata if last else pod)
+    if owner is None or owner.group != GROUP or owner.kind in BY_KIND or owner.kind in PARENTS:
+        return None
+    place = f"{chain[-1].ref.namespace}/" if chain else ""
+    named = one_line(f"{owner.kind} {place}{owner.name}", _LONGEST_OWNER)
+    return UnknownKind(one_line(owner.kind, _LONGEST_KIND), named)
 
 
 def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
@@ -213,4 +265,26 @@ def _where_it_ended(chain: tuple[Link, ...]) -> str:
 
 def user_volumes(workload: Workload) -> frozenset[str]:
     """Names of the volumes that a workload's resource brings."""
-    return texts_of(objects_of(workload.component.part_of(workload.spec).get("volumes")), "name")
+    volumes, _, name = VOLUME_NAMES
+    return texts_of(objects_of(workload.component.part_of(workload.spec).get(volumes)), name)
+
+
+def account_of(spec: dict[str, Any]) -> str:
+    """The ServiceAccount that a resource names for its pods, "" for none: then the operator makes one."""
+    return text_at(spec, ACCOUNT)
+
+
+def user_mounts(workload: Workload, path: str) -> frozenset[tuple[str, str]]:
+    """The mounts at a path that a workload's resource brings: the names of container and volume.
+
+    The mounts of the component's part are those of its main container.
+    """
+    part = workload.component.part_of(workload.spec)
+    holders = [(workload.component.main, part)]
+    holders += [(text_at(each, ("name",)), each) for group in _LISTS for each in objects_of(part.get(group))]
+    return frozenset(
+        (container, text_at(mount, ("name",)))
+        for container, holder in holders
+        for mount in objects_of(holder.get("volumeMounts"))
+        if mount.get("mountPath") == path
+    )

@@ -1,26 +1,28 @@
 """`/mutate` and `/validate`: an ASGI callable in front of the application, so that a review costs no routing.
 
-Reads a bounded body, walks `admit`, answers, counts and logs. What is wrong with a request is said in JSON with its
-status; what is wrong with us is a 500 without a trace, and the webhook's failurePolicy decides.
+Reads a bounded body, drives the decision, responds, counts and logs, each once for a request. A fault of the request is
+a 4xx with the reason in JSON. A fault of vmguard is a 500 without a trace, and the webhook's failurePolicy decides.
 """
 
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import lru_cache, partial
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 from urllib.parse import parse_qs
 
 from webhook.admission.admission_review import Review, ReviewError, decode
 from webhook.admit import admit
 from webhook.decision_cache import DecisionCache
-from webhook.facts import AtHand, FactSource, MustWait
-from webhook.policy.decide import Webhook
-from webhook.server.heads import AtOnce
+from webhook.driver import Done, advance, drive_async
+from webhook.facts import FactSource
+from webhook.policy.decide import Decision, Webhook
+from webhook.policy.workload import Link
 from webhook.server.http import (
     JSON,
     Disconnected,
     HTTPError,
+    HTTPResponse,
     Receive,
     Scope,
     Send,
@@ -30,13 +32,10 @@ from webhook.server.http import (
     respond,
 )
 from webhook.server.lifecycle import State
-from webhook.server.reporting import Reporter, about
+from webhook.server.reporting import Reporter
 from webhook.settings import Settings
-from webhook.telemetry.log import Log, as_fields, described
-from webhook.telemetry.metrics import Metrics
-from webhook.text import one_line
-
-T = TypeVar("T")
+from webhook.telemetry.log import Log, described
+from webhook.telemetry.metrics import Children, Metrics
 
 MAX_BODY = 7 * 1024 * 1024
 """Bytes; the API server sends at most about this much."""
@@ -48,6 +47,17 @@ _PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
 _PARTS = re.compile(_PART)
 _DURATION = re.compile(f"(?:{_PART})+")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class _Exchange:
+    """One request for a decision: when its last byte came, and its review once that is decoded."""
+
+    __slots__ = ("review", "started", "webhook")
+
+    def __init__(self, webhook: Webhook) -> None:
+        self.webhook = webhook
+        self.started = time.monotonic()
+        self.review: Review | None = None
 
 
 class AdmissionHandler:
@@ -65,40 +75,11 @@ class AdmissionHandler:
         self._rest = rest
         self._source = source
         self._settings = settings
-        self._log = log
         self._state = state
-        self._alike = DecisionCache()
-        self._requests = metrics.tally(metrics.requests)
-        self._tell = Reporter(metrics, log).tell
-        self._times = {webhook: metrics.duration.of(webhook) for webhook in WEBHOOKS.values()}
-        self._at_hand = AtHand(source)
-
-    def at_once(self, scope: Scope) -> AtOnce | None:
-        """What answers requests like this one without waiting; None where they are no reviews."""
-        webhook = WEBHOOKS.get(scope["path"])
-        if webhook is None:
-            return None
-        try:
-            _headers(scope)
-        except HTTPError:
-            return None
-        return partial(self._answer, webhook, time_allowed(scope["query_string"]))
-
-    def _answer(self, webhook: Webhook, seconds: float, body: bytes) -> bytes | None:
-        if self._state.draining:
-            return None
-        started = time.monotonic()
-        try:
-            review = decode(body)
-            deciding = admit(review, webhook, self._at_hand, self._settings, started + seconds, self._alike)
-            decision, looked_up = _at_once(deciding)
-            if decision.refused:
-                return None
-            answer = self._tell(webhook, review, decision, looked_up, time.monotonic() - started)
-        except Exception:  # noqa: BLE001 - it comes again where it can be answered for
-            return None
-        self._count(webhook, decision.outcome, started)
-        return answer
+        self._cache = DecisionCache(metrics.decision_cache_hits.inc)
+        self._reporter = Reporter(metrics, log)
+        self._requests = Children(metrics.requests)
+        self._times = {webhook: metrics.duration.labels(webhook) for webhook in WEBHOOKS.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -106,58 +87,98 @@ class AdmissionHandler:
         if webhook is None:
             await self._rest(scope, receive, send)
             return
-        close = self._state.draining
-        started = time.monotonic()
-        outcome = "error"
-        review: Review | None = None
+        exchange = _Exchange(webhook)
         try:
-            headers = _headers(scope)
-            body = await read_body(headers, receive, MAX_BODY)
-            started = time.monotonic()
-            review = decode(body)
-            deadline = started + time_allowed(scope["query_string"])  # it is the event loops' clock too
-            decision, looked_up = await admit(review, webhook, self._source, self._settings, deadline, self._alike)
-            outcome = decision.outcome
-            answer = self._tell(webhook, review, decision, looked_up, time.monotonic() - started)
-            if decision.refused:
-                await respond(send, 500, error_body(500, decision.refused), close=close)
-                return
-            await respond(send, 200, answer, close=close)
-        except (HTTPError, ReviewError) as error:
-            outcome = "bad_request"
-            code = error.code if isinstance(error, HTTPError) else 400
-            why = {"code": code, "reason": one_line(error, 500)}
-            self._log.write_line(about(self._log.stamp(), "warning", "not answered", webhook, review), as_fields(why))
-            allow = b"POST" if code == 405 else b""
-            closing = close or isinstance(error, HTTPError)
-            await respond(send, code, error_body(code, str(error)), close=closing, allow=allow)
+            body = await read_body(_headers(scope), receive, MAX_BODY)
         except Disconnected:
-            outcome = "disconnected"
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and no trace
-            line = about(self._log.stamp(), "error", "failed", webhook, review)
-            self._log.write_line(line, as_fields(described(error)))
-            await respond(send, 500, error_body(500, "vmguard failed on this request; its log says why"), close=close)
-        finally:
-            self._count(webhook, outcome, started)
+            self._count(exchange, "disconnected")
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a response and no trace
+            response = self._failed(exchange, error)
+        else:
+            decided = self._decide(webhook, scope["query_string"], body)
+            response = decided if isinstance(decided, HTTPResponse) else await decided
+        await respond(send, response)
 
-    def _count(self, webhook: Webhook, outcome: str, started: float) -> None:
-        self._requests[webhook, outcome] += 1
-        self._times[webhook].add(time.monotonic() - started)
+    def begin(self, scope: Scope, body: bytes) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse] | None:
+        """The response to a request whose body is whole, or what to await for it; None where it is no review.
 
+        Either way the request is decided, logged and counted once.
+        """
+        webhook = WEBHOOKS.get(scope["path"])
+        if webhook is None:
+            return None
+        try:
+            _headers(scope)
+        except HTTPError as error:
+            return self._failed(_Exchange(webhook), error)
+        return self._decide(webhook, scope["query_string"], body)
 
-def _at_once(deciding: Coroutine[Any, Any, T]) -> T:
-    """The result of what need not wait."""
-    try:
-        deciding.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    deciding.close()
-    raise MustWait
+    def _decide(self, webhook: Webhook, query: bytes, body: bytes) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
+        """The response to a whole request; to be awaited where a fact is not cached."""
+        exchange = _Exchange(webhook)
+        source = self._source
+        try:
+            exchange.review = decode(body)
+            steps = admit(
+                exchange.review,
+                webhook,
+                self._settings,
+                minor=source.minor,
+                labels_suffice=source.labels_suffice,
+                cache=self._cache,
+            )
+            step = advance(steps, source)
+            if not isinstance(step, Done):
+                deadline = exchange.started + time_allowed(query)  # it is the event loop's clock too
+                return self._decide_late(exchange, drive_async(steps, source, deadline, step))
+            return self._decided(exchange, *step.result)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._failed(exchange, error)
+
+    async def _decide_late(
+        self, exchange: _Exchange, deciding: Awaitable[tuple[Decision, tuple[Link, ...]]]
+    ) -> HTTPResponse:
+        try:
+            return self._decided(exchange, *await deciding)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._failed(exchange, error)
+
+    def _decided(self, exchange: _Exchange, decision: Decision, links: tuple[Link, ...]) -> HTTPResponse:
+        """Report a decision and count it."""
+        assert exchange.review  # noqa: S101 - it was decided on
+        seconds = time.monotonic() - exchange.started
+        answer = self._reporter.decided(exchange.webhook, exchange.review, decision, links, seconds)
+        self._count(exchange, decision.outcome)
+        if decision.refused:
+            return HTTPResponse(500, error_body(500, decision.refused), close=self._state.draining)
+        return HTTPResponse(200, answer, close=self._state.draining)
+
+    def _failed(self, exchange: _Exchange, error: Exception) -> HTTPResponse:
+        """Log why there is no decision and count it: the client's fault (4xx), or vmguard's own (500)."""
+        if not isinstance(error, (HTTPError, ReviewError)):
+            self._reporter.failed(exchange.webhook, exchange.review, **described(error))
+            self._count(exchange, "error")
+            body = error_body(500, "vmguard failed on this request; its log says why")
+            return HTTPResponse(500, body, close=self._state.draining)
+        code = error.code if isinstance(error, HTTPError) else 400
+        self._reporter.refused(exchange.webhook, exchange.review, code, str(error))
+        self._count(exchange, "bad_request")
+        close = self._state.draining or isinstance(error, HTTPError)  # then the body may not have been read
+        return HTTPResponse(code, error_body(code, str(error)), close=close, allow=b"POST" if code == 405 else b"")
+
+    def _count(self, exchange: _Exchange, outcome: str) -> None:
+        self._requests[exchange.webhook, outcome].inc()
+        self._times[exchange.webhook].observe(time.monotonic() - exchange.started)
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
-    """The headers of a request that may be a review."""
+    """The headers of a request that may be a review.
+
+    Raises:
+        HTTPError: 405 or 415.
+
+    """
     if scope["method"] != "POST":
         raise HTTPError(405, f"{scope['path']} takes POST")
     headers = headers_of(scope)
@@ -172,7 +193,7 @@ def time_allowed(query: bytes) -> float:
     """Seconds for facts: `?timeout=` (a Go duration; 10 s when absent or not one) less max(200 ms, 10 %)."""
     timeout = DEFAULT_TIMEOUT
     if query:
-        said = parse_qs(query.decode("ascii", "replace")).get("timeout", [""])[0]
-        if _DURATION.fullmatch(said):  # first: it looks from one place only, where findall looks from each
-            timeout = min(sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(said)), 30.0)
+        text = parse_qs(query.decode("ascii", "replace")).get("timeout", [""])[0]
+        if _DURATION.fullmatch(text):  # first: it matches from one place only, where findall tries each
+            timeout = min(sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(text)), 30.0)
     return max(timeout - max(0.2, timeout / 10), 0.0)

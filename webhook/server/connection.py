@@ -1,21 +1,39 @@
 """One connection of a listener: uvicorn's HTTP/1.1 protocol with the bounds that uvicorn does not set.
 
-uvicorn 0.54 waits for ever for a first request, for the rest of one and for a client to take its answer; its C parser
-takes a head of any size. A client meets each bound with a reason in JSON, or with a closed connection where it would
-not read one. A request whose head is known and whose answer is at hand goes past uvicorn, whose work on one request
-costs as much as a decision. Nothing here knows what a request is for.
+uvicorn 0.54 waits for ever for a first request, for the rest of one and for a client to take its answer; its parser
+takes a head of any size and queues requests that come before an answer. A client that exceeds a bound gets a reason
+in JSON, or a closed connection where it would not read one.
+
+uvicorn's parser (llhttp) reads every request. One thing differs: the task of a small POST starts when its body is
+whole (`_start_asgi_task`), and not at all where the application answers it at once. Nothing here knows what a request
+is for.
 """
 
 from asyncio import AbstractEventLoop, TimerHandle, Transport
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, cast
 
+import httptools
 import uvicorn
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from webhook.server.heads import AtOnce, Heads
-from webhook.server.http import Scope, error_body
+from webhook.server.http import HTTPResponse, Receive, Scope, Send, error_body, respond
+
+Begin = Callable[[Scope, bytes], HTTPResponse | Awaitable[HTTPResponse] | None]
+"""An application's `begin(scope, body)`, for a request whose body is whole: the response, or what to await for it.
+
+None, and nothing has happened, for a request that the application takes as ASGI only.
+"""
+
+_STARTS_AT_ONCE = frozenset({b"expect", b"transfer-encoding"})
+"""Headers of requests whose body comes later, or without a length that is known before."""
+
+
+class _MoreBytesError(Exception):
+    """A second request begins in the read that ended the first."""
 
 
 class Connection(HttpToolsProtocol):
@@ -31,7 +49,7 @@ class Connection(HttpToolsProtocol):
     """Bytes of a request that are not its body: its head, chunk sizes, trailers. One read more may slip through."""
 
     parting: ClassVar[float] = 3.0
-    """Seconds at the server's end for a request to become whole and for the client to end its side."""
+    """Seconds for the client to end its side of a closed connection; at the server's end, also for its request."""
 
     def __init__(
         self,
@@ -44,13 +62,12 @@ class Connection(HttpToolsProtocol):
         self._since: float | None = None
         self._idle_since = self.loop.time()
         self._reading = False
+        self._whole_in_this_read = False
+        self._ended = False
         self._beside_body = 0
         self._watch: TimerHandle | None = None
-        self._at_once: Callable[[Scope], AtOnce | None] | None = getattr(self.app, "at_once", None)
-        self._heads = Heads()
-        self._held = bytearray()
-        self._lacking = 0
-        self._dated: tuple[list[tuple[bytes, bytes]] | None, bytes] = None, b""
+        self._begin: Begin | None = getattr(self.app, "begin", None)
+        self._deferred: RequestResponseCycle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -61,79 +78,39 @@ class Connection(HttpToolsProtocol):
         self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._parse_held()
         if self._watch:
             self._watch.cancel()
         super().connection_lost(exc)
+        if self._deferred:  # the application counts a request that did not become whole
+            cycle, self._deferred = self._deferred, None
+            super()._start_asgi_task(cycle, self.app)
 
     def data_received(self, data: bytes) -> None:
-        if self._held:
-            self._held += data
-            self._lacking -= len(data)
-            if self._lacking > 0:
-                return
-            data = self._released()
-        elif self._since is not None:
-            self._parse(data)
+        if self._ended or self.transport.is_closing():
             return
-        answer, start, end = self._heads.find(data) or (None, 0, 0)
-        if answer and end == len(data) and self._answered(answer, data[start:]):
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        if cycle is not None and not self._reading and not cycle.response_complete:
+            self._end_with_answer()
             return
         self._since = self._since or self.loop.time()
-        if answer is None:
-            self._parse_first(data)
-        elif end > len(data):
-            self._held += data
-            self._lacking = end - len(data)
-        else:
-            self._parse(data)
-
-    def _answered(self, answer: AtOnce, body: bytes) -> bool:
-        """Whether a whole request was answered at once."""
-        said = None if self.flow.write_paused else answer(body)
-        if said is None:
-            return False
-        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head(), len(said), said))
-        self._idle_since = self.loop.time()
-        self._since = None
-        return True
-
-    def _parse_first(self, data: bytes) -> None:
-        """Parse what may begin a request, and know its head the next time if the application answers such at once."""
-        before = self.cycle
-        self._parse(data)
-        if self._at_once and self.cycle is not before and not self.transport.is_closing():
-            scope = cast("Scope", self.cycle.scope)
-            answer = self._at_once(scope)
-            if answer:
-                self._heads.learn(data, scope, answer)
-
-    def _parse(self, data: bytes) -> None:
         self._beside_body += len(data)
-        super().data_received(data)
+        self._whole_in_this_read = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._leave_upgrade()
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _MoreBytesError):
+                self._end_with_answer()
+            else:
+                self.logger.warning("Invalid HTTP request received.")
+                self._refuse(400, "Invalid HTTP request received.")
         if self._beside_body > self.most_beside_body and not self.transport.is_closing():
             self._refuse(431, f"the request has more than {self.most_beside_body} bytes beside its body")
 
-    def _parse_held(self) -> None:
-        """Leave to uvicorn what was held back until it would be whole."""
-        if self._held:
-            self._parse(self._released())
-
-    def _released(self) -> bytes:
-        data = bytes(self._held)
-        self._held.clear()
-        return data
-
-    def _head(self) -> bytes:
-        """The head of a 200 with JSON but for its length; uvicorn makes the headers of its own anew each second."""
-        ours = self.server_state.default_headers
-        if self._dated[0] is not ours:
-            lines = b"".join([b"%b: %b\r\n" % header for header in ours])
-            self._dated = ours, b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\n" % lines
-        return self._dated[1]
-
     def on_message_begin(self) -> None:
-        self._since = self._since or self.loop.time()
+        if self._whole_in_this_read:
+            raise _MoreBytesError
         self._reading = True
         super().on_message_begin()
 
@@ -144,23 +121,88 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._beside_body = 0
         self._reading = False
+        self._whole_in_this_read = True
         super().on_message_complete()
-        if self.cycle.response_complete:  # answered before it was whole
+        if self._deferred:
+            self._begin_deferred()
+        elif self.cycle.response_complete:  # answered before it was whole
             self._since = None
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """As uvicorn's, but a small POST waits for its body, which uvicorn would buffer as well."""
+        if self._begin and app is self.app and self._is_small_post(cast("Scope", cycle.scope)):
+            self._deferred = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _is_small_post(self, scope: Scope) -> bool:
+        if scope["method"] != "POST" or self.parser.should_upgrade():
+            return False
+        length = b""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                length = value
+            elif name in _STARTS_AT_ONCE:
+                return False
+        return length.isdigit() and int(length) <= HIGH_WATER_LIMIT
+
+    def _begin_deferred(self) -> None:
+        """Answer the deferred request, or start the task that does."""
+        cycle, self._deferred = cast("RequestResponseCycle", self._deferred), None
+        assert self._begin  # noqa: S101 - else nothing was deferred
+        begun = self._begin(cast("Scope", cycle.scope), bytes(cycle.body))
+        if isinstance(begun, HTTPResponse) and not self.flow.write_paused:
+            self._write(cycle, begun)
+        else:
+            super()._start_asgi_task(cycle, self.app if begun is None else _finishing(begun))
+
+    def _write(self, cycle: RequestResponseCycle, response: HTTPResponse) -> None:
+        """Write a whole response as uvicorn would write it."""
+        lines = [STATUS_LINE[response.code]]
+        for name, value in (*cycle.default_headers, *response.headers):
+            lines += (name, b": ", value, b"\r\n")
+        if not cycle.keep_alive and not response.close:
+            lines.append(b"connection: close\r\n")
+        self.transport.write(b"".join((*lines, b"\r\n", response.body)))
+        cycle.response_started = cycle.response_complete = True
+        if response.close or not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
     def on_response_complete(self) -> None:
-        """As uvicorn's, but without a timer for each answer: `_look` ends what is idle."""
+        """As uvicorn's, but no request is queued, and without a timer for each answer: `_look` ends what is idle."""
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
-        self._since = self._idle_since if self._reading or self.pipeline else None
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        self._since = self._idle_since if self._reading else None
+        if self._ended:
+            self._close()
+        elif not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _end_with_answer(self) -> None:
+        """Read no more, and close when the request that is whole is answered: the API server never sends ahead."""
+        self.logger.warning("a connection was closed: its client sent more before the answer to its request")
+        self._ended = True
+        if self.cycle.response_complete:
+            self._close()
+        else:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+
+    def _leave_upgrade(self) -> None:
+        """An upgrade is never taken; the parser reads nothing after one, so the connection ends with the answer."""
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.transport.close()
+
+    def _close(self) -> None:
+        """Close in order, and cut off a client that goes on sending: TLS would read on until it ends its side."""
+        self.transport.close()
+        if self._watch:
+            self._watch.cancel()
+        self._watch = self.loop.call_later(self.parting, self.transport.abort)
 
     def shutdown(self) -> None:
-        self._parse_held()
         super().shutdown()
         if self._watch:
             self._watch.cancel()
@@ -171,15 +213,6 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
         else:  # its answer is under way, which the server waits for
             self._watch = self.loop.call_later(self.parting, self._part)
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """An upgrade is never taken; the parser reads nothing after one, so the connection ends with the answer."""
-        self.cycle.keep_alive = False
-        if self.cycle.response_complete:
-            self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
 
     def _look(self) -> None:
         """Look whether the request under way, the end of the connection, or the next request takes too long.
@@ -198,7 +231,7 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
                 return
             self._refuse(408, f"the request took more than {self.seconds:g} s")
-            self._since = now
+            return
         due = min(now + self.seconds, idle_until) if self._since is None else self._since + self.seconds
         self._watch = self.loop.call_at(due, self._look)
 
@@ -210,4 +243,13 @@ class Connection(HttpToolsProtocol):
         body = error_body(code, message)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[code] + head + body)
-        self.transport.close()
+        self._close()
+
+
+def _finishing(begun: HTTPResponse | Awaitable[HTTPResponse]) -> ASGI3Application:
+    """The ASGI application that finishes a request that was begun."""
+
+    async def finish(_: Scope, __: Receive, send: Send) -> None:
+        await respond(send, begun if isinstance(begun, HTTPResponse) else await begun)
+
+    return cast("ASGI3Application", finish)

@@ -1,4 +1,4 @@
-"""What every listener shares: answers as ASGI messages, bodies read within bounds, and errors as JSON.
+"""What every listener shares: responses as ASGI messages, bodies read within bounds, and errors as JSON.
 
 An error's body has the fields of a Kubernetes Status, whose message the API server shows to whoever made the request.
 """
@@ -58,17 +58,30 @@ def error_body(code: int, message: str) -> bytes:
     return msgspec.json.encode(ErrorStatus("Status", "v1", "Failure", message, _REASONS.get(code, "Unknown"), code))
 
 
-async def respond(
-    send: Send, code: int, body: bytes, content_type: bytes = JSON, *, close: bool = False, allow: bytes = b""
-) -> None:
-    """Send one whole answer; `close` asks the client to end the connection, `allow` names the methods of a 405."""
-    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
-    if close:
-        headers.append((b"connection", b"close"))
-    if allow:
-        headers.append((b"allow", allow))
-    await send({"type": "http.response.start", "status": code, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+class HTTPResponse(msgspec.Struct, frozen=True):
+    """One whole response; `close` asks the client to end the connection, `allow` names the methods of a 405."""
+
+    code: int
+    body: bytes
+    content_type: bytes = JSON
+    close: bool = False
+    allow: bytes = b""
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """All but those that the server adds to every response."""
+        headers = [(b"content-type", self.content_type), (b"content-length", b"%d" % len(self.body))]
+        if self.close:
+            headers.append((b"connection", b"close"))
+        if self.allow:
+            headers.append((b"allow", self.allow))
+        return headers
+
+
+async def respond(send: Send, response: HTTPResponse) -> None:
+    """Send a response as ASGI messages."""
+    await send({"type": "http.response.start", "status": response.code, "headers": response.headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from webhook.server.http import Receive, Scope, Send, error_body, respond
+from webhook.server.http import HTTPResponse, Receive, Scope, Send, error_body, respond
 from webhook.server.lifecycle import State
 from webhook.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -20,22 +20,24 @@ class Operations:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        await respond(send, self._response(scope))
+
+    def _response(self, scope: Scope) -> HTTPResponse:
         path = scope["path"]
         if path not in {"/healthz", "/readyz", "/metrics"}:
-            await respond(send, 404, error_body(404, "there are /healthz, /readyz and /metrics"))
-        elif scope["method"] not in {"GET", "HEAD"}:
-            await respond(send, 405, error_body(405, f"{path} takes GET"), allow=b"GET, HEAD")
-        elif path == "/healthz":
-            await respond(send, 200, b"ok", _TEXT)
-        elif path == "/metrics":
+            return HTTPResponse(404, error_body(404, "there are /healthz, /readyz and /metrics"))
+        if scope["method"] not in {"GET", "HEAD"}:
+            return HTTPResponse(405, error_body(405, f"{path} takes GET"), allow=b"GET, HEAD")
+        if path == "/healthz":
+            return HTTPResponse(200, b"ok", _TEXT)
+        if path == "/metrics":
             self._metrics.tasks.set(len(asyncio.all_tasks()))
-            await respond(send, 200, self._metrics.text(), CONTENT_TYPE.encode())
-        else:
-            checks = self._state.reasons
-            ready = all(value == "ok" for value in checks.values())
-            verbose = scope["query_string"].split(b"=")[0] == b"verbose"
-            lines = "".join(f"[{'+' if value == 'ok' else '-'}]{name} {value}\n" for name, value in checks.items())
-            lines += "".join(f"[!]{name} {value}\n" for name, value in self._state.notes().items() if value)
-            lines += "".join(f"[i]{name} {value}\n" for name, value in self._state.tells().items())
-            text = f"{lines}readyz check {'passed' if ready else 'failed'}\n" if verbose or not ready else "ok"
-            await respond(send, 200 if ready else 503, text.encode(), _TEXT)
+            return HTTPResponse(200, self._metrics.text(), CONTENT_TYPE.encode())
+        checks = self._state.reasons
+        ready = all(value == "ok" for value in checks.values())
+        verbose = scope["query_string"].split(b"=")[0] == b"verbose"
+        lines = "".join(f"[{'+' if value == 'ok' else '-'}]{name} {value}\n" for name, value in checks.items())
+        lines += "".join(f"[!]{name} {value}\n" for name, value in self._state.notes().items() if value)
+        lines += "".join(f"[i]{name} {value}\n" for name, value in self._state.tells().items())
+        text = f"{lines}readyz check {'passed' if ready else 'failed'}\n" if verbose or not ready else "ok"
+        return HTTPResponse(200 if ready else 503, text.encode(), _TEXT)

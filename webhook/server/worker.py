@@ -5,7 +5,6 @@ objects, a JSON array, and is answered with an empty frame; every further one is
 length and, in an answer, two of HTTP status, then the body. Its memory is bounded by the kernel.
 """
 
-import asyncio
 import os
 import resource
 import signal
@@ -47,7 +46,7 @@ def _answered(
     body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int, log: Log
 ) -> tuple[int, bytes]:
     try:
-        return 200, msgspec.json.encode(asyncio.run(answer(body, known, settings, minor)))
+        return 200, msgspec.json.encode(answer(body, known, settings, minor))
     except QuestionError as error:
         return error.code, error_body(error.code, str(error))
     except (MemoryError, RecursionError):

@@ -1,4 +1,4 @@
-"""What vmguard knows of the cluster: fresh for the first pod of a generation, cheap for the rest, kept in an outage."""
+"""Cached objects are fresh for the first pod of a generation, cheap for the next ones, and serve during an outage."""
 
 import re
 
@@ -6,8 +6,9 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.plane import control_plane
 from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.test_bursts import _scale
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT
+from tests.support.accounts import granted
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, scale
+from tests.support.admission_reviews import sibling_review
 from tests.support.server import serving_cluster
 from tests.support.unharmed import unharmed
 from webhook.policy.custom_resources import GROUP
@@ -21,20 +22,11 @@ def requests_to_the_api_server(server):
     return sum(map(float, counts))
 
 
-def review_of(pod, namespace):
-    """The review that an API server would send for such a pod."""
-    meta = {key: pod["metadata"][key] for key in ("generateName", "labels", "ownerReferences")}
-    spec = {"containers": [{"name": "vmsingle"}], "securityContext": {}}
-    request = {"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE"}
-    request |= {"namespace": namespace, "object": {"metadata": meta, "spec": spec}}
-    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-
-
 def test_a_pod_made_right_after_its_resource_was_changed_is_judged_by_the_change(plane, guard):
     """Ten times the resource turns around and its workload is rolled at once: no pod is judged by the old word."""
-    guarding = guard(**STRICT)
+    guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
-    made = recreate(SINGLE, plane.api, namespace)
+    made = recreate(VMSINGLE, plane.api, namespace)
     made.pod()
     name = made.one("Deployment")["metadata"]["name"]
     for turn in range(10):
@@ -53,13 +45,13 @@ def test_a_pod_made_right_after_its_resource_was_changed_is_judged_by_the_change
 
 def test_a_burst_costs_look_ups_for_its_generation_and_not_for_its_pods(plane, guard):
     """Discovery and lists may add a few requests at any time; a look-up for each of 100 pods would be hundreds."""
-    guarding = guard(**STRICT)
+    guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
-    made = recreate(SINGLE, plane.api, namespace)
+    made = recreate(VMSINGLE, plane.api, namespace)
     made.pod()
     name = made.one("Deployment")["metadata"]["name"]
     before = requests_to_the_api_server(guarding.server)
-    _scale(plane, namespace, name, 100)
+    scale(plane, namespace, name, 100)
     template = {"metadata": {"annotations": {"turn": "1"}}}
     plane.api.patch("apps/v1", "Deployment", name, {"spec": {"template": template}}, namespace)
     wait_for(
@@ -71,7 +63,7 @@ def test_a_burst_costs_look_ups_for_its_generation_and_not_for_its_pods(plane, g
 
 def test_a_definition_that_goes_and_comes_is_followed(plane, guard):
     """VTSingle here, which no other test of this folder makes pods of."""
-    guarding = guard(**STRICT)
+    guarding = guard(**STRICT_SECURITY)
     definition = plane.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vtsingles.{GROUP}")
 
     with unharmed(guarding.server):
@@ -92,7 +84,7 @@ def test_a_definition_that_goes_and_comes_is_followed(plane, guard):
             text = guarding.server.operation("/metrics")[1]
             return f'vmguard_cache_objects{{namespace="",resource="vtsingles.{GROUP}"}} 1.0' in text
 
-        wait_for(counted, "the resource to be watched again", 40)
+        wait_for(counted, "the resource to be watched again")
     plane.api.delete("v1", "Namespace", namespace)
 
 
@@ -109,21 +101,21 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
     with control_plane() as plane:
         plane.install_resources()
         namespace = plane.namespace("mon", {LABEL: "outage"})
-        pod = recreate(SINGLE, plane.api, namespace).pod()
-        review = review_of(pod, namespace)
-        with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT) as server:
-            known = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+        pod = recreate(VMSINGLE, plane.api, namespace).pod()
+        review = sibling_review(pod, namespace)
+        with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT_SECURITY) as server:
+            known = server.ask("POST", "/mutate?timeout=30s", review)[2]["response"]
             assert known["patchType"] == "JSONPatch"
             with unharmed(server):
                 plane.stop_api_server()
-                again = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+                again = server.ask("POST", "/mutate?timeout=30s", review)[2]["response"]
                 assert again["patch"] == known["patch"]
                 assert "VMSingle=found/cache" in again["auditAnnotations"]["facts"]
                 review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = "unseen"
-                unseen = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+                unseen = server.ask("POST", "/mutate?timeout=30s", review)[2]["response"]
                 assert unseen["patch"] == known["patch"], "the last state of the same UID serves"
                 review["request"]["object"]["metadata"]["ownerReferences"][0]["name"] = "never-seen"
-                status, _, body = server.ask("POST", "/mutate?timeout=5s", review)
+                status, _, body = server.ask("POST", "/mutate?timeout=30s", review)
                 assert status == 500
                 assert (
                     "ReplicaSet mon/never-seen could not be read: the API server cannot be reached" in body["message"]
@@ -132,7 +124,6 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
                     wait_for(
                         lambda trouble=trouble: trouble in server.operation("/readyz?verbose")[1],
                         f"{trouble} to be told",
-                        30,
                     )
                 assert server.operation("/readyz")[0] == 200, "ready though nothing is reached"
                 plane.start_api_server()
@@ -140,7 +131,7 @@ def test_an_outage_is_answered_from_memory_and_said(tmp_path):
                     lambda: "[!]" not in server.operation("/readyz?verbose")[1], "the watches to be well again", 40
                 )
                 plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", {"spec": {"useStrictSecurity": False}}, namespace)
-                review = review_of(pod, namespace)
+                review = sibling_review(pod, namespace)
                 wait_for(lambda: "patch" not in server.ask("POST", "/mutate", review)[2]["response"], "the change")
                 assert any(line["message"] == "watching again" for line in server.lines())
 
@@ -158,22 +149,15 @@ def test_some_namespaces_need_a_role_in_each_and_nothing_else(plane, tmp_path):
     """With Roles alone, in five: pods are hardened, those elsewhere untouched, and no request is ever forbidden."""
     ours, theirs = (plane.namespace(f"single-{name}", {LABEL: "single"}) for name in ("ours", "theirs"))
     all_ours = [ours, *(plane.namespace(f"single-{index}") for index in range(4))]
-    rbac = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "vmguard"}}
-    reference = {"apiGroup": rbac, "kind": "Role", "name": "vmguard"}
-    subjects = [{"apiGroup": rbac, "kind": "User", "name": "vmguard-single"}]
-    for each in all_ours:
-        plane.api.create({**role, "rules": RULES}, each)
-        plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}, each)
-    kubeconfig = plane.kubeconfig("vmguard-single", ("nobody",))
-    environment = {"WATCH_NAMESPACE": ",".join(all_ours), "POD_NAMESPACE": ours, **STRICT}
+    (kubeconfig,) = {granted(plane, "vmguard-single", RULES, each) for each in all_ours}
+    environment = {"WATCH_NAMESPACE": ",".join(all_ours), "POD_NAMESPACE": ours, **STRICT_SECURITY}
     with serving_cluster(tmp_path, kubeconfig, **environment) as server:
-        wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "every watch to be open", 30)
-        pods = {name: recreate(SINGLE, plane.api, name).pod() for name in (ours, theirs)}
+        wait_for(lambda: "[!]" not in server.operation("/readyz?verbose")[1], "every watch to be open")
+        pods = {name: recreate(VMSINGLE, plane.api, name).pod() for name in (ours, theirs)}
         answers = {
-            name: server.ask("POST", "/mutate", review_of(pod, name))[2]["response"] for name, pod in pods.items()
+            name: server.ask("POST", "/mutate", sibling_review(pod, name))[2]["response"] for name, pod in pods.items()
         }
-        validated = server.ask("POST", "/validate", review_of(pods[ours], ours))[2]["response"]
+        validated = server.ask("POST", "/validate", sibling_review(pods[ours], ours))[2]["response"]
         wait_for(lambda: any(line["message"] == "survey" for line in server.lines()), "it to lead and survey")
         metrics = server.operation("/metrics")[1]
     assert "patch" in answers[ours]

@@ -1,4 +1,4 @@
-"""The wall clock jumps by hours: no decision is another, and nothing hangs or hurries.
+"""A wall clock that jumps by hours changes no decision and delays nothing.
 
 Deadlines, ages, pauses, rates and durations are measured with the monotonic clock. Only log lines, certificates and
 credentials know the time of day.
@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from tests.controlplane.api import wait_for
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.test_caches import review_of
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
+from tests.support.admission_reviews import sibling_review
 from tests.support.clock import Clock
 from tests.support.server import serving_cluster
 from webhook.policy.custom_resources import GROUP
@@ -25,12 +25,12 @@ def _hours(line):
 def test_a_clock_that_jumps_by_hours_changes_no_decision(plane, namespace, tmp_path):
     """Forward, back and home: known pods, a new generation's, and what the watch tells are judged as ever."""
     clock = Clock(tmp_path)
-    review = review_of(recreate(SINGLE, plane.api, namespace).pod(), namespace)
-    with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT, **clock.environment) as server:
+    review = sibling_review(recreate(VMSINGLE, plane.api, namespace).pod(), namespace)
+    with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT_SECURITY, **clock.environment) as server:
 
         def decision(generation):
             review["request"]["object"]["metadata"]["labels"]["pod-template-hash"] = generation
-            response = server.ask("POST", "/mutate?timeout=5s", review)[2]["response"]
+            response = server.ask("POST", "/mutate?timeout=30s", review)[2]["response"]
             return response.get("patch"), {key: response["auditAnnotations"].get(key) for key in TOLD}
 
         def facts():
@@ -48,8 +48,8 @@ def test_a_clock_that_jumps_by_hours_changes_no_decision(plane, namespace, tmp_p
             for strict in (False, True):
                 change = {"spec": {"useStrictSecurity": strict}}
                 plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", change, namespace)
-                wait_for(lambda strict=strict: (decision("a")[0] is not None) is strict, "the change", 20)
+                wait_for(lambda strict=strict: (decision("a")[0] is not None) is strict, "the change")
             plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", "t", {"spec": {"useStrictSecurity": None}}, namespace)
-            wait_for(lambda: decision("a") == first, "what was before", 20)
+            wait_for(lambda: decision("a") == first, "what was before")
             assert "[!]" not in server.operation("/readyz?verbose")[1]
         assert not [line for line in server.lines() if line["level"] in {"warning", "error"}]

@@ -1,11 +1,11 @@
-"""The webhook is down, or others are at work beside it."""
+"""The failure policy decides while the webhook is down, and other webhooks may run before and after it."""
 
 import pytest
 
 from tests.controlplane.api import wait_for
 from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT, failed_create, successors
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, failed_create, successors
 from tests.support.injector import injecting
 from tests.support.server import free_port
 
@@ -14,7 +14,7 @@ from tests.support.server import free_port
 def test_the_failure_policy_decides_about_a_restarted_pod_while_the_webhook_is_down(plane, policy):
     label = f"down-{policy.lower()}"
     namespace = plane.namespace(f"{label}-pods", {LABEL: label})
-    name = recreate(SINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
     with registered(plane, f"https://localhost:{free_port()}", b"", label, policy):
         plane.api.delete("v1", "Pod", name, namespace)
         if policy == "Fail":
@@ -27,14 +27,14 @@ def test_the_failure_policy_decides_about_a_restarted_pod_while_the_webhook_is_d
 
 def test_injectors_before_and_after_us_leave_a_hardened_pod(plane, guard, tmp_path):
     """With IfNeeded we are asked again after a later injector, and harden what it added where we are told to."""
-    guarding = guard(VMGUARD_HARDEN_SIDECARS="true", **STRICT)
+    guarding = guard(VMGUARD_HARDEN_SIDECARS="true", **STRICT_SECURITY)
     namespace = guarding.namespace()
     names = ("a-mesh", "z-mesh")
     with injecting(tmp_path) as (base, ca):
         for name in names:
             plane.api.create(_injector(name, base, ca, guarding.label))
         try:
-            pod = recreate(SINGLE, plane.api, namespace).pod()
+            pod = recreate(VMSINGLE, plane.api, namespace).pod()
         finally:
             for name in names:
                 plane.api.delete("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", name)

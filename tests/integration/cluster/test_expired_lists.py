@@ -1,6 +1,6 @@
-"""A list whose rest is gone between two pages (410) is begun anew, and nothing is dropped or counted twice.
+"""A list whose next page has expired (HTTP 410) is started again, and no object is lost or counted twice.
 
-Kubernetes 1.24 reads the pages from etcd, which forgets when it is told to; newer ones may have them in a cache.
+Kubernetes 1.24 reads the pages from etcd, which a test can compact. Newer versions may read them from a cache.
 """
 
 import asyncio
@@ -10,10 +10,11 @@ from itertools import count
 import pytest
 
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.test_audit_scan import Surveyed, stateful
-from tests.integration.cluster.test_bursts import _scale
-from tests.integration.cluster.test_pod_admission import SINGLE, bare_pod
-from tests.integration.cluster.test_reflector import SINGLES, follow, names, single
+from tests.support.admission_pods import VMSINGLE, bare_pod, scale
+from tests.support.audit_scans import AuditScans, stateful_pod
+from tests.support.patience import PATIENCE
+from tests.support.reflectors import SINGLES, follow, names_in
+from tests.support.resource_manifests import custom_resource
 from webhook.cluster import listing
 from webhook.cluster.client import Client
 from webhook.cluster.listing import ExpiredError
@@ -66,12 +67,12 @@ def test_a_reflector_serves_what_it_had_until_a_list_is_whole(plane_124, namespa
     """
     monkeypatch.setattr(listing, "PAGE", 7)
     for index in range(12):
-        plane_124.api.create(single(f"s{index:02}"), namespace)
+        plane_124.api.create(custom_resource(f"s{index:02}"), namespace)
     steady = {f"s{index:02}" for index in range(2, 12)}
 
     def replace(old, new):
         plane_124.api.delete(f"{GROUP}/v1beta1", "VMSingle", old, namespace)
-        return plane_124.api.create(single(new), namespace)
+        return plane_124.api.create(custom_resource(new), namespace)
 
     answers = forgetting("vmsingles", lambda: replace("s00", "a00"), None, lambda: replace("s01", "a01"), None)
     expired, told = [], []
@@ -83,12 +84,12 @@ def test_a_reflector_serves_what_it_had_until_a_list_is_whole(plane_124, namespa
             try:
                 version = await super()._list_all()
             except ExpiredError:
-                expired.append(names(self))
+                expired.append(names_in(self))
                 raise
             return "1" if self.lists == 1 else version
 
     def well(reflector):
-        assert names(reflector) >= steady or not reflector.synced.is_set()
+        assert names_in(reflector) >= steady or not reflector.synced.is_set()
         return reflector.lists == 2 and not reflector.trouble
 
     reflector = follow(
@@ -96,11 +97,11 @@ def test_a_reflector_serves_what_it_had_until_a_list_is_whole(plane_124, namespa
         SINGLES,
         namespace,
         (None, well),
-        (lambda: plane_124.api.create(single("late"), namespace), lambda r: "late" in names(r)),
+        (lambda: plane_124.api.create(custom_resource("late"), namespace), lambda r: "late" in names_in(r)),
         changed=lambda key, found: told.append((key[1], found is not None)),
         of=Old,
     )
-    assert names(reflector) == {"a00", "a01", "late", *steady}
+    assert names_in(reflector) == {"a00", "a01", "late", *steady}
     assert [status for status, _ in answers] == [410, 200, 410, 200]
     assert answers[0][1]["metadata"]["continue"], "what the API server offers"
     assert expired == [set(), {"a00", "s01", *steady}]
@@ -109,17 +110,17 @@ def test_a_reflector_serves_what_it_had_until_a_list_is_whole(plane_124, namespa
 
 def five_pods(plane, namespace):
     """The running pods of one resource; none is as it must be."""
-    made = recreate(SINGLE, plane.api, namespace)
+    made = recreate(VMSINGLE, plane.api, namespace)
     made.pod()
-    _scale(plane, namespace, made.one("Deployment")["metadata"]["name"], 5)
+    scale(plane, namespace, made.one("Deployment")["metadata"]["name"], 5)
 
 
 def test_a_survey_goes_on_and_judges_each_pod_once(plane_124, namespace, forgetting, monkeypatch):
     """A pod that is made meanwhile and comes before those that were judged is judged too."""
     monkeypatch.setattr(listing, "PAGE", 2)
     five_pods(plane_124, namespace)
-    answers = forgetting("pods", lambda: stateful(plane_124, namespace, {"managed-by": "vm-operator"}))
-    (result,) = Surveyed(plane_124.kubeconfig(), namespace).results()
+    answers = forgetting("pods", lambda: stateful_pod(plane_124, namespace, {"managed-by": "vm-operator"}))
+    (result,) = AuditScans(plane_124.kubeconfig(), namespace).results()
     assert [status for status, _ in answers] == [410]
     assert result.judged == result.noncompliant == {(namespace, "VMSingle"): 6}
     assert sorted(each.pods for each in result.wrong.values()) == [1, 5]
@@ -134,7 +135,7 @@ def test_a_survey_that_gets_no_further_says_so_and_the_next_counts_right(
     monkeypatch.setattr(listing, page, 2)
     monkeypatch.setattr(module, "TRY_AGAIN", 0.1)
     five_pods(plane_124, namespace)
-    stateful(plane_124, namespace, {})
+    stateful_pod(plane_124, namespace, {})
     index = count()
 
     def nobodys():
@@ -145,22 +146,22 @@ def test_a_survey_that_gets_no_further_says_so_and_the_next_counts_right(
     for _ in range(2):
         nobodys()
     answers = forgetting("pods", *[nobodys] * times)
-    surveyed = Surveyed(plane_124.kubeconfig(), namespace)
-    line = asyncio.run(first_told(surveyed))
+    scans = AuditScans(plane_124.kubeconfig(), namespace)
+    line = asyncio.run(first_told(scans))
     assert [status for status, _ in answers] == [410] * times
-    assert len(surveyed.lines("survey failed")) == 1
+    assert len(scans.lines("survey failed")) == 1
     assert (line["pods"], line["noncompliant"]) == (6, 6)
     assert "unknown" not in line
 
 
-async def first_told(surveyed):
+async def first_told(scans):
     """The line on the first survey of a leader's that has a result."""
-    async with surveyed.taking() as survey:
+    async with scans.taking() as survey:
         task = asyncio.create_task(survey.run())
-        async with asyncio.timeout(30):
-            while not surveyed.lines():
+        async with asyncio.timeout(PATIENCE):
+            while not scans.lines():
                 assert not task.done(), task.result()
                 await asyncio.sleep(0.02)
         task.cancel()
         await asyncio.wait([task])
-    return surveyed.lines()[0]
+    return scans.lines()[0]

@@ -1,4 +1,4 @@
-"""Faults between vmguard and the API server: after each, no wrong decision, and everything is as it was."""
+"""After any fault between vmguard and the API server, decisions are right and nothing is leaked."""
 
 import itertools
 import json
@@ -15,36 +15,31 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.plane import API_SERVER, control_plane
 from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
-from tests.integration.cluster.test_bursts import _scale
-from tests.integration.cluster.test_caches import review_of
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, scale
+from tests.support.admission_reviews import sibling_review
+from tests.support.kubeconfigs import kubeconfig_through
+from tests.support.patience import PATIENCE
 from tests.support.proxy import proxied
 from tests.support.server import free_port, serving_cluster
 from tests.support.unharmed import unharmed
 from webhook.policy.custom_resources import GROUP
 
-
-def through(plane, proxy, folder):
-    """The administrator's kubeconfig, leading through a proxy."""
-    config = yaml.safe_load(plane.kubeconfig().read_text())
-    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
-    path = folder / "proxied.kubeconfig"
-    path.write_text(json.dumps(config))
-    return path
+TURNS, PODS = 10, 50
+"""The least number of changes and of pods that a minute of cut connections must have met."""
 
 
 @contextmanager
 def behind_proxy(plane, folder, **environment):
     """A server whose way to the API server leads through a proxy."""
     with proxied(plane.port) as proxy:
-        path = through(plane, proxy, folder)
-        with serving_cluster(folder, path, **STRICT, **environment) as server:
+        path = kubeconfig_through(plane, proxy.port, folder / "proxied.kubeconfig")
+        with serving_cluster(folder, path, **STRICT_SECURITY, **environment) as server:
             yield proxy, server
 
 
 def known_pod(plane, server, namespace):
     """The review of a pod that the server hardens, and knows everything about."""
-    review = review_of(recreate(SINGLE, plane.api, namespace).pod(), namespace)
+    review = sibling_review(recreate(VMSINGLE, plane.api, namespace).pod(), namespace)
     wait_for(lambda: "patch" in server.ask("POST", "/mutate", review)[2].get("response", {}), "the first patch")
     return review
 
@@ -84,15 +79,16 @@ def test_a_minute_of_cut_connections_leaves_no_pod_unhardened_and_none_judged_by
         steady, turning = (plane.namespace(f"cut-{name}", {LABEL: "cut"}) for name in ("steady", "turning"))
         names = {}
         for namespace in (steady, turning):
-            made = recreate(SINGLE, plane.api, namespace)
+            made = recreate(VMSINGLE, plane.api, namespace)
             made.pod()
             names[namespace] = made.one("Deployment")["metadata"]["name"]
-        _scale(plane, steady, names[steady], 10)
+        scale(plane, steady, names[steady], 10)
         seen, turn = set(), 0
         with unharmed(server), cut_every_second(proxy):
             end = time.monotonic() + 60
-            while time.monotonic() < end:
+            while time.monotonic() < end or turn < TURNS or len(seen) < PODS:
                 turn += 1
+                assert turn < 100 * TURNS, f"only {len(seen)} pods were made"
                 pods = plane.api.list("v1", "Pod", steady)
                 assert all(pod["spec"]["securityContext"].get("runAsNonRoot") is True for pod in pods)
                 seen |= {pod["metadata"]["uid"] for pod in pods}
@@ -100,8 +96,6 @@ def test_a_minute_of_cut_connections_leaves_no_pod_unhardened_and_none_judged_by
                 assert (_turned(plane, turning, names[turning], turn)["spec"]["securityContext"] != {}) is (
                     turn % 2 == 1
                 ), f"turn {turn}"
-    assert turn >= 10
-    assert len(seen) >= 50
 
 
 def _turned(plane, namespace, name, turn):
@@ -115,7 +109,7 @@ def _turned(plane, namespace, name, turn):
         pods = plane.api.list("v1", "Pod", namespace)
         return next((pod for pod in pods if pod["metadata"].get("annotations", {}).get("turn") == str(turn)), None)
 
-    return wait_for(made, f"the pod of turn {turn}", 40)
+    return wait_for(made, f"the pod of turn {turn}")
 
 
 def test_what_etcd_has_compacted_away_is_listed_anew_and_served_meanwhile(tmp_path):
@@ -141,7 +135,7 @@ def test_what_etcd_has_compacted_away_is_listed_anew_and_served_meanwhile(tmp_pa
                 plane.compact(plane.api.create(other, namespace)["metadata"]["resourceVersion"])
                 assert patched(), "by what was known before"
                 proxy.refusing = False
-                wait_for(lambda: not patched(), "the change", 30)
+                wait_for(lambda: not patched(), "the change")
                 assert (
                     f'vmguard_cache_objects{{namespace="",resource="vmsingles.{GROUP}"}} 2.0'
                     in (server.operation("/metrics")[1])
@@ -167,13 +161,13 @@ def test_a_slow_api_server_costs_unknown_pods_their_deadline_and_known_ones_noth
 
 def test_a_rollout_over_the_deaths_of_both_sides_leaves_no_pod_unhardened(tmp_path):
     """Of 600 pods: the API server is killed among the first and comes back, and vmguard is among the rest of them."""
-    environment = {"VMGUARD_LISTEN": f"127.0.0.1:{free_port()}", **STRICT}
+    environment = {"VMGUARD_LISTEN": f"127.0.0.1:{free_port()}", **STRICT_SECURITY}
     with control_plane() as plane, ExitStack() as stack:
         plane.install_resources()
         server = stack.enter_context(serving_cluster(tmp_path, plane.kubeconfig(), **environment))
         stack.enter_context(registered(plane, server.url, Path(server.ca).read_bytes(), "death"))
         namespace = plane.namespace("rollout", {LABEL: "death"})
-        made = recreate(SINGLE, plane.api, namespace)
+        made = recreate(VMSINGLE, plane.api, namespace)
         made.pod()
         name = made.one("Deployment")["metadata"]["name"]
 
@@ -183,23 +177,27 @@ def test_a_rollout_over_the_deaths_of_both_sides_leaves_no_pod_unhardened(tmp_pa
         def pods():
             return plane.api.list("v1", "Pod", namespace)
 
-        killer = threading.Timer(0.5, plane.stop_api_server)
-        killer.start()
+        def stored():
+            """How many pods there are once no review is under way any more."""
+            before = len(pods())
+            time.sleep(2)
+            return len(pods()) == before and before
+
         grow(150)
-        killer.join()
+        wait_for(lambda: len(pods()) > 10, "the first pods")
+        plane.stop_api_server()
         time.sleep(1)
         plane.start_api_server()
-        _scale(plane, namespace, name, 150)
+        scale(plane, namespace, name, 150)
         grow(600)
         wait_for(lambda: len(pods()) > 160, "some of the pods")
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
-        time.sleep(1)  # what was admitted is stored
-        left = len(pods())
+        left = wait_for(stored, "what was admitted to be stored")
         time.sleep(2)
         assert len(pods()) == left < 600, "failurePolicy Fail: without vmguard no pod is made"
         stack.enter_context(serving_cluster(tmp_path, plane.kubeconfig(), **environment))
-        for pod in _scale(plane, namespace, name, 600):
+        for pod in scale(plane, namespace, name, 600):
             assert pod["spec"]["securityContext"].get("runAsNonRoot") is True
 
 
@@ -236,7 +234,7 @@ def test_an_exec_plugins_credentials_are_asked_for_again_when_they_are_no_longer
 
     async def ask():
         async with module.connected(str(tmp_path / "config")) as client:
-            deadline = asyncio.get_running_loop().time() + 20
+            deadline = asyncio.get_running_loop().time() + PATIENCE
             first = await client.get("/api/v1/namespaces/x/pods", "application/json", deadline)
             says(account["status"]["token"])
             client._loaded = -module.LOAD_AGAIN

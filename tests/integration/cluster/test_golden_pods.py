@@ -1,4 +1,4 @@
-"""Every recorded case again, for real: the API server calls vmguard, and the pod that it stores is the oracle's."""
+"""The API server stores for every recorded case the pod that the operator makes."""
 
 import pytest
 

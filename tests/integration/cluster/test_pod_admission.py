@@ -1,4 +1,4 @@
-"""What a real API server, its controllers and kubectl make of vmguard's answers."""
+"""A real API server, its controllers and kubectl act on vmguard's answers."""
 
 import json
 import re
@@ -6,14 +6,15 @@ import re
 import pytest
 
 from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.guard import guarding
+from tests.controlplane.plane import control_plane
 from tests.controlplane.stand_in_operator import recreate
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, failed_create
 from tests.support.documentation import as_printed, shell_lines
 from tests.support.golden import ROOT, Case, projection
 from tests.support.server import ROOT as PROJECT
 
-SINGLE = Case(ROOT / "strict--v0.53.0-to-v0.54.0-strict--vmsingle-relabel--vmsingle-t")
 TOKEN = Case(ROOT / "strict-token--head-stripped-to-HEAD-strict--vlsingle-pvc-nosa--vlsingle-t")
-STRICT = {"VM_ENABLESTRICTSECURITY": "true"}
 NAMING = {
     "apiVersion": "operator.victoriametrics.com/v1beta1",
     "kind": "VMSingle",
@@ -24,47 +25,22 @@ NAMING = {
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
-def failed_create(plane, namespace, containing):
-    """The message of the first FailedCreate event in a namespace that contains a text, once there is one."""
-
-    def message():
-        events = plane.api.list("v1", "Event", namespace)
-        failed = (event["message"] for event in events if event["reason"] == "FailedCreate")
-        return next((text for text in failed if containing in text), None)
-
-    return wait_for(message, f"a FailedCreate event with {containing!r}")
-
-
-def successors(plane, namespace, name):
-    """The pods of a namespace but the one of that name."""
-    return [pod for pod in plane.api.list("v1", "Pod", namespace) if pod["metadata"]["name"] != name]
-
-
-def bare_pod(name="p", owner=None, **spec):
-    labels = {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"}
-    metadata = {"name": name, "labels": labels}
-    if owner:
-        metadata["ownerReferences"] = [{**owner, "controller": True}]
-    containers = [{"name": "vmsingle", "image": "victoriametrics/victoria-metrics"}]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers, **spec}}
-
-
 def test_pod_security_admits_the_hardened_pod_and_refuses_it_without_us(plane, guard):
-    guarded = guard(**STRICT).namespace(**RESTRICTED)
-    assert recreate(SINGLE, plane.api, guarded).pod()["spec"]["securityContext"]["runAsNonRoot"] is True
+    guarded = guard(**STRICT_SECURITY).namespace(**RESTRICTED)
+    assert recreate(VMSINGLE, plane.api, guarded).pod()["spec"]["securityContext"]["runAsNonRoot"] is True
     bare = plane.namespace("restricted-without-us", RESTRICTED)
-    recreate(SINGLE, plane.api, bare)
+    recreate(VMSINGLE, plane.api, bare)
     assert failed_create(plane, bare, "violates PodSecurity")
 
 
 def test_the_second_pass_does_not_add_the_token_back(plane, guard):
-    pod = recreate(TOKEN, plane.api, guard(**STRICT).namespace()).pod()
+    pod = recreate(TOKEN, plane.api, guard(**STRICT_SECURITY).namespace()).pod()
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert projection(pod)["apiVolumes"] == []
 
 
 def test_a_pod_that_only_wears_the_labels_stays_as_it_is_and_its_maker_is_told(plane, guard):
-    namespace = guard(**STRICT).namespace()
+    namespace = guard(**STRICT_SECURITY).namespace()
     stored = plane.api.create(bare_pod(), namespace)
     assert stored["spec"]["securityContext"] == {}
     (warning,) = plane.api.warnings
@@ -84,16 +60,16 @@ def test_a_pod_that_only_wears_the_labels_stays_as_it_is_and_its_maker_is_told(p
     ids=lambda owner: owner["name"],
 )
 def test_a_forged_owner_makes_a_pod_nobodys(plane, guard, owner):
-    namespace = guard(**STRICT).namespace()
+    namespace = guard(**STRICT_SECURITY).namespace()
     stored = plane.api.create(bare_pod(owner=owner), namespace)
     assert stored["spec"]["securityContext"] == {}
-    assert guard(**STRICT).audited(namespace)["decision"].startswith("unmanaged: ")
+    assert guard(**STRICT_SECURITY).audited(namespace)["decision"].startswith("unmanaged: ")
 
 
 def test_somebody_elses_resource_is_not_reached_over_namespaces(plane, guard):
-    guarding = guard(**STRICT)
+    guarding = guard(**STRICT_SECURITY)
     theirs, ours = guarding.namespace(), guarding.namespace()
-    made = recreate(SINGLE, plane.api, theirs)
+    made = recreate(VMSINGLE, plane.api, theirs)
     real = made.one("Deployment")
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{real['metadata']['name']}-x", "uid": "u"}
     stored = plane.api.create(bare_pod(owner=owner), ours)
@@ -101,7 +77,7 @@ def test_somebody_elses_resource_is_not_reached_over_namespaces(plane, guard):
 
 
 def test_a_pod_without_the_label_never_comes_by_as_the_documentation_says(plane, guard):
-    guarding = guard(**STRICT)
+    guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
     pod = bare_pod()
     del pod["metadata"]["labels"]
@@ -121,14 +97,14 @@ def _unwatched_workload(plane, namespace):
 
 
 def test_a_pod_whose_owners_cannot_be_read_is_refused_and_its_owner_shows_why(plane, guard, watcher):
-    namespace = guard(watcher, **STRICT).namespace()
+    namespace = guard(watcher, **STRICT_SECURITY).namespace()
     _unwatched_workload(plane, namespace)
-    assert "HTTP 403" in failed_create(plane, namespace, "cannot know whose pod this is: StatefulSet")
+    assert "HTTP 403" in failed_create(plane, namespace, "the owner of the pod cannot be known: StatefulSet")
     assert not plane.api.list("v1", "Pod", namespace)
 
 
 def test_a_pod_whose_owners_cannot_be_read_is_let_through_untouched_where_that_is_said(plane, guard, watcher):
-    guarding = guard(watcher, VMGUARD_UNKNOWN="allow", **STRICT)
+    guarding = guard(watcher, VMGUARD_UNKNOWN="allow", **STRICT_SECURITY)
     namespace = guarding.namespace()
     _unwatched_workload(plane, namespace)
     pods = wait_for(lambda: plane.api.list("v1", "Pod", namespace), "the pod")
@@ -137,9 +113,9 @@ def test_a_pod_whose_owners_cannot_be_read_is_let_through_untouched_where_that_i
 
 
 def test_a_server_side_dry_run_shows_the_patch_and_stores_nothing(plane, guard):
-    guarding = guard(**STRICT)
+    guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
-    made = recreate(SINGLE, plane.api, namespace)
+    made = recreate(VMSINGLE, plane.api, namespace)
     made.pod()
     replicas = plane.api.list("apps/v1", "ReplicaSet", namespace)[0]["metadata"]
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": replicas["name"], "uid": replicas["uid"]}
@@ -152,8 +128,8 @@ def test_a_server_side_dry_run_shows_the_patch_and_stores_nothing(plane, guard):
 
 
 def test_kubectl_debug_adds_its_container_as_it_wants(plane, guard):
-    namespace = guard(**STRICT).namespace()
-    name = recreate(SINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    namespace = guard(**STRICT_SECURITY).namespace()
+    name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
     done = plane.kubectl("debug", name, "-n", namespace, "--image=busybox", "-c", "night", "--profile=general")
     assert done.returncode == 0, done.stderr
     (container,) = plane.api.get("v1", "Pod", name, namespace)["spec"]["ephemeralContainers"]
@@ -161,9 +137,9 @@ def test_kubectl_debug_adds_its_container_as_it_wants(plane, guard):
 
 
 def test_audit_mode_changes_nothing_and_tells_all(plane, guard):
-    guarding = guard(VMGUARD_MODE="audit", **STRICT)
+    guarding = guard(VMGUARD_MODE="audit", **STRICT_SECURITY)
     namespace = guarding.namespace()
-    pod = recreate(SINGLE, plane.api, namespace).pod()
+    pod = recreate(VMSINGLE, plane.api, namespace).pod()
     assert pod["spec"]["securityContext"] == {}
     assert all("securityContext" not in container for container in pod["spec"]["containers"])
     assert guarding.audited(namespace)["decision"] == "would-patch"
@@ -178,9 +154,9 @@ def test_audit_mode_changes_nothing_and_tells_all(plane, guard):
 
 
 def test_a_denied_pod_shows_as_failed_create_on_its_owner_with_our_message(plane, guard):
-    guarding = guard(VMGUARD_ENFORCE="deny", **STRICT)
+    guarding = guard(VMGUARD_ENFORCE="deny", **STRICT_SECURITY)
     namespace = guarding.namespace()
-    made = recreate(SINGLE, plane.api, namespace)
+    made = recreate(VMSINGLE, plane.api, namespace)
     made.pod()
     deployment = made.one("Deployment")
     template = plane.api.get("apps/v1", "Deployment", deployment["metadata"]["name"], namespace)["spec"]["template"]
@@ -194,9 +170,9 @@ def test_a_denied_pod_shows_as_failed_create_on_its_owner_with_our_message(plane
 
 
 def test_audit_annotations_say_what_was_decided_and_why(plane, guard):
-    guarding = guard(**STRICT)
+    guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
-    recreate(SINGLE, plane.api, namespace).pod()
+    recreate(VMSINGLE, plane.api, namespace).pod()
     said = guarding.audited(namespace)
     assert said.keys() == {"decision", "workload", "posture", "rules", "facts"}
     assert said["workload"] == f"vmsingle of VMSingle {namespace}/t"
@@ -205,7 +181,7 @@ def test_audit_annotations_say_what_was_decided_and_why(plane, guard):
 
 
 def test_a_resource_that_names_a_policy_is_refused_where_there_are_none(plane, guard):
-    namespace = guard(**STRICT).namespace()
+    namespace = guard(**STRICT_SECURITY).namespace()
     with pytest.raises(ApiError, match=r"policy/v1beta1 was removed in Kubernetes 1\.25"):
         plane.api.create(NAMING, namespace)
     done = plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(NAMING))
@@ -213,12 +189,15 @@ def test_a_resource_that_names_a_policy_is_refused_where_there_are_none(plane, g
     plane.api.create({**NAMING, "spec": {}}, namespace)
 
 
-def test_the_readmes_pipe_runs_as_printed(plane, guard):
-    namespace = guard(**STRICT).namespace()
-    recreate(SINGLE, plane.api, namespace).pod()
-    text = (PROJECT / "README.md").read_text()
-    (command,) = (line for line in shell_lines(text) if line.startswith("kubectl get"))
-    done = as_printed(command, PATH=str(plane.programs["kubectl"].parent), KUBECONFIG=str(plane.kubeconfig()))
+def test_the_readmes_pipe_runs_as_printed(can_have_control_plane):
+    """It has a control plane of its own, because the pipe judges every resource and pod of the cluster."""
+    with control_plane() as plane:
+        plane.install_resources()
+        with guarding(plane, **STRICT_SECURITY):
+            recreate(VMSINGLE, plane.api, plane.namespace("piped")).pod()
+        text = (PROJECT / "README.md").read_text()
+        (command,) = (line for line in shell_lines(text) if line.startswith("kubectl get"))
+        done = as_printed(command, PATH=str(plane.programs["kubectl"].parent), KUBECONFIG=str(plane.kubeconfig()))
     assert done.returncode == 0, done.stderr
-    assert f"VMSingle {namespace}/t, component vmsingle, found by its owners" in done.stdout
+    assert "VMSingle piped/t, component vmsingle, found by its owners" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("Summary: ")

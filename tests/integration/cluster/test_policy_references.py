@@ -1,6 +1,6 @@
-"""PodSecurityPolicies that are named: one table, on the last version of Kubernetes that serves them and on the newest.
+"""References to PodSecurityPolicies are checked on the last version that serves them and on the newest.
 
-Setting through the API server: what a person hears at `kubectl apply`, and what a controller's pod comes to.
+The API server passes vmguard's warnings and denials on to kubectl and to the controllers that create pods.
 """
 
 import itertools
@@ -15,23 +15,24 @@ from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.registration import registered
 from tests.controlplane.stand_in_operator import recreate
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
-from tests.integration.cluster.conftest import Guard
-from tests.integration.cluster.test_permissions import Account
-from tests.integration.cluster.test_pod_admission import SINGLE, STRICT, bare_pod, failed_create
+from tests.support.accounts import Account
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, failed_create
+from tests.support.labelled_guard import LabelledGuard
+from tests.support.resource_manifests import PSP, naming_policy, pod_security_policy
 from tests.support.reverse_proxy import reverse_proxied
+from tests.support.sample_pods import owned_by
 from tests.support.server import serving_cluster
 from webhook.manifests.crds import closed, definition
 from webhook.policy.components import COMPONENTS, PARENTS
 from webhook.policy.custom_resources import BY_KIND, GROUP
 
 REMOVED = "but policy/v1beta1 was removed in Kubernetes 1.25: take the field out"
-ANYTHING = {"rule": "RunAsAny"}
 _COUNT = itertools.count(1)
 
 PLACES = [
     *((component.kind, component.path[1:]) for component in COMPONENTS),
     *((kind, ()) for kind in dict.fromkeys(component.kind for component in COMPONENTS if component.path[1:])),
-    *((kind, (field, "spec")) for kind, fields in PARENTS.items() for field in fields.values() if field == "vmauth"),
+    *((kind, (child.field, "spec")) for kind, made in PARENTS.items() for child in made.values() if child.shared),
 ]
 
 
@@ -39,44 +40,28 @@ PLACES = [
 def cluster(request):
     """A vmguard in each version."""
     old = request.param == WITH_POLICIES
-    return Cluster(request.getfixturevalue("guard_124" if old else "guard"), serves=old)
+    return PolicyCluster(request.getfixturevalue("guard_124" if old else "guard"), serves=old)
 
 
-class Cluster:
+class PolicyCluster:
     """One version's vmguard; `serves` tells whether that version has policies."""
 
     def __init__(self, guard, *, serves):
         self.guard = guard
         self.serves = serves
-        self.guarding = guard(**STRICT)
+        self.guarding = guard(**STRICT_SECURITY)
         self.plane, self.api = self.guarding.plane, self.guarding.plane.api
 
     def policy(self, name=""):
         """Make a policy, where they are served; its name."""
         name = name or f"policy-{next(_COUNT)}"
         if self.serves:
-            self.api.create(policy(name))
+            self.api.create(pod_security_policy(name))
         return name
 
     def forget(self, name):
         if self.serves:
-            self.api.delete("policy/v1beta1", "PodSecurityPolicy", name)
-
-
-def policy(name, **more):
-    """A PodSecurityPolicy that allows what it must say something of."""
-    rules = dict.fromkeys(("fsGroup", "runAsUser", "seLinux", "supplementalGroups"), ANYTHING)
-    spec = {**rules, "volumes": ["*"], **more}
-    return {"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": name}, "spec": spec}
-
-
-def naming(name, kind="VMSingle", path=(), **more):
-    """A resource that names a policy, in its root or at a path of its spec."""
-    spec = {"podSecurityPolicyName": name, **more}
-    for field in reversed(path):
-        spec = {field: spec}
-    metadata = {"name": f"r{next(_COUNT)}"}
-    return {"apiVersion": f"{GROUP}/{BY_KIND[kind].storage}", "kind": kind, "metadata": metadata, "spec": spec}
+            self.api.delete(*PSP, name)
 
 
 def refused(api, thing, namespace, **query):
@@ -93,16 +78,16 @@ def refused(api, thing, namespace, **query):
 def test_wherever_a_resource_names_a_policy_that_exists_it_is_accepted_and_else_told(cluster, kind, path):
     namespace = cluster.guarding.namespace()
     name = cluster.policy()
-    missing = naming(f"{name}-x", kind, path)
+    missing = naming_policy(f"{name}-x", kind, path)
     message = refused(cluster.api, missing, namespace)
     place = ".".join((f"{kind} {namespace}/{missing['metadata']['name']} spec", *path, "podSecurityPolicyName"))
     if cluster.serves:
         assert f"{place} names PodSecurityPolicy '{name}-x', which does not exist; existing names like it: " in message
         assert name in message
-        cluster.api.create(naming(name, kind, path), namespace)
+        cluster.api.create(naming_policy(name, kind, path), namespace)
     else:
         assert f"{place} names PodSecurityPolicy '{name}-x', {REMOVED}" in message
-        assert REMOVED in refused(cluster.api, naming(name, kind, path), namespace)
+        assert REMOVED in refused(cluster.api, naming_policy(name, kind, path), namespace)
 
 
 def test_made_or_deleted_a_moment_before_it_is_that_for_everybody(cluster):
@@ -111,9 +96,9 @@ def test_made_or_deleted_a_moment_before_it_is_that_for_everybody(cluster):
     for _ in range(10):
         name = cluster.policy("now-and-then")
         if cluster.serves:
-            cluster.api.create(naming(name), namespace)
+            cluster.api.create(naming_policy(name), namespace)
         cluster.forget(name)
-        message = refused(cluster.api, naming(name), namespace)
+        message = refused(cluster.api, naming_policy(name), namespace)
         assert ("which does not exist" in message) is cluster.serves
         assert not re.search(r"like it: [^:]*now-and-then", message)
 
@@ -121,9 +106,9 @@ def test_made_or_deleted_a_moment_before_it_is_that_for_everybody(cluster):
 def test_a_server_side_dry_run_hears_the_same(cluster):
     namespace = cluster.guarding.namespace()
     name = cluster.policy()
-    assert refused(cluster.api, naming("no-such-policy"), namespace, dryRun="All")
+    assert refused(cluster.api, naming_policy("no-such-policy"), namespace, dryRun="All")
     done = cluster.plane.kubectl(
-        "apply", "--dry-run=server", "-n", namespace, "-f", "-", stdin=json.dumps(naming(name))
+        "apply", "--dry-run=server", "-n", namespace, "-f", "-", stdin=json.dumps(naming_policy(name))
     )
     assert (done.returncode == 0) is cluster.serves
     assert (REMOVED in done.stderr) is not cluster.serves
@@ -132,7 +117,7 @@ def test_a_server_side_dry_run_hears_the_same(cluster):
 
 def test_an_update_that_leaves_the_name_is_never_refused_and_one_that_changes_it_is(cluster):
     namespace = cluster.plane.namespace(f"before-us-{next(_COUNT)}")
-    thing = naming("no-such-policy")
+    thing = naming_policy("no-such-policy")
     cluster.api.create(thing, namespace)
     label = {"metadata": {"labels": {"vmguard-test": cluster.guarding.label}}}
     cluster.api.patch("v1", "Namespace", namespace, label)
@@ -150,7 +135,7 @@ def wait_until_asked(cluster, namespace):
 
     def asked():
         try:
-            cluster.api.create(naming("no-such-policy"), namespace, dryRun="All")
+            cluster.api.create(naming_policy("no-such-policy"), namespace, dryRun="All")
         except ApiError:
             return True
         return False
@@ -161,7 +146,7 @@ def wait_until_asked(cluster, namespace):
 def test_a_pod_whose_resource_names_a_policy_that_is_gone(cluster):
     """Where the API is gone too the pod is made: an upgraded cluster must be able to restart its pods."""
     namespace = cluster.plane.namespace(f"upgraded-{next(_COUNT)}")
-    made = recreate(SINGLE, cluster.api, namespace)
+    made = recreate(VMSINGLE, cluster.api, namespace)
     made.pod()
     single = made.one("VMSingle")["metadata"]["name"]
     spec = {"spec": {"podSecurityPolicyName": "gone-by-now"}}
@@ -204,28 +189,17 @@ def test_a_pods_own_annotation_is_a_reference(cluster):
 
 def owner_of_pods(cluster, namespace):
     """A StatefulSet of a VMSingle that makes no pods itself."""
-    single = cluster.api.create(naming(None), namespace)
+    single = cluster.api.create(naming_policy(None), namespace)
     metadata = {
         "name": f"vmsingle-{single['metadata']['name']}",
         "labels": {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"},
-        "ownerReferences": [reference(single)],
+        "ownerReferences": owned_by(single),
     }
     template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
     spec = {"serviceName": "s", "replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "template": template}
     kind = {"apiVersion": "apps/v1", "kind": "StatefulSet"}
     made = cluster.api.create({**kind, "metadata": metadata, "spec": spec}, namespace)
-    return reference({**kind, **made})
-
-
-def reference(thing):
-    meta = thing["metadata"]
-    return {
-        "apiVersion": thing["apiVersion"],
-        "kind": thing["kind"],
-        "name": meta["name"],
-        "uid": meta["uid"],
-        "controller": True,
-    }
+    return owned_by({**kind, **made})[0]
 
 
 def let_through_or_told(cluster, guarding, why):
@@ -234,11 +208,11 @@ def let_through_or_told(cluster, guarding, why):
     pod = bare_pod("p", owner_of_pods(cluster, namespace))
     pod["metadata"]["annotations"] = {"kubernetes.io/psp": "no-such-policy"}
     if not cluster.serves:  # which discovery has said: nothing need be asked
-        assert REMOVED in refused(cluster.api, naming("no-such-policy"), namespace)
+        assert REMOVED in refused(cluster.api, naming_policy("no-such-policy"), namespace)
         cluster.api.create(pod, namespace)
         assert any(REMOVED in warning for warning in cluster.api.warnings)
         return
-    for thing in (naming("no-such-policy"), pod):
+    for thing in (naming_policy("no-such-policy"), pod):
         cluster.api.create(thing, namespace)
         (warning, *_) = [each for each in cluster.api.warnings if "pod-security-policy" in each]
         assert "whether it exists is not known: " in warning
@@ -254,7 +228,9 @@ def let_through_or_told(cluster, guarding, why):
 
 def test_forbidden_lets_through_with_a_warning(cluster):
     account = Account(cluster.plane).lack("get podsecuritypolicies")
-    let_through_or_told(cluster, cluster.guard(account.kubeconfig, **STRICT), "may not get podsecuritypolicies.policy")
+    let_through_or_told(
+        cluster, cluster.guard(account.kubeconfig, **STRICT_SECURITY), "may not get podsecuritypolicies.policy"
+    )
 
 
 @pytest.mark.parametrize(
@@ -264,10 +240,10 @@ def test_throttled_or_late_lets_through_with_a_warning(cluster, code, why, tmp_p
     label = f"behind-{next(_COUNT)}"
     with ExitStack() as stack:
         proxy = stack.enter_context(reverse_proxied(cluster.plane, "/podsecuritypolicies/", tmp_path))
-        server = stack.enter_context(serving_cluster(tmp_path, proxy.kubeconfig, **STRICT))
-        stack.enter_context(registered(cluster.plane, server.url, Path(server.ca).read_bytes(), label, seconds=2))
+        server = stack.enter_context(serving_cluster(tmp_path, proxy.kubeconfig, **STRICT_SECURITY))
+        stack.enter_context(registered(cluster.plane, server.url, Path(server.ca).read_bytes(), label, seconds=5))
         proxy.code = code
-        let_through_or_told(cluster, Guard(cluster.plane, server, label), why)
+        let_through_or_told(cluster, LabelledGuard(cluster.plane, server, label), why)
 
 
 @pytest.mark.parametrize(("kind", "path"), [("VMAnomaly", ()), ("VLCluster", ("vlselect",))])
@@ -279,7 +255,9 @@ def test_where_the_served_definition_lacks_the_field_it_is_pruned_and_readiness_
         serve(cluster, kind, closed(kind, names_policies=False))
         wait_for(lambda: pruned(cluster, kind, path, namespace), "the field to be pruned")
         wait_for(lambda: place in told_of_references(cluster), "readiness to say so")
-        kept = cluster.api.create(naming("no-such-policy", kind, path, useStrictSecurity=True), namespace)["spec"]
+        kept = cluster.api.create(naming_policy("no-such-policy", kind, path, useStrictSecurity=True), namespace)[
+            "spec"
+        ]
         for field in path:
             kept = kept[field]
         assert kept == {"useStrictSecurity": True}
@@ -303,7 +281,7 @@ def serve(cluster, kind, schema):
 def pruned(cluster, kind, path, namespace):
     """Whether a resource that names no existing policy comes through."""
     try:
-        cluster.api.create(naming("no-such-policy", kind, path), namespace, dryRun="All")
+        cluster.api.create(naming_policy("no-such-policy", kind, path), namespace, dryRun="All")
     except ApiError:
         return False
     return True

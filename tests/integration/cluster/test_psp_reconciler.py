@@ -1,4 +1,4 @@
-"""Default PodSecurityPolicies on Kubernetes 1.24, with the admission plugin that enforces them."""
+"""Default PodSecurityPolicies admit strict pods on Kubernetes 1.24 with the plugin that enforces them."""
 
 import itertools
 import re
@@ -11,20 +11,20 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.plane import API_SERVER, control_plane
 from tests.controlplane.stand_in_operator import recreate
 from tests.controlplane.versions import WITH_POLICIES
-from tests.integration.cluster.conftest import guards
-from tests.integration.cluster.test_pod_admission import STRICT, failed_create
-from tests.integration.cluster.test_policy_references import naming, policy, reference
+from tests.support.accounts import RBAC, granted
+from tests.support.admission_pods import STRICT_SECURITY, failed_create
 from tests.support.golden import CASES, Case
+from tests.support.labelled_guard import labelled_guards
+from tests.support.patience import PATIENCE
+from tests.support.resource_manifests import PSP, custom_resource, naming_policy, pod_security_policy
+from tests.support.sample_pods import owned_by
 from tests.support.server import ROOT, serving_cluster, starting_cluster
 from webhook.leader.psp_objects import LABEL
 from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.custom_resources import BY_KIND as RESOURCES
 from webhook.policy.custom_resources import GROUP
 
 LEASE = ("coordination.k8s.io/v1", "Lease")
-RBAC = "rbac.authorization.k8s.io/v1"
-MADE = {"VM_PSPAUTOCREATEENABLED": "true", "VMGUARD_PSP_BINDABLE": "bindable, also-bindable", **STRICT}
-PSP = ("policy/v1beta1", "PodSecurityPolicy")
+MADE = {"VM_PSPAUTOCREATEENABLED": "true", "VMGUARD_PSP_BINDABLE": "bindable, also-bindable", **STRICT_SECURITY}
 WORKLOADS = {"Deployment", "StatefulSet"}
 _COUNT = itertools.count(1)
 
@@ -56,20 +56,15 @@ def enforcing(can_have_policies):
     flags = {API_SERVER: ["--enable-admission-plugins=PodSecurityPolicy"]}
     with control_plane(WITH_POLICIES, flags=flags) as plane:
         plane.install_resources()
-        plane.api.create(policy("for-administrators"))  # who may use any; nobody else is let use it
+        plane.api.create(pod_security_policy("for-administrators"))  # who may use any; nobody else is let use it
         yield plane
 
 
 @pytest.fixture(scope="module")
 def guarding(enforcing, tmp_path_factory):
     """A vmguard whose leader makes default policies."""
-    with guards(enforcing, tmp_path_factory) as started:
+    with labelled_guards(enforcing, tmp_path_factory) as started:
         yield started(**MADE)
-
-
-def custom(name, kind="VMSingle", **spec):
-    version = f"{GROUP}/{RESOURCES[kind].storage}"
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def bound(plane, namespace, made):
@@ -90,7 +85,7 @@ def bound(plane, namespace, made):
 def one_bound(enforcing, guarding, prefix):
     """Namespace and policy of a new resource that is bound to its default policy."""
     namespace, name = guarding.namespace(), unused(prefix)
-    enforcing.api.create(custom(name), namespace)
+    enforcing.api.create(custom_resource(name), namespace)
     bound(enforcing, namespace, f"vmsingle-{name}")
     return namespace, f"vmsingle-{name}"
 
@@ -113,7 +108,7 @@ def test_strict_pods_of_every_kind_are_admitted_through_exactly_their_policy(enf
     """Recorded as an operator without security settings made them; the leader comes before or after the workload."""
     namespace = guarding.namespace()
     made = recreate(case, enforcing.api, namespace)
-    pod = made.pod(60)
+    pod = made.pod()
     workload = next(each for each in made.objects if each["kind"] in WORKLOADS)
     (owner,) = workload["metadata"]["ownerReferences"]
     name = f"{owner['kind'].lower()}-{owner['name']}"
@@ -131,7 +126,7 @@ def test_every_kind_that_makes_pods_has_a_case():
 def test_a_pod_that_breaks_its_policy_is_refused(enforcing, guarding):
     namespace = guarding.namespace()
     name = unused("breaks")
-    single = enforcing.api.create(custom(name), namespace)
+    single = enforcing.api.create(custom_resource(name), namespace)
     made = f"vmsingle-{name}"
     bound(enforcing, namespace, made)
     spec = {"serviceAccountName": made, "hostPID": True, "containers": [{"name": "x", "image": "x"}]}
@@ -144,7 +139,7 @@ def test_a_pod_without_a_profile_is_given_the_runtimes(enforcing, guarding):
     """The plugin refuses a pod that says none where some are allowed, unless the policy has a default."""
     namespace = guarding.namespace()
     name = unused("silent")
-    single = enforcing.api.create(custom(name, useStrictSecurity=False), namespace)
+    single = enforcing.api.create(custom_resource(name, useStrictSecurity=False), namespace)
     bound(enforcing, namespace, f"vmsingle-{name}")
     spec = {"serviceAccountName": f"vmsingle-{name}", "containers": [{"name": "vmsingle", "image": "x"}]}
     workload(enforcing, namespace, single, spec)
@@ -156,7 +151,7 @@ def workload(plane, namespace, owner, spec):
     """A StatefulSet of a resource, as an operator makes it."""
     labels = {"managed-by": "vm-operator", "app.kubernetes.io/name": "vmsingle"}
     name = f"vmsingle-{owner['metadata']['name']}"
-    metadata = {"name": name, "labels": labels, "ownerReferences": [reference(owner)]}
+    metadata = {"name": name, "labels": labels, "ownerReferences": owned_by(owner)}
     template = {"metadata": {"labels": labels}, "spec": spec}
     made = {"serviceName": "s", "selector": {"matchLabels": labels}, "template": template}
     thing = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": made}
@@ -167,7 +162,7 @@ def test_two_of_one_name_share_the_policy_and_nothing_else_and_the_last_takes_it
     one, other = guarding.namespace(), guarding.namespace()
     name = unused("shared")
     made = f"vmsingle-{name}"
-    uids = {place: enforcing.api.create(custom(name), place)["metadata"]["uid"] for place in (one, other)}
+    uids = {place: enforcing.api.create(custom_resource(name), place)["metadata"]["uid"] for place in (one, other)}
     for place, uid in uids.items():
         assert bound(enforcing, place, made) == [made]
         for kind in ("Role", "RoleBinding"):
@@ -202,8 +197,8 @@ def test_a_foreign_policy_of_the_name_is_left_as_it_is_and_nobody_is_bound_to_it
     namespace = guarding.namespace()
     name = unused("foreign")
     made = f"vmsingle-{name}"
-    before = enforcing.api.create(policy(made, privileged=True))
-    enforcing.api.create(custom(name), namespace)
+    before = enforcing.api.create(pod_security_policy(made, privileged=True))
+    enforcing.api.create(custom_resource(name), namespace)
     assert f"PodSecurityPolicy '{made}' is not vmguard's" in event(enforcing, namespace, "PolicyNotOurs")
     assert enforcing.api.get(*PSP, made) == before
     assert not enforcing.api.find(RBAC, "Role", f"vmguard:{made}", namespace)
@@ -230,7 +225,7 @@ def test_a_foreign_role_is_left_as_it_is(enforcing, guarding):
     place = RBAC, "Role", f"vmguard:vmsingle-{name}"
     role = {"apiVersion": RBAC, "kind": "Role", "metadata": {"name": place[2]}, "rules": []}
     before = enforcing.api.create(role, namespace)
-    enforcing.api.create(custom(name), namespace)
+    enforcing.api.create(custom_resource(name), namespace)
     assert "is not vmguard's and is left as it is" in event(enforcing, namespace, "PolicyNotOurs")
     assert enforcing.api.get(*place, namespace) == before
 
@@ -240,8 +235,8 @@ def test_an_account_that_is_there_is_left_as_it_is_and_one_that_is_named_is_boun
     name = unused("account")
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": f"vmsingle-{name}"}}
     before = enforcing.api.create(account, namespace)
-    enforcing.api.create(custom(name), namespace)
-    enforcing.api.create(custom(f"{name}-own", serviceAccountName="mine"), namespace)
+    enforcing.api.create(custom_resource(name), namespace)
+    enforcing.api.create(custom_resource(f"{name}-own", serviceAccountName="mine"), namespace)
     bound(enforcing, namespace, f"vmsingle-{name}")
     bound(enforcing, namespace, f"vmsingle-{name}-own")
     after = enforcing.api.get("v1", "ServiceAccount", f"vmsingle-{name}", namespace)["metadata"]
@@ -255,9 +250,9 @@ def test_an_account_that_is_there_is_left_as_it_is_and_one_that_is_named_is_boun
 def test_a_policy_that_a_resource_names_is_bound_when_it_is_bindable_and_else_told(enforcing, guarding):
     namespace = guarding.namespace()
     for each in ("bindable", "unbindable"):
-        enforcing.api.create(policy(each, privileged=each == "unbindable"))
+        enforcing.api.create(pod_security_policy(each, privileged=each == "unbindable"))
     try:
-        may, may_not = naming("bindable"), naming("unbindable")
+        may, may_not = naming_policy("bindable"), naming_policy("unbindable")
         for each in (may, may_not):
             enforcing.api.create(each, namespace)
         made = {
@@ -281,10 +276,10 @@ def test_a_policy_that_a_resource_names_is_bound_when_it_is_bindable_and_else_to
 def test_a_cluster_whose_one_component_names_a_policy_may_use_both(enforcing, guarding):
     namespace = guarding.namespace()
     name = unused("parts")
-    enforcing.api.create(policy("also-bindable"))
+    enforcing.api.create(pod_security_policy("also-bindable"))
     try:
         parts = {"vmselect": {"podSecurityPolicyName": "also-bindable"}, "vminsert": {}}
-        enforcing.api.create(custom(name, "VMCluster", **parts), namespace)
+        enforcing.api.create(custom_resource(name, "VMCluster", **parts), namespace)
         assert bound(enforcing, namespace, f"vmcluster-{name}") == ["also-bindable", f"vmcluster-{name}"]
     finally:
         enforcing.api.delete(*PSP, "also-bindable")
@@ -297,7 +292,7 @@ def test_the_next_leader_goes_on_and_cleans_up_what_ended_meanwhile(plane_124, t
     first, second, third = (unused("led") for _ in range(3))
 
     def made(name):
-        return wait_for(lambda: plane_124.api.find(*PSP, f"vmsingle-{name}"), "the policy", 40)
+        return wait_for(lambda: plane_124.api.find(*PSP, f"vmsingle-{name}"), "the policy")
 
     def leader():
         spec = (plane_124.api.find(*LEASE, "vmguard", namespace) or {}).get("spec", {})
@@ -306,15 +301,15 @@ def test_the_next_leader_goes_on_and_cleans_up_what_ended_meanwhile(plane_124, t
     with leading(plane_124, tmp_path_factory, environment) as one:
         wait_for(leader, "a leader")
         with leading(plane_124, tmp_path_factory, environment) as other:
-            plane_124.api.create(custom(first), namespace)
+            plane_124.api.create(custom_resource(first), namespace)
             made(first)
             assert one.metric_of_leader() + other.metric_of_leader() == 1
             one.server.end()
-            plane_124.api.create(custom(second), namespace)
+            plane_124.api.create(custom_resource(second), namespace)
             made(second)
             wait_for(lambda: other.metric_of_leader() == 1, "the other to lead")
     plane_124.api.delete(f"{GROUP}/v1beta1", "VMSingle", first, namespace)
-    plane_124.api.create(custom(third), namespace)
+    plane_124.api.create(custom_resource(third), namespace)
     with leading(plane_124, tmp_path_factory, environment):
         made(third)
         wait_for(lambda: not plane_124.api.find(*PSP, f"vmsingle-{first}"), "the end of the first policy")
@@ -344,19 +339,13 @@ def test_the_leader_needs_the_documented_permissions_and_binds_only_what_it_may_
 ):
     """A role that goes beyond what its writer may do is refused by the API server."""
     namespace = plane_124.namespace(unused("permitted-"))
-    account = f"leader-{next(_COUNT)}"
     rules = [*READING, *documented_rules()]
     if not may_use:
         rules = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb != "use"]} for rule in rules]
-    meta = {"apiVersion": RBAC, "metadata": {"name": account}}
-    plane_124.api.create({**meta, "kind": "ClusterRole", "rules": rules})
-    role = {"apiGroup": RBAC.partition("/")[0], "kind": "ClusterRole", "name": account}
-    subjects = [{"apiGroup": RBAC.partition("/")[0], "kind": "User", "name": account}]
-    plane_124.api.create({**meta, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": subjects})
-    kubeconfig = plane_124.kubeconfig(account, ("none",))
+    kubeconfig = granted(plane_124, f"leader-{next(_COUNT)}", rules)
     name = unused("permitted")
     with leading(plane_124, tmp_path_factory, {**MADE, "POD_NAMESPACE": namespace}, kubeconfig) as leader:
-        plane_124.api.create(custom(name), namespace)
+        plane_124.api.create(custom_resource(name), namespace)
         if may_use:
             assert bound(plane_124, namespace, f"vmsingle-{name}") == [f"vmsingle-{name}"]
             assert plane_124.api.find("v1", "ServiceAccount", f"vmsingle-{name}", namespace)
@@ -387,7 +376,7 @@ def documented_rules():
 
 def test_without_the_api_the_setting_stops_the_start_with_one_line(plane, tmp_path):
     with starting_cluster(tmp_path, plane.kubeconfig(), **MADE) as server:
-        assert server.process.wait(30) == 2
+        assert server.process.wait(PATIENCE) == 2
     text = server.log.read_text()
     last = text.splitlines()[-1]
     assert last == (
@@ -398,5 +387,5 @@ def test_without_the_api_the_setting_stops_the_start_with_one_line(plane, tmp_pa
 
 def test_with_watch_namespace_the_setting_stops_the_start_with_one_line(plane_124, tmp_path):
     with starting_cluster(tmp_path, plane_124.kubeconfig(), WATCH_NAMESPACE="x", **MADE) as server:
-        assert server.process.wait(30) == 2
+        assert server.process.wait(PATIENCE) == 2
     assert server.log.read_text().startswith("vmguard serve: VM_PSPAUTOCREATEENABLED=true needs the whole cluster")

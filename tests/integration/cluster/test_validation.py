@@ -1,4 +1,4 @@
-"""What people hear from a real API server: at `kubectl apply` of a resource, at `kubectl debug`, and of pods."""
+"""kubectl shows vmguard's warnings about resources and ephemeral containers, and its denials."""
 
 import json
 import re
@@ -7,11 +7,9 @@ import pytest
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
-from tests.support.golden import ROOT, Case
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
 
 GROUP = "operator.victoriametrics.com"
-SINGLE = Case(ROOT / "strict--v0.53.0-to-v0.54.0-strict--vmsingle-relabel--vmsingle-t")
-STRICT = {"VM_ENABLESTRICTSECURITY": "true"}
 IMPOSSIBLE = {"privileged": True, "allowPrivilegeEscalation": False}
 DENIED = "spec.securityContext has allowPrivilegeEscalation: false, privileged: true"
 
@@ -27,7 +25,7 @@ def single(spec, **metadata):
 
 @pytest.fixture
 def guarding(guard):
-    return guard(**STRICT)
+    return guard(**STRICT_SECURITY)
 
 
 @pytest.fixture
@@ -123,9 +121,9 @@ def test_strict_turned_on_over_a_claim_is_told(plane, guarded):
 
 
 def test_kubectl_debug_is_told_and_never_denied(plane, guard):
-    guarding = guard(VMGUARD_ENFORCE="deny", **STRICT)
+    guarding = guard(VMGUARD_ENFORCE="deny", **STRICT_SECURITY)
     namespace = guarding.namespace()
-    name = recreate(SINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
     done = plane.kubectl("debug", name, "-n", namespace, "--image=busybox", "-c", "night", "--profile=sysadmin")
     assert done.returncode == 0, done.stderr
     assert "Warning: ephemeral container 'night' does not pass Pod Security restricted: privileged" in done.stderr
@@ -142,7 +140,7 @@ def test_kubectl_debug_is_told_and_never_denied(plane, guard):
 
 def weak(plane, namespace):
     """A pod of the operator with a container that is weaker than strict."""
-    made = recreate(SINGLE, plane.api, namespace)
+    made = recreate(VMSINGLE, plane.api, namespace)
     made.pod()
     (replicas,) = plane.api.list("apps/v1", "ReplicaSet", namespace)
     pod = {
@@ -179,7 +177,7 @@ def weak(plane, namespace):
     ],
 )
 def test_the_namespace_may_tighten_what_is_enforced_and_never_loosen_it(plane, guard, enforce, label, told):
-    guarding = guard(VMGUARD_ENFORCE=enforce, **STRICT)
+    guarding = guard(VMGUARD_ENFORCE=enforce, **STRICT_SECURITY)
     namespace = guarding.namespace(**({"vmguard/enforce": label} if label else {}))
     if told == "denied":
         with pytest.raises(ApiError, match="not compliant"):

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.support.patience import PATIENCE
+from tests.support.programs import started
 from tests.support.server import ROOT, environment
 
 pytestmark = [pytest.mark.usefixtures("can_have_control_plane")]
@@ -41,7 +43,7 @@ def test_what_it_prints_works_until_ctrl_c(version, request):
         request.getfixturevalue("can_have_policies")
     command = [sys.executable, "-m", "tests.controlplane.cluster", version]
     bash = shutil.which("bash")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()) as cluster:
+    with started(command, stdout=subprocess.PIPE) as cluster:
         try:
             text = _started(cluster)
             lines = [line.strip() for line in text.splitlines() if line.startswith("  ")]
@@ -51,7 +53,7 @@ def test_what_it_prints_works_until_ctrl_c(version, request):
             done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, env=environment(), check=False)
         finally:
             cluster.send_signal(signal.SIGINT)
-            assert cluster.wait(30) == 0
+            assert cluster.wait(PATIENCE) == 0
     assert "vmsingle.operator.victoriametrics.com/demo created" in done.stdout
     assert "runAsUser: 65534" in done.stdout
     assert "automountServiceAccountToken: false" in done.stdout

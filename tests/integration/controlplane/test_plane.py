@@ -12,7 +12,8 @@ from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.folder import temporary_folder
 from tests.controlplane.plane import control_plane
 from tests.controlplane.process import FailedError
-from tests.support.server import ROOT, environment
+from tests.support.patience import PATIENCE
+from tests.support.programs import started
 from webhook.policy.custom_resources import GROUP
 
 pytestmark = [pytest.mark.usefixtures("can_have_control_plane")]
@@ -63,13 +64,13 @@ with control_plane() as plane:
     time.sleep(600)
 """
     command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()) as owner:
+    with started(command, stdout=subprocess.PIPE) as owner:
         assert owner.stdout
         folder, *pids = owner.stdout.readline().split()
         assert len(pids) == 3
         assert all(map(_exists, pids))
         owner.send_signal(number)
-        owner.wait(20)
+        owner.wait(PATIENCE)
     wait_for(lambda: not any(map(_exists, pids)), "the programs' end")
     with temporary_folder():  # the next one removes what the killed one could not
         assert not Path(folder).exists()
@@ -106,7 +107,6 @@ def test_a_deployment_becomes_available_on_the_node(plane_with_nodes, namespace)
     status = wait_for(
         lambda: (s := api.get("apps/v1", "Deployment", "web", namespace)["status"]).get("availableReplicas") == 3 and s,
         "three replicas",
-        60,
     )
     assert status["readyReplicas"] == 3
 

@@ -1,4 +1,4 @@
-"""How connections to the webhook listener become TLS, and what becomes of those that never do."""
+"""Connections become TLS connections, and those that never finish the handshake are closed."""
 
 import socket
 import ssl
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.support.pods import vmsingle
+from tests.support.sample_pods import vmsingle
 from tests.support.server import serving
 
 SECONDS = 60

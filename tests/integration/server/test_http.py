@@ -1,10 +1,9 @@
-"""The HTTP contract, by a real server process over TLS."""
+"""A real server process keeps the HTTP contract over TLS."""
 
 import base64
 import json
 import os
 import shlex
-import shutil
 import signal
 import socket
 import stat
@@ -17,9 +16,12 @@ import httpx
 import pytest
 import yaml
 
-from tests.controlplane.api import wait_for
+from tests.support.admission_reviews import pod_review
+from tests.support.dry_run_questions import BILLION_LAUGHS
 from tests.support.golden import CASES, expected, projection
-from tests.support.pods import pod, resource, vmsingle
+from tests.support.patience import PATIENCE
+from tests.support.programs import program, started
+from tests.support.sample_pods import pod, resource, vmsingle
 from tests.support.server import ROOT, environment, serving
 
 KEYS = {"allowed", "message", "workload", "posture", "changes", "warnings", "patch", "pod", "diff", "podSecurity"}
@@ -32,14 +34,8 @@ def server(tmp_path_factory):
         yield running
 
 
-def _review(thing, **request):
-    kind = {"group": "", "version": "v1", "kind": "Pod"}
-    asked = {"uid": "u-1", "kind": kind, "namespace": "mon", "operation": "CREATE", "object": thing, **request}
-    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}
-
-
 def test_a_review_is_answered_with_a_patch(server):
-    status, headers, body = server.ask("POST", "/mutate?timeout=10s", _review(vmsingle()[0]))
+    status, headers, body = server.ask("POST", "/mutate?timeout=10s", pod_review(vmsingle()[0]))
     assert (status, headers["content-type"]) == (200, "application/json")
     assert body["apiVersion"] == "admission.k8s.io/v1"
     assert body["response"]["uid"] == "u-1"
@@ -48,12 +44,12 @@ def test_a_review_is_answered_with_a_patch(server):
 
 
 def test_v1beta1_is_answered_as_v1beta1(server):
-    review = {**_review(vmsingle()[0]), "apiVersion": "admission.k8s.io/v1beta1"}
+    review = {**pod_review(vmsingle()[0]), "apiVersion": "admission.k8s.io/v1beta1"}
     assert server.ask("POST", "/mutate", review)[2]["apiVersion"] == "admission.k8s.io/v1beta1"
 
 
 def test_validate_never_patches(server):
-    response = server.ask("POST", "/validate", _review(vmsingle()[0]))[2]["response"]
+    response = server.ask("POST", "/validate", pod_review(vmsingle()[0]))[2]["response"]
     assert "patch" not in response
     assert response["warnings"][0].startswith("not compliant: ")
 
@@ -100,7 +96,7 @@ def test_a_wrong_request_gets_its_status_and_a_reason(server, method, path, body
 def test_a_pod_of_the_wrong_shape_is_a_400_that_names_the_place(server, spec):
     thing = vmsingle()[0]
     thing["spec"] = spec
-    status, _, answer = server.ask("POST", "/mutate", _review(thing))
+    status, _, answer = server.ask("POST", "/mutate", pod_review(thing))
     assert status == 400
     assert "$.spec" in answer["message"]
 
@@ -121,7 +117,7 @@ def test_connections_are_kept_alive(server):
     connection = server.connect()
     try:
         for _ in range(3):
-            connection.request("POST", "/mutate", json.dumps(_review(pod())), {"Content-Type": "application/json"})
+            connection.request("POST", "/mutate", json.dumps(pod_review(pod())), {"Content-Type": "application/json"})
             response = connection.getresponse()
             assert response.version == 11
             assert response.headers["connection"] is None
@@ -131,14 +127,14 @@ def test_connections_are_kept_alive(server):
 
 
 def test_plain_http_on_the_tls_port_ends_quietly(server):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as plain:
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200" not in plain.recv(100)
     assert server.ask("GET", "/healthz")[0] == 200
 
 
-def test_health_readiness_and_metrics(server):
-    server.ask("POST", "/mutate", _review(vmsingle()[0]))
+def test_the_operations_listener_serves_health_readiness_and_metrics(server):
+    server.ask("POST", "/mutate", pod_review(vmsingle()[0]))
     assert server.operation("/healthz") == (200, "ok")
     assert server.operation("/readyz") == (200, "ok")
     assert server.operation("/readyz?verbose")[1].endswith("readyz check passed\n")
@@ -158,7 +154,7 @@ def test_health_readiness_and_metrics(server):
 def test_one_log_line_a_decision_and_never_a_body(server):
     thing = vmsingle()[0]
     thing["metadata"]["annotations"] = {"secret": "token-of-somebody"}
-    server.ask("POST", "/mutate", _review(thing, uid="logged", name="db-0"))
+    server.ask("POST", "/mutate", pod_review(thing, uid="logged", name="db-0"))
     (line,) = [line for line in server.lines() if line.get("uid") == "logged"]
     assert line["workload"] == "VMSingle mon/db"
     assert line["rules"] == "security-context=13"
@@ -185,7 +181,7 @@ def _as_yaml(value):
 def test_a_dry_run_tells_what_and_why(server, encode):
     thing, objects = vmsingle({"useStrictSecurity": True})
     body = encode({"pod": thing, "objects": objects, "kubernetesVersion": "1.30"})
-    status, _, answer = server.ask("POST", "/dry-run", body, "text/whatever")
+    status, _, answer = server.dry_run(body, "text/whatever")
     assert status == 200
     assert answer.keys() == KEYS
     assert answer["workload"] == {
@@ -222,14 +218,14 @@ def test_a_dry_run_tells_what_and_why(server, encode):
     "question",
     [
         pod(),
-        _review(pod()),
+        pod_review(pod()),
         {"apiVersion": "v1", "kind": "List", "items": [pod(), resource("VMSingle")]},
         resource("VMSingle"),
         {"apiVersion": "v1", "kind": "List", "items": [resource("VMCluster", spec={"vmselect": {}})]},
     ],
 )
 def test_a_dry_run_answers_every_form_with_all_keys(server, question):
-    status, _, answer = server.ask("POST", "/dry-run", question)
+    status, _, answer = server.dry_run(question)
     assert status == 200
     assert answer.keys() == KEYS
     assert (answer["pod"] is None) is (question["kind"].startswith("VM") or "VMCluster" in str(question))
@@ -237,18 +233,13 @@ def test_a_dry_run_answers_every_form_with_all_keys(server, question):
 
 def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reasons_of_each(server):
     spec = {"vmselect": {}, "vminsert": {"hostNetwork": True}}
-    answer = server.ask("POST", "/dry-run", resource("VMCluster", spec=spec))[2]
+    answer = server.dry_run(resource("VMCluster", spec=spec))[2]
     found = answer["podSecurity"]
     assert (found["before"], found["after"]) == ("privileged", "privileged")
     assert found["reasons"] == ["vminsert: host namespaces (hostNetwork=true)"]
-    plain = server.ask("POST", "/dry-run", resource("VMCluster", spec={"vmselect": {}}))[2]
+    plain = server.dry_run(resource("VMCluster", spec={"vmselect": {}}))[2]
     assert plain["podSecurity"] == {"before": "baseline", "after": "restricted", "reasons": []}
     assert plain["warnings"] == []
-
-
-BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-    b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((n + 1, n + 1) + (n,) * 8) for n in range(97, 110)
-)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +249,7 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"{", 400, "not valid JSON"),
         (b"a: [", 400, "not valid YAML"),
         (b"\xff\xfe", 400, "not UTF-8"),
-        (BOMB, 400, "more than 100000 values"),
+        (BILLION_LAUGHS, 400, "more than 100000 values"),
         (b"!!python/object/apply:os.system [x]", 400, "is not allowed"),
         (b"[" * 100_000, 400, ""),
         (b"a: " * 100_000, 400, ""),
@@ -273,10 +264,10 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
     ],
 )
 def test_a_broken_or_unsafe_question_is_refused_with_a_reason(server, body, status, reason):
-    code, _, answer = server.ask("POST", "/dry-run", body)
+    code, _, answer = server.dry_run(body)
     assert (code, answer["code"]) == (status, status)
     assert reason in answer["message"]
-    assert server.ask("POST", "/dry-run", pod())[0] == 200, "the next question is answered"
+    assert server.dry_run(pod())[0] == 200, "the next question is answered"
 
 
 def _batches():
@@ -338,20 +329,18 @@ def test_a_question_that_takes_too_long_is_a_429_and_the_next_is_answered(tmp_pa
         status, headers, answer = running.ask("POST", "/dry-run", pod())
         assert (status, answer["code"], headers["retry-after"]) == (429, 429, None)
         assert "no answer within 2 s" in answer["message"]
-        assert running.ask("POST", "/mutate", _review(pod()))[0] == 200, "admissions never wait for a person"
-        assert wait_for(lambda: running.ask("POST", "/dry-run", pod())[0] == 200, "a new worker's answer")
+        assert running.ask("POST", "/mutate", pod_review(pod()))[0] == 200, "admissions never wait for a person"
+        assert running.dry_run(pod())[0] == 200, "a new worker answers"
         assert children.read_text().split() != [str(worker)]
 
 
 def test_the_tour_shows_an_admission_and_its_curl_line_works(tmp_path):
     """`make run` after its installation: the line that it prints is run as printed."""
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("no curl on this machine")
+    program("curl")
     command = [sys.executable, "examples/tour.py"]
     ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
     env = environment(XDG_CACHE_HOME=str(tmp_path), PYTHONUNBUFFERED="1", **ports)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env) as tour:
+    with started(command, stdout=subprocess.PIPE, env=env) as tour:
         try:
             shown = []
             for line in tour.stdout:
@@ -362,8 +351,8 @@ def test_the_tour_shows_an_admission_and_its_curl_line_works(tmp_path):
             assert "+      readOnlyRootFilesystem: true" in text
             assert "VM_ENABLESTRICTSECURITY=true" in text
             (line,) = (line for line in shown if line.strip().startswith("curl "))
-            done = subprocess.run(shlex.split(line), capture_output=True, cwd=ROOT, check=True, timeout=20)
+            done = subprocess.run(shlex.split(line), capture_output=True, cwd=ROOT, check=True, timeout=PATIENCE)
             assert json.loads(done.stdout).keys() == KEYS
         finally:
             tour.terminate()
-            tour.wait(20)
+            tour.wait(PATIENCE)

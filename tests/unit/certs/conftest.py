@@ -1,20 +1,20 @@
-"""What the tests of certs share: a moment, an authority of somebody else, and a TLS handshake in memory."""
+"""Fixtures of the tests of certs: the time, directories, authorities of other owners, and a TLS handshake in memory."""
 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from certs import DirectoryStore
 from certs.names import subject_names
+from tests.support.certificates import Handshake, Issue, Issuer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,43 +25,22 @@ if TYPE_CHECKING:
 STRICT = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN  # what create_default_context sets from Python 3.13
 
 
-@dataclass(frozen=True)
-class Issuer:
-    """An authority as another tool makes them: any kind of key, with or without one above it."""
-
-    certificate: x509.Certificate
-    key: PrivateKey
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(Encoding.PEM)
-
-    @property
-    def key_pem(self) -> bytes:
-        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-class Issue(Protocol):
-    def __call__(
-        self,
-        title: str,
-        *,
-        by: Issuer | None = None,
-        key: PrivateKey | None = None,
-        names: tuple[str, ...] = (),
-        start: datetime | None = None,
-        end: datetime | None = None,
-    ) -> Issuer: ...
-
-
-class Handshake(Protocol):
-    def __call__(self, leaf: Leaf, authority_pem: bytes, name: str) -> str: ...
-
-
 @pytest.fixture
 def now() -> datetime:
     """The true time, in whole seconds: TLS libraries look at their own clock."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    """A store in an empty directory."""
+    return DirectoryStore(tmp_path)
+
+
+@pytest.fixture
+def new_store(tmp_path: Path) -> DirectoryStore:
+    """A store whose directory does not exist yet."""
+    return DirectoryStore(tmp_path / "not" / "yet" / "there")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, timedelta, timezone
 
 import pytest
 from cryptography import x509
@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 
 from certs import BACKDATE, Authority, CertificateError
 from certs.pem import certificates_in, key_in
+from tests.support.certificates import DAY, LONG_NAME, NOON, new_authority
 
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-LONG_NAME = "a" * 40 + "." + "b" * 40 + ".svc"
 NAME_LISTS = st.lists(
     st.one_of(
         st.from_regex(r"[a-z]([a-z0-9-]{0,60}[a-z0-9])?(\.[a-z]{2,9}){0,3}", fullmatch=True),
@@ -28,12 +26,8 @@ NAME_LISTS = st.lists(
 )
 
 
-def authority(now: datetime = NOON, lifetime: timedelta = 365 * DAY) -> Authority:
-    return Authority.create("test authority", now=now, lifetime=lifetime)
-
-
 def test_the_authority_may_sign_servers_and_nothing_below_itself():
-    extensions = authority().certificate.extensions
+    extensions = new_authority().certificate.extensions
     constraints = extensions.get_extension_for_class(x509.BasicConstraints)
     usage = extensions.get_extension_for_class(x509.KeyUsage)
     assert constraints.critical
@@ -45,7 +39,7 @@ def test_the_authority_may_sign_servers_and_nothing_below_itself():
 
 
 def test_a_leaf_may_be_a_tls_server_and_nothing_else():
-    leaf = certificates_in(authority().issue(["a"], now=NOON, lifetime=DAY).chain_pem, "leaf")[0]
+    leaf = certificates_in(new_authority().issue(["a"], now=NOON, lifetime=DAY).chain_pem, "leaf")[0]
     usage = leaf.extensions.get_extension_for_class(x509.KeyUsage)
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert list(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [
@@ -61,7 +55,7 @@ def test_a_leaf_may_be_a_tls_server_and_nothing_else():
     [(["b.svc", "a.svc"], "b.svc"), (["::1", "a"], "::1"), (["a" * 63], "a" * 63), ([LONG_NAME], "")],
 )
 def test_a_leafs_common_name_is_its_first_name_if_it_fits(names: list[str], title: str):
-    leaf = certificates_in(authority().issue(names, now=NOON, lifetime=DAY).chain_pem, "leaf")[0]
+    leaf = certificates_in(new_authority().issue(names, now=NOON, lifetime=DAY).chain_pem, "leaf")[0]
     assert "".join(str(attribute.value) for attribute in leaf.subject) == title
     assert leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical == (title == "")
 
@@ -69,7 +63,7 @@ def test_a_leafs_common_name_is_its_first_name_if_it_fits(names: list[str], titl
 @settings(max_examples=40, deadline=None)
 @given(NAME_LISTS)
 def test_a_leaf_is_usable_for_just_the_names_asked_for(names: list[str]):
-    root = authority()
+    root = new_authority()
     leaf = root.issue(names, now=NOON, lifetime=DAY)
     assert sorted(leaf.names) == sorted(names)
     assert leaf.why_unusable(now=NOON, names=reversed(names), authority_pem=root.certificate_pem) is None
@@ -82,7 +76,7 @@ def test_a_leaf_is_usable_for_just_the_names_asked_for(names: list[str]):
 @example(DAY, -BACKDATE)
 @given(st.timedeltas(timedelta(seconds=1), 900 * DAY), st.timedeltas(-BACKDATE, 365 * DAY))
 def test_a_leaf_never_lies_outside_its_authoritys_time(lifetime: timedelta, later: timedelta):
-    root = authority()
+    root = new_authority()
     leaf = root.issue(["a"], now=NOON + later, lifetime=lifetime)
     assert root.certificate.not_valid_before_utc <= leaf.not_before <= NOON + later
     assert leaf.not_after <= root.certificate.not_valid_after_utc
@@ -91,7 +85,7 @@ def test_a_leaf_never_lies_outside_its_authoritys_time(lifetime: timedelta, late
 
 def test_times_are_the_same_whatever_the_time_zone_of_now():
     elsewhere = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    leaf = authority(elsewhere).issue(["a"], now=elsewhere, lifetime=DAY)
+    leaf = new_authority(elsewhere).issue(["a"], now=elsewhere, lifetime=DAY)
     assert (leaf.not_before, leaf.not_after) == (NOON - BACKDATE, NOON + DAY)
     assert leaf.not_after.tzinfo is UTC
 
@@ -99,18 +93,18 @@ def test_times_are_the_same_whatever_the_time_zone_of_now():
 @pytest.mark.parametrize("days", [-1, 366])
 def test_an_authority_outside_its_time_issues_nothing(days: int):
     with pytest.raises(CertificateError, match="Make a new authority"):
-        authority().issue(["a"], now=NOON + days * DAY, lifetime=DAY)
+        new_authority().issue(["a"], now=NOON + days * DAY, lifetime=DAY)
 
 
 def test_a_time_without_zone_is_refused():
     with pytest.raises(CertificateError, match="no time zone"):
-        authority(NOON.replace(tzinfo=None))
+        new_authority(NOON.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(milliseconds=999), -DAY])
 def test_a_lifetime_of_nothing_is_refused(lifetime: timedelta):
     with pytest.raises(CertificateError, match="one second or longer"):
-        authority(lifetime=lifetime)
+        new_authority(lifetime=lifetime)
 
 
 @pytest.mark.parametrize("common_name", ["", "a" * 65])
@@ -120,7 +114,7 @@ def test_a_common_name_that_fits_no_certificate_is_refused(common_name: str):
 
 
 def test_keys_and_serials_are_new_each_time():
-    root = authority()
+    root = new_authority()
     leaves = [certificates_in(root.issue(["a"], now=NOON, lifetime=DAY).chain_pem, "leaf")[0] for _ in range(20)]
     assert len({leaf.serial_number for leaf in leaves}) == 20
     identifiers = {
@@ -130,7 +124,7 @@ def test_keys_and_serials_are_new_each_time():
 
 
 def test_the_key_of_an_authority_is_its_certificates_and_on_p256():
-    root = authority()
+    root = new_authority()
     key = key_in(root.key_pem, "key")
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     assert key.curve.name == "secp256r1"
@@ -138,7 +132,7 @@ def test_the_key_of_an_authority_is_its_certificates_and_on_p256():
 
 
 def test_no_key_shows_in_what_is_printed():
-    root = authority()
+    root = new_authority()
     leaf = root.issue(["a"], now=NOON, lifetime=DAY)
     assert "PRIVATE" not in repr(root) + repr(leaf)
     assert "key" not in repr(root)

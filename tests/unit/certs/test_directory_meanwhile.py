@@ -5,58 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from certs import (
-    AUTHORITY_FILE,
-    CHAIN_FILE,
-    KEY_FILE,
-    Authority,
-    Bundle,
-    DirectoryStore,
-    Fault,
-    Replaced,
-    Reused,
-    ensure,
-)
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-REPOSITORY = Path(__file__).parents[3]
-FILES = (AUTHORITY_FILE, CHAIN_FILE, KEY_FILE)
+from certs import Bundle, DirectoryStore, FaultKind, Replaced, Reused, ensure
+from tests.support.certificates import DAY, FILES, NOON, REPOSITORY, files_in, fill_with, new_bundle, save
+from tests.support.patience import PATIENCE
 
 
-def new_bundle() -> Bundle:
-    root = Authority.create("test authority", now=NOON, lifetime=DAY)
-    return Bundle(root.certificate_pem, root.issue(["localhost"], now=NOON, lifetime=DAY))
-
-
-def files_of(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != ".lock"}
-
-
-def fill(directory: Path, *, ca: bytes, crt: bytes, key: bytes) -> DirectoryStore:
-    directory.mkdir(exist_ok=True)
-    for name, pem in zip(FILES, (ca, crt, key), strict=True):
-        (directory / name).write_bytes(pem)
-    return DirectoryStore(directory)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(tmp_path / "not" / "yet" / "there")
-
-
-def save(store: DirectoryStore, bundle: Bundle) -> None:
-    assert store.save(bundle, replacing=store.contents())
-
-
-def test_a_reader_beside_a_writer_never_sees_a_mixture(store: DirectoryStore):
+def test_a_reader_beside_a_writer_never_sees_a_mixture(new_store: DirectoryStore):
     bundles = [new_bundle() for _ in range(4)]
-    save(store, bundles[0])
+    save(new_store, bundles[0])
     done = threading.Event()
     seen: list[Bundle] = []
 
@@ -64,14 +24,14 @@ def test_a_reader_beside_a_writer_never_sees_a_mixture(store: DirectoryStore):
         last = False
         while not last:
             last = done.is_set()
-            contents = store.contents()
+            contents = new_store.contents()
             if not contents.missing:
                 seen.append(contents.bundle())
 
     reader = threading.Thread(target=read)
     reader.start()
     for turn in range(60):
-        save(store, bundles[turn % 4])
+        save(new_store, bundles[turn % 4])
     done.set()
     reader.join()
     assert seen[-1] == bundles[59 % 4]
@@ -81,7 +41,6 @@ def test_a_reader_beside_a_writer_never_sees_a_mixture(store: DirectoryStore):
 CRASHES = """
 import os, sys
 from datetime import datetime
-from pathlib import Path
 from pathlib import Path
 from certs import DirectoryStore, ensure
 
@@ -114,13 +73,13 @@ def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_
     if before == "expired":
         old, _ = ensure(DirectoryStore(tmp_path / "old"), ["localhost"], now=NOON - 400 * DAY)
         for directory in directories:
-            fill(directory, ca=old.authority_pem, crt=old.leaf.chain_pem, key=old.leaf.key_pem)
+            fill_with(directory, old)
     done = subprocess.run(
         [sys.executable, "-c", CRASHES, NOON.isoformat(), *map(str, directories)],
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=REPOSITORY,
     )
     # The last one has no step left to crash at: so all were tried.
@@ -136,8 +95,8 @@ def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_
         bundle, (event,) = ensure(store, ["localhost"], now=NOON)
         assert store.load() == bundle
         assert bundle.why_unusable(now=NOON, names=["localhost"]) is None
-        assert set(files_of(directory)) == set(FILES) or isinstance(event, Reused)
+        assert set(files_in(directory)) == set(FILES) or isinstance(event, Reused)
         if contents.missing and not contents.empty:
             assert isinstance(event, Replaced)
-            assert event.reason.fault is Fault.INCOMPLETE
+            assert event.reason.kind is FaultKind.INCOMPLETE
     assert keyless >= 6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,36 +10,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from certs import (
-    AUTHORITY_FILE,
-    CHAIN_FILE,
-    KEY_FILE,
-    Authority,
-    Bundle,
-    CertificateError,
-    DirectoryStore,
-)
+from certs import Bundle, CertificateError, DirectoryStore
+from tests.support.certificates import FILES, Issue, fill, fill_with, new_bundle
 
 if TYPE_CHECKING:
-    from conftest import Issue
-
     from certs.pem import PrivateKey
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-FILES = (AUTHORITY_FILE, CHAIN_FILE, KEY_FILE)
-
-
-def new_bundle() -> Bundle:
-    root = Authority.create("test authority", now=NOON, lifetime=DAY)
-    return Bundle(root.certificate_pem, root.issue(["localhost"], now=NOON, lifetime=DAY))
-
-
-def fill(directory: Path, *, ca: bytes, crt: bytes, key: bytes) -> DirectoryStore:
-    directory.mkdir(exist_ok=True)
-    for name, pem in zip(FILES, (ca, crt, key), strict=True):
-        (directory / name).write_bytes(pem)
-    return DirectoryStore(directory)
 
 
 def key_texts() -> list[tuple[str, PrivateKey, PrivateFormat]]:
@@ -93,7 +68,7 @@ def test_a_key_that_cannot_sign_is_refused(tmp_path: Path):
 
 def mount(directory: Path, version: str, bundle: Bundle) -> None:
     """Lay a version of a secret out as the kubelet does, without showing it yet."""
-    fill(directory / version, ca=bundle.authority_pem, crt=bundle.leaf.chain_pem, key=bundle.leaf.key_pem)
+    fill_with(directory / version, bundle)
     (directory / "..data_tmp").symlink_to(version)
 
 

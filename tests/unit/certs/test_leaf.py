@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 import pytest
 
-from certs import Authority, CertificateError, Fault, Leaf
+from certs import CertificateError, FaultKind, Leaf
+from tests.support.certificates import DAY, NOON, Handshake, Issue, new_authority
 
-if TYPE_CHECKING:
-    from conftest import Handshake, Issue
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-ROOT = Authority.create("test authority", now=NOON, lifetime=30 * DAY)
+ROOT = new_authority(lifetime=30 * DAY)
 LEAF = ROOT.issue(["localhost", "127.0.0.1"], now=NOON, lifetime=10 * DAY)
 
 
 def fault(leaf: Leaf = LEAF, *, now: datetime = NOON, name: str = "localhost", authority: bytes | None = None):
     reason = leaf.why_unusable(now=now, names=[name], authority_pem=authority or ROOT.certificate_pem)
-    return reason and reason.fault
+    return reason and reason.kind
 
 
 def test_a_good_leaf_has_nothing_against_it():
@@ -30,31 +25,31 @@ def test_a_good_leaf_has_nothing_against_it():
 
 def test_it_is_usable_from_its_first_to_its_last_second():
     second = timedelta(seconds=1)
-    assert fault(now=LEAF.not_before - second) is Fault.NOT_YET_VALID
+    assert fault(now=LEAF.not_before - second) is FaultKind.NOT_YET_VALID
     assert fault(now=LEAF.not_before) is None
     assert fault(now=LEAF.not_after) is None
-    assert fault(now=LEAF.not_after + second) is Fault.EXPIRED
+    assert fault(now=LEAF.not_after + second) is FaultKind.EXPIRED
 
 
 def test_a_name_it_lacks_is_named():
     reason = LEAF.why_unusable(now=NOON, names=["localhost", "::1"], authority_pem=ROOT.certificate_pem)
     assert reason is not None
-    assert reason.fault is Fault.NAME_MISSING
+    assert reason.kind is FaultKind.NAME_MISSING
     assert str(reason) == "the certificate lacks the names ::1; it has localhost, 127.0.0.1"
 
 
 def test_the_key_of_another_leaf_does_not_match():
     other = ROOT.issue(["localhost"], now=NOON, lifetime=DAY)
-    assert fault(Leaf(LEAF.chain_pem, other.key_pem)) is Fault.KEY_MISMATCH
+    assert fault(Leaf(LEAF.chain_pem, other.key_pem)) is FaultKind.KEY_MISMATCH
 
 
 def test_an_authority_of_the_same_name_but_another_key_has_not_signed_it():
-    other = Authority.create("test authority", now=NOON, lifetime=30 * DAY)
-    assert fault(authority=other.certificate_pem) is Fault.NOT_SIGNED
+    other = new_authority(lifetime=30 * DAY)
+    assert fault(authority=other.certificate_pem) is FaultKind.NOT_SIGNED
 
 
 def test_one_of_several_authorities_suffices():
-    other = Authority.create("test authority", now=NOON, lifetime=30 * DAY)
+    other = new_authority(lifetime=30 * DAY)
     assert fault(authority=other.certificate_pem + ROOT.certificate_pem) is None
 
 
@@ -74,7 +69,7 @@ def test_a_chain_with_a_gap_is_not_signed(issue: Issue, now: datetime):
     root = issue("root")
     upper = issue("upper", by=root)
     end = issue("leaf", by=issue("lower", by=upper), names=("localhost",))
-    assert fault(Leaf(end.pem + upper.pem, end.key_pem), now=now, authority=root.pem) is Fault.NOT_SIGNED
+    assert fault(Leaf(end.pem + upper.pem, end.key_pem), now=now, authority=root.pem) is FaultKind.NOT_SIGNED
 
 
 @pytest.mark.parametrize("expired", ["root", "intermediate"])
@@ -85,7 +80,7 @@ def test_an_expired_certificate_above_it_is_named(issue: Issue, now: datetime, e
     end = issue("leaf", by=between, names=("localhost",))
     reason = Leaf(end.pem + between.pem, end.key_pem).why_unusable(now=now, names=[], authority_pem=root.pem)
     assert reason is not None
-    assert reason.fault is Fault.EXPIRED
+    assert reason.kind is FaultKind.EXPIRED
     assert f"'CN={expired}' expired at {past.isoformat()}" in str(reason)
 
 
@@ -93,7 +88,7 @@ def test_a_renewed_authority_beside_its_expired_self_is_enough(issue: Issue, now
     old = issue("root", end=now - DAY / 2)
     new = issue("root", key=old.key)
     end = issue("leaf", by=old, names=("localhost",))
-    assert fault(Leaf(end.pem, end.key_pem), now=now, authority=old.pem) is Fault.EXPIRED
+    assert fault(Leaf(end.pem, end.key_pem), now=now, authority=old.pem) is FaultKind.EXPIRED
     assert fault(Leaf(end.pem, end.key_pem), now=now, authority=old.pem + new.pem) is None
 
 
@@ -110,7 +105,7 @@ def test_a_leaf_that_is_trusted_in_place_of_its_issuer_is_usable(issue: Issue, n
 def test_the_common_name_counts_for_nothing(issue: Issue, now: datetime):
     root = issue("root")
     end = issue("localhost", by=root)
-    assert fault(Leaf(end.pem, end.key_pem), now=now, authority=root.pem) is Fault.NAME_MISSING
+    assert fault(Leaf(end.pem, end.key_pem), now=now, authority=root.pem) is FaultKind.NAME_MISSING
 
 
 @pytest.mark.parametrize("text", [b"", b"nonsense", b"\xff\x00", LEAF.key_pem, LEAF.chain_pem[:-40]])

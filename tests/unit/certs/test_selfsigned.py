@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -19,30 +18,18 @@ from certs import (
     CertificateError,
     Created,
     DirectoryStore,
-    Fault,
+    FaultKind,
     Replaced,
     Reused,
     ensure,
 )
 from certs.pem import certificates_in
-
-if TYPE_CHECKING:
-    from conftest import Handshake
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-NAMES = ["localhost", "127.0.0.1", "::1"]
-FILES = (AUTHORITY_FILE, CHAIN_FILE, KEY_FILE)
+from tests.support.certificates import DAY, FILES, NAMES, NOON, Handshake
 
 
 def states_of(directory: Path) -> list[tuple[int, int]]:
     states = [(directory / name).stat() for name in FILES]
     return [(state.st_ino, state.st_mtime_ns) for state in states]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(tmp_path)
 
 
 def test_it_is_made_when_there_is_nothing_and_serves_a_strict_client(
@@ -72,23 +59,25 @@ def test_it_is_replaced_in_the_last_third_of_its_lifetime_and_not_before(store: 
     _, (event,) = ensure(store, NAMES, now=late + second, lifetime=lifetime)
     assert isinstance(early, Reused)
     assert isinstance(event, Replaced)
-    assert event.reason.fault is Fault.NEAR_EXPIRY
+    assert event.reason.kind is FaultKind.NEAR_EXPIRY
     assert event.not_after == late + second + lifetime
 
 
 @pytest.mark.parametrize(
     ("later", "names", "fault"),
     [
-        (366 * DAY, NAMES, Fault.EXPIRED),
-        (-DAY, NAMES, Fault.NOT_YET_VALID),
-        (DAY, [*NAMES, "vmguard.ns.svc"], Fault.NAME_MISSING),
+        (366 * DAY, NAMES, FaultKind.EXPIRED),
+        (-DAY, NAMES, FaultKind.NOT_YET_VALID),
+        (DAY, [*NAMES, "vmguard.ns.svc"], FaultKind.NAME_MISSING),
     ],
 )
-def test_it_is_replaced_when_it_will_not_do(store: DirectoryStore, later: timedelta, names: list[str], fault: Fault):
+def test_it_is_replaced_when_it_will_not_do(
+    store: DirectoryStore, later: timedelta, names: list[str], fault: FaultKind
+):
     old, _ = ensure(store, NAMES, now=NOON)
     new, (event,) = ensure(store, names, now=NOON + later)
     assert isinstance(event, Replaced)
-    assert event.reason.fault is fault
+    assert event.reason.kind is fault
     assert new.authority_pem != old.authority_pem
     assert new.why_unusable(now=NOON + later, names=names) is None
     assert store.load() == new
@@ -101,7 +90,7 @@ def test_it_is_completed_when_files_of_ours_are_gone(store: DirectoryStore, gone
         (store.path / name).unlink()
     bundle, (event,) = ensure(store, NAMES, now=NOON)
     assert isinstance(event, Replaced)
-    assert event.reason.fault is Fault.INCOMPLETE
+    assert event.reason.kind is FaultKind.INCOMPLETE
     assert all(str(store.path / name) in str(event.reason) for name in gone)
     assert store.load() == bundle
 
@@ -112,7 +101,7 @@ def test_an_authority_of_ours_that_did_not_sign_is_replaced(store: DirectoryStor
     (store.path / AUTHORITY_FILE).write_bytes(other.authority_pem)
     _, (event,) = ensure(store, NAMES, now=NOON)
     assert isinstance(event, Replaced)
-    assert event.reason.fault is Fault.NOT_SIGNED
+    assert event.reason.kind is FaultKind.NOT_SIGNED
 
 
 def test_nothing_on_the_disk_can_sign(store: DirectoryStore):

@@ -5,40 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from certs import (
-    Authority,
-    Bundle,
-    CertificateError,
-    Contents,
-    Created,
-    DirectoryStore,
-    Part,
-    Replaced,
-    Reused,
-    ensure,
-)
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-NAMES = ["localhost", "127.0.0.1", "::1"]
-REPOSITORY = Path(__file__).parents[3]
-
-
-def others(*, now: datetime = NOON, names: list[str] = NAMES) -> Bundle:
-    """A bundle by an authority that is not ours."""
-    root = Authority.create("Example Corp CA", now=now, lifetime=90 * DAY)
-    return Bundle(root.certificate_pem, root.issue(names, now=now, lifetime=90 * DAY))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(tmp_path)
+from certs import Bundle, CertificateError, Contents, Created, DirectoryStore, Part, Replaced, Reused, ensure
+from tests.support.certificates import DAY, NAMES, NOON, foreign_bundle
+from tests.support.patience import PATIENCE
+from tests.support.programs import started
 
 
 @dataclass
@@ -76,7 +52,7 @@ def test_the_bundle_of_one_who_was_faster_is_used():
 
 
 def test_the_bundle_of_one_who_was_faster_is_judged_like_any():
-    shelf = Shelf(intruders=[others(names=["other.svc"])])
+    shelf = Shelf(intruders=[foreign_bundle(names=["other.svc"])])
     with pytest.raises(CertificateError, match="Example Corp"):
         ensure(shelf, NAMES, now=NOON)
     assert shelf.saves == 0
@@ -110,11 +86,12 @@ print(type(event).__name__, hash(bundle.authority_pem + bundle.leaf.chain_pem + 
 def test_processes_that_start_together_get_one_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONHASHSEED", "0")
     command = [sys.executable, "-c", START, str(tmp_path), NOON.isoformat()]
-    starters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) for _ in range(4)]
-    while len(list(tmp_path.glob("ready-*"))) < len(starters):
-        assert all(starter.poll() is None for starter in starters)
-    (tmp_path / "go").touch()
-    said = [starter.communicate(timeout=20)[0].split() for starter in starters]
+    with ExitStack() as stack:
+        starters = [stack.enter_context(started(command, stdout=subprocess.PIPE)) for _ in range(4)]
+        while len(list(tmp_path.glob("ready-*"))) < len(starters):
+            assert all(starter.poll() is None for starter in starters)
+        (tmp_path / "go").touch()
+        said = [starter.communicate(timeout=PATIENCE)[0].split() for starter in starters]
     assert sorted(event for event, _ in said) == ["Created", "Reused", "Reused", "Reused"]
     assert len({bundle for _, bundle in said}) == 1
     assert DirectoryStore(tmp_path / "certs").load().why_unusable(now=NOON, names=["localhost"]) is None

@@ -1,11 +1,11 @@
-"""`vmguard level`, as a person runs it."""
+"""`vmguard level` prints the Pod Security level of each pod."""
 
 import json
 
 import pytest
 
-from tests.support.pods import resource
-from tests.unit.cli.test_review import vmguard
+from tests.support.command import vmguard
+from tests.support.sample_pods import resource
 from webhook.policy import rules
 
 GOOD = {
@@ -32,7 +32,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_line_for_each_pod(folder):
+def test_each_pod_has_one_line_with_its_level(folder):
     status, out, err = vmguard("level", "good.json", "plain.json", "list.yaml", cwd=folder)
     assert (status, err) == (0, "")
     assert out.splitlines() == [
@@ -53,13 +53,13 @@ def test_v_says_why_it_is_not_better(folder):
     assert len(lines) == 6
 
 
-def test_the_version_counts(folder):
+def test_the_level_is_that_of_the_kubernetes_version(folder):
     run = ("level", "probed.json", "--kubernetes-version")
     assert vmguard(*run, "1.33", cwd=folder)[1] == "probed.json: restricted\n"
     assert vmguard(*run, "v1.34.2", cwd=folder)[1] == "probed.json: privileged\n"
 
 
-def test_standard_input_and_a_file_without_pods(folder):
+def test_standard_input_is_read_and_a_file_without_pods_is_reported(folder):
     assert vmguard("level", "-", stdin=GOOD)[1] == "stdin: restricted\n"
     status, out, err = vmguard("level", "-", stdin={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}})
     assert (status, out, err) == (0, "", "vmguard level: stdin has no Pod\n")

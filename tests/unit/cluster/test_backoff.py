@@ -1,4 +1,4 @@
-"""How long is waited between attempts."""
+"""Pauses between attempts double up to a longest one."""
 
 import pytest
 

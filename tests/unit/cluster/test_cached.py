@@ -1,6 +1,6 @@
-"""Who asks for the same at the same time shares one look-up, and each keeps its own deadline.
+"""Requests for the same object at the same time share one lookup, and each keeps its own deadline.
 
-The API server is a stand-in here that answers when it is told to: how often it is asked must be counted exactly.
+A stand-in plays the API server and answers when the test lets it, so that requests can be counted exactly.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from webhook.cluster import cached as module
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.collections import custom
 from webhook.cluster.reflector import Reflector
-from webhook.facts import ONCE, Absent, Found, Ref, Unknown
+from webhook.facts import Absent, Found, Lookup, Names, Ref, Unknown
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.projection import kept
+from webhook.policy.projection import project
 from webhook.telemetry.log import Log
 
 SINGLE = Ref(GROUP, "v1beta1", "VMSingle", "mon", "x")
@@ -26,7 +26,7 @@ class _Slow:
         self.asked = 0
         self.answer = asyncio.Event()
 
-    async def get(self, ref, deadline):
+    async def get(self, ref, deadline, payer=""):
         self.asked += 1
         await self.answer.wait()
         return Absent("live")
@@ -42,8 +42,8 @@ def test_three_hundred_pods_of_a_generation_ask_once_and_each_keeps_its_deadline
         live = _Slow()
         source = _source(live)
         now = asyncio.get_running_loop().time()
-        patient = [asyncio.create_task(source.get(SINGLE, now + 30, "one")) for _ in range(299)]
-        hasty = await source.get(SINGLE, now + 0.05, "one")
+        patient = [asyncio.create_task(source.get(Lookup(SINGLE, "one"), now + 30)) for _ in range(299)]
+        hasty = await source.get(Lookup(SINGLE, "one"), now + 0.05)
         live.answer.set()
         return live.asked, hasty, await asyncio.gather(*patient)
 
@@ -60,7 +60,7 @@ def test_another_generation_asks_anew():
         live = _Slow()
         source = _source(live)
         deadline = asyncio.get_running_loop().time() + 30
-        both = [asyncio.create_task(source.get(SINGLE, deadline, generation)) for generation in ("one", "two")]
+        both = [asyncio.create_task(source.get(Lookup(SINGLE, generation), deadline)) for generation in ("one", "two")]
         await asyncio.sleep(0.05)
         live.answer.set()
         await asyncio.gather(*both)
@@ -75,7 +75,7 @@ class _There:
     def __init__(self):
         self.asked = 0
 
-    async def get(self, ref, deadline):
+    async def get(self, ref, deadline, payer=""):
         self.asked += 1
         spec = {"useStrictSecurity": True, "image": {"tag": "x" * 1000}}
         return Found(KubeObject(Metadata(name="x", namespace="mon", uid="u", resource_version="5"), spec), "live")
@@ -96,7 +96,7 @@ def _watched(live):
 
 
 def _reduced(found):
-    return KubeObject(found.metadata, kept("VMSingle", found.spec))
+    return KubeObject(found.metadata, project("VMSingle", found.spec))
 
 
 def test_what_a_look_up_found_is_what_is_kept_of_it():
@@ -105,7 +105,7 @@ def test_what_a_look_up_found_is_what_is_kept_of_it():
     async def twice():
         source = _watched(_There())
         deadline = asyncio.get_running_loop().time() + 30
-        return [await source.get(SINGLE, deadline, "one") for _ in range(2)]
+        return [await source.get(Lookup(SINGLE, "one"), deadline) for _ in range(2)]
 
     live, cached = asyncio.run(twice())
     assert (live.source, cached.source) == ("live", "cache")
@@ -113,13 +113,13 @@ def test_what_a_look_up_found_is_what_is_kept_of_it():
     assert live.object.spec == {"useStrictSecurity": True}
 
 
-def test_what_one_request_asks_anew_is_not_remembered():
+def test_a_fresh_lookup_leaves_no_generation_behind():
     async def asked():
         live = _There()
         source = _watched(live)
         deadline = asyncio.get_running_loop().time() + 30
         for _ in range(3):
-            await source.get(SINGLE, deadline, f"{ONCE}u")
+            await source.get(Lookup(SINGLE, fresh=True), deadline)
         return live.asked, len(source._read)
 
     assert asyncio.run(asked()) == (3, 0)
@@ -133,8 +133,8 @@ def test_a_namespace_has_a_budget_of_look_ups(monkeypatch):
         live.answer.set()
         source = _source(live)
         deadline = asyncio.get_running_loop().time() + 30
-        mine = [await source.get(SINGLE, deadline, str(index)) for index in range(7)]
-        theirs = await source.get(Ref(GROUP, "v1beta1", "VMSingle", "other", "x"), deadline, "1")
+        mine = [await source.get(Lookup(SINGLE, str(index)), deadline) for index in range(7)]
+        theirs = await source.get(Lookup(Ref(GROUP, "v1beta1", "VMSingle", "other", "x"), "1"), deadline)
         return mine, theirs
 
     mine, theirs = asyncio.run(many())
@@ -146,10 +146,10 @@ def test_a_namespace_has_a_budget_of_look_ups(monkeypatch):
 class _Policies:
     """Live facts of a cluster that has the policy `there` and no other."""
 
-    async def get(self, ref, deadline):
+    async def get(self, ref, deadline, payer=""):
         return Found(KubeObject(Metadata(name=ref.name)), "live") if ref.name == "there" else Absent("live")
 
-    async def names(self, ref, deadline):
+    async def names(self, ref, deadline, payer=""):
         return ("there",)
 
 
@@ -164,9 +164,9 @@ def test_a_namespace_pays_for_the_policies_that_it_names(monkeypatch):
     async def asked():
         source = _with_policies()
         deadline = asyncio.get_running_loop().time() + 30
-        greedy = [await source.get(_policy(f"p{number}"), deadline, requester="greedy") for number in range(4)]
-        names = [await source.names(_policy("p"), deadline, "greedy") for _ in range(2)]
-        return greedy, names, await source.get(_policy("there"), deadline, requester="other")
+        greedy = [await source.get(_policy(f"p{number}", "greedy"), deadline) for number in range(4)]
+        names = [await source.get(Names(_policy("p").ref, "greedy"), deadline) for _ in range(2)]
+        return greedy, names, await source.get(_policy("there", "other"), deadline)
 
     greedy, names, other = asyncio.run(asked())
     assert [type(fact) for fact in greedy] == [Absent] * 4
@@ -174,12 +174,12 @@ def test_a_namespace_pays_for_the_policies_that_it_names(monkeypatch):
     assert type(other) is Found
 
 
-def _policy(name):
-    return Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
+def _policy(name, requester=""):
+    return Lookup(Ref("policy", "v1beta1", "PodSecurityPolicy", "", name), requester=requester)
 
 
-def test_nobody_is_denied_on_a_remembered_label():
-    """What one request reads anew is all of it: a namespace's label that was taken off no longer denies."""
+def test_a_fresh_lookup_is_never_answered_from_the_cache():
+    """A denial reads every fact again: a label that was taken off a namespace no longer denies."""
 
     async def asked():
         live = _There()
@@ -188,6 +188,7 @@ def test_nobody_is_denied_on_a_remembered_label():
         source._watching.find = lambda ref: (SimpleNamespace(heard=0.0), remembered)
         namespace = Ref("", "v1", "Namespace", "", "mon")
         deadline = asyncio.get_running_loop().time() + 30
-        return [await source.get(namespace, deadline, generation, "mon") for generation in ("one", f"{ONCE}u")]
+        lookups = [Lookup(namespace, "one", "mon"), Lookup(namespace, requester="mon", fresh=True)]
+        return [await source.get(lookup, deadline) for lookup in lookups]
 
     assert [fact.source for fact in asyncio.run(asked())] == ["cache", "live"]

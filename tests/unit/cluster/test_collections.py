@@ -1,4 +1,4 @@
-"""A path tells what is asked of the API server, however objects are called."""
+"""The path of a request to the API server gives its verb and resource."""
 
 import pytest
 

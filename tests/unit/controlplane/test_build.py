@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.controlplane import build
 from tests.controlplane.versions import ETCD, KUBERNETES, KWOK, NEWEST
-from tests.support.server import ROOT, environment
+from tests.support.patience import PATIENCE
+from tests.support.programs import started
 
 GO = """#!/bin/sh
 case "$1" in
@@ -58,8 +60,9 @@ def _built(machine):
 
 def test_processes_that_come_together_build_once(machine):
     command = [sys.executable, "-m", "tests.controlplane.build"]
-    running = [subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL) for _ in range(3)]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    with ExitStack() as stack:
+        running = [stack.enter_context(started(command, stderr=subprocess.DEVNULL)) for _ in range(3)]
+        assert [process.wait(PATIENCE) for process in running] == [0, 0, 0]
     assert sorted(_built(machine)) == sorted(NAMES)
     paths = build.programs()
     assert all(paths[name].read_text() == "binary\n" for name in NAMES)
@@ -100,6 +103,26 @@ def test_given_programs_of_another_version_are_left(machine, monkeypatch, capsys
     monkeypatch.setenv(build.ASSETS, str(machine))
     assert build.programs("1.37")["kube-apiserver"].parent != machine
     assert "holds Kubernetes v1.30.1 and Kubernetes 1.37 is asked for" in capsys.readouterr().err
+
+
+def test_the_estimate_is_one_line_that_names_what_must_be_built(machine, capsys):
+    assert build.main(["--estimate", "1.37", "1.24"]) == 0
+    minutes = sum(module.minutes for module in (*KUBERNETES.values(), ETCD, KWOK))
+    line = capsys.readouterr().out
+    assert line.endswith(f"about {minutes} minutes on two cores.\n")
+    assert all(module.title in line for module in (*KUBERNETES.values(), ETCD, KWOK))
+    assert not _built(machine)
+
+
+def test_the_estimate_says_nothing_where_all_is_built(machine, capsys):
+    build.programs("1.37")
+    capsys.readouterr()
+    assert build.main(["--estimate", "1.37"]) == 0
+    assert capsys.readouterr() == ("", "")
+    build.main(["--estimate", "1.37", "1.24"])
+    line = capsys.readouterr().out
+    assert "Kubernetes v1.24.17" in line
+    assert "etcd" not in line
 
 
 @pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])

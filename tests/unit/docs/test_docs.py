@@ -1,4 +1,4 @@
-"""What the documentation says is what the code does."""
+"""The documentation says what the code does."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,8 @@ import yaml
 
 from tests.support.documentation import as_printed, shell_lines
 from tests.support.server import ROOT
+from webhook.cli.main import COMMANDS
+from webhook.cli.manifests import TARGETS
 from webhook.policy import rules
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as RESOURCES
@@ -33,6 +35,27 @@ def test_every_setting_is_documented_with_its_default():
         assert table[setting.name].split("|")[1].strip() == setting.meaning
 
 
+def _paths(page, start):
+    """The paths in the first column of a page's tables that begin so."""
+    rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / page).read_text(), re.MULTILINE)
+    return {path for row in rows for path in re.findall(r"`([^`]+)`", row) if path.startswith(start)}
+
+
+def test_the_design_lists_every_package_and_module():
+    listed = _paths("docs/design.md", "webhook/")
+    assert all((ROOT / path).exists() for path in listed)
+    packages = {f"webhook/{path.parent.name}/" for path in (ROOT / "webhook").glob("*/__init__.py")}
+    modules = {f"webhook/{path.name}" for path in (ROOT / "webhook").glob("*.py")} - {"webhook/__init__.py"}
+    assert listed >= packages | modules
+
+
+def test_the_folders_of_tests_are_those_that_are_described():
+    listed = _paths("CONTRIBUTING.md", "tests/") - {"tests/unit/PACKAGE"}
+    assert all((ROOT / path).is_dir() for path in listed)
+    folders = {f"tests/integration/{path.parent.name}" for path in (ROOT / "tests" / "integration").glob("*/test_*.py")}
+    assert {path for path in listed if path.startswith("tests/integration/")} == folders
+
+
 def test_every_metric_is_documented_with_its_labels():
     table = _table("metrics.md")
     known = {}
@@ -50,6 +73,7 @@ def test_every_metric_is_documented_with_its_labels():
         "leader_election_master_status": metrics.leader,
         "vmguard_noncompliant_pods": metrics.noncompliant,
         "vmguard_unjudged_pods": metrics.unjudged,
+        "vmguard_unknown_kind_pods": metrics.unknown_kinds,
         "vmguard_policy_troubles": metrics.policy_troubles,
     }.items():
         assert tuple(re.findall("`([^`]+)`", table[name].split("|")[0])) == attribute._labelnames
@@ -60,7 +84,7 @@ def test_every_rule_is_documented():
 
 
 def test_every_audit_annotation_is_documented():
-    from tests.support.pods import decide, vmsingle  # noqa: PLC0415
+    from tests.support.sample_pods import decide, vmsingle  # noqa: PLC0415
 
     text = (DOCS / "http.md").read_text()
     documented = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
@@ -97,7 +121,7 @@ def test_the_readme_opens_with_the_two_commands_that_make_has():
         assert f"\n{target.removeprefix('make ')}: " in (ROOT / "Makefile").read_text()
 
 
-def test_links_lead_somewhere():
+def test_every_link_of_the_documentation_leads_to_a_file():
     for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
@@ -106,6 +130,16 @@ def test_links_lead_somewhere():
 def test_no_address_of_a_package_index_is_in_a_lock():
     for lock in ROOT.glob("requirements*.lock"):
         assert "://" not in lock.read_text()
+
+
+def test_every_command_has_its_section():
+    text = (DOCS / "commands.md").read_text()
+    assert set(re.findall(r"^## vmguard (\S+)$", text, re.MULTILINE)) == COMMANDS.keys()
+
+
+def test_every_target_of_manifests_has_its_usage_line():
+    text = (DOCS / "commands.md").read_text()
+    assert re.findall(r"^    vmguard manifests (\S+)", text, re.MULTILINE) == list(TARGETS)
 
 
 @pytest.mark.parametrize("option", ["--objects", "--kubernetes-version", "--webhook", "--output", "--cert-dir", "-v"])

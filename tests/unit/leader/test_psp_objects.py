@@ -1,4 +1,4 @@
-"""What default policies there must be, for any resources: nobody is let use what nobody said they may."""
+"""The default policies of any resources give no account more than its own policy and those that are bindable."""
 
 import copy
 

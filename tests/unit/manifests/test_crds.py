@@ -1,4 +1,4 @@
-"""The stand-in definitions follow from the table of resources."""
+"""The stand-in definitions contain every resource of the operator."""
 
 import json
 

@@ -1,36 +1,36 @@
-"""The generated webhook configurations, and the file that people apply."""
+"""The generated webhook configurations."""
 
 import base64
 
-import yaml
+import pytest
 
-from tests.support.server import ROOT
 from webhook.manifests.webhooks import Service, Url, configurations
 from webhook.server.admission_handler import WEBHOOKS
 
 
-def test_the_file_to_apply_is_what_the_tables_say():
-    documents = yaml.safe_load_all((ROOT / "deploy" / "webhook.yaml").read_text())
-    assert tuple(documents) == configurations(Service(), b"")
+def _webhooks(target, ca=b""):
+    return [webhook for each in configurations(target, ca) for webhook in each["webhooks"]]
 
 
-def _webhooks(where, ca=b""):
-    return [webhook for each in configurations(where, ca) for webhook in each["webhooks"]]
-
-
-def test_each_webhook_is_served():
+def test_the_server_serves_the_path_of_each_webhook():
     for webhook in _webhooks(Service()):
         assert webhook["clientConfig"]["service"]["path"] in WEBHOOKS
 
 
-def test_a_url_takes_the_place_of_the_service():
+def test_a_url_replaces_the_service():
     paths = ["/mutate", "/validate", "/validate"]
     for webhook, path in zip(_webhooks(Url("https://127.0.0.1:9"), b"pem"), paths, strict=True):
-        authority = base64.b64encode(b"pem").decode()
-        assert webhook["clientConfig"] == {"url": f"https://127.0.0.1:9{path}", "caBundle": authority}
+        bundle = base64.b64encode(b"pem").decode()
+        assert webhook["clientConfig"] == {"url": f"https://127.0.0.1:9{path}", "caBundle": bundle}
 
 
-def test_pods_of_its_own_namespace_are_never_asked_about():
-    mutating, _ = configurations(Service(namespace="elsewhere"), b"")
-    (spared,) = mutating["webhooks"][0]["namespaceSelector"]["matchExpressions"]
-    assert spared["values"] == ["kube-system", "elsewhere"]
+@pytest.mark.parametrize("target", [Service(), Url("https://127.0.0.1:9")])
+def test_without_a_ca_there_is_no_bundle_key(target):
+    """An empty value would conflict with the installed bundle, or remove it."""
+    assert all("caBundle" not in webhook["clientConfig"] for webhook in _webhooks(target))
+
+
+def test_pods_in_the_namespace_of_the_service_are_excluded():
+    mutating, _ = configurations(Service(namespace="elsewhere"))
+    (excluded,) = mutating["webhooks"][0]["namespaceSelector"]["matchExpressions"]
+    assert excluded["values"] == ["kube-system", "elsewhere"]

@@ -1,4 +1,4 @@
-"""Untrusted text: what becomes of it, and what is refused in one line."""
+"""Untrusted text becomes plain values, or is refused in one line."""
 
 import json
 

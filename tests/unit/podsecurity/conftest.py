@@ -1,4 +1,4 @@
-"""A pod that breaks no check, and the way tests break it: by one field at a time."""
+"""A compliant pod, and the functions that change it one field at a time."""
 
 import copy
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`evaluate` over any JSON: it answers, always the same, and more containers never make a pod better."""
+"""`evaluate` answers for any JSON, always the same, and more containers never raise a pod's level."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""The checks of what confines a container: capabilities, seccomp, AppArmor, SELinux, /proc masks, sysctls."""
+"""The checks of capabilities, seccomp, AppArmor, SELinux, /proc and sysctls give the API server's reasons."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ _ARMOR = "container.apparmor.security.beta.kubernetes.io/"
         ("sysctls", {f"{_POD} sysctls": None}),
     ],
 )
-def test_allowed(finding: Finding, check: str, edits: dict[str, Any]):
+def test_an_allowed_confinement_is_no_finding(finding: Finding, check: str, edits: dict[str, Any]):
     """Absent, null, the allowed values, and values of a type the API server could not decode."""
     assert finding(check, edits) is None
 
@@ -148,7 +148,9 @@ def test_allowed(finding: Finding, check: str, edits: dict[str, Any]):
         ),
     ],
 )
-def test_forbidden(finding: Finding, check: str, edits: dict[str, Any], said: str):
+def test_a_forbidden_confinement_is_found_in_the_api_servers_words(
+    finding: Finding, check: str, edits: dict[str, Any], said: str
+):
     """One forbidden field is enough, and the text is the API server's."""
     assert finding(check, edits) == said
 

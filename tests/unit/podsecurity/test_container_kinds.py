@@ -1,4 +1,4 @@
-"""No kind of container is a way around a check, and every check reads all three."""
+"""Every check reads all three kinds of containers."""
 
 from collections.abc import Callable
 from typing import Any

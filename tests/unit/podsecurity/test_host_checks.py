@@ -1,4 +1,4 @@
-"""The baseline checks that keep a pod off its node: namespaces, ports, paths, probes, privileges, processes."""
+"""The checks of host namespaces, ports, paths, probes and processes give the API server's reasons."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ _DEBUG = "spec ephemeralContainers 0"
         ("windowsHostProcess", {f"{_APP} securityContext windowsOptions hostProcess": False}),
     ],
 )
-def test_allowed(finding: Finding, check: str, edits: dict[str, Any]):
+def test_an_allowed_host_field_is_no_finding(finding: Finding, check: str, edits: dict[str, Any]):
     """Absent, null, the allowed values, and values of a type the API server could not decode."""
     assert finding(check, edits) is None
 
@@ -101,7 +101,9 @@ def test_allowed(finding: Finding, check: str, edits: dict[str, Any]):
         ),
     ],
 )
-def test_forbidden(finding: Finding, check: str, edits: dict[str, Any], said: str):
+def test_a_forbidden_host_field_is_found_in_the_api_servers_words(
+    finding: Finding, check: str, edits: dict[str, Any], said: str
+):
     """One forbidden field is enough, and the text is the API server's."""
     assert finding(check, edits) == said
 

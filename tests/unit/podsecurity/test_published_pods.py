@@ -1,6 +1,6 @@
-"""The pods that Kubernetes publishes for the standard have, at each version, the verdict that it gives them.
+"""Each pod that Kubernetes publishes for the standard gets the verdict that its file name gives.
 
-They are the data of its own tests, `LEVEL/v1.MINOR/{pass,fail}/CHECKn.yaml`, read from the Go module they come in.
+The files are the data of its own tests, `LEVEL/v1.MINOR/{pass,fail}/CHECKn.yaml` in a Go module.
 """
 
 import string

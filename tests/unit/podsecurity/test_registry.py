@@ -1,4 +1,4 @@
-"""The tuple of checks is well formed, and `evaluate` puts the right ones to a pod."""
+"""The tuple of checks is well formed, and `evaluate` runs each check that applies to a pod."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The checks that only the restricted level has: users, privilege escalation, volume types."""
+"""The checks of users, privilege escalation and volume types give the API server's reasons."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ _EVERY = [
         ("restrictedVolumes", {"spec volumes": [{"name": "v", "hostPath": {}, "emptyDir": {}}]}),
     ],
 )
-def test_allowed(finding: Finding, check: str, edits: dict[str, Any]):
+def test_an_allowed_restricted_field_is_no_finding(finding: Finding, check: str, edits: dict[str, Any]):
     """The wanted values, from the pod where it may say them; a volume without a source becomes an emptyDir."""
     assert finding(check, edits) is None
 
@@ -95,13 +95,15 @@ def test_allowed(finding: Finding, check: str, edits: dict[str, Any]):
         ),
     ],
 )
-def test_forbidden(finding: Finding, check: str, edits: dict[str, Any], said: str):
+def test_a_forbidden_restricted_field_is_found_in_the_api_servers_words(
+    finding: Finding, check: str, edits: dict[str, Any], said: str
+):
     """One forbidden or missing field is enough, and the text is the API server's."""
     assert finding(check, edits) == said
 
 
 @pytest.mark.parametrize("source", sorted(_ALLOWED))
-def test_allowed_volume_source(finding: Finding, source: str):
+def test_an_allowed_volume_source_is_no_finding(finding: Finding, source: str):
     assert finding("restrictedVolumes", {"spec volumes": [{"name": "v", source: {}}]}) is None
 
 

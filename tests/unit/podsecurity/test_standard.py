@@ -1,4 +1,4 @@
-"""The Pod Security Standards: for each check pods that pass, and pods that fail by one field."""
+"""One field that is too weak lowers the Pod Security level of a pod, and the reason names the field."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""What changed in which Kubernetes minor: the minor before and the minor itself, for every change."""
+"""Each change of the standard applies from its Kubernetes minor on, and not in the minor before."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +35,9 @@ def _checks(pod: dict[str, Any], minor: int) -> list[str]:
         ({**_USER_NAMESPACE, f"{_APP} procMount": "Unmasked"}, 35, ["procMount"], ["procMount_restricted"]),
     ],
 )
-def test_change(edited: Edit, edits: dict[str, Any], minor: int, before: list[str], since: list[str]):
+def test_a_change_applies_from_its_minor_on(
+    edited: Edit, edits: dict[str, Any], minor: int, before: list[str], since: list[str]
+):
     pod = edited(edits)
     assert _checks(pod, minor - 1) == before
     assert _checks(pod, minor) == since

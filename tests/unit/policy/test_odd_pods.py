@@ -1,6 +1,5 @@
-"""Recorded pods with one value of a wrong type: each is refused with words, or gets a patch that applies."""
+"""A recorded pod with a value of a wrong type is refused with its place, or gets a patch that applies."""
 
-import asyncio
 import copy
 import json
 
@@ -9,9 +8,8 @@ import msgspec
 import pytest
 
 from tests.support.golden import CASES
-from tests.support.pods import LABELS
-from webhook.admission.admission_review import ReviewError, decode
-from webhook.admit import admit
+from tests.support.sample_pods import LABELS, admitted
+from webhook.admission.admission_review import ReviewError
 from webhook.offline.file_facts import FileFacts
 from webhook.settings import Settings
 
@@ -36,7 +34,7 @@ def _replaced(review, path, odd):
 
 
 def _decision(review, source, settings):
-    return asyncio.run(admit(decode(json.dumps(review).encode()), "mutate", source, settings, float("inf")))[0]
+    return admitted(json.dumps(review).encode(), source, settings)[0]
 
 
 @pytest.mark.slow
@@ -57,8 +55,8 @@ def test_a_value_of_a_wrong_type_is_refused_or_the_patch_applies_and_is_enough(c
                 continue
             answered += 1
             if decision.patch:
-                admitted = jsonpatch.apply_patch(changed["request"]["object"], msgspec.to_builtins(decision.patch))
-                changed["request"]["object"] = admitted
+                after = jsonpatch.apply_patch(changed["request"]["object"], msgspec.to_builtins(decision.patch))
+                changed["request"]["object"] = after
                 assert not _decision(changed, source, settings).patch, (path, odd)
     assert answered > 100
     assert refused > 50

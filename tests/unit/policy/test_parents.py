@@ -1,10 +1,9 @@
-"""What a parent says of its children: which word counts, and that many zones are walked once."""
+"""The settings of a parent apply to its children, and many zones are walked once."""
 
-from tests.support.pods import UNREACHABLE, Answers, decide, pod, resource, reviewed, workload
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, pod, resource, settings, workload
 from webhook.facts import Absent, Ref
 from webhook.policy.parents import layers_of_child
-from webhook.policy.preview.workloads import whole_workloads, workloads_of
-from webhook.policy.workload import Parentage
+from webhook.policy.preview import PodsOfResource
 
 PARENT = Ref("operator.victoriametrics.com", "v1alpha1", "VMDistributed", "mon", "d")
 
@@ -29,7 +28,7 @@ def _child(spec=None):
 def test_zones_are_walked_once_whatever_is_asked():
     spec = {"zones": Zones({"name": f"z{index}", "vmsingle": {"spec": {"x": 1}}} for index in range(300))}
     Zones.walks = 0
-    assert len(list(workloads_of(PARENT, spec, Parentage()))) == 300
+    assert len(list(PodsOfResource(PARENT, spec).workloads())) == 300
     assert Zones.walks <= 4, "once for each kind of child"
     Zones.walks = 0
     assert layers_of_child(PARENT, spec, "VMSingle", "d-z299")[0][1] == {"x": 1}
@@ -70,21 +69,13 @@ def test_a_resource_whose_parent_cannot_be_known_is_judged_with_a_warning():
     assert "does not exist" in absent.warnings[0]
 
 
-def test_a_reference_that_moves_with_its_zone_is_settled():
-    zone = {"name": "a", "vmsingle": {"spec": {"podSecurityPolicyName": "gone"}}}
-    old = resource("VMDistributed", "d", {"zones": [zone]})
-    new = resource("VMDistributed", "d", {"zones": [{"name": "new"}, zone]})
-    decision = decide(new, [], webhook="validate", minor=24, operation="UPDATE", review={"oldObject": old})
-    assert decision.allowed
-    assert "spec.zones[a].vmsingle.spec.podSecurityPolicyName" in decision.warnings[0]
-
-
 def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
     """Zone and common words are not merged whole: ten thousand arguments for each of many zones would be copied."""
     arguments = {str(index): "x" for index in range(10000)}
     zones = [{"name": str(index), "vmagent": {"spec": {"extraArgs": {"z": "1"}}}} for index in range(600)]
     common = {"vmagent": {"spec": {"extraArgs": arguments, "securityContext": {"runAsUser": 1000}}}}
-    made = list(workloads_of(PARENT, {"zones": zones, "zoneCommon": common}, Parentage()))
+    pods = PodsOfResource(PARENT, {"zones": zones, "zoneCommon": common})
+    made = list(pods.workloads())
     assert len(made) == 500
     assert made[0].spec == {"securityContext": {"runAsUser": 1000}}
     decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate")
@@ -92,16 +83,6 @@ def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
         "VMDistributed mon/d has more than 500 zones: the last 100 are not judged here [workload]",
         "VMDistributed mon/d: of its zones 485 more are judged by their settings alone, not by their pods [workload]",
     )
-    whole = list(whole_workloads(PARENT, {"zones": zones, "zoneCommon": common}, Parentage()))
-    assert 0 < len(whole) < 20
-    assert len(whole[0].spec["extraArgs"]) == 10001
-
-
-def test_only_so_many_policies_are_looked_up():
-    zones = [{"name": str(i), "vmagent": {"spec": {"podSecurityPolicyName": f"p{i}"}}} for i in range(300)]
-    asked = resource("VMDistributed", "d", {"zones": zones})
-    decision, looked_up = reviewed(asked, [], webhook="validate", minor=24)
-    assert not decision.allowed
-    assert len([link for link in looked_up if link.ref.kind == "PodSecurityPolicy"]) == 20
-    assert len(decision.warnings) == 21
-    assert decision.warnings[-1] == "and 261 warnings more [workload]"
+    predicted = pods.predicted(settings())
+    assert 0 < len(predicted) < 20
+    assert len(predicted[0].workload.spec["extraArgs"]) == 10001

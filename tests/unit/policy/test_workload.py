@@ -1,8 +1,8 @@
-"""Whose pod: chains that lead to a resource, chains that do not, and chains that cannot be known."""
+"""A pod belongs to a resource by its chain of owners only."""
 
 import pytest
 
-from tests.support.pods import UNREACHABLE, Answers, decide, owned_by, pod, resource, vmsingle, workload
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, owned_by, pod, resource, vmsingle, workload
 from webhook.facts import Unknown
 
 
@@ -21,8 +21,8 @@ def test_labels_alone_make_nobodys_pod_and_a_warning():
     )
 
 
-def _forged(kind="VMSingle", **changes):
-    cr = resource(kind)
+def _forged(changes):
+    cr = resource("VMSingle")
     owner = workload("Deployment", "vmsingle-db", cr)
     replicas = workload("ReplicaSet", "vmsingle-db-1", owner)
     asked = pod(replicas)
@@ -35,6 +35,7 @@ def _forged(kind="VMSingle", **changes):
     "changes",
     [
         {"uid": "another"},
+        {"uid": ""},
         {"controller": False},
         {"controller": None},
         {"name": "../../secrets/x"},
@@ -47,7 +48,7 @@ def _forged(kind="VMSingle", **changes):
     ],
 )
 def test_a_forged_owner_reference_leads_nowhere(changes):
-    decision = decide(*_forged(**changes))
+    decision = decide(*_forged(changes))
     assert decision.outcome == "unmanaged"
     assert not decision.patch
 
@@ -60,10 +61,72 @@ def test_a_deployment_that_names_another_resources_uid_leads_nowhere():
     assert decide(pod(replicas), [cr, owner, replicas]).outcome == "unmanaged"
 
 
-def test_a_cluster_workload_of_no_known_component_is_left_alone():
-    cr = resource("VMCluster", "c")
-    sts = workload("StatefulSet", "something-c", cr)
-    assert decide(pod(sts), [cr, sts]).outcome == "unmanaged"
+def _unknown_kinds():
+    """Pods whose chain leads to what the tables do not have, by what the message must name."""
+    new = {**resource("VMSingle", "x"), "kind": "VMFoo"}
+    direct = workload("StatefulSet", "vmfoo-x", new)
+    deployment = workload("Deployment", "vmfoo-x", new)
+    replicas = workload("ReplicaSet", "vmfoo-x-1", deployment)
+    parent = {**resource("VMDistributed", "p"), "kind": "VMGalaxy"}
+    child = resource("VMSingle", "p-a", {"useStrictSecurity": False}, parent)
+    childs = workload("StatefulSet", "vmsingle-p-a", child)
+    cluster = resource("VMCluster", "c")
+    part = workload("StatefulSet", "something-c", cluster)
+    rule = {**resource("VMSingle", "x"), "kind": "VMUser"}
+    return {
+        "VMFoo mon/x": (pod(direct), [new, direct]),
+        "VMFoo mon/x, through a Deployment": (pod(replicas), [new, deployment, replicas]),
+        "VMFoo x": (pod(new), [new]),
+        "VMGalaxy mon/p": (pod(childs), [parent, child, childs]),
+        "StatefulSet mon/something-c, which is no known component of VMCluster mon/c": (pod(part), [cluster, part]),
+        "VMUser mon/x": (pod(workload("DaemonSet", "d", rule)), [rule, workload("DaemonSet", "d", rule)]),
+    }
+
+
+@pytest.mark.parametrize("owner", _unknown_kinds())
+@pytest.mark.parametrize("webhook", ["mutate", "validate"])
+def test_a_pod_of_an_unknown_kind_is_allowed_unchanged_and_named(owner, webhook):
+    """A new operator release may bring kinds that this version does not know; their pods keep running."""
+    decision = decide(*_unknown_kinds()[owner], webhook=webhook)
+    assert (decision.outcome, decision.allowed, decision.patch) == ("unknown-kind", True, ())
+    assert owner.partition(", through")[0] in decision.warnings[0]
+    assert decision.annotations["decision"].startswith(f"unknown-kind: {owner.partition(', through')[0]}")
+
+
+@pytest.mark.parametrize("owner", _unknown_kinds())
+@pytest.mark.parametrize("webhook", ["mutate", "validate"])
+def test_a_pod_of_an_unknown_kind_is_denied_under_deny(owner, webhook):
+    """Under deny nothing runs that vmguard could not check; the message names the kind."""
+    decision = decide(*_unknown_kinds()[owner], webhook=webhook, VMGUARD_ENFORCE="deny")
+    assert (decision.outcome, decision.allowed, decision.patch) == ("denied", False, ())
+    assert owner.partition(", through")[0] in decision.message
+    audited = decide(*_unknown_kinds()[owner], webhook=webhook, VMGUARD_ENFORCE="deny", VMGUARD_MODE="audit")
+    assert (audited.outcome, audited.allowed) == ("would-deny", True)
+    assert owner.partition(", through")[0] in audited.warnings[0]
+
+
+def test_the_name_of_an_unknown_kind_is_cut_and_stays_on_one_line():
+    """Kind and name come from a tenant: neither fills the log nor forges a line of it."""
+    kind = "VM\n" + "x" * 100_000
+    decision = decide(pod({**resource("VMSingle", "n" * 100_000), "kind": kind}), [])
+    assert decision.outcome == "unknown-kind"
+    assert len(decision.warnings[0]) <= 500
+    assert len(decision.annotations["decision"]) <= 500
+    assert "\n" not in decision.warnings[0]
+
+
+@pytest.mark.parametrize("webhook", ["mutate", "validate"])
+@pytest.mark.parametrize("level", ["ReplicaSet", "Deployment", "VMSingle"])
+def test_an_owner_without_uid_is_no_owner(level, webhook):
+    """The API server stores no owner reference without a UID, so such a pod says nothing about a resource."""
+    cr = resource("VMSingle", spec={"useStrictSecurity": True})
+    deployment = workload("Deployment", "vmsingle-db", cr)
+    replicas = workload("ReplicaSet", "vmsingle-db-1", deployment)
+    asked = pod(replicas)
+    referring = {"ReplicaSet": asked, "Deployment": replicas, "VMSingle": deployment}[level]
+    del referring["metadata"]["ownerReferences"][0]["uid"]
+    decision = decide(asked, [cr, deployment, replicas], webhook=webhook, VMGUARD_ENFORCE="deny")
+    assert (decision.outcome, decision.allowed, decision.patch) == ("unmanaged", True, ())
 
 
 @pytest.mark.parametrize("kind", ["ReplicaSet", "Deployment", "VMSingle"])

@@ -1,4 +1,4 @@
-"""What a review may hold: any JSON in any place, and bytes that are none. The application is called in this process."""
+"""Any JSON at any place of a review gets an answer or a reason."""
 
 import asyncio
 import base64
@@ -11,9 +11,10 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from tests.support.asgi import Answer, Setting, admission
+from tests.support.asgi import HttpAnswer, InProcessApp, admission
 from tests.support.golden import CASES
-from tests.support.pods import resource, vmsingle
+from tests.support.patience import PATIENCE
+from tests.support.sample_pods import resource, vmsingle
 from tests.support.server import environment
 from webhook.server.admission_handler import MAX_BODY, time_allowed
 
@@ -44,7 +45,7 @@ def _review(thing: Any, kind: dict[str, str] | None = None, **request: Any) -> d
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}
 
 
-def _wrong(body: bytes, answer: Answer) -> str | None:
+def _wrong(body: bytes, answer: HttpAnswer) -> str | None:
     """What is wrong with an answer, whatever was asked."""
     said = answer.json()
     if answer.status == 400:
@@ -63,7 +64,7 @@ def _wrong(body: bytes, answer: Answer) -> str | None:
     return None
 
 
-async def _every_place(asked: Setting, review: dict[str, Any]) -> tuple[int, list[str]]:
+async def _every_place(asked: InProcessApp, review: dict[str, Any]) -> tuple[int, list[str]]:
     count, wrong = 0, []
     for path in _paths(review):
         around = json.dumps(_with(review, path, "@here@"))
@@ -356,7 +357,7 @@ for value in (b"1" * 60_000, b"1s" * 30_000, b"1." * 30_000, b"9" * 400 + b"h", 
 
 def test_a_timeout_of_any_length_is_read_without_a_hang():
     """It once took time that grew with the square of its length: 16 s for 20,000 digits, minutes for these."""
-    subprocess.run([sys.executable, "-c", LONG], check=True, timeout=60, env=environment())
+    subprocess.run([sys.executable, "-c", LONG], check=True, timeout=PATIENCE, env=environment())
 
 
 @pytest.mark.parametrize("query", [b"timeout", b"&&&==", b"timeout=5s&timeout=x", b"a=" * 20_000, b"%", b";timeout=1s"])

@@ -7,11 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 import uvicorn
 
+from tests.support.patience import PATIENCE
 from webhook.server.connection import Connection
-from webhook.server.http import Disconnected, HTTPError, error_body, read_body, respond
-
-HANG = 20
-"""Seconds after which something hangs; nothing here takes one."""
+from webhook.server.http import Disconnected, HTTPError, HTTPResponse, error_body, read_body, respond
 
 
 class _Small(Connection):
@@ -28,12 +26,13 @@ async def _echo(scope, receive, send):
         await send({"type": "http.response.body", "body": b""})
         return
     if scope["path"] == "/unread":
-        await respond(send, 404, b"{}")
+        await respond(send, HTTPResponse(404, b"{}"))
         return
     try:
-        await respond(send, 200, str(len(await read_body(dict(scope["headers"]), receive, 300_000))).encode())
+        length = len(await read_body(dict(scope["headers"]), receive, 300_000))
+        await respond(send, HTTPResponse(200, str(length).encode()))
     except HTTPError as error:
-        await respond(send, error.code, error_body(error.code, str(error)), close=True)
+        await respond(send, HTTPResponse(error.code, error_body(error.code, str(error)), close=True))
     except Disconnected:
         return
 
@@ -73,7 +72,7 @@ def _run(ask, protocol=_Small, keep_alive=60):
                 return reader, writer
 
             try:
-                async with asyncio.timeout(HANG):
+                async with asyncio.timeout(PATIENCE):
                     return await ask(connect, server)
             finally:
                 for writer in opened:
@@ -149,9 +148,10 @@ def test_a_request_that_trickles_is_a_408_all_the_same(start):
 def test_half_a_request_after_a_whole_one_is_a_408():
     async def ask(connect, server):
         reader, writer = await connect()
-        writer.write(HEAD + b"Content-Length: 2\r\n\r\nab" + HEAD)
+        writer.write(HEAD + b"Content-Length: 2\r\n\r\nab")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
         assert await reader.readexactly(1) == b"2"
+        writer.write(HEAD)
         return await _rest(reader)
 
     assert _status(_run(ask))[0] == 408
@@ -177,7 +177,7 @@ def test_a_client_that_takes_no_answer_is_cut_off():
     async def ask(connect, server):
         _, writer = await connect()
         writer.transport.pause_reading()
-        writer.write(b"GET /large HTTP/1.1\r\n\r\n" * 3)
+        writer.write(b"GET /large HTTP/1.1\r\n\r\n")
         await _until(lambda: server.server_state.tasks)
         await _until(lambda: not server.server_state.connections and not server.server_state.tasks)
 
@@ -242,7 +242,7 @@ def test_what_stands_beside_a_body_ends_at_its_bound(start, more):
         return sent, await answer
 
     class Patient(Connection):
-        seconds = HANG * 2
+        seconds = PATIENCE * 2
 
     sent, answer = _run(ask, Patient)
     assert sent < 2 * Connection.most_beside_body

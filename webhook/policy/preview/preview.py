@@ -1,8 +1,8 @@
-"""What will come of the pods that a resource stands for, told before there are any: to the person who applies it.
+"""What the rules find in the pods that a resource will produce, for the person who applies it.
 
-Each is sketched, the rules are run over it as over a real one, what they fill is filled in, and what a person must act
-on is left. Pods that differ in nothing are judged once, and only so many: a resource of a parent kind may stand for
-thousands, and one request must not cost what all others wait for. Pure.
+Each pod is predicted, the rules run over it as over a real one, vmguard fills what they fill, and the rest is what a
+person must act on. Pods that are identical are judged once, and only so many: a parent may have thousands of pods, and
+one request must not take the time of all others. Pure.
 """
 
 from collections import Counter
@@ -18,209 +18,224 @@ from webhook.objects import Pod
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
-from webhook.policy.posture import Posture
-from webhook.policy.preview.operator_pod import as_asked, as_made
-from webhook.policy.preview.prediction import PredictedPod, predict
+from webhook.policy.posture import Posture, posture_of
+from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator
+from webhook.policy.preview.predicted_pod import PredictedPod
+from webhook.policy.preview.resource_pods import PodsOfResource
 from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
-from webhook.policy.rules import FORESIGHT, RULES, pod_validity
-from webhook.policy.rules.subject import PreviewedPod, Subject
+from webhook.policy.rules import check_operator_pod, check_pod, check_preview
+from webhook.policy.rules.subject import OperatorPod, PreviewedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.wording import as_json
-from webhook.policy.workload import Workload, user_volumes
+from webhook.policy.workload import Workload, user_mounts, user_volumes
 from webhook.settings import Settings
 
 MOST = 40
-"""Pods, all different, that are judged of one resource."""
+"""Different pods of one resource that are judged."""
 
 MOST_CONTAINERS = 400
-"""Of all pods of one resource that are judged."""
+"""Containers of all pods of one resource that are judged."""
 
-MOST_FAULTED = 2000
-"""Containers of all pods of one resource that are looked over for what no pod can have."""
+MOST_CHECKED = 2000
+"""Containers of all pods of one resource that are checked for what no pod can have."""
 
 _MOST_NAMED = 4
-"""Pods of which one and the same is told, by name."""
+"""Pods that one warning names."""
 
-Wanted = tuple[Workload, Posture]
+_Place = tuple[str, str]
+"""The places of the fields that make a violation, and why it is one."""
+
+_Key = tuple[str, str, str]
+"""Kind and name of a resource, and name of the component."""
 
 
-class _Seen(msgspec.Struct, frozen=True):
+class Preview(msgspec.Struct, frozen=True):
+    """The findings, and, for each workload, its posture and its Pod Security levels (None if it was not judged)."""
+
+    findings: tuple[Finding, ...]
+    postures: tuple[Posture, ...]
+    predicted_levels: tuple[PredictedLevels | None, ...]
+
+
+def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: Settings, minor: int) -> Preview:
+    """What the rules find in the pods of a resource.
+
+    `before` are the pods of the same resource before this update, None for a new resource. What no pod can have denies
+    the resource, unless the resource had it before, or was too large before to be predicted.
+    """
+    applied = pods.resource
+    predicted = pods.predicted(settings)
+    too_large = bool(before and before.not_predicted())
+    earlier = before.predicted(settings) if before and not too_large else ()
+    impossible, unchecked = _impossible(applied, predicted, minor)
+    settled, unknown = _impossible(applied, earlier, minor)
+    findings: list[Finding] = list(_new(impossible, None if too_large or unknown else settled))
+    if unchecked:
+        findings.append(Warn("workload", f"{unchecked} of its pods have too many containers to be looked over here"))
+    was_strict = {_key(each.workload): each.posture.security_context == "strict" for each in earlier}
+    warnings, levels = _warnings(applied, predicted, was_strict, settings, minor)
+    findings += [*warnings, *(Warn("workload", note) for note in pods.notes())]
+    workloads = tuple(pods.workloads())
+    postures = tuple(posture_of(each, settings) for each in workloads)
+    return Preview(tuple(findings), postures, tuple(levels.get(_key(each)) for each in workloads))
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    """What the rules found in one pod; the Pod Security verdicts without vmguard and as admitted."""
+
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, Verdict] | None = None
 
 
-class Preview(msgspec.Struct, frozen=True):
-    """All of it; `predicted_levels` has that of each workload that was judged, by its kind, name and component."""
-
-    findings: tuple[Finding, ...]
-    predicted_levels: dict[tuple[str, str, str], PredictedLevels]
-
-    def of(self, workload: Workload) -> PredictedLevels | None:
-        return self.predicted_levels.get(_key(workload))
-
-
-def preview(
-    applied: Ref, wanted: Sequence[Wanted], before: Sequence[Wanted] | None, settings: Settings, minor: int
-) -> Preview:
-    """What will come of the pods that are `wanted` of an object.
-
-    `before` are those that it stood for until now, None where that is not known: then nothing is denied, as the fault
-    may have been there.
-    """
-    drawn = [(predict(workload), posture) for workload, posture in wanted]
-    was_strict = {_key(workload): posture.security_context == "strict" for workload, posture in before or ()}
-    then = None if before is None else [(predict(workload), posture) for workload, posture in before]
-    faults, overlooked = _faults(applied, drawn, minor)
-    old, forgotten = _faults(applied, then or (), minor)
-    findings: list[Finding] = list(_brought(faults, None if then is None or forgotten else old))
-    if overlooked:
-        findings.append(Warn("workload", f"{overlooked} of its pods have too many containers to be looked over here"))
-    predicted_levels: dict[tuple[str, str, str], PredictedLevels] = {}
-    seen: dict[bytes, _Seen] = {}
-    lines: dict[tuple[bytes, tuple[str, ...]], list[Warn]] = {}
-    told: dict[Warn, list[tuple[str, str]]] = {}
-    unjudged = containers = 0
-    for each, posture in drawn:
-        turned = posture.security_context == "strict" and was_strict.get(_key(each.workload)) is False
-        key = _all_that_counts(each, posture, turned=turned)
-        places = source_map_of(applied, each)
-        if key not in seen:
-            more = containers + len(each.pod["spec"]["containers"]) + len(each.pod["spec"]["initContainers"])
-            if len(seen) == MOST or more > MOST_CONTAINERS:
-                unjudged += 1
+def _warnings(
+    applied: Ref, predicted: Sequence[PredictedPod], was_strict: dict[_Key, bool], settings: Settings, minor: int
+) -> tuple[list[Warn], dict[_Key, PredictedLevels]]:
+    """The warnings about all pods, each with the components that it is about, and the levels of each workload."""
+    levels: dict[_Key, PredictedLevels] = {}
+    judged: dict[bytes, _Judged] = {}
+    texts: dict[tuple[bytes, tuple[str, ...]], list[Warn]] = {}
+    about: dict[Warn, list[tuple[str, str]]] = {}
+    left_out = containers = 0
+    for each in predicted:
+        new_strict = each.posture.security_context == "strict" and was_strict.get(_key(each.workload)) is False
+        identical = _all_that_matters(each, new_strict=new_strict)
+        source_map = source_map_of(applied, each)
+        if identical not in judged:
+            if len(judged) == MOST or containers + each.containers > MOST_CONTAINERS:
+                left_out += 1
                 continue
-            containers = more
-            seen[key] = _judged(each, places.asked(posture), settings, minor, turned=turned)
-        if (key, places.speaking) not in lines:
-            lines[key, places.speaking] = _lines(places, seen[key].findings)
-        for warning in lines[key, places.speaking]:
-            alike = Warn(warning.rule, _of_any(each.workload.component.name, warning.text))
-            told.setdefault(alike, []).append((places.who, warning.text))
-        if verdicts := seen[key].verdicts:
-            predicted_levels[_key(each.workload)] = PredictedLevels(places.who, *verdicts)
-    for alike, of in told.items():
-        who, texts = zip(*of, strict=True)
-        findings.append(Warn(alike.rule, f"{_listed(who)}: {texts[0] if len(set(texts)) == 1 else alike.text}"))
-    if unjudged:
-        text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {unjudged} of its workloads are not"
-        text += " judged here"
-        findings.append(Warn("workload", text))
-    return Preview(tuple(findings), predicted_levels)
+            containers += each.containers
+            judged[identical] = _judge(each, source_map.located(each.posture), settings, minor, new_strict=new_strict)
+        if (identical, source_map.places) not in texts:
+            texts[identical, source_map.places] = _texts(source_map, judged[identical].findings)
+        for warning in texts[identical, source_map.places]:
+            general = Warn(warning.rule, _of_any_component(each.workload.component.name, warning.text))
+            about.setdefault(general, []).append((source_map.component, warning.text))
+        if verdicts := judged[identical].verdicts:
+            levels[_key(each.workload)] = PredictedLevels(source_map.component, *verdicts)
+    warnings = []
+    for general, of in about.items():
+        components, lines = zip(*of, strict=True)
+        text = lines[0] if len(set(lines)) == 1 else general.text
+        warnings.append(Warn(general.rule, f"{_listed(components)}: {text}"))
+    if left_out:
+        text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {left_out} of its workloads are not"
+        warnings.append(Warn("workload", f"{text} judged here"))
+    return warnings, levels
 
 
-def _judged(drawn: PredictedPod, posture: Posture, settings: Settings, minor: int, *, turned: bool) -> _Seen:
+def _judge(predicted: PredictedPod, posture: Posture, settings: Settings, minor: int, *, new_strict: bool) -> _Judged:
     try:
-        pod = msgspec.convert(drawn.pod, Pod)
+        pod = msgspec.convert(predicted.pod, Pod)
     except msgspec.ValidationError as error:
-        return _Seen((Warn("workload", f"what it says of its pods cannot be read: {error}"),))
+        return _Judged((Warn("workload", f"what it says of its pods cannot be read: {error}"),))
     subject = Subject(
         pod=pod,
         minor=minor,
-        in_daemonset=drawn.in_daemonset,
+        in_daemonset=predicted.workload.in_daemonset,
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
-        user_volumes=user_volumes(drawn.workload),
+        user_volumes=user_volumes(predicted.workload),
+        user_mounts=user_mounts(predicted.workload, TOKEN_PATH),
     )
-    found = [finding for rule in RULES for finding in rule(subject, posture)]
-    edits = build(finding.edit for finding in found if type(finding) is Change)
-    admitted: dict[str, Any] = jsonpatch.apply_patch(drawn.pod, msgspec.to_builtins(edits))
-    made = as_made(drawn, posture, msgspec.structs.replace(subject, run_as_platform=False))
-    before, after = evaluate(made, minor), evaluate(admitted, minor)
+    findings = check_pod(subject, posture)
+    edits = build(finding.edit for finding in findings if type(finding) is Change)
+    admitted: dict[str, Any] = jsonpatch.apply_patch(predicted.pod, msgspec.to_builtins(edits))
+    unguarded = pod_of_newest_operator(predicted, msgspec.structs.replace(subject, run_as_platform=False))
+    before, after = evaluate(unguarded, minor), evaluate(admitted, minor)
     filling = nested(wanted_context(subject, posture)[1])
-    prospect = PreviewedPod(admitted, minor, before, after, drawn.claim, turned, filling)
-    found += [finding for rule in FORESIGHT for finding in rule(prospect, posture)]
-    return _Seen(tuple(found), (before, after))
+    previewed = PreviewedPod(admitted, minor, before, after, predicted.claim, new_strict, filling)
+    return _Judged((*findings, *check_preview(previewed, posture)), (before, after))
 
 
-def _of_any(component: str, text: str) -> str:
-    """A text on the pod of a component as one on those of several, each with its main container."""
+def _of_any_component(component: str, text: str) -> str:
+    """A text about the pod of a component as one about several, each with its main container."""
     for quote in "'\"":
         text = text.replace(f"{quote}{component}{quote}", f"{quote}<component>{quote}")
     return text
 
 
-def _listed(who: Sequence[str]) -> str:
-    names = list(dict.fromkeys(who))
+def _listed(components: Sequence[str]) -> str:
+    names = list(dict.fromkeys(components))
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _lines(places: SourceMap, findings: Iterable[Finding]) -> list[Warn]:
-    """What a person is told of the findings on one pod; not what is filled."""
-    told = []
+def _texts(source_map: SourceMap, findings: Iterable[Finding]) -> list[Warn]:
+    """The findings on one pod that a person must act on; vmguard fills the others."""
+    warnings = []
     for finding in findings:
         if type(finding) is Violation:
-            told.append(Warn(finding.rule, places.complaint(finding)))
+            warnings.append(Warn(finding.rule, source_map.complaint(finding)))
         elif type(finding) is Warn:
-            told.append(Warn(finding.rule, places.text(finding.text)))
-    return told
+            warnings.append(Warn(finding.rule, source_map.text(finding.text)))
+    return warnings
 
 
-def _faults(
-    applied: Ref, drawn: Iterable[tuple[PredictedPod, Posture]], minor: int
-) -> tuple[dict[tuple[str, str], Violation], int]:
-    """The faults of all pods that would be made, each once: by the places of the words that make it, and why.
+def _impossible(applied: Ref, predicted: Iterable[PredictedPod], minor: int) -> tuple[dict[_Place, Violation], int]:
+    """What no pod can have in any of the pods, each once: by the places of the fields that make it, and why.
 
-    And how many pods were not looked over.
+    And how many pods were not checked.
     """
-    found: dict[tuple[str, str], Violation] = {}
-    containers = overlooked = 0
-    for each, posture in drawn:
-        more = len(each.pod["spec"]["containers"]) + len(each.pod["spec"]["initContainers"])
-        if containers + more > MOST_FAULTED:
-            overlooked += 1
+    found: dict[_Place, Violation] = {}
+    containers = unchecked = 0
+    for each in predicted:
+        if containers + each.containers > MOST_CHECKED:
+            unchecked += 1
             continue
-        containers += more
-        places = source_map_of(applied, each)
-        for fault in pod_validity.faults(as_asked(each, posture), minor):
-            said: dict[str, list[str]] = {}
-            for field, value in fault.found.items():
-                place = places.context(fault.group, fault.container, field) or posture.context_setting.place
-                said.setdefault(place, []).append(f"{field}: {as_json(value)}")
-            key = " and ".join(said), fault.why
+        containers += each.containers
+        source_map = source_map_of(applied, each)
+        for violation in check_operator_pod(OperatorPod(spec_of_any_operator(each), minor)):
+            fields: dict[str, list[str]] = {}
+            for field, value in violation.found.items():
+                place = source_map.context_of(violation.path, field) or each.posture.context_setting.place
+                fields.setdefault(place, []).append(f"{field}: {as_json(value)}")
+            key = " and ".join(fields), violation.why
             if key not in found:
-                found[key] = _violation(applied, said, fault)
-    return found, overlooked
+                found[key] = _located(applied, fields, violation)
+    return found, unchecked
 
 
-def _violation(applied: Ref, said: dict[str, list[str]], fault: pod_validity.Fault) -> Violation:
-    """A fault as a person reads it; `said` has, by place, what is said there of it."""
+def _located(applied: Ref, fields: dict[str, list[str]], violation: Violation) -> Violation:
+    """A violation as a person reads it; `fields` has, by place, the fields that make it with their values."""
     first, *more = (
-        f"{place} {'has' if place.endswith(CONTEXT) else 'sets'} {', '.join(fields)}" for place, fields in said.items()
+        f"{place} {'has' if place.endswith(CONTEXT) else 'sets'} {', '.join(values)}"
+        for place, values in fields.items()
     )
-    whose = f"{applied} " if first.startswith(f"{applied} ") else ""
-    words = "; ".join((first, *(each.removeprefix(whose) for each in more)))
-    why = f"{words}: {fault.why}, so that no such pod can run; correct it"
-    place = " and ".join(said)
-    return Violation(pod_validity.ID, place, fault.found, "a context that a pod can have", why, place, denies=True)
+    resource = f"{applied} " if first.startswith(f"{applied} ") else ""
+    what = "; ".join((first, *(each.removeprefix(resource) for each in more)))
+    why = f"{what}: {violation.why}, so that no such pod can run; correct it"
+    place = " and ".join(fields)
+    return msgspec.structs.replace(violation, path=place, why=why, source=place)
 
 
-def _brought(
-    now: dict[tuple[str, str], Violation], then: dict[tuple[str, str], Violation] | None
-) -> Iterator[Violation | Warn]:
-    """The faults, and as warnings those that were there before, be it in another place (`then` is None: maybe all)."""
-    gone = Counter(_moved(key, fault) for key, fault in (then or {}).items() if key not in now)
-    for key, fault in now.items():
-        settled = then is None or key in then
-        if not settled and gone[_moved(key, fault)]:
-            gone[_moved(key, fault)] -= 1
+def _new(now: dict[_Place, Violation], before: dict[_Place, Violation] | None) -> Iterator[Violation | Warn]:
+    """The violations, and as warnings those that were there before, in this or another place (None: maybe all)."""
+    gone = Counter(_without_place(key, violation) for key, violation in (before or {}).items() if key not in now)
+    for key, violation in now.items():
+        settled = before is None or key in before
+        if not settled and gone[_without_place(key, violation)]:
+            gone[_without_place(key, violation)] -= 1
             settled = True
-        yield Warn(fault.rule, f"it was so before: {fault.why}") if settled else fault
+        yield Warn(violation.rule, f"it was so before: {violation.why}") if settled else violation
 
 
-def _moved(key: tuple[str, str], fault: Violation) -> tuple[str, bytes]:
-    """What stays of a fault that moves to another place."""
-    return key[1], msgspec.json.encode(fault.found)
+def _without_place(key: _Place, violation: Violation) -> tuple[str, bytes]:
+    """What a violation has in common with itself at another place."""
+    return key[1], msgspec.json.encode(violation.found)
 
 
-def _all_that_counts(drawn: PredictedPod, posture: Posture, *, turned: bool) -> bytes:
-    """All that the findings on a sketch depend on beside settings and version."""
-    asked = (posture.security_context, posture.own_context, posture.api_access, posture.scrapes, turned)
+def _all_that_matters(predicted: PredictedPod, *, new_strict: bool) -> bytes:
+    """All that the findings on a predicted pod depend on, beside settings and version."""
+    posture, workload = predicted.posture, predicted.workload
+    settings = posture.security_context, posture.own_context, posture.api_access, posture.needs_api, new_strict
+    parts = workload.component.name, predicted.pod, workload.in_daemonset, predicted.claim, settings
     try:
-        return msgspec.json.encode((posture.component.name, drawn.pod, drawn.in_daemonset, drawn.claim, asked))
+        return msgspec.json.encode(parts)
     except OverflowError:  # an integer of more than 64 bits
-        return repr((posture.component.name, drawn.pod, drawn.claim, asked)).encode(errors="replace")
+        return repr(parts).encode(errors="replace")
 
 
-def _key(workload: Workload) -> tuple[str, str, str]:
+def _key(workload: Workload) -> _Key:
     return workload.kind, workload.name, workload.component.name

@@ -1,50 +1,50 @@
-"""The rules, one file each, and their registry.
+"""The registry of rules: every module of this package with a RULE is a rule, and each phase is one function here.
 
-A rule is `(subject, posture) -> findings`; nothing else knows a rule by name. What only a person can use, who applies a
-resource, is asked of the pods that the resource stands for: `FORESIGHT`, `(prospect, posture) -> findings`. A pod's own
-warnings reach nobody.
+Callers run the rules of a phase and know no rule. To add a rule, add a file with its record.
 """
 
-from collections.abc import Callable
+import pkgutil
+from importlib import import_module
 
-from webhook.policy.findings import Finding
+from webhook.policy.findings import Finding, Violation
 from webhook.policy.posture import Posture
-from webhook.policy.rules import (
-    api_access,
-    api_users,
-    pod_security,
-    pod_security_policy,
-    pod_validity,
-    read_only_root,
-    security_context,
-    sidecar,
-    volume_ownership,
-)
-from webhook.policy.rules.subject import PreviewedPod, Subject
+from webhook.policy.rules.rule import Rule, ordered
+from webhook.policy.rules.subject import EphemeralContainer, OperatorPod, PolicyReference, PreviewedPod, Subject
 
-Rule = Callable[[Subject, Posture], list[Finding]]
-Foresight = Callable[[PreviewedPod, Posture], list[Finding]]
+_MODULES = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
 
-RULES: tuple[Rule, ...] = (security_context.check, api_access.check, pod_security_policy.check)
+RULES: tuple[Rule, ...] = ordered(module.RULE for module in _MODULES if hasattr(module, "RULE"))
+"""All rules, the most important first: their findings come in this order."""
 
-FORESIGHT: tuple[Foresight, ...] = (
-    volume_ownership.check,
-    read_only_root.check,
-    sidecar.check,
-    api_users.check,
-    pod_security.check,
-)
+IDS: tuple[str, ...] = tuple(rule.id for rule in RULES)
 
-MODULES = (
-    pod_validity,
-    pod_security_policy,
-    security_context,
-    pod_security,
-    api_access,
-    sidecar,
-    read_only_root,
-    volume_ownership,
-)
-"""One for each rule id; its docstring says what the rule means. What a person must hear first stands first."""
+_POD = tuple(rule.pod for rule in RULES if rule.pod)
+_PREVIEW = tuple(rule.preview for rule in RULES if rule.preview)
+_OPERATOR_POD = tuple(rule.operator_pod for rule in RULES if rule.operator_pod)
+_EPHEMERAL_CONTAINER = tuple(rule.ephemeral_container for rule in RULES if rule.ephemeral_container)
+_POLICY_REFERENCE = tuple(rule.policy_reference for rule in RULES if rule.policy_reference)
 
-IDS: tuple[str, ...] = tuple(module.ID for module in MODULES)
+
+def check_pod(subject: Subject, posture: Posture) -> list[Finding]:
+    """Findings for a pod at admission."""
+    return [finding for check in _POD for finding in check(subject, posture)]
+
+
+def check_preview(pod: PreviewedPod, posture: Posture) -> list[Finding]:
+    """Findings for a predicted pod that help only the person who applies its resource."""
+    return [finding for check in _PREVIEW for finding in check(pod, posture)]
+
+
+def check_operator_pod(pod: OperatorPod) -> list[Violation]:
+    """What no pod can have, for a predicted pod as the operator alone makes it."""
+    return [violation for check in _OPERATOR_POD for violation in check(pod)]
+
+
+def check_ephemeral_container(container: EphemeralContainer, posture: Posture) -> list[Finding]:
+    """Findings for a new ephemeral container."""
+    return [finding for check in _EPHEMERAL_CONTAINER for finding in check(container, posture)]
+
+
+def check_policy_reference(reference: PolicyReference, *, of_pod: bool) -> list[Finding]:
+    """Findings for a PodSecurityPolicy that a resource names, for itself or, with `of_pod`, as its pods will."""
+    return [finding for check in _POLICY_REFERENCE for finding in check(reference, of_pod)]

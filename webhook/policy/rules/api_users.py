@@ -1,28 +1,27 @@
-"""The user's containers that clearly call the Kubernetes API must bring a token where none is mounted for them.
+"""The user's containers that clearly call the Kubernetes API and have no token. A part of `api-access`.
 
-With `disableAutomountServiceAccountToken` only the operator's containers that need the API get one. A container calls
-the API clearly when its image is a well-known client of it, or its command names kubectl, the API's address or the path
-of the token. A part of `api-access`, told to whoever applies the resource.
+With `disableAutomountServiceAccountToken` only the operator's containers that need the API get a token. A container
+calls the API clearly when its image is a well-known client of it, or its command names kubectl, the API's address or
+the path of the token.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
-from webhook.policy.findings import Finding, Warn
 from webhook.policy.json_access import object_of, objects_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.api_access import ID, TOKEN_PATH
 from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.token_volume import TOKEN_PATH
 
 _CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
-_SAYS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
+_SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
 
 
-def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
-    """Findings for the user's containers of one pod."""
+def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
+    """A text for each such container."""
     if posture.api_access != "explicit":
-        return []
-    findings: list[Finding] = []
-    spec = prospect.pod["spec"]
+        return
+    spec = pod.pod["spec"]
     tokens = {volume.get("name") for volume in spec["volumes"] if _holds_token(volume)}
     for container in (*spec["initContainers"], *spec["containers"]):
         if container["name"] in posture.component.containers:
@@ -32,11 +31,11 @@ def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
         if sign and tokens.isdisjoint(mounted):
             text = f"container {container['name']!r} calls the Kubernetes API ({sign}) and gets no token with"
             text += f" {posture.api_setting.place.rpartition('.')[2]}: mount a projected one"
-            findings.append(Warn(ID, f"{text} at {TOKEN_PATH}"))
-    return findings
+            yield f"{text} at {TOKEN_PATH}"
 
 
 def _sign(container: dict[str, Any]) -> str:
+    """What shows that a container calls the API, "" for nothing."""
     image = str(container.get("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
     if image in _CLIENTS:
         return f"image {image}"
@@ -44,9 +43,9 @@ def _sign(container: dict[str, Any]) -> str:
     for word in words:
         if "kubectl" in word.replace("/", " ").split():
             return "it runs kubectl"
-        said = next((sign for sign in _SAYS if sign in word), "")
-        if said:
-            return f"its command names {said}"
+        named = next((sign for sign in _SIGNS if sign in word), "")
+        if named:
+            return f"its command names {named}"
     return ""
 
 

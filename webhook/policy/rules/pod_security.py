@@ -1,36 +1,32 @@
 """pod-security: the level of the Kubernetes Pod Security Standards that the pods of a resource reach.
 
-Told to whoever applies a resource whose pods will not be `restricted`, the strictest level: the level they reach as
-admitted, the one they would reach without vmguard where that differs, and the first reasons in the words of the API
-server's own PodSecurity admission. A namespace that enforces a level (label `pod-security.kubernetes.io/enforce`)
-refuses pods that do not reach it. `vmguard level -v` says the same of a pod in a file.
+vmguard warns the person who applies a resource if its pods will not be `restricted`, the strictest level. The warning
+has the level that they reach as admitted, the level without vmguard if that differs, and the first reasons, as the API
+server's own PodSecurity admission words them. A namespace that enforces a level (label
+`pod-security.kubernetes.io/enforce`) refuses pods that do not reach it. `vmguard level -v` gives the same for a pod in
+a file.
 """
 
-from webhook.podsecurity import Level, Verdict
+from webhook.podsecurity import Level
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import Posture
+from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.wording import levels_in_words
 
 ID = "pod-security"
 
 _MOST = 3
 _LONGEST = 220
-"""Characters within which as many reasons are told as go in."""
+"""Characters that limit how many reasons a warning has."""
 
 
-def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001 - the shape of every foresight
+def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001 - the shape of the phase
     """The level of one pod, where it is not restricted."""
-    if prospect.after.level == Level.RESTRICTED:
+    if pod.after.level == Level.RESTRICTED:
         return []
-    texts = (f"Pod Security level {in_words(prospect.before, prospect.after, most)}" for most in range(_MOST, 1, -1))
-    shortest = f"Pod Security level {in_words(prospect.before, prospect.after, 1)}"
-    return [Warn(ID, next((text for text in texts if len(text) <= _LONGEST), shortest))]
+    texts = [f"Pod Security level {levels_in_words(pod.before, pod.after, most)}" for most in range(_MOST, 0, -1)]
+    return [Warn(ID, next((text for text in texts if len(text) <= _LONGEST), texts[-1]))]
 
 
-def in_words(before: Verdict, after: Verdict, most: int | None = None) -> str:
-    """Both levels and the first `most` reasons why the second is not restricted, all of them for None."""
-    level = f"{after.level}" if before.level == after.level else f"{before.level} before, {after.level} after"
-    told = [str(reason) for reason in after.reasons[:most]]
-    if len(after.reasons) > len(told):
-        told.append(f"and {len(after.reasons) - len(told)} more")
-    return f"{level}; not restricted: {'; '.join(told)}" if told else level
+RULE = Rule(id=ID, order=40, text=__doc__, preview=check)

@@ -1,7 +1,7 @@
 """pod-validity: a security context that no pod can have, in any cluster.
 
-The API server refuses such a pod, or no kubelet starts it, so the resource that asks for it is denied: the person who
-applies it hears of it, and not a controller's event.
+The API server refuses such a pod, or no kubelet starts it. So vmguard denies the resource that would make it, and the
+person who applies the resource sees why at once.
 
     allowPrivilegeEscalation: false with privileged: true, or with CAP_SYS_ADMIN added
     runAsNonRoot: true with runAsUser: 0 in one and the same context, for a container that has no user of its own; a
@@ -14,12 +14,12 @@ applies it hears of it, and not a controller's event.
     windowsOptions: names that Windows has not; hostProcess (Kubernetes >= 1.23) of some containers only, or without
         hostNetwork
 
-The API server accepts `runAsNonRoot: true` with `runAsUser: 0`; the kubelet never starts such a container
-(CreateContainerConfigError). A container that runs as root in a pod that says otherwise is a contradiction of two
+The API server accepts `runAsNonRoot: true` with `runAsUser: 0`, but the kubelet never starts such a container
+(CreateContainerConfigError). A container that runs as root in a pod with `runAsNonRoot: true` is a contradiction of two
 places: `security-context` warns.
 
-An update is denied for a fault that it brings, never for one that was there. Source: API server validation, Kubernetes
-1.37, held against it by the tests.
+vmguard denies an update for a fault that it brings, never for one that was there before. Source: API server validation
+of Kubernetes 1.37; tests compare both.
 """
 
 import re
@@ -27,17 +27,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
-from webhook.policy.json_access import objects_of
+from webhook.policy.accepted_values import LARGEST_ID
+from webhook.policy.context_fields import ROWS
+from webhook.policy.findings import Violation
+from webhook.policy.json_access import Raw, objects_of
+from webhook.policy.rules.rule import Rule
+from webhook.policy.rules.subject import OperatorPod
 from webhook.policy.rules.windows_options import of_host, wrong_options
 
 ID = "pod-validity"
 
-APP_ARMOR_SINCE = 30
 _HOST_PROCESS_SINCE = 23
 _TYPES = ("RuntimeDefault", "Localhost", "Unconfined")
-_LARGEST_ID = 2**31 - 1
 _GROUPS = ("containers", "initContainers")
 _IDS = ("runAsUser", "runAsGroup")
 _OF_POD = {
@@ -52,52 +53,55 @@ _SYSCTL = re.compile(r"(?:[a-z0-9](?:[-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9](?:[-_a-
 _LONGEST_SYSCTL = 253
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One fault: the container whose context has it and its list, "" for the pod's; `found` is all that contradicts."""
-
-    group: str
-    container: str
-    found: dict[str, Any]
-    why: str
+Fault = tuple[Raw, str]
+"""The fields of one context that make a pod impossible, with their values, and why."""
 
 
-def faults(spec: dict[str, Any], minor: int) -> list[Fault]:
-    """What makes a raw pod spec impossible at Kubernetes 1.`minor`."""
+def check(pod: OperatorPod) -> list[Violation]:
+    """What makes a pod impossible; the path of each violation is that of the context, `found` has all its fields."""
+    return [
+        Violation(ID, f"{holder}/securityContext", found, "a context that a pod can have", why, "", denies=True)
+        for holder, (found, why) in _faults(pod.spec, pod.minor)
+    ]
+
+
+def _faults(spec: Raw, minor: int) -> Iterator[tuple[str, Fault]]:
+    """JSON pointer of the pod's spec or the container whose context has the fault, and the fault."""
     pod = _context(spec)
-    found = [Fault("", "", said, why) for said, why in (*_of_any(pod, minor), *_of_pod(pod, minor))]
+    for fault in (*_of_any(pod, minor), *_of_pod(pod, minor)):
+        yield "/spec", fault
     for group in _GROUPS:
-        for container in spec.get(group) or ():
-            context, name = _context(container), str(container.get("name") or "")
-            wrong = (*_of_any(context, minor), *_values(context, _OF_CONTAINER, minor), *_escalation(context))
-            found += [Fault(group, name, said, why) for said, why in wrong]
-            root = _root(context)
-            if root is None and not context.keys() & {"runAsNonRoot", "runAsUser"}:
-                found += [Fault("", "", *fault) for fault in (_root(pod),) if fault]
-            elif root:
-                found.append(Fault(group, name, *root))
-    return found + [Fault(*fault) for fault in of_host(spec)] if minor >= _HOST_PROCESS_SINCE else found
+        for index, container in enumerate(spec.get(group) or ()):
+            context, holder = _context(container), f"/spec/{group}/{index}"
+            for fault in (*_of_any(context, minor), *_values(context, _OF_CONTAINER, minor), *_escalation(context)):
+                yield holder, fault
+            if context.keys().isdisjoint({"runAsNonRoot", "runAsUser"}):
+                yield from (("/spec", fault) for fault in _root(pod))
+            yield from ((holder, fault) for fault in _root(context))
+    if minor >= _HOST_PROCESS_SINCE:
+        yield from of_host(spec)
 
 
-def _context(holder: dict[str, Any]) -> dict[str, Any]:
+def _context(holder: Raw) -> Raw:
     context = holder.get("securityContext")
     return {field: value for field, value in context.items() if value is not None} if isinstance(context, dict) else {}
 
 
-def _of_any(context: dict[str, Any], minor: int) -> Iterator[tuple[dict[str, Any], str]]:
-    """What is wrong with a context, be it a pod's or a container's."""
+def _of_any(context: Raw, minor: int) -> Iterator[Fault]:
+    """What is wrong with a context, of a pod or of a container."""
     yield from _profile("seccompProfile", context)
-    if minor >= APP_ARMOR_SINCE:
+    if minor >= ROWS["pod"]["appArmorProfile"].since:
         yield from _profile("appArmorProfile", context)
     yield from _ids(context, _IDS)
     yield from wrong_options(context)
 
 
-def _of_pod(pod: dict[str, Any], minor: int) -> Iterator[tuple[dict[str, Any], str]]:
-    """What is wrong with a pod's context in fields that a container's has not."""
+def _of_pod(pod: Raw, minor: int) -> Iterator[Fault]:
+    """What is wrong with a pod's context in fields that a container's does not have."""
     yield from _ids(pod, ("fsGroup",))
     groups = pod.get("supplementalGroups")
     if isinstance(groups, list) and not all(map(_is_id, groups)):
-        yield {"supplementalGroups": groups}, f"supplementalGroups must each be from 0 to {_LARGEST_ID}"
+        yield {"supplementalGroups": groups}, f"supplementalGroups must each be from 0 to {LARGEST_ID}"
     yield from _values(pod, _OF_POD, minor)
     names = [name for each in objects_of(pod.get("sysctls")) if isinstance(name := each.get("name", ""), str)]
     counts = Counter(names)
@@ -108,25 +112,23 @@ def _of_pod(pod: dict[str, Any], minor: int) -> Iterator[tuple[dict[str, Any], s
             yield {"sysctls": name}, "the same sysctl must not be set twice"
 
 
-def _ids(context: dict[str, Any], fields: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], str]]:
+def _ids(context: Raw, fields: tuple[str, ...]) -> Iterator[Fault]:
     for field in fields:
         if field in context and not _is_id(context[field]):
-            yield {field: context[field]}, f"{field} must be from 0 to {_LARGEST_ID}"
+            yield {field: context[field]}, f"{field} must be from 0 to {LARGEST_ID}"
 
 
-def _values(
-    context: dict[str, Any], fields: Mapping[str, tuple[int, tuple[str, ...]]], minor: int
-) -> Iterator[tuple[dict[str, Any], str]]:
+def _values(context: Raw, fields: Mapping[str, tuple[int, tuple[str, ...]]], minor: int) -> Iterator[Fault]:
     for field, (since, allowed) in fields.items():
         if field in context and minor >= since and context[field] not in allowed:
             yield {field: context[field]}, f"{field} must be {' or '.join(allowed)}"
 
 
 def _is_id(value: Any) -> bool:
-    return type(value) is not int or 0 <= value <= _LARGEST_ID  # what is no number never gets past the definition
+    return type(value) is not int or 0 <= value <= LARGEST_ID  # the CRD's schema admits numbers only
 
 
-def _profile(field: str, context: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+def _profile(field: str, context: Raw) -> Iterator[Fault]:
     profile = context.get(field)
     if not isinstance(profile, dict):
         return
@@ -148,19 +150,21 @@ def _is_local(field: str, name: str) -> bool:
     return not name.startswith("/") and ".." not in name.split("/")
 
 
-def _escalation(context: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+def _escalation(context: Raw) -> Iterator[Fault]:
     if context.get("allowPrivilegeEscalation") is not False:
         return
-    said = {"allowPrivilegeEscalation": False}
+    denied = {"allowPrivilegeEscalation": False}
     if context.get("privileged") is True:
-        yield {**said, "privileged": True}, "a privileged container always may escalate"
+        yield {**denied, "privileged": True}, "a privileged container always may escalate"
     capabilities = context.get("capabilities")
     added = capabilities.get("add") if isinstance(capabilities, dict) else None
     if isinstance(added, list) and "CAP_SYS_ADMIN" in added:
-        yield {**said, "capabilities.add": "CAP_SYS_ADMIN"}, "a container with CAP_SYS_ADMIN always may escalate"
+        yield {**denied, "capabilities.add": "CAP_SYS_ADMIN"}, "a container with CAP_SYS_ADMIN always may escalate"
 
 
-def _root(context: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
-    if context.get("runAsNonRoot") is not True or context.get("runAsUser") != 0:
-        return None
-    return {"runAsNonRoot": True, "runAsUser": 0}, "no kubelet starts a container that must not be root as root"
+def _root(context: Raw) -> Iterator[Fault]:
+    if context.get("runAsNonRoot") is True and context.get("runAsUser") == 0:
+        yield {"runAsNonRoot": True, "runAsUser": 0}, "no kubelet starts a container that must not be root as root"
+
+
+RULE = Rule(id=ID, order=10, text=__doc__, operator_pod=check)

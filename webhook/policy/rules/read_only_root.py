@@ -1,8 +1,8 @@
 """read-only-root: a path that an argument names, and that the component writes to, must be on a volume.
 
-With a read-only root filesystem the component ends at its start where no volume is mounted at such a path, or one that
-cannot be written (Secret, ConfigMap, downward API, projected, a read-only mount). The operator mounts its own volume at
-the default path only, so this happens when the resource moves the path. Told to whoever applies the resource.
+With a read-only root filesystem a component ends at its start if no writable volume is mounted at such a path. Secret,
+ConfigMap, downward API, projected volumes and read-only mounts are not writable. The operator mounts its own volume at
+the default path, so this happens when the resource changes the path. vmguard warns the person who applies the resource.
 
 Source: flags of VictoriaMetrics, VictoriaLogs, VictoriaTraces and Alertmanager that name what they write.
 """
@@ -10,34 +10,25 @@ Source: flags of VictoriaMetrics, VictoriaLogs, VictoriaTraces and Alertmanager 
 import posixpath
 from typing import Any
 
+from webhook.policy.components import DATA_FLAGS
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import Posture
+from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod
 
 ID = "read-only-root"
 
-WRITES = frozenset(
-    {
-        "cacheDataPath",
-        "fileCollector.checkpointsPath",
-        "kubernetesCollector.checkpointsPath",
-        "remoteWrite.tmpDataPath",
-        "storage.path",
-        "storageDataPath",
-        "tlsAutocertCacheDir",
-        "tmpDataPath",
-    }
-)
+_WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
 """Flags whose value is a file or folder that is written."""
 
 _LONGEST_PATH = 4095
 _NEVER_WRITABLE = ("secret", "configMap", "downwardAPI", "projected")
 
 
-def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
+def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the operator's containers of one pod."""
     findings: list[Finding] = []
-    spec = prospect.pod["spec"]
+    spec = pod.pod["spec"]
     fixed = {v.get("name") for v in spec["volumes"] if any(v.get(kind) is not None for kind in _NEVER_WRITABLE)}
     for container in spec["containers"]:
         if container["name"] not in posture.component.containers:
@@ -48,7 +39,7 @@ def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
         writable = {_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed}
         for argument in container.get("args") or ():
             flag, _, value = str(argument).lstrip("-").partition("=")
-            if flag not in WRITES or not 0 < len(value) <= _LONGEST_PATH:
+            if flag not in _WRITES or not 0 < len(value) <= _LONGEST_PATH:
                 continue
             path = _path(value)
             if any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in writable):
@@ -61,3 +52,6 @@ def check(prospect: PreviewedPod, posture: Posture) -> list[Finding]:
 def _path(value: Any) -> str:
     """A path as the container sees it; images of VictoriaMetrics start in the root folder."""
     return posixpath.normpath(posixpath.join("/", str(value or "")))
+
+
+RULE = Rule(id=ID, order=70, text=__doc__, preview=check)

@@ -1,4 +1,4 @@
-"""What a rule is asked about: one pod, what the cluster is, and the settings a rule may heed. Decides nothing."""
+"""What a rule checks in each phase: the pod, container or reference, and the settings that matter. Decides nothing."""
 
 from typing import Any, Literal
 
@@ -10,10 +10,10 @@ from webhook.podsecurity import Verdict
 
 
 class PolicyReference(msgspec.Struct, frozen=True):
-    """A PodSecurityPolicy that something names: its name, where that stands, and what is known of it.
+    """A PodSecurityPolicy that something names: its name, the place of the name, and the fact about the policy.
 
-    `similar` are existing policies with names like it. `settled` when the reference was there before this request, so
-    that refusing would not undo it.
+    `similar` are existing policies with names like it. A reference is `settled` when it was there before this request,
+    so a denial would not undo it.
     """
 
     name: str
@@ -24,7 +24,11 @@ class PolicyReference(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """One pod to judge. `minor` is the Kubernetes 1.x minor version; `in_daemonset` whether a DaemonSet runs it."""
+    """One pod to judge. `minor` is the Kubernetes 1.x minor version; `in_daemonset` whether a DaemonSet runs it.
+
+    `user_volumes` are the names of the volumes that its resource brings. `user_mounts` are the mounts at the token path
+    that its resource brings, as names of container and volume.
+    """
 
     pod: Pod
     minor: int
@@ -32,6 +36,7 @@ class Subject(msgspec.Struct, frozen=True):
     run_as_platform: bool
     harden_sidecars: bool
     user_volumes: frozenset[str] = frozenset()
+    user_mounts: frozenset[tuple[str, str]] = frozenset()
     policies: tuple[PolicyReference, ...] = ()
 
     @property
@@ -54,11 +59,11 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class PreviewedPod(msgspec.Struct, frozen=True):
-    """A pod that does not exist yet, as it would be admitted: raw, with the lists of a pod's spec all there.
+    """A predicted pod as vmguard would admit it: raw, with all lists of a pod's spec.
 
-    `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `claim` is the volume on
-    which its component keeps its data for good; `turned_strict` when strict security is new. `filling` is the context
-    that the user's containers are filled with when they are hardened.
+    `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `claim` is the volume of
+    its component's data if that is on a PersistentVolumeClaim. `turned_strict` is True when this update of the resource
+    turns strict security on. `filling` is the context that vmguard fills in where it hardens the user's containers.
     """
 
     pod: dict[str, Any]
@@ -68,3 +73,18 @@ class PreviewedPod(msgspec.Struct, frozen=True):
     claim: str | None = None
     turned_strict: bool = False
     filling: dict[str, Any] = {}
+
+
+class OperatorPod(msgspec.Struct, frozen=True):
+    """A predicted pod as every operator makes it, with the contexts that the resource itself sets: its raw spec."""
+
+    spec: dict[str, Any]
+    minor: int
+
+
+class EphemeralContainer(msgspec.Struct, frozen=True):
+    """A new ephemeral container of a running pod: raw, with the raw spec of the pod."""
+
+    container: dict[str, Any]
+    spec: dict[str, Any]
+    minor: int

@@ -1,133 +1,118 @@
-"""What a pod and an operator's container must say in their security contexts: the tables, and the resource's own word.
+"""Which fields a pod's and an operator's container's security contexts must have: strict ones, or the resource's own.
 
-Strict:
-  pod        runAsNonRoot, runAsUser, runAsGroup, fsGroup, fsGroupChangePolicy (Kubernetes >= 1.20), seccompProfile
-  container  privileged, allowPrivilegeEscalation, readOnlyRootFilesystem, capabilities.drop, runAsUser, runAsGroup,
-             runAsNonRoot
-A DaemonSet's pod has no runAs fields (it reads the host's files), and a VLAgent collector's container has none either.
-A Windows pod takes runAsNonRoot only. With VMGUARD_RUN_AS=platform users, groups and fsGroup are left out.
-
-Knows nothing of what a pod says already. Source: pods that operators v0.54 and v0.74 make with strict security.
+Reads the table of fields, `context_fields`, and nothing of what the pod has.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
+from webhook.policy.context_fields import ROWS, ContextField, Level
 from webhook.policy.posture import Posture
 from webhook.policy.rules.subject import Subject
 
-RUN_AS = ("runAsNonRoot", "runAsUser", "runAsGroup")
-
-STRICT_ID = 65534
-"""The user and group `nobody`, which the images of VictoriaMetrics run as."""
-
-_LEFT_TO_PLATFORM = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
-_WINDOWS = ("runAsNonRoot", "windowsOptions")
-
-_STRICT_POD: dict[str, Any] = {
-    "runAsNonRoot": True,
-    "runAsUser": STRICT_ID,
-    "runAsGroup": STRICT_ID,
-    "fsGroup": STRICT_ID,
-    "fsGroupChangePolicy": "OnRootMismatch",
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-_STRICT_CONTAINER: dict[str, Any] = {
-    "privileged": False,
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities/drop": ["ALL"],
-    "runAsNonRoot": True,
-    "runAsUser": STRICT_ID,
-    "runAsGroup": STRICT_ID,
-}
-
-POD_FIELDS = (
-    "appArmorProfile",
-    "fsGroup",
-    "fsGroupChangePolicy",
-    "runAsGroup",
-    "runAsNonRoot",
-    "runAsUser",
-    "seLinuxChangePolicy",
-    "seLinuxOptions",
-    "seccompProfile",
-    "supplementalGroups",
-    "supplementalGroupsPolicy",
-    "sysctls",
-    "windowsOptions",
-)
-"""What a pod takes of a custom resource's own securityContext."""
-
-CONTAINER_FIELDS = (
-    "privileged",
-    "capabilities",
-    "readOnlyRootFilesystem",
-    "allowPrivilegeEscalation",
-    "procMount",
-    "runAsUser",
-    "runAsGroup",
-    "runAsNonRoot",
-    "appArmorProfile",
-    "seccompProfile",
-)
-"""What the operator's containers take of it."""
-
-_SINCE = {"fsGroupChangePolicy": 20, "appArmorProfile": 30, "supplementalGroupsPolicy": 31, "seLinuxChangePolicy": 32}
-"""The Kubernetes 1.x minor version that brought a field; an older API server would drop it."""
-
 
 def wanted_context(subject: Subject, posture: Posture) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fields wanted of the pod and of each operator's container; `capabilities/add` and `/drop` stand side by side."""
+    """Fields wanted of the pod and of each operator's container; `capabilities/add` and `/drop` are fields of it."""
     if posture.security_context == "strict":
-        return _strict(
+        return strict_context(
             subject.in_daemonset,
-            subject.in_daemonset and posture.component.runs_as_root_in_daemonset,
+            runs_as_root(subject, posture),
             subject.run_as_platform,
             subject.windows,
             subject.minor,
         )
-    said = {field: value for field, value in posture.own_context.items() if value not in ([], {})}
-    pod, container = projected(said)
-    capabilities = container.pop("capabilities", None)
-    if isinstance(capabilities, dict):
-        container |= {f"capabilities/{side}": capabilities[side] for side in ("add", "drop") if capabilities.get(side)}
-    return _allowed(pod, subject.windows, subject.minor), _allowed(container, subject.windows, subject.minor)
+    pod, container = projected(posture.own_context)
+    return _existing("pod", flat(pod), subject), _existing("container", flat(container), subject)
+
+
+def runs_as_root(subject: Subject, posture: Posture) -> bool:
+    """Whether the component must run as root here, to read the host's files."""
+    return subject.in_daemonset and posture.component.runs_as_root_in_daemonset
 
 
 def projected(own: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a resource's own securityContext comes to: the pod's part, and that of the operator's containers."""
-    said = {field: value for field, value in own.items() if value is not None}
-    return (
-        {field: said[field] for field in POD_FIELDS if field in said},
-        {field: said[field] for field in CONTAINER_FIELDS if field in said},
-    )
+    """The parts of a resource's own securityContext that its pod and the operator's containers get."""
+    return _own_part("pod", own), _own_part("container", own)
+
+
+def flat(context: dict[str, Any] | None) -> dict[str, Any]:
+    """The fields of a context that are set, by the names of their rows.
+
+    Null and empty count as absent, as the API server drops them.
+    """
+    present = _set(context or {})
+    capabilities = present.get("capabilities")
+    if isinstance(capabilities, dict):
+        del present["capabilities"]
+        present |= {f"capabilities/{member}": value for member, value in _set(capabilities).items()}
+    return present
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
+    return {token(name): value for name, value in fields.items() if value is not None and value not in ([], {})}
+
+
+@lru_cache(256)
+def token(name: str) -> str:
+    """A name as a token of a JSON pointer, so that no name is taken for the row `capabilities/drop`."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def nested(context: dict[str, Any]) -> dict[str, Any]:
-    """A container's context with `capabilities` as the object that it is."""
-    sides = {field.partition("/")[2]: value for field, value in context.items() if "/" in field}
-    plain = {field: value for field, value in context.items() if "/" not in field}
-    return {**plain, "capabilities": sides} if sides else plain
+    """The reverse of `flat`."""
+    members = {name.partition("/")[2]: value for name, value in context.items() if "/" in name}
+    plain = {name: value for name, value in context.items() if "/" not in name}
+    return {**plain, "capabilities": members} if members else plain
 
 
 @cache
-def _strict(
+def _own_fields(level: Level) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.partition("/")[0] for name, row in ROWS[level].items() if row.takes_own(level)))
+
+
+OWN_FIELDS = (*_own_fields("pod"), *_own_fields("container"))
+"""All fields that any level takes from a resource's own securityContext."""
+
+
+def _own_part(level: Level, own: dict[str, Any]) -> dict[str, Any]:
+    return {field: own[field] for field in _own_fields(level) if own.get(field) is not None}
+
+
+@cache
+def strict_context(
     daemonset: bool,  # noqa: FBT001 - a key of the cache
     root: bool,  # noqa: FBT001
     platform: bool,  # noqa: FBT001
     windows: bool,  # noqa: FBT001
     minor: int,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    left_out = _LEFT_TO_PLATFORM if platform else ()
-    pod = {f: v for f, v in _STRICT_POD.items() if f not in left_out and not (daemonset and f in RUN_AS)}
-    container = {f: v for f, v in _STRICT_CONTAINER.items() if f not in left_out and not (root and f in RUN_AS)}
-    return _allowed(pod, windows, minor), _allowed(container, windows, minor)
+    """What strict security fills into a pod and into an operator's container, by row. Callers share the answer.
+
+    `root` says whether the component must run as root in its DaemonSet.
+    """
+
+    def filled(level: Level, *, without_user: bool) -> dict[str, Any]:
+        return {
+            name: row.strict
+            for name, row in ROWS[level].items()
+            if row.fills(level)
+            and _exists(row, windows, minor)
+            and not (platform and row.platform)
+            and not (without_user and row.runs_as)
+        }
+
+    return filled("pod", without_user=daemonset), filled("container", without_user=root)
 
 
-def _allowed(wanted: dict[str, Any], windows: bool, minor: int) -> dict[str, Any]:  # noqa: FBT001 - as _strict
+def _existing(level: Level, context: dict[str, Any], subject: Subject) -> dict[str, Any]:
+    rows = ROWS[level]
     return {
-        field: value
-        for field, value in wanted.items()
-        if _SINCE.get(field, 0) <= minor and (not windows or field in _WINDOWS)
+        name: value
+        for name, value in context.items()
+        if name in rows and _exists(rows[name], subject.windows, subject.minor)
     }
+
+
+def _exists(row: ContextField, windows: bool, minor: int) -> bool:  # noqa: FBT001 - as strict_context
+    """Whether an API server of Kubernetes 1.`minor` knows the field, and a pod of that operating system may have it."""
+    return row.since <= minor and (row.windows or not windows)

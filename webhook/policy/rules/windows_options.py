@@ -1,12 +1,11 @@
-"""What Windows cannot run, of the windowsOptions of a pod and its containers. A part of `pod-validity`.
+"""What Windows cannot run in the windowsOptions of a pod and its containers. A part of `pod-validity`.
 
-The API server looks at them whatever the pod's operating system. Of a user's name only what is wrong with any domain is
-looked at here.
+The API server checks them whatever the pod's operating system is. Of a user's name this checks only what is wrong in
+any domain.
 """
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.workload import is_subdomain
@@ -19,8 +18,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_USER = re.compile(r'["/:;|=,+*?<>@\[\]]')
 
 
-def wrong_options(context: Raw) -> Iterator[tuple[dict[str, Any], str]]:
-    """What is wrong with the options of one context, and why."""
+def wrong_options(context: Raw) -> Iterator[tuple[Raw, str]]:
+    """The options of one context that are wrong, and why."""
     options = object_of(context.get(_FIELD))
     user, spec, name = (
         options.get(field) for field in ("runAsUserName", "gmsaCredentialSpec", "gmsaCredentialSpecName")
@@ -42,23 +41,23 @@ def _is_user(name: str) -> bool:
     )
 
 
-def of_host(spec: Raw) -> Iterator[tuple[str, str, dict[str, Any], str]]:
-    """What is wrong with processes of the host: list and name of the container, "" for the pod; what is said; why."""
+def of_host(spec: Raw) -> Iterator[tuple[str, tuple[Raw, str]]]:
+    """What is wrong with processes of the host: JSON pointer of the pod's spec or the container, the field, and why."""
     pod = _host_process(spec)
     containers = [
-        (group, str(each.get("name") or ""), _host_process(each))
+        (f"/spec/{group}/{index}", _host_process(each))
         for group in _GROUPS
-        for each in objects_of(spec.get(group))
+        for index, each in enumerate(objects_of(spec.get(group)))
     ]
-    all_of_host = all(pod if own is None else own for _, _, own in containers)
-    for group, name, own in (*containers, ("", "", pod)):
-        said = {f"{_FIELD}.hostProcess": own}
-        if group and pod is not None and own is not None and own is not pod:
-            yield group, name, said, f"the pod says {str(pod).lower()}"
+    all_of_host = all(pod if own is None else own for _, own in containers)
+    for holder, own in (*containers, ("/spec", pod)):
+        field = {f"{_FIELD}.hostProcess": own}
+        if holder != "/spec" and pod is not None and own is not None and own is not pod:
+            yield holder, (field, f"the pod says {str(pod).lower()}")
         elif own is True and not all_of_host:
-            yield group, name, said, "all containers of a pod must be processes of the host, or none"
+            yield holder, (field, "all containers of a pod must be processes of the host, or none")
         elif own is True and spec.get("hostNetwork") is not True:
-            yield group, name, said, "processes of the host need hostNetwork: true"
+            yield holder, (field, "processes of the host need hostNetwork: true")
 
 
 def _host_process(holder: Raw) -> bool | None:

@@ -1,0 +1,71 @@
+"""Every field of a security context through real API servers, with vmguard before and after their own validation."""
+
+import json
+
+import pytest
+
+from tests.controlplane.api import ApiError
+from tests.controlplane.stand_in_operator import recreate
+from tests.support.context_values import VALUES, pod_spec, trials
+from tests.support.golden import ROOT, Case
+from tests.support.openapi_contexts import RECORDED, properties, without_row
+
+SINGLE = Case(ROOT / "strict--v0.53.0-to-v0.54.0-strict--vmsingle-relabel--vmsingle-t")
+
+DROPPED_BY_124 = {"supplementalGroupsPolicy", "appArmorProfile", "seLinuxChangePolicy", "procMount"}
+"""Fields that Kubernetes 1.24 does not have, and procMount, which it sets to Default."""
+
+
+@pytest.mark.parametrize("name", ["plane", "plane_124"])
+def test_every_field_of_a_real_api_server_has_a_row(name, request):
+    """No field, and no member of a field, in the API server's OpenAPI is unknown to the table; the record is right."""
+    server = request.getfixturevalue(name)
+    answer = server.api.request("GET", "/openapi/v2")
+    found = properties(json.loads(answer) if isinstance(answer, str) else answer)  # 1.24 does not call it JSON
+    assert without_row(found) == []
+    assert found == RECORDED[server.version]
+
+
+@pytest.fixture(scope="module", params=["", "_124"], ids=["1.37", "1.24"])
+def owned(request):
+    """A control plane, a namespace of it under VMGUARD_ENFORCE=deny, and the owner references of a VMSingle's pods."""
+    plane = request.getfixturevalue(f"plane{request.param}")
+    guard = request.getfixturevalue(f"guard{request.param}")
+    namespace = guard(VMGUARD_ENFORCE="deny", VM_ENABLESTRICTSECURITY="true").namespace()
+    recreate(SINGLE, plane.api, namespace).pod()
+    (replicas,) = plane.api.list("apps/v1", "ReplicaSet", namespace)
+    names = {name: replicas["metadata"][name] for name in ("name", "uid")}
+    return plane, namespace, [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": True, **names}]
+
+
+def _outcome(owned, trial):
+    """What comes of a pod with that value: it is admitted, or who refuses it and why; with the text."""
+    plane, namespace, owners = owned
+    metadata = {"name": "trial", "labels": {"managed-by": "vm-operator"}, "ownerReferences": owners}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec(trial)}
+    try:
+        plane.api.create(pod, namespace, dryRun="All")
+    except ApiError as error:
+        if "denied the request" in str(error):
+            return "denied", str(error)
+        return {400: "undecodable", 422: "invalid"}.get(error.status, "failed"), str(error)
+    return "admitted", ""
+
+
+def _expected(plane, trial):
+    api = "drops" if plane.version == "1.24" and trial.field in DROPPED_BY_124 else trial.api
+    if api in {"invalid", "undecodable"}:
+        return api
+    return "denied" if trial.denied and api == "takes" else "admitted"
+
+
+@pytest.mark.parametrize("field", dict.fromkeys(name for name, _ in VALUES))
+def test_a_value_that_is_neither_strict_nor_accepted_never_gets_in(owned, field):
+    """Strict and accepted values are admitted; weak and unknown ones are denied by vmguard or the API server."""
+    found = {str(trial): (trial, *_outcome(owned, trial)) for trial in trials() if trial.field == field}
+    outcomes = {name: outcome for name, (_, outcome, _) in found.items()}
+    expected = {name: _expected(owned[0], trial) for name, (trial, _, _) in found.items()}
+    assert outcomes == expected, [text for _, _, text in found.values() if text]
+    for trial, outcome, text in found.values():
+        dotted = trial.path.removeprefix("/").replace("/0", "[0]").replace("/", ".")
+        assert outcome != "denied" or f"not compliant: {dotted} is " in text or f"; {dotted} is " in text

@@ -1,0 +1,66 @@
+"""Users of a control plane with permissions that a test chooses."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from tests.controlplane.plane import ControlPlane
+from webhook.cluster.collections import BUILT_IN, JUDGED, custom
+from webhook.policy.custom_resources import BY_KIND
+
+RBAC_GROUP = "rbac.authorization.k8s.io"
+RBAC = f"{RBAC_GROUP}/v1"
+"""The apiVersion of roles and bindings."""
+
+_WATCHED = (*BUILT_IN.values(), *(custom(kind, BY_KIND[kind].storage) for kind in JUDGED))
+_NEVER_TAKEN = [
+    {
+        "apiGroups": ["apiextensions.k8s.io"],
+        "resources": ["customresourcedefinitions"],
+        "verbs": ["list", "watch"],
+    },
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+]
+_COUNT = itertools.count(1)
+
+
+def granted(plane: ControlPlane, user: str, rules: list[dict[str, Any]], namespace: str = "") -> Path:
+    """The kubeconfig of a user with these rules alone, in one namespace or ("") in the whole cluster.
+
+    A Role or ClusterRole of the user's name holds the rules.
+    """
+    kind = "Role" if namespace else "ClusterRole"
+    role = {"apiVersion": RBAC, "metadata": {"name": user}}
+    plane.api.create({**role, "kind": kind, "rules": rules}, namespace)
+    reference = {"apiGroup": RBAC_GROUP, "kind": kind, "name": user}
+    subjects = [{"apiGroup": RBAC_GROUP, "kind": "User", "name": user}]
+    plane.api.create({**role, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects}, namespace)
+    return plane.kubeconfig(user)
+
+
+class Account:
+    """A user with the permissions that vmguard needs, without those that `lack` names.
+
+    The permissions hold in one namespace or ("") in the whole cluster.
+    """
+
+    def __init__(self, plane: ControlPlane, namespace: str = "") -> None:
+        self._plane, self._namespace = plane, namespace
+        self._name = f"account-{next(_COUNT)}"
+        self._kind = "Role" if namespace else "ClusterRole"
+        self.kubeconfig = granted(plane, self._name, [], namespace)
+
+    def lack(self, *taken: str) -> "Account":
+        """Grant all permissions but some; each of these is `VERB PLURAL`."""
+        rules = [
+            {
+                "apiGroups": [each.group],
+                "resources": [each.plural],
+                "verbs": [verb for verb in ("get", "list", "watch") if f"{verb} {each.plural}" not in taken],
+            }
+            for each in _WATCHED
+        ]
+        body = {"rules": [*rules, *_NEVER_TAKEN]}
+        self._plane.api.patch(RBAC, self._kind, self._name, body, self._namespace)
+        return self

@@ -1,0 +1,35 @@
+"""Programs that tests run: a missing one ends the test, and none outlives the test that started it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.support.server import ROOT, environment
+
+
+def missing(reason: str) -> NoReturn:
+    """End the test because this machine lacks something: a failure where CI is set, elsewhere the test is skipped."""
+    raise (pytest.fail if os.environ.get("CI") else pytest.skip).Exception(reason)
+
+
+def program(name: str) -> str:
+    """The path of a program of the machine."""
+    found = shutil.which(name)
+    if found is None:
+        missing(f"{name} is not on the PATH")
+    return found
+
+
+@contextmanager
+def started(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A process in the project's folder with text streams; it is killed at the end of the block if it still runs."""
+    with subprocess.Popen(command, text=True, cwd=ROOT, env=options.pop("env", environment()), **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -1,0 +1,80 @@
+"""`vmguard manifests`, as a person runs it."""
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+
+from certs import DirectoryStore, ensure
+from tests.support.command import vmguard
+from tests.support.server import ROOT
+
+
+def _services(out):
+    return [hook["clientConfig"] for each in yaml.safe_load_all(out) for hook in each["webhooks"]]
+
+
+def test_webhooks_prints_what_deploy_has():
+    status, out, err = vmguard("manifests", "webhooks")
+    assert (status, err) == (0, "")
+    assert (ROOT / "deploy" / "webhook.yaml").read_text().endswith(f"\n{out}")
+
+
+def test_the_names_of_another_installation_are_options():
+    out = vmguard("manifests", "webhooks", "--namespace", "monitoring", "--service", "guard")[1]
+    assert {(each["service"]["namespace"], each["service"]["name"]) for each in _services(out)} == {
+        ("monitoring", "guard")
+    }
+
+
+def test_the_bundle_has_the_certificates_of_the_file_and_no_key(tmp_path):
+    ensure(DirectoryStore(tmp_path), ("localhost",), now=datetime.now(UTC))
+    ca = (tmp_path / "ca.crt").read_bytes()
+    (tmp_path / "both.pem").write_bytes((tmp_path / "tls.key").read_bytes() + ca)
+    status, out, err = vmguard("manifests", "webhooks", "--ca-file", "both.pem", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    assert [base64.b64decode(each["caBundle"]) for each in _services(out)] == [ca] * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("webhooks", "--ca-file", "gone"), "vmguard manifests: --ca-file gone: No such file or directory"),
+        (("webhooks", "--ca-file", "text"), "vmguard manifests: --ca-file text has no certificate in PEM form"),
+        (("webhooks", "--namespace", "a.b"), "'a.b' is not a DNS label"),
+        (("deploy", "--directory", "text/deploy"), "vmguard manifests: text/deploy/webhook.yaml: Not a directory"),
+        ((), "the following arguments are required: TARGET"),
+        (("nothing",), "invalid choice: 'nothing'"),
+    ],
+)
+def test_bad_usage_is_one_line(tmp_path, arguments, said):
+    (tmp_path / "text").write_text("no certificate\n")
+    status, out, err = vmguard("manifests", *arguments, cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_deploy_writes_what_the_check_then_accepts(tmp_path):
+    assert vmguard("manifests", "deploy", cwd=tmp_path) == (0, "deploy/webhook.yaml\n", "")
+    assert vmguard("manifests", "deploy", "--check", cwd=tmp_path) == (0, "", "")
+    assert vmguard("manifests", "deploy", cwd=tmp_path) == (0, "", "")
+    assert (tmp_path / "deploy" / "webhook.yaml").read_text() == (ROOT / "deploy" / "webhook.yaml").read_text()
+
+
+def test_the_check_names_the_file_that_differs_and_the_command(tmp_path):
+    vmguard("manifests", "deploy", cwd=tmp_path)
+    path = tmp_path / "deploy" / "webhook.yaml"
+    text = path.read_text().replace("timeoutSeconds: 10", "timeoutSeconds: 5")
+    path.write_text(text)
+    status, out, err = vmguard("manifests", "deploy", "--check", cwd=tmp_path)
+    assert (status, out) == (1, "")
+    assert err == "deploy/webhook.yaml is not as generated: run vmguard manifests deploy\n"
+    assert path.read_text() == text
+
+
+def test_the_check_names_a_file_that_is_missing(tmp_path):
+    status, out, err = vmguard("manifests", "deploy", "--directory", "here", "--check", cwd=tmp_path)
+    assert (status, out) == (1, "")
+    assert err == "here/webhook.yaml is missing: run vmguard manifests deploy --directory here\n"

@@ -1,0 +1,28 @@
+"""A collection that fails by an error of vmguard itself is reported in readiness."""
+
+import asyncio
+import io
+
+from webhook.cluster.collections import DEFINITIONS
+from webhook.cluster.discovery import Discovery
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.watching import Watching
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+
+def test_a_collection_that_fails_by_our_own_fault_is_told_in_readiness():
+    class Broken(Reflector):
+        async def run(self):
+            raise ValueError("object too deeply nested")
+
+    async def run():
+        log = Log("error", io.BytesIO())
+        watching = Watching(None, Discovery(None, log), (), log, Metrics())
+        reflector = watching._reflectors["CustomResourceDefinition", ""] = Broken(None, DEFINITIONS, "", None, log)
+        task = asyncio.create_task(watching._run(("CustomResourceDefinition", ""), reflector))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        return watching.troubles()
+
+    assert "vmguard's own fault: ValueError('object too deeply nested')" in str(asyncio.run(run()))

@@ -1,0 +1,95 @@
+"""`vmguard manifests`: Kubernetes objects generated from vmguard's tables, printed or written to files."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from webhook.cli.usage import UsageError
+from webhook.manifests.deploy import COMMAND, documents, texts
+from webhook.manifests.webhooks import Service, configurations
+from webhook.policy.workload import is_subdomain
+
+_DIRECTORY = "deploy"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    targets = parser.add_subparsers(dest="target", required=True, metavar="TARGET")
+    usual = Service()
+    webhooks = targets.add_parser("webhooks", help="print the two webhook configurations")
+    webhooks.add_argument(
+        "--namespace",
+        type=_name,
+        default=usual.namespace,
+        metavar="NAME",
+        help=f"namespace of the Service (default {usual.namespace})",
+    )
+    webhooks.add_argument(
+        "--service", type=_name, default=usual.name, metavar="NAME", help=f"name of the Service (default {usual.name})"
+    )
+    webhooks.add_argument("--ca-file", metavar="FILE", help="CA certificates (PEM) to put into caBundle; default none")
+    deploy = targets.add_parser("deploy", help="write every generated file of the deployment directory")
+    deploy.add_argument("--directory", type=Path, default=Path(_DIRECTORY), metavar="DIR", help=f"default {_DIRECTORY}")
+    deploy.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not as generated")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print or write; 1 when `--check` finds a difference."""
+    return TARGETS[options.target](options)
+
+
+def _webhooks(options: argparse.Namespace) -> int:
+    ca = _certificates(options.ca_file) if options.ca_file is not None else b""
+    sys.stdout.write(documents(configurations(Service(options.namespace, options.service), ca)))
+    return 0
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    status = 0
+    for name, text in texts():
+        path: Path = options.directory / name
+        try:
+            present = path.read_bytes() if path.exists() else None
+            if present == text.encode():
+                continue
+            if options.check:
+                state = "is missing" if present is None else "is not as generated"
+                print(f"{path} {state}: run {_command(options.directory)}", file=sys.stderr)
+                status = 1
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"vmguard manifests: {path}: {error.strerror or error}") from None
+        print(path)
+    return status
+
+
+TARGETS: Mapping[str, Callable[[argparse.Namespace], int]] = {"webhooks": _webhooks, "deploy": _deploy}
+"""What can be generated, and the function that does it."""
+
+
+def _command(directory: Path) -> str:
+    return COMMAND if directory == Path(_DIRECTORY) else f"{COMMAND} --directory {directory}"
+
+
+def _name(text: str) -> str:
+    """An option's name of a Service or a Namespace: a DNS label."""
+    if not is_subdomain(text) or "." in text or len(text) > 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a DNS label: lower-case letters, digits and -, at most 63")
+    return text
+
+
+def _certificates(file: str) -> bytes:
+    """The certificates of a PEM file; anything else in the file, such as a private key, is left out."""
+    try:
+        found = x509.load_pem_x509_certificates(Path(file).read_bytes())
+    except OSError as error:
+        raise UsageError(f"vmguard manifests: --ca-file {file}: {error.strerror or error}") from None
+    except (ValueError, x509.InvalidVersion):
+        raise UsageError(f"vmguard manifests: --ca-file {file} has no certificate in PEM form") from None
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in found)

@@ -1,0 +1,130 @@
+"""Turns for requests to the API server: one shared rate, divided fairly among the namespaces that need it.
+
+Every request takes a turn. Requests wait by the namespace that they are for, and the namespaces take turns, so that a
+tenant with many requests delays another's first one by one turn at most. vmguard's own requests (watches, lists,
+discovery) belong to no namespace and go first; they are few. The number of waiting requests is bounded, for each
+namespace and in all.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from webhook.cluster.rate import Bucket
+
+OWN = ""
+"""The namespace of vmguard's own requests."""
+
+MOST_UNDER_WAY = 64
+"""Requests that have a turn at the same time."""
+
+MOST_OF_ONE = 16
+"""Of these for one namespace: slow answers for one tenant leave room for the others."""
+
+MOST_WAITING_OF_ONE = 100
+"""Requests of one namespace that wait; one more is refused at once."""
+
+MOST_WAITING = 5000
+"""Requests of all namespaces that wait."""
+
+
+class NoTurnError(Exception):
+    """There is no turn: too many requests wait, or none came in time. The text says which."""
+
+
+class FairQueue:
+    """The turns of one client, in one event loop."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._count = 0
+        self._under_way: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def turn(self, namespace: str, deadline: float) -> AsyncIterator[None]:
+        """Wait for a turn until `deadline`, a time of the running loop's clock in seconds, and hold it for the block.
+
+        Raises:
+            NoTurnError: too many requests wait already, or no turn came in time.
+
+        """
+        await self._granted(namespace, deadline)
+        try:
+            yield
+        finally:
+            self._end(namespace)
+
+    async def _granted(self, namespace: str, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._waiting and self._has_room(namespace) and self._bucket.take(loop.time()):
+            self._under_way[namespace] += 1
+            return
+        if len(self._waiting.get(namespace, ())) >= MOST_WAITING_OF_ONE or self._count >= MOST_WAITING:
+            of = f" of namespace {namespace}" if namespace else ""
+            raise NoTurnError(f"too many requests{of} wait for the API server: VMGUARD_KUBE_API_QPS limits their rate")
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.setdefault(namespace, deque()).append(turn)
+        self._count += 1
+        self._grant()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():  # its turn came at the same time, and is not used
+                self._bucket.give_back()
+                self._end(namespace)
+            elif turn in self._waiting.get(namespace, ()):
+                self._forget(namespace, turn)
+            if isinstance(error, TimeoutError):
+                text = "more requests wait for the API server than VMGUARD_KUBE_API_QPS allows in time"
+                raise NoTurnError(text) from None
+            raise
+
+    def _forget(self, namespace: str, turn: asyncio.Future[None]) -> None:
+        self._waiting[namespace].remove(turn)
+        self._count -= 1
+        if not self._waiting[namespace]:
+            del self._waiting[namespace]
+
+    def _end(self, namespace: str) -> None:
+        self._under_way[namespace] -= 1
+        if not self._under_way[namespace]:
+            del self._under_way[namespace]
+        self._grant()
+
+    def _grant(self) -> None:
+        """Give turns to those that wait as long as there are some, and come back when there is the next."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        loop = asyncio.get_running_loop()
+        while (namespace := self._next()) is not None:
+            seconds = self._bucket.seconds(loop.time())
+            if seconds > 0:
+                self._timer = loop.call_later(seconds, self._grant)
+                return
+            queue = self._waiting.pop(namespace)
+            turn = queue.popleft()
+            self._count -= 1
+            if queue:
+                self._waiting[namespace] = queue  # now the last of all
+            if not turn.done():  # else it was cancelled a moment ago
+                self._bucket.take(loop.time())
+                self._under_way[namespace] += 1
+                turn.set_result(None)
+
+    def _next(self) -> str | None:
+        """The namespace whose turn it is, None where none may have one."""
+        if OWN in self._waiting:
+            return OWN
+        if self._under_way.total() >= MOST_UNDER_WAY:
+            return None
+        return next((namespace for namespace in self._waiting if self._has_room(namespace)), None)
+
+    def _has_room(self, namespace: str) -> bool:
+        if namespace == OWN:
+            return True
+        return self._under_way.total() < MOST_UNDER_WAY and self._under_way[namespace] < MOST_OF_ONE

@@ -1,0 +1,130 @@
+"""The JSON types of the fields of a resource that decisions on pods read. A value of another type decides nothing.
+
+The API server refuses such a value where the operator's definition has a schema. Some definitions have none, and files
+need not have been near an API server. A wrong type is never read as unset: the setting that it was meant to be could
+change the user that a pod runs as.
+
+Which fields are read follows from the projection. The types of the fields of a securityContext are in the table of
+these fields, and all others are in this file. Source: definitions of operator v0.42 to v0.74. Pure.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Literal
+
+import msgspec
+
+from webhook.policy.components import COMPONENTS
+from webhook.policy.conditions import EACH, paths_of
+from webhook.policy.context_fields import FIELDS
+from webhook.policy.projection import TREES, Tree
+
+JsonType = Literal["boolean", "integer", "string", "object", "array"]
+
+MOST = 5
+"""Wrong types of one resource that are named."""
+
+_CONTEXT = "securityContext"
+
+_CONDITIONS = (condition for component in COMPONENTS for condition in (component.api, component.enabled))
+
+LEAVES: dict[str, JsonType] = {
+    _CONTEXT: "object",
+    "disableAutomountServiceAccountToken": "boolean",
+    "mountPath": "string",
+    "name": "string",
+    "podSecurityPolicyName": "string",
+    "serviceAccountName": "string",
+    "useStrictSecurity": "boolean",
+    **{path[-1]: "boolean" for path in paths_of(_CONDITIONS)},
+}
+"""The types of the fields that are read whole, by name; those that a component's conditions read are booleans."""
+
+
+def _context() -> dict[str, Any]:
+    """The table of security context fields as a schema; `capabilities/add` is a member of an object."""
+    schema: dict[str, Any] = {}
+    for row in FIELDS:
+        field, _, member = row.name.partition("/")
+        if member:
+            schema.setdefault(field, {})[member] = row.types
+        else:
+            schema[field] = row.types
+    return schema
+
+
+CONTEXT = _context()
+"""The types of the fields of a securityContext."""
+
+
+class WrongType(msgspec.Struct, frozen=True):
+    """A field whose value has another JSON type than it must have; `path` is such as `spec.vmselect.runAsUser`."""
+
+    path: str
+    found: str
+    expected: JsonType
+
+    def __str__(self) -> str:
+        return f"{self.path} is {_with_article(self.found)} but must be {_with_article(self.expected)}"
+
+
+def wrong_types(kind: str, spec: dict[str, Any]) -> tuple[WrongType, ...]:
+    """The first fields of a resource's spec, among those that decisions on its pods read, that have a wrong type."""
+    return tuple(islice(_of_tree(TREES.get(kind, {}), spec, "spec"), MOST))
+
+
+def _of_tree(tree: Tree, value: dict[str, Any], path: str) -> Iterator[WrongType]:
+    for field, inner in tree.items():
+        found = value.get(field)
+        if found is None:
+            continue
+        place = f"{path}.{field}"
+        if inner is None:
+            yield from _of_schema(CONTEXT if field == _CONTEXT else LEAVES[field], found, place)
+        elif EACH in inner:
+            if not isinstance(found, list):
+                yield WrongType(place, type_of(found), "array")
+                continue
+            for index, each in enumerate(found):
+                yield from _of_object(inner[EACH], each, f"{place}[{index}]")
+        else:
+            yield from _of_object(inner, found, place)
+
+
+def _of_object(tree: Tree, value: Any, path: str) -> Iterator[WrongType]:
+    if isinstance(value, dict):
+        yield from _of_tree(tree, value, path)
+    else:
+        yield WrongType(path, type_of(value), "object")
+
+
+def _of_schema(schema: Any, value: Any, path: str) -> Iterator[WrongType]:
+    expected: JsonType = schema if isinstance(schema, str) else "array" if EACH in schema else "object"  # type: ignore[assignment]
+    if type_of(value) != expected:
+        yield WrongType(path, type_of(value), expected)
+    elif expected == "array" and not isinstance(schema, str):
+        for index, each in enumerate(value):
+            yield from _of_schema(schema[EACH], each, f"{path}[{index}]")
+    elif expected == "object" and not isinstance(schema, str):
+        for field, inner in schema.items():
+            if value.get(field) is not None:
+                yield from _of_schema(inner, value[field], f"{path}.{field}")
+
+
+def type_of(value: Any) -> str:
+    """The JSON type of a value; a number with a fraction is a `number`."""
+    return _TYPES.get(type(value), "number")
+
+
+_TYPES: dict[type, str] = {
+    bool: "boolean",
+    int: "integer",
+    str: "string",
+    dict: "object",
+    list: "array",
+    type(None): "null",
+}
+
+
+def _with_article(json_type: str) -> str:
+    return json_type if json_type == "null" else f"{'an' if json_type[0] in 'aio' else 'a'} {json_type}"

@@ -1,0 +1,194 @@
+"""The pod that the operator will make for a component of a resource, predicted as far as security rules read it.
+
+It has the containers that the newest operator makes and the user's own, the arguments that name paths, volumes and
+mounts. It has no security context except those that the user wrote into single containers. All that differs between
+components comes from the component table. Pure.
+
+Source: operator v0.54 and v0.74; tests compare the prediction with recorded pods.
+"""
+
+import posixpath
+from collections.abc import Iterable
+
+import msgspec
+
+from webhook.policy.components import Component, DaemonSetMode, Data, OperatorContainer
+from webhook.policy.conditions import Path, holds, text_at, value_at
+from webhook.policy.json_access import Raw, laid_over, object_of, objects_of, texts_of
+from webhook.policy.posture import Posture
+from webhook.policy.token_volume import TOKEN_PATH, TOKEN_VOLUME, VOLUME
+from webhook.policy.workload import Workload
+
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+
+FIELDS = (
+    "containers",
+    "extraArgs",
+    "hostNetwork",
+    "initContainers",
+    "podMetadata",
+    "volumeMounts",
+    "volumes",
+    *_PROBES,
+)
+"""The fields of every component's part that a prediction reads, beside those that its row in the table names."""
+
+_TOKEN = f"{VOLUME}-xxxxx"
+
+
+class PredictedPod(msgspec.Struct, frozen=True):
+    """One pod, raw, with the workload that it belongs to and its posture.
+
+    `claim` is the volume of its component's data if that is on a PersistentVolumeClaim. `operator_containers` are the
+    names of the containers that the operator makes, whether the user patches them or not.
+    """
+
+    workload: Workload
+    posture: Posture
+    pod: Raw
+    claim: str | None = None
+    operator_containers: frozenset[str] = frozenset()
+
+    @property
+    def spec(self) -> Raw:
+        spec: Raw = self.pod["spec"]
+        return spec
+
+    @property
+    def containers(self) -> int:
+        """How many containers and init containers it has."""
+        return len(self.spec["containers"]) + len(self.spec["initContainers"])
+
+
+class _Storage(msgspec.Struct, frozen=True):
+    """What the operator adds to a pod for its data: path, volumes, mounts, and the volume on a claim, if any."""
+
+    path: str = ""
+    volumes: tuple[Raw, ...] = ()
+    mounts: tuple[Raw, ...] = ()
+    claim: str | None = None
+
+
+def predict(workload: Workload, posture: Posture) -> PredictedPod:
+    """The pod of a workload, with the controller that its spec requires.
+
+    Anything that is not an object or a list where one belongs counts as absent.
+    """
+    component = workload.component
+    part = component.part_of(workload.spec)
+    workload = msgspec.structs.replace(workload, workload=component.controller_in(part))
+    storage = _storage(workload, part)
+    users = objects_of(part.get("volumes"))
+    containers: list[Raw] = [_main(component, part, storage)]
+    init: list[Raw] = []
+    for each in component.beside:
+        if holds(each.when, part):
+            (init if each.init else containers).append(_beside(each, workload, part, storage))
+    spec: Raw = {
+        "securityContext": {},
+        "containers": _merged(containers, objects_of(part.get("containers"))),
+        "initContainers": _merged(init, objects_of(part.get("initContainers"))),
+        "volumes": [*(each for each in storage.volumes if each["name"] not in texts_of(users, "name")), *users],
+    }
+    if part.get("hostNetwork") is True:
+        spec["hostNetwork"] = True
+    _give_token(spec)
+    metadata = object_of(part.get("podMetadata"))
+    annotations = {str(key): value for key, value in object_of(metadata.get("annotations")).items()}
+    pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": annotations}, "spec": spec}
+    return PredictedPod(workload, posture, pod, storage.claim, texts_of((*containers, *init), "name"))
+
+
+def _main(component: Component, part: Raw, storage: _Storage) -> Raw:
+    """The component's main container."""
+    flags: Raw = {}
+    if isinstance(component.writes, Data) and component.writes.flag:
+        flags[component.writes.flag] = storage.path
+    mounts = _merged_mounts(storage.mounts, objects_of(part.get("volumeMounts")))
+    probes = {probe: part[probe] for probe in _PROBES if isinstance(part.get(probe), dict)}
+    args = _flags(flags | object_of(part.get("extraArgs")))
+    return {"name": component.main, "args": args, "volumeMounts": mounts, **probes}
+
+
+def _beside(row: OperatorContainer, workload: Workload, part: Raw, storage: _Storage) -> Raw:
+    """A container that the operator makes beside the main one, by its row in the table."""
+    settings = object_of(value_at(part, row.settings)) if row.settings else {}
+    args = [arg.format(namespace=workload.namespace, name=workload.name, data=storage.path) for arg in row.args]
+    container: Raw = {"name": row.name, "args": [*args, *_flags(object_of(settings.get("extraArgs")))]}
+    if row.mounts_data:
+        users = [*objects_of(part.get("volumeMounts")), *objects_of(settings.get("volumeMounts"))]
+        container["volumeMounts"] = _merged_mounts(storage.mounts, users)
+    return container
+
+
+def _flags(arguments: Raw) -> list[str]:
+    return [f"-{flag}={value}" for flag, value in arguments.items()]
+
+
+def _storage(workload: Workload, part: Raw) -> _Storage:
+    """What the operator adds for the data of a component."""
+    mode = workload.component.daemonset if workload.in_daemonset else None
+    volumes: list[Raw] = []
+    mounts: list[Raw] = []
+    for each in mode.reads if mode else ():
+        volumes.append({"name": each.volume, "hostPath": {"path": each.path}})
+        mounts.append({"name": each.volume, "mountPath": each.path, "readOnly": True})
+    data = workload.component.writes
+    if not isinstance(data, Data):
+        return _Storage("", tuple(volumes), tuple(mounts))
+    volume = data.volume.format(name=workload.name)
+    moved = _first_text(part, data.moves_flag)
+    path = moved or _first_text(part, data.moves_mount) or _default_path(data, mode)
+    if moved and volume not in texts_of(objects_of(part.get("volumes")), "name"):
+        return _Storage(path, tuple(volumes), tuple(mounts))
+    claim = volume if _claimed(data, part) else None
+    source: Raw = {"persistentVolumeClaim": {"claimName": volume}} if claim else {"emptyDir": {}}
+    if mode and mode.data_path:
+        source = {"hostPath": {"path": mode.data_path}}
+    mount: Raw = {"name": volume, "mountPath": posixpath.join("/", path)}
+    return _Storage(path, (*volumes, {"name": volume, **source}), (mount, *mounts), claim)
+
+
+def _default_path(data: Data, mode: DaemonSetMode | None) -> str:
+    return (mode.data_path if mode else "") or data.path
+
+
+def _claimed(data: Data, part: Raw) -> bool:
+    """Whether the data are on a PersistentVolumeClaim: the first storage that is configured is no emptyDir."""
+    storages = [storage for path in data.claims if isinstance(storage := value_at(part, path), dict)]
+    return bool(storages) and storages[0].get("emptyDir") is None and holds(data.claimable, part)
+
+
+def _first_text(part: Raw, paths: tuple[Path, ...]) -> str:
+    return next((text for path in paths if (text := text_at(part, path))), "")
+
+
+def _merged(operators: list[Raw], users: list[Raw]) -> list[Raw]:
+    """The operator's containers with the user's: one of the same name is a strategic merge patch over it."""
+    by_name = {each["name"]: each for each in operators}
+    for each in users:
+        name = each.get("name")
+        if not isinstance(name, str):
+            continue
+        by_name[name] = _patched(by_name[name], each) if name in by_name else dict(each)
+    return list(by_name.values())
+
+
+def _patched(base: Raw, patch: Raw) -> Raw:
+    mounts = _merged_mounts(objects_of(base.get("volumeMounts")), objects_of(patch.get("volumeMounts")))
+    return {**laid_over(base, patch), "volumeMounts": mounts}
+
+
+def _merged_mounts(operators: Iterable[Raw], users: list[Raw]) -> list[Raw]:
+    paths = texts_of(users, "mountPath")
+    return [*(mount for mount in operators if str(mount.get("mountPath")) not in paths), *users]
+
+
+def _give_token(spec: Raw) -> None:
+    """Give a token to every container that mounts nothing at its path, as the API server does."""
+    for container in (*spec["containers"], *spec["initContainers"]):
+        mounts = objects_of(container.get("volumeMounts"))
+        if not any(mount.get("mountPath") == TOKEN_PATH for mount in mounts):
+            mounts = [*mounts, {"name": _TOKEN, "mountPath": TOKEN_PATH, "readOnly": True}]
+        container["volumeMounts"] = mounts
+    spec["volumes"].append({**TOKEN_VOLUME, "name": _TOKEN})

@@ -1,0 +1,153 @@
+"""The pods that the operator makes from a custom resource: its workloads, their postures, and the predicted pods.
+
+The pods of a parent (VMDistributed, VLDistributed) are those of its children, which the operator makes from its zones
+and zoneCommon. Pure; takes time in proportion to the size of the resource.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from webhook.facts import Ref
+from webhook.policy.components import BY_KIND, COMPONENTS, PARENTS
+from webhook.policy.conditions import Path, paths_of, value_at
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.json_access import Raw
+from webhook.policy.parents import MOST_ZONES, Layers, children, zones
+from webhook.policy.posture import ROOT_FIELDS, Posture, paths_in, posture_of
+from webhook.policy.preview.predicted_pod import FIELDS, PredictedPod, predict
+from webhook.policy.rules.wanted_context import OWN_FIELDS
+from webhook.policy.workload import Parentage, Workload
+from webhook.settings import Settings
+
+MOST_PREDICTED_ZONES = 20
+"""Zones of a parent whose pods are predicted."""
+
+MOST_BYTES = 512 * 1024
+"""Of a resource's spec as JSON, times the zones that are predicted; the largest in use have some 10 KiB."""
+
+
+class PodsOfResource(msgspec.Struct, frozen=True):
+    """The pods that the operator makes from one custom resource; `parentage` is what a parent sets for it."""
+
+    resource: Ref
+    spec: Raw
+    parentage: Parentage = Parentage()
+
+    def workloads(self) -> Iterator[Workload]:
+        """The workloads as far as their postures need them, without their kind of controller."""
+        return _workloads(self.resource, self.spec, self.parentage, MOST_ZONES, _POSTURE_FIELDS)
+
+    def postures(self, settings: Settings) -> tuple[Posture, ...]:
+        """The posture of each workload."""
+        return tuple(posture_of(workload, settings) for workload in self.workloads())
+
+    def predicted(self, settings: Settings) -> tuple[PredictedPod, ...]:
+        """A pod of each workload, for as much of the resource as may be predicted."""
+        most = self._predicted_zones()
+        if not most:
+            return ()
+        workloads = _workloads(self.resource, self.spec, self.parentage, most, _PREDICTED_FIELDS)
+        return tuple(predict(workload, posture_of(workload, settings)) for workload in workloads)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about how the pods were found, and what was left out."""
+        return tuple(note for note in (self.parentage.note, self._zones_left_out(), self.not_predicted()) if note)
+
+    def not_predicted(self) -> str:
+        """Which part of the resource is too large to be predicted, for a person; "" for none."""
+        most = self._predicted_zones()
+        if not most:
+            size = f"{MOST_BYTES // 1024} KiB"
+            return f"{self.resource} is larger than {size}: it is judged by its settings alone, not by its pods"
+        more = min(self._zones(), MOST_ZONES) - most
+        if more <= 0:
+            return ""
+        return f"{self.resource}: of its zones {more} more are judged by their settings alone, not by their pods"
+
+    def _zones_left_out(self) -> str:
+        more = self._zones() - MOST_ZONES
+        if more <= 0:
+            return ""
+        return f"{self.resource} has more than {MOST_ZONES} zones: the last {more} are not judged here"
+
+    def _zones(self) -> int:
+        return len(zones(self.spec)) if self.resource.kind in PARENTS else 0
+
+    def _predicted_zones(self) -> int:
+        """How many zones of a parent are predicted; 0 when the resource is too large altogether.
+
+        What zones set is merged with what zoneCommon sets, so many zones of much text take their product.
+        """
+        try:
+            size = len(msgspec.json.encode(self.spec))
+        except OverflowError:  # an integer of more than 64 bits
+            size = len(repr(self.spec))
+        return min(MOST_PREDICTED_ZONES, MOST_BYTES // size)
+
+
+_Fields = dict[str, tuple[str, ...]]
+"""The fields of a component's part that are read, by the name of the component."""
+
+
+def _first_names(paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(path[0] for path in paths))
+
+
+_POSTURE_FIELDS: _Fields = {each.name: _first_names(paths_in(each)) for each in COMPONENTS}
+_PREDICTED_FIELDS: _Fields = {
+    each.name: _first_names((*paths_in(each), *((field,) for field in FIELDS), *each.fields)) for each in COMPONENTS
+}
+
+
+def _workloads(ref: Ref, spec: Raw, parentage: Parentage, most: int, fields: _Fields) -> Iterator[Workload]:
+    """The workloads of a resource, or of the children that the first `most` zones of a parent make."""
+    for kind in PARENTS.get(ref.kind, {}):
+        for name, layers in children(ref, spec, kind, most):
+            if any(child for _, child in layers):
+                child_ref = Ref(GROUP, "", kind, ref.namespace, name)
+                child_spec = _merged_spec(kind, layers, fields)
+                yield from _workloads(child_ref, child_spec, Parentage(ref, layers), most, fields)
+    for component in BY_KIND.get(ref.kind, ()):
+        if component.runs_in(spec):
+            yield Workload(ref.kind, ref.namespace, ref.name, component, "", spec, parentage=parentage)
+
+
+def _merged_spec(kind: str, layers: Layers, fields: _Fields) -> Raw:
+    """One spec of all that a parent sets for a child, with those fields of each component and nothing else."""
+    specs = [spec for _, spec in layers]
+    result = _merged(specs, ROOT_FIELDS)
+    for component in BY_KIND[kind]:
+        path = component.path[1:]
+        if not path:
+            result |= _merged(specs, fields[component.name])
+        elif any(isinstance(spec.get(path[0]), dict) for spec in specs):
+            _put(result, path, _merged([component.part_of(spec) for spec in specs], fields[component.name]))
+            for condition in paths_of([component.enabled]):
+                _put(result, condition, _first(value_at(spec, condition) for spec in specs))
+    return result
+
+
+def _put(result: Raw, path: Path, value: Any) -> None:
+    *outer, last = path
+    for field in outer:
+        result = result.setdefault(field, {})
+    result[last] = value
+
+
+def _merged(parts: list[Raw], fields: tuple[str, ...]) -> Raw:
+    """The first value of each field; arguments and the fields of security contexts are merged one by one."""
+    values = {field: _first(part.get(field) for part in parts) for field in fields}
+    if values.get("extraArgs"):
+        arguments = [part["extraArgs"] for part in reversed(parts) if isinstance(part.get("extraArgs"), dict)]
+        values["extraArgs"] = {flag: value for each in arguments for flag, value in each.items()}
+    contexts = [part["securityContext"] for part in parts if isinstance(part.get("securityContext"), dict)]
+    if contexts and isinstance(values.get("securityContext"), dict):
+        merged = {field: _first(context.get(field) for context in contexts) for field in OWN_FIELDS}
+        values["securityContext"] = {field: value for field, value in merged.items() if value is not None}
+    return {field: value for field, value in values.items() if value is not None}
+
+
+def _first(values: Iterable[Any]) -> Any:
+    return next((value for value in values if value is not None), None)

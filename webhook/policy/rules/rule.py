@@ -1,0 +1,75 @@
+"""The record of a rule, and what each phase gives to a rule's check.
+
+A rule has a check for each phase that it takes part in. Every check returns findings and changes nothing.
+
+pod                  a pod at admission, real or predicted: what must be filled, and what is wrong
+preview              a predicted pod as vmguard would admit it: warnings for the person who applies the resource
+operator_pod         a predicted pod as the operator alone makes it: violations that deny the resource
+ephemeral_container  a new ephemeral container of a running pod
+policy_reference     a PodSecurityPolicy that a resource names; the flag is True for one that its pods name themselves
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from webhook.policy.findings import Finding, Violation
+from webhook.policy.posture import Posture
+from webhook.policy.rules.subject import EphemeralContainer, OperatorPod, PolicyReference, PreviewedPod, Subject
+
+PodCheck = Callable[[Subject, Posture], list[Finding]]
+PreviewCheck = Callable[[PreviewedPod, Posture], list[Finding]]
+OperatorPodCheck = Callable[[OperatorPod], list[Violation]]
+EphemeralContainerCheck = Callable[[EphemeralContainer, Posture], list[Finding]]
+PolicyReferenceCheck = Callable[[PolicyReference, bool], list[Finding]]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule: its id, its place among the rules (the most important first), its text, and a check for each phase.
+
+    `text` explains the rule to a person; it starts with the id and a colon. `table` gives the lines of a Markdown table
+    that the rule reads.
+    """
+
+    id: str
+    order: int
+    text: str | None
+    table: Callable[[], list[str]] | None = None
+    pod: PodCheck | None = None
+    preview: PreviewCheck | None = None
+    operator_pod: OperatorPodCheck | None = None
+    ephemeral_container: EphemeralContainerCheck | None = None
+    policy_reference: PolicyReferenceCheck | None = None
+
+    @property
+    def explanation(self) -> str:
+        """The text without indentation, and the table below it."""
+        text = inspect.cleandoc(self.text or "")
+        return "\n".join([text, "", *self.table()]) if self.table else text
+
+
+PHASES = ("pod", "preview", "operator_pod", "ephemeral_container", "policy_reference")
+"""The phases; each is a field of a rule."""
+
+_NO_DOCSTRINGS = sys.flags.optimize >= 2
+
+
+def ordered(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The rules in their order.
+
+    Raises:
+        ValueError: two rules have the same id or order, or a rule has no check or no explanation.
+
+    """
+    result = tuple(sorted(rules, key=lambda rule: rule.order))
+    for rule in result:
+        for other in result:
+            if other is not rule and (other.id == rule.id or other.order == rule.order):
+                raise ValueError(f"rules {rule.id} and {other.id} have the same id or order")
+        if not any(getattr(rule, phase) for phase in PHASES):
+            raise ValueError(f"rule {rule.id} has no check in any phase")
+        if not _NO_DOCSTRINGS and not rule.explanation.startswith(f"{rule.id}: "):
+            raise ValueError(f"the text of rule {rule.id} must start with its id and a colon")
+    return result
