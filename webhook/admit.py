@@ -21,7 +21,7 @@ from webhook.admission.admission_review import (
 )
 from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Steps, Unknown
-from webhook.objects import Metadata
+from webhook.objects import Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
@@ -245,15 +245,15 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
     named = policies_of_pod(pod, namespace, posture)
-    volumes = user_volumes(identity)
+    volumes, mounts = user_volumes(identity), user_mounts(identity, TOKEN_PATH)
     subject = Subject(
-        pod=pod,
+        pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
         minor=admission.minor,
         in_daemonset=identity.in_daemonset,
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
         user_volumes=volumes,
-        user_mounts=user_mounts(identity, TOKEN_PATH),
+        user_mounts=mounts,
         policies=(yield from inquiry.policies(named)) if named else (),
     )
     findings = tuple(check_pod(subject, posture))
@@ -261,7 +261,7 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
         identity, posture, findings, webhook=webhook, settings=settings, enforce=settings.enforce
     )
     if cache and key and not named:  # vmguard checks each time whether a policy exists
-        cache.keep(key, pod, decision, chain, volumes)
+        cache.add(key, pod, decision, chain, volumes.union(name for _, name in mounts))
     return decision
 
 

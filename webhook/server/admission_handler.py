@@ -76,7 +76,7 @@ class AdmissionHandler:
         self._source = source
         self._settings = settings
         self._state = state
-        self._cache = DecisionCache()
+        self._cache = DecisionCache(metrics.decision_cache_hits.inc)
         self._reporter = Reporter(metrics, log)
         self._requests = Children(metrics.requests)
         self._times = {webhook: metrics.duration.labels(webhook) for webhook in WEBHOOKS.values()}

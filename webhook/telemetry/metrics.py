@@ -68,6 +68,11 @@ class Metrics:
             ("result", "source"),
             registry=self.registry,
         )
+        self.decision_cache_hits = Counter(
+            "vmguard_decision_cache_hits",
+            "Pods that got the cached decision on an identical pod.",
+            registry=self.registry,
+        )
         self.dry_runs = Counter(
             "vmguard_dry_run_requests", "Dry-run requests, by HTTP status code.", ("code",), registry=self.registry
         )

@@ -63,7 +63,7 @@ def copy(tmp_path):
 
 
 def test_there_are_exercises():
-    assert {patch.stem for patch in PATCHES} >= {"new-kind", "new-warning"}
+    assert {patch.stem for patch in PATCHES} >= {"new-kind", "new-strict-field", "new-warning"}
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
@@ -80,6 +80,7 @@ def test_an_exercise_changes_the_lines_that_it_declares(patch):
     assert [name for name in changed if name.startswith("tests/") and (ROOT / name).exists()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
 def test_the_tests_of_a_copy_with_an_exercise_pass(patch, copy):
     exercise = _declared(patch)

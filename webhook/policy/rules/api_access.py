@@ -107,7 +107,7 @@ def _append(array: str, value: dict[str, Any], *, present: bool) -> Edit:
 
 
 def _conflict(subject: Subject, needing: list[tuple[str, Container]], source: str) -> Violation | None:
-    """Why nothing can be done by halves: the pod asks for a token, or the one name that is needed is taken."""
+    """Why a patch would do only half: the pod requires a token explicitly, or the name of the volume is taken."""
     spec = subject.pod.spec
     if spec.automount_service_account_token is True:
         path = "/spec/automountServiceAccountToken"
