@@ -40,6 +40,11 @@ def test_every_rule_file_is_registered():
     assert sorted(rule.id for rule in rules.RULES) == [name.replace("_", "-") for name in RULE_FILES]
 
 
+def test_every_rule_has_a_test_file():
+    tests = {path.name for path in Path(ROOT, "tests", "unit", "policy", "rules").glob("test_*.py")}
+    assert {f"test_{name}.py" for name in RULE_FILES} <= tests
+
+
 @pytest.mark.parametrize(
     ("records", "fault"),
     [
