@@ -29,6 +29,7 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.enforcement import enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
+from webhook.policy.findings import Finding, Violation
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
 from webhook.policy.posture import posture_of
@@ -328,13 +329,17 @@ def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
     before = frozenset((*policies_named(ref, had), *policies_annotated(ref, had)))
-    findings = [
+    findings: list[Finding] = [
         finding
         for each in (yield from inquiry.policies(named, before))
         for finding in check_policy_reference(each, of_pod=(each.place, each.name) in annotated)
     ]
+    pods = PodsOfResource(ref, spec, parentage)
+    if settings.mode == "enforce" and any(type(finding) is Violation and finding.denies for finding in findings):
+        # a preview costs far more than this, and it could only add to the reasons
+        return decide.decide_resource(str(ref), pods.postures(settings), (), tuple(findings), settings), inquiry.links
     pods_before = PodsOfResource(ref, had, parentage) if old else None
-    preview = preview_pods(PodsOfResource(ref, spec, parentage), pods_before, settings, admission.minor)
+    preview = preview_pods(pods, pods_before, settings, admission.minor)
     findings += preview.findings
     decision = decide.decide_resource(str(ref), preview.postures, preview.predicted_levels, tuple(findings), settings)
     return decision, inquiry.links
