@@ -31,6 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     webhooks.add_argument(
         "--service", type=_name, default=usual.name, metavar="NAME", help=f"name of the Service (default {usual.name})"
     )
+    webhooks.add_argument(
+        "--enforce-deny", action="store_true", help="the entries of a cluster where every namespace enforces deny"
+    )
     webhooks.add_argument("--ca-file", metavar="FILE", help="CA certificates (PEM) to put into caBundle; default none")
     deploy = targets.add_parser("deploy", help="write every generated file of the deployment directory")
     deploy.add_argument("--directory", type=Path, default=Path(_DIRECTORY), metavar="DIR", help=f"default {_DIRECTORY}")
@@ -44,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _webhooks(options: argparse.Namespace) -> int:
     ca = _certificates(options.ca_file) if options.ca_file is not None else b""
-    sys.stdout.write(documents(configurations(Service(options.namespace, options.service), ca)))
+    target = Service(options.namespace, options.service)
+    sys.stdout.write(documents(configurations(target, ca, enforce_deny=options.enforce_deny)))
     return 0
 
 

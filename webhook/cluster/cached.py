@@ -9,7 +9,7 @@ cached state of the same UID serves; without one the fact is Unknown. No answer 
 import asyncio
 from collections import OrderedDict
 
-from webhook.cluster.collections import NAMESPACES, POLICIES
+from webhook.cluster.collections import POLICIES
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.rate import Bucket
@@ -67,8 +67,8 @@ class CachedFacts:
         if isinstance(lookup, Names):
             return await self._names(lookup, deadline)
         ref = lookup.ref
-        if ref.kind in {POLICIES, NAMESPACES.kind} and not self._watching.whole_cluster:
-            return Unknown("with WATCH_NAMESPACE nothing that belongs to the cluster is asked", "cache")
+        if ref.kind == POLICIES and not self._watching.whole_cluster:
+            return Unknown("with WATCH_NAMESPACE vmguard reads no PodSecurityPolicies", "cache")
         if ref.kind == POLICIES:  # no cached state serves where it cannot be read
             payer = _payer(lookup)
             return await self._live.get(ref, deadline, payer) if self._affordable(lookup) else _over_budget(lookup)

@@ -11,7 +11,7 @@ import msgspec
 
 from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.collections import BUILT_IN, JSON, METADATA, METADATA_LIST, Collection, custom, served
+from webhook.cluster.collections import BUILT_IN, JSON, METADATA, METADATA_LIST, NAMESPACES, Collection, custom, served
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.fair_queue import OWN
 from webhook.cluster.status import names_an_object, reason
@@ -40,11 +40,16 @@ _list = msgspec.json.Decoder(_List)
 
 
 class LiveFacts:
-    """Facts read from the API server, each with a request of its own."""
+    """Facts read from the API server, each with a request of its own.
 
-    def __init__(self, client: Client, discovery: Discovery) -> None:
+    `namespaces` are those of WATCH_NAMESPACE. A Role in such a namespace may grant `get` on the Namespace itself: the
+    API server authorizes a GET of one Namespace as a request in that namespace (seen with Kubernetes 1.37).
+    """
+
+    def __init__(self, client: Client, discovery: Discovery, namespaces: tuple[str, ...] = ()) -> None:
         self._client = client
         self._discovery = discovery
+        self._namespaces = frozenset(namespaces)
 
     async def get(self, ref: Ref, deadline: float, payer: str = OWN) -> Fact:
         """The fact on one object; never raises.
@@ -85,11 +90,12 @@ class LiveFacts:
         accept = JSON if not place.metadata_only else METADATA if possible else METADATA_LIST
         try:
             status, body = await self._client.get(path, accept, deadline, payer)
+            permissions = self._discovery.permissions
+            where = ref.name if place is NAMESPACES and ref.name in self._namespaces else ref.namespace
             if status == 403:
-                permissions = self._discovery.permissions
-                return Unknown(permissions.forbidden(verb, place, ref.namespace, reason(status, body)), "live")
+                return Unknown(permissions.forbidden(verb, place, where, reason(status, body)), "live")
             if status in {200, 404}:
-                self._discovery.permissions.allowed(verb, place, ref.namespace)
+                permissions.allowed(verb, place, where)
             if status == 200:
                 return await _found(body, ref) if possible else Absent("live")
             if status == 404:

@@ -20,6 +20,7 @@ from webhook.cluster.reflector import Key, Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
+from webhook.policy.enforcement import unknown_values
 from webhook.policy.projection import project
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -67,7 +68,7 @@ class Watching:
             for resource in WORKLOADS:
                 self._start(resource, _owner)
             if self.whole_cluster:
-                self._start(NAMESPACES, _labelled)
+                self._start(NAMESPACES, _labelled, self._namespace)
                 self._start(DEFINITIONS, _named, self._definition)
                 if self._discovery.serves_policies:
                     self._start(PSP, _named, self._tell)
@@ -219,6 +220,12 @@ class Watching:
         if key[1].endswith(f".{GROUP}"):
             self._definitions_changed.set()
             self.definitions_told.set()
+
+    def _namespace(self, key: Key, found: KubeObject | None) -> None:
+        """Report a label that enforces deny by an unknown value, before it denies a pod."""
+        unknown = unknown_values(found.metadata.labels or {}) if found else ""
+        if unknown:
+            self._log.write("warning", "namespace label not known", namespace=key[1], reason=unknown)
 
     async def _until_definitions_change(self) -> None:
         watched = self._reflectors.get((DEFINITIONS.kind, ""))

@@ -103,7 +103,8 @@ class AuditScan:
         self._client = client
         self._source = source
         self._is_owner = is_owner
-        self._settings = replace(settings, mode="audit")  # nobody is denied: nothing is read again
+        # nothing is denied, so nothing is read again; under deny no label of a namespace matters and is looked up
+        self._settings = replace(settings, mode="audit", enforce="deny")
         self._log = log
         self._metrics = metrics
         self._told: Result | None = None
