@@ -21,6 +21,7 @@ from webhook.admission.admission_review import (
 )
 from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import Absent, Fact, Found, Lookup, Names, Ref, Steps, Unknown
+from webhook.names import LONGEST_LABEL
 from webhook.objects import Metadata
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
@@ -64,7 +65,6 @@ MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
 _UNKNOWN_KIND = "unknown kind"
-_LONGEST_LABEL = 63
 _MIRROR = "kubernetes.io/config.mirror"
 _ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 
@@ -337,4 +337,4 @@ def _generation(metadata: Metadata) -> str:
     """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
     labels = metadata.labels or {}
     hashed = labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
-    return hashed if len(hashed) <= _LONGEST_LABEL else ""  # no stored pod has a longer one
+    return hashed if len(hashed) <= LONGEST_LABEL else ""  # no stored pod has a longer one

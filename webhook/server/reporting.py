@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from webhook.admission.admission_review import Review, encode, prepare
+from webhook.names import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.wording import MOST_TOLD, facts_line
 from webhook.policy.workload import Link, Workload
@@ -20,8 +21,6 @@ _WARNED = frozenset({"denied", "unknown", "refused", "would-deny"})
 _KEY = "told"
 
 _LONGEST_TEXT = 500
-_LONGEST_NAME = 253
-"""Characters that a log line holds of a name; no object's is longer."""
 
 
 class About(Line, frozen=True):
@@ -87,10 +86,10 @@ def about(
     asked = review.request
     uid, kind, namespace, name = asked.uid, asked.kind.kind, asked.namespace, asked.name
     together = f"{uid}{kind}{namespace}{name}"
-    if len(together) > _LONGEST_NAME or not together.isprintable():
-        uid, kind = one_line(uid, _LONGEST_NAME), one_line(kind, _LONGEST_NAME)
-        namespace = namespace and one_line(namespace, _LONGEST_NAME)
-        name = name and one_line(name, _LONGEST_NAME)
+    if len(together) > LONGEST_NAME or not together.isprintable():
+        uid, kind = one_line(uid, LONGEST_NAME), one_line(kind, LONGEST_NAME)
+        namespace = namespace and one_line(namespace, LONGEST_NAME)
+        name = name and one_line(name, LONGEST_NAME)
     dry_run = asked.dry_run is True
     return About(time, level, message, webhook, uid, kind, namespace, name, dry_run, facts, milliseconds)
 
