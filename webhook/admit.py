@@ -21,6 +21,7 @@ from webhook.admission.admission_review import (
 )
 from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Steps, Unknown
+from webhook.name_forms import LONGEST_LABEL
 from webhook.objects import Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
@@ -65,7 +66,6 @@ MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
 _UNKNOWN_KIND = "unknown kind"
-_LONGEST_LABEL = 63
 _MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -349,4 +349,4 @@ def _generation(metadata: Metadata) -> str:
     """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
     labels = metadata.labels or {}
     hashed = labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
-    return hashed if len(hashed) <= _LONGEST_LABEL else ""  # no stored pod has a longer one
+    return hashed if len(hashed) <= LONGEST_LABEL else ""  # no stored pod has a longer one

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from webhook.cli.usage import UsageError
 from webhook.manifests.deploy import COMMAND, documents, texts
 from webhook.manifests.webhooks import Service, configurations
-from webhook.policy.workload import is_subdomain
+from webhook.name_forms import is_namespace
 
 _DIRECTORY = "deploy"
 
@@ -83,7 +83,7 @@ def _command(directory: Path) -> str:
 
 def _name(text: str) -> str:
     """An option's name of a Service or a Namespace: a DNS label."""
-    if not is_subdomain(text) or "." in text or len(text) > 63:
+    if not is_namespace(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a DNS label: lower-case letters, digits and -, at most 63")
     return text
 

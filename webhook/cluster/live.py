@@ -16,9 +16,9 @@ from webhook.cluster.discovery import Discovery
 from webhook.cluster.fair_queue import OWN
 from webhook.cluster.status import names_an_object, reason
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
+from webhook.name_forms import is_subdomain
 from webhook.objects import KubeObject
 from webhook.policy.custom_resources import BY_KIND, GROUP
-from webhook.policy.workload import is_subdomain
 
 _API_VERSION = re.compile(r"v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?")
 

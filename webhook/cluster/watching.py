@@ -22,6 +22,7 @@ from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.enforcement import unknown_values
 from webhook.policy.projection import project
+from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 from webhook.text import one_line
@@ -36,6 +37,7 @@ _SETTLES = (0.3, 2.0, 6.0)
 """Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
 
 _COMPONENT = "app.kubernetes.io/name"
+_OUR_LABELS = "vmguard"
 
 Place = tuple[str, str]
 """Kind and namespace ("" for all)."""
@@ -163,8 +165,8 @@ class Watching:
                     if reflector.resource is not DEFINITIONS:  # which nobody looks up
                         tasks.create_task(self._ask_for_look_ups(reflector))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
-                why = repr(errors.exceptions[0])
-                reflector.trouble = f"vmguard's own fault: {one_line(why, 500)}"
+                why = one_line(repr(errors.exceptions[0]), 500)
+                reflector.trouble = f"vmguard's own fault: {why}"
                 self._log.write("error", "reflector failed", resource=str(reflector), error=why)
             await asyncio.sleep(backoff.after(loop.time() - began))
 
@@ -252,7 +254,9 @@ def _owner(found: KubeObject) -> KubeObject:
 
 
 def _labelled(found: KubeObject) -> KubeObject:
-    return KubeObject(_kept(found, labels=found.metadata.labels))
+    """Of the labels of a Namespace, which can be a megabyte, those that are vmguard's."""
+    labels = {name: value for name, value in (found.metadata.labels or {}).items() if name.startswith(_OUR_LABELS)}
+    return KubeObject(_kept(found, labels=labels or None))
 
 
 def _named(found: KubeObject) -> KubeObject:
@@ -266,7 +270,6 @@ def _resource(kind: str, found: KubeObject) -> KubeObject:
 
 def _kept(found: KubeObject, **more: Any) -> Metadata:
     meta = found.metadata
-    controllers = [each for each in meta.owner_references or () if each.controller is True]
-    return Metadata(
-        name=meta.name, namespace=meta.namespace, uid=meta.uid, owner_references=controllers[:1] or None, **more
-    )
+    controller = bounded_controller(meta)
+    owners = [controller] if controller else None
+    return Metadata(name=meta.name, namespace=meta.namespace, uid=meta.uid, owner_references=owners, **more)

@@ -151,11 +151,11 @@ class AuditScan:
             decision, _ = await drive_async(steps, facts, deadline)
         except ReviewError as error:
             result.unknown[namespace] += 1
-            result.unknown_why = f"{namespace}/{name}: {error}"
+            result.unknown_why = one_line(f"{namespace}/{name}: {error}", _LONGEST)
             return
         if decision.outcome == "unknown":
             result.unknown[namespace] += 1
-            result.unknown_why = f"{namespace}/{name}: {decision.annotations['decision']}"
+            result.unknown_why = one_line(f"{namespace}/{name}: {decision.annotations['decision']}", _LONGEST)
         identity = decision.identity
         if isinstance(identity, UnknownKind):
             known = (namespace, identity.kind) in result.unknown_kinds or len(result.unknown_kinds) < MOST_KINDS
@@ -182,7 +182,7 @@ class AuditScan:
         self._told, self._told_at = result, now
         named = _of_each_namespace(result.wrong)[:MOST_NAMED]
         more = {"more_workloads": len(result.wrong) - MOST_NAMED} if len(result.wrong) > MOST_NAMED else {}
-        unknown = {"unknown": result.unknown.total(), "unknown_why": one_line(result.unknown_why, _LONGEST)}
+        unknown = {"unknown": result.unknown.total(), "unknown_why": result.unknown_why}
         kinds = sorted(result.unknown_kinds.items())[:MOST_NAMED]
         unknown_kinds = [
             f"{kind} in {namespace or 'several namespaces'}: {count}" for (namespace, kind), count in kinds

@@ -50,7 +50,7 @@ class Match(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
 
 
-class Rule(msgspec.Struct, frozen=True):
+class RequestRule(msgspec.Struct, frozen=True):
     """What the API server calls for: these operations on these resources, which are plurals."""
 
     operations: tuple[str, ...]
@@ -65,14 +65,14 @@ class Entry(msgspec.Struct, frozen=True):
     name: str
     path: Path
     failure_policy: Literal["Fail", "Ignore"]
-    rule: Rule
+    rule: RequestRule
     namespaces: tuple[Match, ...] | None = ()
 
 
-_PODS = Rule(("CREATE",), ("pods",))
-_EPHEMERAL_CONTAINERS = Rule(("UPDATE",), ("pods/ephemeralcontainers",))
+_PODS = RequestRule(("CREATE",), ("pods",))
+_EPHEMERAL_CONTAINERS = RequestRule(("UPDATE",), ("pods/ephemeralcontainers",))
 _KINDS = {*components.BY_KIND, *components.PARENTS}
-_RESOURCES = Rule(
+_RESOURCES = RequestRule(
     ("CREATE", "UPDATE"), tuple(each.plural for each in RESOURCES if each.kind in _KINDS), group=GROUP, version="*"
 )
 
@@ -184,7 +184,7 @@ def _expression(match: Match) -> dict[str, Any]:
     return {"key": match.key, "operator": match.operator, **values}
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(rule: RequestRule) -> dict[str, Any]:
     return {
         "operations": list(rule.operations),
         "apiGroups": [rule.group],

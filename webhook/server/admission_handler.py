@@ -60,6 +60,7 @@ WEBHOOKS: dict[str, Endpoint] = {
 """By path. On an `enforced` one VMGUARD_ENFORCE counts as deny, and no label is looked up."""
 
 DEFAULT_TIMEOUT = 10.0
+_LONGEST_QUERY = 256
 _PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
 _PARTS = re.compile(_PART)
 _DURATION = re.compile(f"(?:{_PART})+")
@@ -207,9 +208,16 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-@lru_cache(64)
 def time_allowed(query: bytes) -> float:
-    """Seconds for facts: `?timeout=` (a Go duration; 10 s when absent or not one) less max(200 ms, 10 %)."""
+    """Seconds for facts: `?timeout=` (a Go duration; 10 s when absent or not one) less max(200 ms, 10 %).
+
+    A query that is much longer than the API server's is not read.
+    """
+    return _time_allowed(query if len(query) <= _LONGEST_QUERY else b"")
+
+
+@lru_cache(64)
+def _time_allowed(query: bytes) -> float:
     timeout = DEFAULT_TIMEOUT
     if query:
         text = parse_qs(query.decode("ascii", "replace")).get("timeout", [""])[0]
