@@ -1,9 +1,9 @@
 """Pods through a real API server, side by side: `python -m bench.pods`.
 
 Recorded strict pods are created, as the controllers would, with nothing that mutates them, with vmguard as it is
-shipped (a mutating and a validating call for each pod), with its mutating call alone, with the same strict fill as a
-native policy in CEL, and with the typed Go webhook. What counts is the CPU of API server and webhook for each pod. The
-garbage collector is off, as the owners exist in the webhooks' files only.
+shipped (a mutating call for each pod), where every namespace enforces deny (a validating call too), with the same
+strict fill as a native policy in CEL, and with the typed Go webhook. What counts is the CPU of API server and webhook
+for each pod. The garbage collector is off, as the owners exist in the webhooks' files only.
 """
 
 import argparse

@@ -20,7 +20,7 @@ from webhook.manifests.webhooks import Url, configurations
 
 Object = dict[str, Any]
 
-NONE, SHIPPED, MUTATING, CEL, TYPED = "no webhook", "vmguard", "vmguard mutating", "policy in CEL", "typed-go"
+NONE, SHIPPED, DENY, CEL, TYPED = "no webhook", "vmguard", "vmguard deny", "policy in CEL", "typed-go"
 
 _CALLS = re.compile(r"^apiserver_admission_webhook_request_total\{.*\} (\S+)$", re.MULTILINE)
 _FORGOTTEN = 1.0
@@ -41,11 +41,11 @@ def ways(vmguard: Contestant, typed: Contestant, others: Sequence[Contestant], g
     """All ways; `others` are the vmguards of other checkouts, registered as this one is."""
     return [
         Way(NONE),
-        Way(SHIPPED, _shipped(vmguard, ground), vmguard, 2),
-        Way(MUTATING, _shipped(vmguard, ground)[:1], vmguard, 1),
+        Way(SHIPPED, _shipped(vmguard, ground), vmguard, 1),
+        Way(DENY, configurations(Url(vmguard.url), ground.authority(), enforce_deny=True), vmguard, 2),
         Way(CEL, tuple(strict_policy())),
         Way(TYPED, (_typed(typed, ground),), typed, 1),
-        *(Way(other.name, _shipped(other, ground), other, 2) for other in others),
+        *(Way(other.name, _shipped(other, ground), other, 1) for other in others),
     ]
 
 
@@ -70,7 +70,7 @@ def in_force(way: Way, api: Api, chosen: Sequence[Case], pods: Sequence[Object])
 
 
 def _shipped(server: Contestant, ground: Ground) -> tuple[Object, ...]:
-    """The configurations that vmguard is installed with: mutating (reinvoked if needed), then validating."""
+    """The configurations that vmguard is installed with; outside of enforced namespaces a pod needs one call."""
     return configurations(Url(server.url), ground.authority())
 
 

@@ -49,11 +49,12 @@ def registered(
     failure_policies: Mapping[str, str] | None = None,
     enforce_deny: bool = False,
     final_pods: bool = False,
+    wait: bool = True,
 ) -> Iterator[None]:
     """Both configurations, called when the block begins, for namespaces with this value of LABEL; "" is all.
 
     `failure_policy` of all entries, `failure_policies` of some by name, and `seconds` to wait are the product's own
-    where none are given. With policies by name the block begins at once. With `final_pods` the API server also sends
+    where none are given. Without `wait` the block begins at once. With `final_pods` the API server also sends
     every final pod to `/validate`, which no entry of the product does where nothing is denied.
     """
     made = []
@@ -71,7 +72,7 @@ def registered(
                 webhook["failurePolicy"] = failure_policy or given.get(webhook["name"], webhook["failurePolicy"])
                 webhook["timeoutSeconds"] = seconds or webhook["timeoutSeconds"]
             made.append(plane.api.create(configuration))
-        if failure_policy != "Ignore" and not failure_policies:  # nothing shows that one that is down was called
+        if wait and failure_policy != "Ignore":  # nothing shows that one that is down was called
             _wait_until_asked(plane, label)
         yield
     finally:

@@ -58,6 +58,7 @@ class Watching:
         self._reflectors: dict[Place, Reflector] = {}
         self._newer: dict[Place, Reflector] = {}
         self._tasks: dict[Reflector, asyncio.Task[None]] = {}
+        self._asking: list[asyncio.Task[None]] = []
         self._definitions_changed = asyncio.Event()
         self.changed = asyncio.Event()
         self.definitions_told = asyncio.Event()
@@ -74,14 +75,18 @@ class Watching:
                 self._start(DEFINITIONS, _named, self._definition)
                 if self._discovery.serves_policies:
                     self._start(PSP, _named, self._tell)
+            else:  # their labels are read one by one, where an entry's path does not say what they come to
+                asking = [self._ask_for_look_ups(NAMESPACES, namespace) for namespace in self._namespaces]
+                self._asking = [asyncio.create_task(each) for each in asking]
             while True:
                 self._follow()
                 await self._until_definitions_change()
                 await self._discovery.learn()
         finally:
-            for task in self._tasks.values():
+            tasks = [*self._tasks.values(), *self._asking]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def synced(self) -> None:
         """Wait until everything that decisions depend on has been listed once."""
@@ -163,7 +168,7 @@ class Watching:
                     tasks.create_task(reflector.run())
                     tasks.create_task(self._take_over(place, reflector))
                     if reflector.resource is not DEFINITIONS:  # which nobody looks up
-                        tasks.create_task(self._ask_for_look_ups(reflector))
+                        tasks.create_task(self._ask_for_look_ups(reflector.resource, reflector.namespace))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
                 why = one_line(repr(errors.exceptions[0]), 500)
                 reflector.trouble = f"vmguard's own fault: {why}"
@@ -178,11 +183,11 @@ class Watching:
             older, self._reflectors[place] = self._reflectors[place], reflector
             self._stop(older)
 
-    async def _ask_for_look_ups(self, reflector: Reflector) -> None:
+    async def _ask_for_look_ups(self, resource: Collection, namespace: str) -> None:
         """Ask whether the collection's objects may be read one by one; again while they may not."""
-        resource, permissions = reflector.resource, self._discovery.permissions
+        permissions = self._discovery.permissions
         while True:
-            await permissions.ask(self._client, "get", resource, reflector.namespace)
+            await permissions.ask(self._client, "get", resource, namespace)
             while True:
                 await asyncio.sleep(ASK_AGAIN)
                 if permissions.lacks("get", resource):

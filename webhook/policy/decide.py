@@ -210,7 +210,7 @@ def decide_pod(
         warnings.append(warning_line("workload", workload.note))
     patch: tuple[Operation, ...] = ()
     outcome: Outcome = "unchanged"
-    left: list[Change | Violation] = [*(changes if webhook == "validate" else ()), *violations]
+    left: list[Change | Violation] = [*violations, *(changes if webhook == "validate" else ())]
     deniable = bool(left) and not denials
     if deniable and enforce == "deny":
         denials, deniable = [not_compliant(left), *([note] if note else [])], False
@@ -237,7 +237,7 @@ def decide_pod(
         "rules": rules_line(findings),
     }
     if left and (webhook == "validate" or denials):
-        annotations["findings"] = left_as_json(sorted(left, key=lambda finding: type(finding) is Change))
+        annotations["findings"] = left_as_json(left)
     denied = outcome == "denied"
     return Decision(
         outcome,
