@@ -43,6 +43,10 @@ class Ground:
         """Make the certificate."""
         ensure(DirectoryStore(self.certificates), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
 
+    def authority(self) -> bytes:
+        """The PEM of the authority that signed it."""
+        return (self.certificates / "ca.crt").read_bytes()
+
     def trusted(self) -> ssl.SSLContext:
         """What trusts that certificate."""
         return ssl.create_default_context(cafile=self.certificates / "ca.crt")
@@ -67,8 +71,13 @@ class Contestant:
 
     def resident(self) -> float:
         """MiB of memory that it holds now."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * resource.getpagesize() / 2**20
+        return resident_of(self.process.pid)
+
+
+def resident_of(pid: int) -> float:
+    """MiB of memory that a process holds now."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def cpu_of(pid: int) -> float:
@@ -81,7 +90,10 @@ NAMES = ("bare", "vmguard", "typed-go")
 
 
 def command(name: str, ground: Ground) -> tuple[list[str], dict[str, str]]:
-    """How to start one, and its environment. A name that is a path is the vmguard of another checkout."""
+    """How to start one, and its environment.
+
+    A name that is a path is the vmguard of another checkout; it runs with the checkout's own `.venv`, if it has one.
+    """
     port = str(free_port())
     if name == "bare":
         return [sys.executable, str(ROOT / "bench" / "bare.py"), port, str(ground.certificates)], environment()
@@ -90,9 +102,23 @@ def command(name: str, ground: Ground) -> tuple[list[str], dict[str, str]]:
         return [str(binary("typed-go")), *options], environment(GOMAXPROCS="1")
     listen = {"VMGUARD_LISTEN": f"127.0.0.1:{port}", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
     options = ["--standalone", "--objects", str(ground.objects), "--cert-dir", str(ground.certificates)]
+    return vmguard(name, "serve", *options), {**environment(**listen), **code_of(name, ground)}
+
+
+def vmguard(name: str, *words: str) -> list[str]:
+    """A command of a checkout's vmguard; `vmguard` is this one's."""
+    own = Path(name) / ".venv" / "bin" / "python"
+    return [str(own) if name != "vmguard" and own.exists() else sys.executable, "-m", "webhook.cli.main", *words]
+
+
+def code_of(name: str, ground: Ground) -> dict[str, str]:
+    """The variables that make Python run a checkout's code, compiled once, as it is where a package is installed."""
     code = ROOT if name == "vmguard" else Path(name)
-    variables = {**environment(**listen), "PYTHONPATH": str(code)}
-    return [sys.executable, "-m", "webhook.cli.main", "serve", *options], variables
+    return {
+        "PYTHONPATH": str(code),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(ground.folder / "compiled"),
+    }
 
 
 @contextmanager

@@ -6,6 +6,7 @@ TLS connections that were cut: reset after the handshake, or in the middle of a 
 
 import argparse
 import statistics
+from pathlib import Path
 
 from bench.contestants import NAMES, running
 from bench.load import load
@@ -19,13 +20,14 @@ def main() -> None:
     parser.add_argument("--reviews", type=int, default=20_000, help="reviews to send each (default 20000)")
     parser.add_argument("--cut", type=int, default=4_000, help="connections to cut of each (default 4000)")
     parser.add_argument("--only", action="append", choices=NAMES, help="measure these contestants only")
+    parser.add_argument("--beside", action="append", default=[], metavar="PATH", help="and the vmguard of a checkout")
     options = parser.parse_args()
     chosen = cases()
     files = [case.path / "review.json" for case in chosen]
     print(f"{options.starts} starts, {options.reviews} reviews, {options.cut} connections cut; memory in MiB")
     print(f"{'':10}{'cold start s':>14}{'at start':>12}{'reviewed':>12}{'cut':>12}")
     with prepared(chosen) as ground:
-        for name in options.only or NAMES:
+        for name in (*(options.only or NAMES), *options.beside):
             starts = []
             for _ in range(options.starts - 1):
                 with running(name, ground) as server:
@@ -38,7 +40,7 @@ def main() -> None:
                 load(server, ground, files, "-cut", str(options.cut))
                 held.append(server.resident())
             told = "".join(f"{memory:12.1f}" for memory in held)
-            print(f"{name:10}{statistics.median(starts):14.2f}{told}", flush=True)
+            print(f"{Path(name).name[-9:]:10}{statistics.median(starts):14.2f}{told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,64 +1,77 @@
 """Pods through a real API server, side by side: `python -m bench.pods`.
 
-Recorded strict pods are created, as the controllers would, with nothing that mutates them, with vmguard, with the same
+Recorded strict pods are created, as the controllers would, with nothing that mutates them, with vmguard as it is
+shipped (a mutating call for each pod), where every namespace enforces deny (a validating call too), with the same
 strict fill as a native policy in CEL, and with the typed Go webhook. What counts is the CPU of API server and webhook
-a pod. The garbage collector is off, as the owners exist in the webhooks' files only. Every way but the first must make
-the oracle's security contexts before it is timed.
+for each pod. The garbage collector is off, as the owners exist in the webhooks' files only.
 """
 
 import argparse
-import base64
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
-from bench.cel_policy import strict_policy
-from bench.contestants import Contestant, Ground, cpu_of, running
-from bench.recorded import cases, contexts, prepared
+from bench.contestants import cpu_of, running
+from bench.recorded import cases, prepared
+from bench.ways import CEL, NONE, Way, in_force, ways
 from tests.controlplane.api import Api, ApiError, wait_for
-from tests.controlplane.plane import API_SERVER, CONTROLLERS, ControlPlane, control_plane
-from tests.support.golden import Case, projection
+from tests.controlplane.plane import ADMIN, API_SERVER, CONTROLLERS, ControlPlane, control_plane
+from tests.support.golden import Case
 
-WAYS = ("no webhook", "vmguard", "policy in CEL", "typed-go")
-REGISTRATION = "admissionregistration.k8s.io/v1"
 AT_A_TIME = 4
+
+
+@dataclass(frozen=True)
+class PodsRound:
+    """One round of one way: pods a second, and milliseconds of CPU for each pod."""
+
+    rate: float
+    api_server: float
+    webhook: float
+
+    @property
+    def cpu(self) -> float:
+        return self.api_server + self.webhook
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.pods", description="pods through a real API server")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each way (default 3)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each way (default 9)")
     parser.add_argument("--pods", type=int, default=300, help="pods a round (default 300)")
+    parser.add_argument("--beside", action="append", default=[], metavar="PATH", help="and the vmguard of a checkout")
     options = parser.parse_args()
     known = cases()
     chosen = [case for case in known if case.category == "strict" and _runs_anywhere(case)]
     flags = {CONTROLLERS: ["--controllers=*,-garbage-collector-controller"]}
-    with (
-        prepared(known) as ground,
-        control_plane(flags=flags) as plane,
-        ThreadPoolExecutor(AT_A_TIME) as pool,
-    ):
+    with ExitStack() as stack:
+        ground = stack.enter_context(prepared(known))
+        plane = stack.enter_context(control_plane(flags=flags))
+        pool = stack.enter_context(ThreadPoolExecutor(AT_A_TIME))
+        vmguard, typed, *others = (
+            stack.enter_context(running(name, ground)) for name in ("vmguard", "typed-go", *options.beside)
+        )
         pods = [ready_to_create(plane.api, case) for case in chosen]
-        with running("vmguard", ground) as vmguard, running("typed-go", ground) as typed:
-            webhooks = {"vmguard": vmguard, "typed-go": typed}
-            results: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-            clients = [plane.api_as("admin", ("system:masters",)) for _ in range(AT_A_TIME)]
-            for number in range(options.rounds + 1):
-                for way in WAYS:
-                    with in_force(way, plane, webhooks, ground):
-                        agree(way, plane.api, chosen, pods)
-                        result = measured(plane, webhooks.get(way), clients, pool, pods, options.pods)
-                    if number:
-                        results[way].append(result)
+        clients = [plane.api_as(*ADMIN) for _ in range(AT_A_TIME)]
+        compared = ways(vmguard, typed, others, ground)
+        results: dict[str, list[PodsRound]] = {way.name: [] for way in compared}
+        for number in range(options.rounds + 1):
+            for way in compared if number % 2 else reversed(compared):  # what runs later meets a fuller API server
+                with in_force(way, plane.api, chosen, pods):
+                    result = measured(plane, way, clients, pool, pods, options.pods)
+                if number:
+                    results[way.name].append(result)
     print(
         f"{len(chosen)} recorded strict pods, {options.rounds} rounds of {options.pods} creates, {AT_A_TIME} at a time"
     )
-    show(results)
+    show(compared, results)
 
 
 def ready_to_create(api: Api, case: Case) -> dict[str, Any]:
@@ -96,100 +109,52 @@ def _account(namespace: str, name: str) -> dict[str, Any]:
     return {"kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
 
 
-@contextmanager
-def in_force(way: str, plane: ControlPlane, webhooks: dict[str, Contestant], ground: Ground) -> Iterator[None]:
-    """What mutates pods is registered inside, and gone afterwards."""
-    if way in webhooks:
-        things = [_configuration(webhooks[way], ground)]
-    elif way == "policy in CEL":
-        things = strict_policy()
-    else:
-        things = []
-    for thing in things:
-        plane.api.create(thing)
-    try:
-        yield
-    finally:
-        for thing in things:
-            plane.api.delete(thing["apiVersion"], thing["kind"], thing["metadata"]["name"])
-        time.sleep(1)  # the API server learns of it by a watch
-
-
-def _configuration(webhook: Contestant, ground: Ground) -> dict[str, Any]:
-    bundle = base64.b64encode((ground.certificates / "ca.crt").read_bytes()).decode()
-    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-    hook = {
-        "name": "bench.vmguard.example",
-        "clientConfig": {"url": f"{webhook.url}/mutate", "caBundle": bundle},
-        "rules": [rule],
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-        "failurePolicy": "Fail",
-        "reinvocationPolicy": "Never",
-    }
-    metadata = {"name": "bench"}
-    return {
-        "apiVersion": REGISTRATION,
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": metadata,
-        "webhooks": [hook],
-    }
-
-
-def agree(way: str, api: Api, chosen: list[Case], pods: list[dict[str, Any]]) -> None:
-    """Wait until a way is in force, and hold each pod that it makes against the oracle's.
-
-    Raises:
-        AssertionError: it makes another pod.
-
-    """
-    if way == "no webhook":
-        return
-    wanted = [contexts(case.expected) for case in chosen]
-
-    def made(number: int) -> dict[str, Any]:
-        return contexts(projection(api.create(pods[number], dryRun="All")))
-
-    wait_for(lambda: made(0) == wanted[0], f"{way} to be in force", 30, 0.2)
-    for number, case in enumerate(chosen):
-        assert made(number) == wanted[number], f"{way} on {case.path.name}"
-
-
 def measured(
     plane: ControlPlane,
-    webhook: Contestant | None,
-    clients: list[Api],
+    way: Way,
+    clients: Sequence[Api],
     pool: ThreadPoolExecutor,
-    pods: list[dict[str, Any]],
+    pods: Sequence[dict[str, Any]],
     count: int,
-) -> tuple[float, float]:
-    """Pods a second, and milliseconds of CPU of API server and webhook a pod."""
+) -> PodsRound:
+    """Create so many pods, and delete them afterwards."""
     server = plane.pids()[API_SERVER]
-
-    def cpu() -> float:
-        return cpu_of(server) + (webhook.cpu() if webhook else 0.0)
 
     def create(client: Api, part: list[dict[str, Any]]) -> None:
         for pod in part:
             client.create(pod)
 
     work = list(islice(cycle(pods), count))
-    before, started = cpu(), time.monotonic()
+    before, started = (cpu_of(server), way.server.cpu() if way.server else 0.0), time.monotonic()
     list(pool.map(create, clients, [work[number::AT_A_TIME] for number in range(AT_A_TIME)]))
-    took, used = time.monotonic() - started, cpu() - before
+    took, after = time.monotonic() - started, (cpu_of(server), way.server.cpu() if way.server else 0.0)
     for namespace in {pod["metadata"]["namespace"] for pod in pods}:
         path = plane.api.path("v1", "Pod", namespace)
         plane.api.request("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0})
-    return count / took, used / count * 1000
+    api_server, webhook = ((end - begin) / count * 1000 for begin, end in zip(before, after, strict=True))
+    return PodsRound(count / took, api_server, webhook)
 
 
-def show(results: dict[str, list[tuple[float, float]]]) -> None:
-    """Medians, and what each way adds to a pod's creation."""
-    base = statistics.median(cpu for _, cpu in results[WAYS[0]])
-    print(f"{'':16}{'pods/s':>10}{'CPU ms/pod':>14}{'x no webhook':>14}{'added ms':>12}")
-    for way, rounds in results.items():
-        rate, cpu = (statistics.median(values) for values in zip(*rounds, strict=True))
-        print(f"{way:16}{rate:10.0f}{cpu:14.2f}{cpu / base:14.2f}{cpu - base:12.2f}")
+def show(compared: Sequence[Way], results: dict[str, list[PodsRound]]) -> None:
+    """Medians; the ratios are medians of each round's own, so that noise that lasts longer than a round is in both."""
+
+    def ratio(way: str, base: str) -> float:
+        return statistics.median(one.cpu / other.cpu for one, other in zip(results[way], results[base], strict=True))
+
+    print(
+        f"{'':18}{'calls/pod':>10}{'pods/s':>8}{'CPU ms/pod':>12}{'API server':>12}{'webhook':>9}"
+        f"{'x no webhook':>14}{'x CEL':>8}"
+    )
+    for way in compared:
+        rounds = results[way.name]
+        rate, cpu, api_server, webhook = (
+            statistics.median(getattr(each, what) for each in rounds)
+            for what in ("rate", "cpu", "api_server", "webhook")
+        )
+        print(
+            f"{Path(way.name).name[-17:]:18}{way.calls:10}{rate:8.0f}{cpu:12.2f}{api_server:12.2f}{webhook:9.2f}"
+            f"{ratio(way.name, NONE):14.2f}{ratio(way.name, CEL):8.3f}"
+        )
 
 
 if __name__ == "__main__":

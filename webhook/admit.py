@@ -20,14 +20,17 @@ from webhook.admission.admission_review import (
     pod_object,
 )
 from webhook.decision_cache import DecisionCache, key_of
-from webhook.facts import Absent, Fact, Found, Lookup, Names, Ref, Steps, Unknown
+from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Steps, Unknown
+from webhook.name_forms import LONGEST_LABEL
 from webhook.objects import Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.decide import Decision, Enforce, Webhook
+from webhook.policy.decide import Decision, Webhook
+from webhook.policy.enforcement import enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
+from webhook.policy.findings import Finding, Violation
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
 from webhook.policy.posture import posture_of
@@ -53,9 +56,6 @@ from webhook.policy.workload import (
 from webhook.settings import Settings
 from webhook.text import nearest
 
-ENFORCE_LABEL = "vmguard/enforce"
-"""Namespace label that may tighten VMGUARD_ENFORCE there, never loosen it."""
-
 EPHEMERAL = "ephemeralcontainers"
 """The subresource of pods by which people debug."""
 
@@ -66,9 +66,7 @@ MOST_POLICIES = 20
 """Different PodSecurityPolicies that are looked up for one request."""
 
 _UNKNOWN_KIND = "unknown kind"
-_LONGEST_LABEL = 63
 _MIRROR = "kubernetes.io/config.mirror"
-_ORDER: tuple[Enforce, ...] = ("off", "warn", "deny")
 
 
 class _Inquiry:
@@ -165,7 +163,7 @@ def admit(
     """The decision on a review, and every fact that it rests on.
 
     `minor` and `labels_suffice` are those of the `FactSource` that answers the lookups. `cache` holds decisions that
-    were made by the same settings; it changes no result.
+    were made by the same settings, except for `enforce`; it changes no result.
 
     Raises:
         ReviewError: the object in the review has a shape that no such object has.
@@ -212,15 +210,30 @@ def _not_judged(request: Request, webhook: Webhook, settings: Settings) -> str:
 
 
 def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Decision]:
+    """The decision on a pod. The labels of its namespace are looked up only where they can make it a denial."""
+    decision = yield from _pod_by_settings(sent, admission, inquiry)
+    if not decision.deniable or admission.labels_suffice:
+        return decision
+    settings, namespace = admission.settings, admission.namespace
+    fact = yield from inquiry.get(Ref("", "v1", "Namespace", "", namespace))
+    if type(fact) is Unknown or type(fact) is NotServed:
+        reason = fact.reason if type(fact) is Unknown else "the API server serves no Namespaces"
+        return decide.enforcement_unknown(decision, namespace, reason, settings)
+    labels = (fact.object.metadata.labels or {}) if type(fact) is Found else {}
+    level = enforced_in(settings.enforce, labels)
+    if level == settings.enforce:
+        return decision
+    return decide.under(decision, level, unknown_values(labels), webhook=admission.webhook, settings=settings)
+
+
+def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Decision]:
+    """The decision on a pod where no label of its namespace counts."""
     namespace, settings, webhook = admission.namespace, admission.settings, admission.webhook
     chain: tuple[Link, ...] = ()
     if not admission.labels_suffice:
         chain = yield from inquiry.owners("Pod", sent.metadata, namespace)
-    enforce = settings.enforce
-    if webhook == "validate" and any(link.ref.group == GROUP and type(link.fact) is Found for link in chain):
-        enforce = yield from _enforce(admission, inquiry)
     cache = admission.cache
-    key = key_of(sent, chain, webhook, enforce, admission.minor) if cache else None
+    key = key_of(sent, chain, webhook, settings.enforce, admission.minor) if cache else None
     if cache and key and (cached := cache.get(key)):
         return cached
     identity = _identity(sent.metadata, admission, chain)
@@ -229,7 +242,7 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
     if isinstance(identity, UnknownOwner):
         return decide.unknown(identity, settings)
     if isinstance(identity, UnknownKind):
-        return decide.unknown_kind(identity, settings, (yield from _enforce(admission, inquiry)))
+        return decide.unknown_kind(identity, settings, settings.enforce)
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
     named = policies_of_pod(pod, namespace, posture)
@@ -245,7 +258,9 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
         policies=(yield from inquiry.policies(named)) if named else (),
     )
     findings = tuple(check_pod(subject, posture))
-    decision = decide.decide_pod(identity, posture, findings, webhook=webhook, settings=settings, enforce=enforce)
+    decision = decide.decide_pod(
+        identity, posture, findings, webhook=webhook, settings=settings, enforce=settings.enforce
+    )
     if cache and key and not named:  # vmguard checks each time whether a policy exists
         cache.add(key, pod, decision, chain, volumes.union(name for _, name in mounts))
     return decision
@@ -309,35 +324,29 @@ def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
     if wrong := wrong_types(ref.kind, spec):
         settled = old is not None and set(wrong) <= set(wrong_types(ref.kind, old.spec or {}))
-        return decide.wrong_types(str(ref), tuple(map(str, wrong)), settings, settled=settled), inquiry.links
+        return decide.wrong_types(str(ref), wrong, settings, settled=settled), inquiry.links
     annotated = frozenset(policies_annotated(ref, spec))
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
     before = frozenset((*policies_named(ref, had), *policies_annotated(ref, had)))
-    findings = [
+    findings: list[Finding] = [
         finding
         for each in (yield from inquiry.policies(named, before))
         for finding in check_policy_reference(each, of_pod=(each.place, each.name) in annotated)
     ]
+    pods = PodsOfResource(ref, spec, parentage)
+    if settings.mode == "enforce" and any(type(finding) is Violation and finding.denies for finding in findings):
+        # a preview costs far more than this, and it could only add to the reasons
+        return decide.decide_resource(str(ref), pods.postures(settings), (), tuple(findings), settings), inquiry.links
     pods_before = PodsOfResource(ref, had, parentage) if old else None
-    preview = preview_pods(PodsOfResource(ref, spec, parentage), pods_before, settings, admission.minor)
+    preview = preview_pods(pods, pods_before, settings, admission.minor)
     findings += preview.findings
     decision = decide.decide_resource(str(ref), preview.postures, preview.predicted_levels, tuple(findings), settings)
     return decision, inquiry.links
-
-
-def _enforce(admission: _Admission, inquiry: _Inquiry) -> Steps[Enforce]:
-    settings = admission.settings
-    if settings.enforce == "deny":
-        return settings.enforce
-    fact = yield from inquiry.get(Ref("", "v1", "Namespace", "", admission.namespace))
-    label = (fact.object.metadata.labels or {}).get(ENFORCE_LABEL) if type(fact) is Found else None
-    tightened: tuple[Enforce, ...] = tuple(level for level in _ORDER if level == label)
-    return max(settings.enforce, *tightened, key=_ORDER.index) if tightened else settings.enforce
 
 
 def _generation(metadata: Metadata) -> str:
     """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
     labels = metadata.labels or {}
     hashed = labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
-    return hashed if len(hashed) <= _LONGEST_LABEL else ""  # no stored pod has a longer one
+    return hashed if len(hashed) <= LONGEST_LABEL else ""  # no stored pod has a longer one

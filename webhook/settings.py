@@ -130,7 +130,7 @@ class Settings:
         Variable(
             "VMGUARD_ENFORCE",
             _one_of("off", "warn", "deny"),
-            "what /validate does with a pod that is not compliant",
+            "what vmguard does with a pod that is not compliant after filling",
         ),
     ] = "warn"
     unknown: Annotated[

@@ -5,7 +5,7 @@ tests' pods are left alone.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import httpx
@@ -17,6 +17,7 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.workload import MANAGED_BY
 
 LABEL = "vmguard-test"
+FINAL_PODS = "final-pods.vmguard.io"
 
 _COUNT = itertools.count(1)
 PROBES: dict[str, Object] = {
@@ -44,28 +45,46 @@ def registered(
     label: str = "",
     failure_policy: str | None = None,
     seconds: int | None = None,
+    *,
+    failure_policies: Mapping[str, str] | None = None,
+    enforce_deny: bool = False,
+    final_pods: bool = False,
+    wait: bool = True,
 ) -> Iterator[None]:
-    """Both configurations, asked when the block begins, for namespaces with this value of LABEL; "" is all.
+    """Both configurations, called when the block begins, for namespaces with this value of LABEL; "" is all.
 
-    `failure_policy` and `seconds` to wait are the product's own where none are given.
+    `failure_policy` of all entries, `failure_policies` of some by name, and `seconds` to wait are the product's own
+    where none are given. Without `wait` the block begins at once. With `final_pods` the API server also sends
+    every final pod to `/validate`, which no entry of the product does where nothing is denied.
     """
     made = []
     try:
-        for configuration in configurations(Url(base), ca):
+        mutating, validating = configurations(Url(base), ca, enforce_deny=enforce_deny)
+        if final_pods:
+            validating["webhooks"].append(_final_pods(mutating["webhooks"][0], base))
+        for configuration in mutating, validating:
             if label:
                 configuration["metadata"]["name"] = f"m-{label}"
             for webhook in configuration["webhooks"]:
                 if label:
                     webhook.setdefault("namespaceSelector", {})["matchLabels"] = {LABEL: label}
-                webhook["failurePolicy"] = failure_policy or webhook["failurePolicy"]
+                given = failure_policies or {}
+                webhook["failurePolicy"] = failure_policy or given.get(webhook["name"], webhook["failurePolicy"])
                 webhook["timeoutSeconds"] = seconds or webhook["timeoutSeconds"]
             made.append(plane.api.create(configuration))
-        if failure_policy != "Ignore":  # then nothing tells whether a webhook that is down was asked
+        if wait and failure_policy != "Ignore":  # nothing shows that one that is down was called
             _wait_until_asked(plane, label)
         yield
     finally:
         for each in made:
             plane.api.delete_if_there(each["apiVersion"], each["kind"], each["metadata"]["name"])
+
+
+def _final_pods(mutating: Object, base: str) -> Object:
+    """An entry that sends the final pods of all namespaces to `/validate`; `mutating` is any entry for pods."""
+    entry = {field: value for field, value in mutating.items() if field != "reinvocationPolicy"}
+    client = {**mutating["clientConfig"], "url": f"{base}/validate"}
+    return {**entry, "name": FINAL_PODS, "clientConfig": client, "failurePolicy": "Ignore", "namespaceSelector": {}}
 
 
 def _wait_until_asked(plane: ControlPlane, label: str) -> None:

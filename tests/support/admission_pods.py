@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import ControlPlane
+from tests.controlplane.stand_in_operator import recreate
 from tests.support.golden import ROOT, Case
 from tests.support.sample_pods import LABELS
 
@@ -21,6 +22,21 @@ def bare_pod(name: str = "p", owner: dict[str, Any] | None = None, **spec: Any) 
         metadata["ownerReferences"] = [{**owner, "controller": True}]
     containers = [{"name": "vmsingle", "image": "victoriametrics/victoria-metrics"}]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers, **spec}}
+
+
+def weak_pod(plane: ControlPlane, namespace: str, *, privileged: bool = True) -> dict[str, Any]:
+    """A pod of a VMSingle of the namespace, which is made, with a container that is weaker than strict.
+
+    Without `privileged` the container has no security context, and vmguard can fill all of it.
+    """
+    if not plane.api.list("apps/v1", "ReplicaSet", namespace):
+        recreate(VMSINGLE, plane.api, namespace)
+    (replicas,) = wait_for(lambda: plane.api.list("apps/v1", "ReplicaSet", namespace), "the ReplicaSet")
+    names = {name: replicas["metadata"][name] for name in ("name", "uid")}
+    pod = bare_pod("weak", {"apiVersion": "apps/v1", "kind": "ReplicaSet", **names})
+    if privileged:
+        pod["spec"]["containers"][0]["securityContext"] = {"privileged": True}
+    return pod
 
 
 def failed_create(plane: ControlPlane, namespace: str, containing: str) -> str:

@@ -1,29 +1,92 @@
-"""Another mutating webhook: it adds one container to each pod that the API server sends, as service meshes do."""
+"""Another mutating webhook: it changes each pod that the API server sends, as service meshes do."""
 
 import base64
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from certs import DirectoryStore, ensure
+from tests.controlplane.api import Object
+from tests.controlplane.registration import LABEL
+
+Mutate = Callable[[str, Object], list[dict[str, Any]]]
+"""From the path that the API server calls, without its slash, and a pod, to a JSON Patch."""
+
+_CONTEXT = "/spec/containers/0/securityContext"
+_SEEN = "example.com~1seen"
+
+
+def add_container(name: str, pod: Object) -> list[dict[str, Any]]:
+    """Adds one container of that name."""
+    if name in {container["name"] for container in pod["spec"]["containers"]}:
+        return []
+    return [{"op": "add", "path": "/spec/containers/-", "value": {"name": name, "image": "mesh"}}]
+
+
+def make_privileged(_name: str, _pod: Object) -> list[dict[str, Any]]:
+    """Makes the first container privileged, in place of the whole security context that it has."""
+    return [{"op": "add", "path": _CONTEXT, "value": {"privileged": True}}]
+
+
+def make_privileged_at_last(_name: str, pod: Object) -> list[dict[str, Any]]:
+    """As `make_privileged`, when the API server calls for the second time, so that no mutating webhook runs after it.
+
+    Before that it takes the security context away, which brings the API server to call every webhook again.
+    """
+    if "example.com/seen" in pod["metadata"].get("annotations", {}):
+        return make_privileged(_name, pod)
+    marked = {"op": "add", "path": "/metadata/annotations", "value": {"example.com/seen": "once"}}
+    if pod["metadata"].get("annotations"):
+        marked = {"op": "add", "path": f"/metadata/annotations/{_SEEN}", "value": "once"}
+    return [marked, {"op": "add", "path": _CONTEXT, "value": {}}]
+
+
+def registration(name: str, base: str, ca: bytes, label: str) -> Object:
+    """The configuration that lets the API server call a running injector, in the namespaces with this value of LABEL.
+
+    The API server calls webhooks in the order of their configurations' names.
+    """
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name},
+        "webhooks": [
+            {
+                "name": f"{name}.example.com",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "IfNeeded",
+                "clientConfig": {"url": f"{base}/{name}", "caBundle": base64.b64encode(ca).decode()},
+                "namespaceSelector": {"matchLabels": {LABEL: label}},
+                "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+            }
+        ],
+    }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    mutate: Mutate
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: _Server
 
     def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         request = review["request"]
         response = {"uid": request["uid"], "allowed": True}
         name = self.path.partition("?")[0].strip("/")
-        if name not in {container["name"] for container in request["object"]["spec"]["containers"]}:
-            operation = {"op": "add", "path": "/spec/containers/-", "value": {"name": name, "image": "mesh"}}
-            response |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps([operation]).encode()).decode()}
+        if patch := self.server.mutate(name, request["object"]):
+            response |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
         body = json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -36,13 +99,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def injecting(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """`(base url, authority's PEM)` of a running injector; the path it is called at names the container it adds."""
+def injecting(folder: Path, mutate: Mutate = add_container) -> Iterator[tuple[str, bytes]]:
+    """`(base url, authority's PEM)` of a running injector."""
     bundle, _ = ensure(DirectoryStore(folder), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.mutate = mutate
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -4,6 +4,7 @@ Many of them serve in one control plane at the same time, each for its own names
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,18 +39,41 @@ class LabelledGuard:
         return [line for line in lines if line["message"] == "admission" and line["namespace"] == namespace]
 
     def audited(self, namespace: str) -> dict[str, str]:
-        """The audit annotations of the last pod created in a namespace, from the API server's audit log."""
+        """The audit annotations of the last pod created in a namespace, by the entry for pods."""
 
         def annotations() -> dict[str, str]:
-            last: dict[str, str] = {}
-            for event in self.plane.audit():
-                of = event.get("objectRef", {})
-                pod = of.get("resource") == "pods" and "subresource" not in of  # the scheduler creates `pods/binding`
-                if of.get("namespace") == namespace and pod and event["verb"] == "create":
-                    last = event.get("annotations", {})
-            return {k.partition("/")[2]: v for k, v in last.items() if k.startswith("pods.vmguard.io/")}
+            found = [each for _, each in self._audited(namespace)]
+            return _by_entry(found[-1], "pods.vmguard.io") if found else {}
 
         return wait_for(annotations, "audit annotations")
+
+    def findings(self, namespace: str, name: str) -> list[dict[str, Any]]:
+        """What the audit annotations `findings` list of the creations of one pod, by any entry; refused ones count."""
+
+        def lists() -> list[str]:
+            return [
+                value
+                for created, annotations in self._audited(namespace)
+                if created == name
+                for key, value in annotations.items()
+                if key.endswith(".vmguard.io/findings")
+            ]
+
+        return [entry for text in wait_for(lists, "findings") for entry in json.loads(text)]
+
+    def _audited(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
+        """The name and the audit annotations of each pod that somebody tried to create in a namespace."""
+        found = []
+        for event in self.plane.audit():
+            of = event.get("objectRef", {})
+            pod = of.get("resource") == "pods" and "subresource" not in of  # the scheduler creates `pods/binding`
+            if pod and event["verb"] == "create" and of.get("namespace") == namespace:
+                found.append((of.get("name", ""), event.get("annotations", {})))
+        return found
+
+
+def _by_entry(annotations: dict[str, str], entry: str) -> dict[str, str]:
+    return {key.partition("/")[2]: value for key, value in annotations.items() if key.startswith(f"{entry}/")}
 
 
 @contextmanager
@@ -60,15 +84,15 @@ def labelled_guards(
     started: dict[tuple[tuple[str, str], ...], LabelledGuard] = {}
     with ExitStack() as stack:
 
-        def guard(kubeconfig: Path | None = None, **environment: str) -> LabelledGuard:
-            key = (("kubeconfig", str(kubeconfig)), *sorted(environment.items()))
+        def guard(kubeconfig: Path | None = None, *, final_pods: bool = False, **environment: str) -> LabelledGuard:
+            key = (("kubeconfig", str(kubeconfig)), ("final_pods", str(final_pods)), *sorted(environment.items()))
             if key not in started:
                 label = f"guard-{len(started)}"
                 folder = tmp_path_factory.mktemp(label)
                 config = kubeconfig or plane.kubeconfig()
                 server = stack.enter_context(serving_cluster(folder, config, **environment))
                 ca = Path(server.ca).read_bytes()
-                stack.enter_context(registered(plane, server.url, ca, label))
+                stack.enter_context(registered(plane, server.url, ca, label, final_pods=final_pods))
                 started[key] = LabelledGuard(plane, server, label)
             return started[key]
 

@@ -30,8 +30,9 @@ class Cluster:
         self._settings = settings
         self._discovery = Discovery(client, log)
         self._watching = Watching(client, self._discovery, settings.watch_namespaces, log, metrics)
-        self.source = CachedFacts(self._watching, self._discovery, LiveFacts(client, self._discovery))
-        memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery))
+        watched = settings.watch_namespaces
+        self.source = CachedFacts(self._watching, self._discovery, LiveFacts(client, self._discovery, watched))
+        memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery, watched))
         self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
         self._survey = AuditScan(leaders, memory, self._watching.knows, settings, log, metrics)
         lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from webhook.cli.usage import UsageError
 from webhook.manifests.deploy import COMMAND, documents, texts
 from webhook.manifests.webhooks import Service, configurations
-from webhook.policy.workload import is_subdomain
+from webhook.name_forms import is_namespace
 
 _DIRECTORY = "deploy"
 
@@ -31,6 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     webhooks.add_argument(
         "--service", type=_name, default=usual.name, metavar="NAME", help=f"name of the Service (default {usual.name})"
     )
+    webhooks.add_argument(
+        "--enforce-deny", action="store_true", help="the entries of a cluster where every namespace enforces deny"
+    )
     webhooks.add_argument("--ca-file", metavar="FILE", help="CA certificates (PEM) to put into caBundle; default none")
     deploy = targets.add_parser("deploy", help="write every generated file of the deployment directory")
     deploy.add_argument("--directory", type=Path, default=Path(_DIRECTORY), metavar="DIR", help=f"default {_DIRECTORY}")
@@ -44,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _webhooks(options: argparse.Namespace) -> int:
     ca = _certificates(options.ca_file) if options.ca_file is not None else b""
-    sys.stdout.write(documents(configurations(Service(options.namespace, options.service), ca)))
+    target = Service(options.namespace, options.service)
+    sys.stdout.write(documents(configurations(target, ca, enforce_deny=options.enforce_deny)))
     return 0
 
 
@@ -79,7 +83,7 @@ def _command(directory: Path) -> str:
 
 def _name(text: str) -> str:
     """An option's name of a Service or a Namespace: a DNS label."""
-    if not is_subdomain(text) or "." in text or len(text) > 63:
+    if not is_namespace(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a DNS label: lower-case letters, digits and -, at most 63")
     return text
 

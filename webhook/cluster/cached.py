@@ -9,12 +9,13 @@ cached state of the same UID serves; without one the fact is Unknown. No answer 
 import asyncio
 from collections import OrderedDict
 
-from webhook.cluster.collections import NAMESPACES, POLICIES
+from webhook.cluster.collections import POLICIES
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.rate import Bucket
 from webhook.cluster.watching import Watching
 from webhook.facts import Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
+from webhook.name_forms import LONGEST_NAME, is_namespace, is_subdomain
 from webhook.policy.custom_resources import GROUP
 
 LOOK_UP = 10.0
@@ -30,6 +31,13 @@ BUDGET = (20.0, 200.0)
 """Live reads for the pods of one namespace: so many a second, and so many at once after a quiet time."""
 
 
+_NO_NAMESPACE = "-"
+"""What pays for all that is requested from a namespace that cannot exist; no namespace has this name."""
+
+_Generation = tuple[str, str, str, str, str]
+"""Kind, namespace, name and UID of a resource that was found, and the generation of pods that it was read for."""
+
+
 class CachedFacts:
     """Facts of one cluster."""
 
@@ -39,7 +47,7 @@ class CachedFacts:
         self._watching = watching
         self._discovery = discovery
         self._live = live
-        self._read: OrderedDict[tuple[Ref, str], None] = OrderedDict()
+        self._read: OrderedDict[_Generation, None] = OrderedDict()
         self._under_way: dict[tuple[Ref, str], asyncio.Task[Fact]] = {}
         self._budgets: OrderedDict[str, Bucket] = OrderedDict()
 
@@ -55,7 +63,7 @@ class CachedFacts:
         ref, generation = lookup.ref, lookup.generation
         if ref.kind == POLICIES and self._discovery.serves_policies is False:
             return NotServed("cache")
-        if lookup.fresh or (generation and ref.group == GROUP and (ref, generation) not in self._read):
+        if lookup.fresh or (generation and ref.group == GROUP and _generation(ref, generation) not in self._read):
             return None
         return self._last_state(ref)
 
@@ -67,8 +75,8 @@ class CachedFacts:
         if isinstance(lookup, Names):
             return await self._names(lookup, deadline)
         ref = lookup.ref
-        if ref.kind in {POLICIES, NAMESPACES.kind} and not self._watching.whole_cluster:
-            return Unknown("with WATCH_NAMESPACE nothing that belongs to the cluster is asked", "cache")
+        if ref.kind == POLICIES and not self._watching.whole_cluster:
+            return Unknown("with WATCH_NAMESPACE vmguard reads no PodSecurityPolicies", "cache")
         if ref.kind == POLICIES:  # no cached state serves where it cannot be read
             payer = _payer(lookup)
             return await self._live.get(ref, deadline, payer) if self._affordable(lookup) else _over_budget(lookup)
@@ -121,8 +129,8 @@ class CachedFacts:
             reflector = self._watching.of(ref)
             if reflector is not None:
                 fact = Found(reflector.put(fact.object), "live")
-            if generation and ref.group == GROUP:
-                self._read[ref, generation] = None
+            if generation and ref.group == GROUP and _can_exist(ref):
+                self._read[_generation(ref, generation)] = None
                 if len(self._read) > GENERATIONS:
                     self._read.popitem(last=False)
         return fact
@@ -137,9 +145,20 @@ class CachedFacts:
         return budget.take(asyncio.get_running_loop().time())
 
 
+def _generation(ref: Ref, generation: str) -> _Generation:
+    """The key of a read. It has no API version, as the reference writes any; an object is found in each one alike."""
+    return ref.kind, ref.namespace, ref.name, ref.uid, generation
+
+
+def _can_exist(ref: Ref) -> bool:
+    """Whether the texts of a reference have the form and the length of those of a stored object."""
+    return is_namespace(ref.namespace) and is_subdomain(ref.name) and len(ref.uid) <= LONGEST_NAME
+
+
 def _payer(lookup: Lookup | Names) -> str:
     """The namespace whose budget pays for a live read, "" for none."""
-    return lookup.ref.namespace or lookup.requester
+    payer = lookup.ref.namespace or lookup.requester
+    return payer if not payer or is_namespace(payer) else _NO_NAMESPACE
 
 
 def _over_budget(lookup: Lookup) -> Unknown:

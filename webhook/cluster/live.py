@@ -11,14 +11,14 @@ import msgspec
 
 from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.collections import BUILT_IN, JSON, METADATA, METADATA_LIST, Collection, custom, served
+from webhook.cluster.collections import BUILT_IN, JSON, METADATA, METADATA_LIST, NAMESPACES, Collection, custom, served
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.fair_queue import OWN
 from webhook.cluster.status import names_an_object, reason
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
+from webhook.name_forms import is_subdomain
 from webhook.objects import KubeObject
 from webhook.policy.custom_resources import BY_KIND, GROUP
-from webhook.policy.workload import is_subdomain
 
 _API_VERSION = re.compile(r"v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?")
 
@@ -40,11 +40,16 @@ _list = msgspec.json.Decoder(_List)
 
 
 class LiveFacts:
-    """Facts read from the API server, each with a request of its own."""
+    """Facts read from the API server, each with a request of its own.
 
-    def __init__(self, client: Client, discovery: Discovery) -> None:
+    `namespaces` are those of WATCH_NAMESPACE. A Role in such a namespace may grant `get` on the Namespace itself: the
+    API server authorizes a GET of one Namespace as a request in that namespace (seen with Kubernetes 1.37).
+    """
+
+    def __init__(self, client: Client, discovery: Discovery, namespaces: tuple[str, ...] = ()) -> None:
         self._client = client
         self._discovery = discovery
+        self._namespaces = frozenset(namespaces)
 
     async def get(self, ref: Ref, deadline: float, payer: str = OWN) -> Fact:
         """The fact on one object; never raises.
@@ -85,11 +90,12 @@ class LiveFacts:
         accept = JSON if not place.metadata_only else METADATA if possible else METADATA_LIST
         try:
             status, body = await self._client.get(path, accept, deadline, payer)
+            permissions = self._discovery.permissions
+            where = ref.name if place is NAMESPACES and ref.name in self._namespaces else ref.namespace
             if status == 403:
-                permissions = self._discovery.permissions
-                return Unknown(permissions.forbidden(verb, place, ref.namespace, reason(status, body)), "live")
+                return Unknown(permissions.forbidden(verb, place, where, reason(status, body)), "live")
             if status in {200, 404}:
-                self._discovery.permissions.allowed(verb, place, ref.namespace)
+                permissions.allowed(verb, place, where)
             if status == 200:
                 return await _found(body, ref) if possible else Absent("live")
             if status == 404:

@@ -21,6 +21,7 @@ from webhook.cluster.listing import ExpiredError, NotAllowedError, check, pages
 from webhook.cluster.status import status_of
 from webhook.objects import KubeObject, Metadata
 from webhook.telemetry.log import Log
+from webhook.text import one_line
 
 WATCH_SECONDS = (300, 600)
 """How long the API server is asked to let a watch live: somewhere between these, so that not all end together."""
@@ -249,6 +250,6 @@ async def _read(raw: msgspec.Raw) -> tuple[KubeObject, str]:
     try:
         return await decoded(_object, raw), ""
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        said = (await decoded(_named, raw)).metadata
+        said, why = (await decoded(_named, raw)).metadata, one_line(error, 300)
         meta = Metadata(name=said.name, namespace=said.namespace, resource_version=said.resource_version)
-        return KubeObject(meta), f"it cannot be read: {error}: its pods count as not known until it is changed"
+        return KubeObject(meta), f"it cannot be read: {why}: its pods count as not known until it is changed"

@@ -20,7 +20,9 @@ from webhook.cluster.reflector import Key, Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
+from webhook.policy.enforcement import unknown_values
 from webhook.policy.projection import project
+from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 from webhook.text import one_line
@@ -35,6 +37,7 @@ _SETTLES = (0.3, 2.0, 6.0)
 """Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
 
 _COMPONENT = "app.kubernetes.io/name"
+_OUR_LABELS = "vmguard"
 
 Place = tuple[str, str]
 """Kind and namespace ("" for all)."""
@@ -55,6 +58,7 @@ class Watching:
         self._reflectors: dict[Place, Reflector] = {}
         self._newer: dict[Place, Reflector] = {}
         self._tasks: dict[Reflector, asyncio.Task[None]] = {}
+        self._asking: list[asyncio.Task[None]] = []
         self._definitions_changed = asyncio.Event()
         self.changed = asyncio.Event()
         self.definitions_told = asyncio.Event()
@@ -67,18 +71,22 @@ class Watching:
             for resource in WORKLOADS:
                 self._start(resource, _owner)
             if self.whole_cluster:
-                self._start(NAMESPACES, _labelled)
+                self._start(NAMESPACES, _labelled, self._namespace)
                 self._start(DEFINITIONS, _named, self._definition)
                 if self._discovery.serves_policies:
                     self._start(PSP, _named, self._tell)
+            else:  # their labels are read one by one, where an entry's path does not say what they come to
+                asking = [self._ask_for_look_ups(NAMESPACES, namespace) for namespace in self._namespaces]
+                self._asking = [asyncio.create_task(each) for each in asking]
             while True:
                 self._follow()
                 await self._until_definitions_change()
                 await self._discovery.learn()
         finally:
-            for task in self._tasks.values():
+            tasks = [*self._tasks.values(), *self._asking]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def synced(self) -> None:
         """Wait until everything that decisions depend on has been listed once."""
@@ -160,10 +168,10 @@ class Watching:
                     tasks.create_task(reflector.run())
                     tasks.create_task(self._take_over(place, reflector))
                     if reflector.resource is not DEFINITIONS:  # which nobody looks up
-                        tasks.create_task(self._ask_for_look_ups(reflector))
+                        tasks.create_task(self._ask_for_look_ups(reflector.resource, reflector.namespace))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
-                why = repr(errors.exceptions[0])
-                reflector.trouble = f"vmguard's own fault: {one_line(why, 500)}"
+                why = one_line(repr(errors.exceptions[0]), 500)
+                reflector.trouble = f"vmguard's own fault: {why}"
                 self._log.write("error", "reflector failed", resource=str(reflector), error=why)
             await asyncio.sleep(backoff.after(loop.time() - began))
 
@@ -175,11 +183,11 @@ class Watching:
             older, self._reflectors[place] = self._reflectors[place], reflector
             self._stop(older)
 
-    async def _ask_for_look_ups(self, reflector: Reflector) -> None:
+    async def _ask_for_look_ups(self, resource: Collection, namespace: str) -> None:
         """Ask whether the collection's objects may be read one by one; again while they may not."""
-        resource, permissions = reflector.resource, self._discovery.permissions
+        permissions = self._discovery.permissions
         while True:
-            await permissions.ask(self._client, "get", resource, reflector.namespace)
+            await permissions.ask(self._client, "get", resource, namespace)
             while True:
                 await asyncio.sleep(ASK_AGAIN)
                 if permissions.lacks("get", resource):
@@ -220,6 +228,12 @@ class Watching:
             self._definitions_changed.set()
             self.definitions_told.set()
 
+    def _namespace(self, key: Key, found: KubeObject | None) -> None:
+        """Report a label that enforces deny by an unknown value, before it denies a pod."""
+        unknown = unknown_values(found.metadata.labels or {}) if found else ""
+        if unknown:
+            self._log.write("warning", "namespace label not known", namespace=key[1], reason=unknown)
+
     async def _until_definitions_change(self) -> None:
         watched = self._reflectors.get((DEFINITIONS.kind, ""))
         while watched is not None and not watched.trouble:
@@ -245,7 +259,9 @@ def _owner(found: KubeObject) -> KubeObject:
 
 
 def _labelled(found: KubeObject) -> KubeObject:
-    return KubeObject(_kept(found, labels=found.metadata.labels))
+    """Of the labels of a Namespace, which can be a megabyte, those that are vmguard's."""
+    labels = {name: value for name, value in (found.metadata.labels or {}).items() if name.startswith(_OUR_LABELS)}
+    return KubeObject(_kept(found, labels=labels or None))
 
 
 def _named(found: KubeObject) -> KubeObject:
@@ -259,7 +275,6 @@ def _resource(kind: str, found: KubeObject) -> KubeObject:
 
 def _kept(found: KubeObject, **more: Any) -> Metadata:
     meta = found.metadata
-    controllers = [each for each in meta.owner_references or () if each.controller is True]
-    return Metadata(
-        name=meta.name, namespace=meta.namespace, uid=meta.uid, owner_references=controllers[:1] or None, **more
-    )
+    controller = bounded_controller(meta)
+    owners = [controller] if controller else None
+    return Metadata(name=meta.name, namespace=meta.namespace, uid=meta.uid, owner_references=owners, **more)

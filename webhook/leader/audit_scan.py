@@ -103,7 +103,8 @@ class AuditScan:
         self._client = client
         self._source = source
         self._is_owner = is_owner
-        self._settings = replace(settings, mode="audit")  # nobody is denied: nothing is read again
+        # nothing is denied, so nothing is read again; under deny no label of a namespace matters and is looked up
+        self._settings = replace(settings, mode="audit", enforce="deny")
         self._log = log
         self._metrics = metrics
         self._told: Result | None = None
@@ -150,11 +151,11 @@ class AuditScan:
             decision, _ = await drive_async(steps, facts, deadline)
         except ReviewError as error:
             result.unknown[namespace] += 1
-            result.unknown_why = f"{namespace}/{name}: {error}"
+            result.unknown_why = one_line(f"{namespace}/{name}: {error}", _LONGEST)
             return
         if decision.outcome == "unknown":
             result.unknown[namespace] += 1
-            result.unknown_why = f"{namespace}/{name}: {decision.annotations['decision']}"
+            result.unknown_why = one_line(f"{namespace}/{name}: {decision.annotations['decision']}", _LONGEST)
         identity = decision.identity
         if isinstance(identity, UnknownKind):
             known = (namespace, identity.kind) in result.unknown_kinds or len(result.unknown_kinds) < MOST_KINDS
@@ -181,7 +182,7 @@ class AuditScan:
         self._told, self._told_at = result, now
         named = _of_each_namespace(result.wrong)[:MOST_NAMED]
         more = {"more_workloads": len(result.wrong) - MOST_NAMED} if len(result.wrong) > MOST_NAMED else {}
-        unknown = {"unknown": result.unknown.total(), "unknown_why": one_line(result.unknown_why, _LONGEST)}
+        unknown = {"unknown": result.unknown.total(), "unknown_why": result.unknown_why}
         kinds = sorted(result.unknown_kinds.items())[:MOST_NAMED]
         unknown_kinds = [
             f"{kind} in {namespace or 'several namespaces'}: {count}" for (namespace, kind), count in kinds

@@ -16,9 +16,13 @@ from webhook.leader.psp_objects import Custom, Refused
 from webhook.policy.custom_resources import GROUP
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
+from webhook.text import one_line
 
 MOST_NAMED = 20
 """Removals of one round that have a log line of their own."""
+
+_LONGEST = 1000
+"""Characters of a trouble's text: a resource can name a policy or a ServiceAccount of any length."""
 
 TroubleReason = Literal["not-bindable", "not-ours", "failed"]
 """The metric's label `reason`."""
@@ -60,7 +64,7 @@ class PolicyStatus:
         self._reported.clear()
 
     def trouble(self, owner: Custom, reason: TroubleReason, text: str) -> None:
-        self._troubles.append(Trouble(owner, reason, text))
+        self._troubles.append(Trouble(owner, reason, one_line(text, _LONGEST)))
 
     def refused(self, refused: Refused) -> None:
         """A policy that a resource needs and vmguard may not bind."""

@@ -1,5 +1,9 @@
 """The mutating and the validating webhook configuration (admissionregistration.k8s.io/v1).
 
+One table has the entries. The path of an entry says what its namespaceSelector selects: `/mutate/enforced` and
+`/validate/enforced` are called for namespaces that enforce deny, so that no lookup of the Namespace decides that. Only
+an entry with failurePolicy Fail can be relied on to deny: the API server ignores the others when vmguard is too slow.
+
 The object selector only pre-filters pods by label. The chain of owners decides which resource owns a pod. Every
 webhook has a name of its own: the API server stores audit annotations under that name and drops duplicates.
 """
@@ -11,12 +15,13 @@ import msgspec
 
 from webhook.policy import components
 from webhook.policy.custom_resources import GROUP, RESOURCES
+from webhook.policy.enforcement import LABEL, LABELS, LEVELS, OLD_LABEL
 from webhook.policy.workload import MANAGED_BY
 
 NAME = "vmguard"
 """The name of both configurations."""
 
-Path = Literal["/mutate", "/validate"]
+Path = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enforced"]
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -37,58 +42,123 @@ Target = Service | Url
 """The address at which the API server calls vmguard."""
 
 
-def configurations(target: Target, ca: bytes = b"") -> tuple[dict[str, Any], dict[str, Any]]:
+class Match(msgspec.Struct, frozen=True):
+    """One of the `matchExpressions` of a namespaceSelector; all of them must match."""
+
+    key: str
+    operator: Literal["NotIn", "Exists"]
+    values: tuple[str, ...] = ()
+
+
+class RequestRule(msgspec.Struct, frozen=True):
+    """What the API server calls for: these operations on these resources, which are plurals."""
+
+    operations: tuple[str, ...]
+    resources: tuple[str, ...]
+    group: str = ""
+    version: str = "v1"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One webhook of a configuration. `namespaces` selects the namespaces of pods; None is no selector at all."""
+
+    name: str
+    path: Path
+    failure_policy: Literal["Fail", "Ignore"]
+    rule: RequestRule
+    namespaces: tuple[Match, ...] | None = ()
+
+
+_PODS = RequestRule(("CREATE",), ("pods",))
+_EPHEMERAL_CONTAINERS = RequestRule(("UPDATE",), ("pods/ephemeralcontainers",))
+_KINDS = {*components.BY_KIND, *components.PARENTS}
+_RESOURCES = RequestRule(
+    ("CREATE", "UPDATE"), tuple(each.plural for each in RESOURCES if each.kind in _KINDS), group=GROUP, version="*"
+)
+
+
+def _not_deny(label: str) -> Match:
+    """Matches a namespace without the label too."""
+    return Match(label, "NotIn", ("deny",))
+
+
+def _counts_as_deny(label: str) -> tuple[Match, ...]:
+    """Matches `deny` and every value that is not a level, as `enforced_in` counts them."""
+    return Match(label, "Exists"), Match(label, "NotIn", tuple(level for level in LEVELS if level != "deny"))
+
+
+_NOT_ENFORCED = tuple(map(_not_deny, LABELS))
+"""Matches an unknown value too, as no selector expresses "no label, or one of these values". The API server then calls
+this entry and an enforced one, and this one names the value."""
+
+_ENFORCED = _counts_as_deny(LABEL)
+_ENFORCED_BY_OLD_LABEL = (*_counts_as_deny(OLD_LABEL), _not_deny(LABEL))
+"""Selectors combine by "and" only, so each label needs an entry; both labels with `deny` select only the first."""
+
+MUTATING = (
+    Entry("pods", "/mutate", "Fail", _PODS, _NOT_ENFORCED),
+    Entry("pods-under-deny", "/mutate/enforced", "Fail", _PODS, _ENFORCED),
+    Entry("pods-under-deny-old-label", "/mutate/enforced", "Fail", _PODS, _ENFORCED_BY_OLD_LABEL),
+)
+
+_NEVER_ENFORCED = (
+    Entry("ephemeral-containers", "/validate", "Ignore", _EPHEMERAL_CONTAINERS),
+    Entry("resources", "/validate", "Ignore", _RESOURCES, None),
+)
+
+VALIDATING = (
+    Entry("enforced-pods", "/validate/enforced", "Fail", _PODS, _ENFORCED),
+    Entry("enforced-pods-old-label", "/validate/enforced", "Fail", _PODS, _ENFORCED_BY_OLD_LABEL),
+    *_NEVER_ENFORCED,
+)
+"""Where nothing is denied no entry judges the final pod (docs/enforcement.md)."""
+
+MUTATING_ENFORCE_DENY = (Entry("pods", "/mutate/enforced", "Fail", _PODS),)
+"""The mutating entries where every namespace enforces deny."""
+
+VALIDATING_ENFORCE_DENY = (Entry("enforced-pods", "/validate/enforced", "Fail", _PODS), *_NEVER_ENFORCED)
+
+
+def configurations(
+    target: Target, ca: bytes = b"", *, enforce_deny: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The mutating and the validating configuration.
 
     `ca` is the CA certificate (PEM) that signs the serving certificate. Without it the objects have no `caBundle` key:
     an empty `caBundle` would remove the bundle of an installed configuration, or conflict with it under server-side
-    apply (seen with Kubernetes 1.37).
+    apply (seen with Kubernetes 1.37). With `enforce_deny` every namespace enforces deny, whatever its labels are.
     """
-    pods_created = _rule(["CREATE"], "", ["v1"], ["pods"])
-    containers_added = _rule(["UPDATE"], "", ["v1"], ["pods/ephemeralcontainers"])
-    resources_applied = _rule(["CREATE", "UPDATE"], GROUP, ["*"], _resources())
+    mutating = MUTATING_ENFORCE_DENY if enforce_deny else MUTATING
+    validating = VALIDATING_ENFORCE_DENY if enforce_deny else VALIDATING
     return (
         _configuration(
-            "Mutating",
-            {
-                **_webhook("pods", target, "/mutate", ca),
-                "failurePolicy": "Fail",
-                "reinvocationPolicy": "IfNeeded",
-                **_selectors(target),
-                "rules": [pods_created],
-            },
+            "Mutating", [{**_webhook(entry, target, ca), "reinvocationPolicy": "IfNeeded"} for entry in mutating]
         ),
-        _configuration(
-            "Validating",
-            {
-                **_webhook("admitted-pods", target, "/validate", ca),
-                "failurePolicy": "Ignore",
-                **_selectors(target),
-                "rules": [pods_created, containers_added],
-            },
-            {**_webhook("resources", target, "/validate", ca), "failurePolicy": "Ignore", "rules": [resources_applied]},
-        ),
+        _configuration("Validating", [_webhook(entry, target, ca) for entry in validating]),
     )
 
 
-def _configuration(kind: str, *webhooks: dict[str, Any]) -> dict[str, Any]:
+def _configuration(kind: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": f"{kind}WebhookConfiguration",
         "metadata": {"name": NAME},
-        "webhooks": list(webhooks),
+        "webhooks": webhooks,
     }
 
 
-def _webhook(name: str, target: Target, path: Path, ca: bytes) -> dict[str, Any]:
+def _webhook(entry: Entry, target: Target, ca: bytes) -> dict[str, Any]:
     bundle = {"caBundle": base64.b64encode(ca).decode()} if ca else {}
     return {
-        "name": f"{name}.vmguard.io",
+        "name": f"{entry.name}.vmguard.io",
         "admissionReviewVersions": ["v1", "v1beta1"],
-        "clientConfig": {**_client(target, path), **bundle},
+        "clientConfig": {**_client(target, entry.path), **bundle},
         "matchPolicy": "Equivalent",
         "sideEffects": "None",
         "timeoutSeconds": 10,
+        "failurePolicy": entry.failure_policy,
+        **({} if entry.namespaces is None else _selectors(target, entry.namespaces)),
+        "rules": [_rule(entry.rule)],
     }
 
 
@@ -98,28 +168,27 @@ def _client(target: Target, path: Path) -> dict[str, Any]:
     return {"service": {"namespace": target.namespace, "name": target.name, "path": path, "port": target.port}}
 
 
-def _selectors(target: Target) -> dict[str, Any]:
+def _selectors(target: Target, namespaces: tuple[Match, ...]) -> dict[str, Any]:
     """Excludes vmguard's own namespace: with no replica running, the webhook would block its own pods."""
-    own = [target.namespace] if isinstance(target, Service) else []
-    excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", *own]}
+    own = (target.namespace,) if isinstance(target, Service) else ()
+    excluded = Match("kubernetes.io/metadata.name", "NotIn", ("kube-system", *own))
     label, value = MANAGED_BY
     return {
-        "namespaceSelector": {"matchExpressions": [excluded]},
+        "namespaceSelector": {"matchExpressions": [_expression(match) for match in (excluded, *namespaces)]},
         "objectSelector": {"matchLabels": {label: value}},
     }
 
 
-def _rule(operations: list[str], group: str, versions: list[str], resources: list[str]) -> dict[str, Any]:
+def _expression(match: Match) -> dict[str, Any]:
+    values = {"values": list(match.values)} if match.values else {}
+    return {"key": match.key, "operator": match.operator, **values}
+
+
+def _rule(rule: RequestRule) -> dict[str, Any]:
     return {
-        "operations": operations,
-        "apiGroups": [group],
-        "apiVersions": versions,
-        "resources": resources,
+        "operations": list(rule.operations),
+        "apiGroups": [rule.group],
+        "apiVersions": [rule.version],
+        "resources": list(rule.resources),
         "scope": "Namespaced",
     }
-
-
-def _resources() -> list[str]:
-    """The plurals of the kinds that produce pods, and of their parent kinds."""
-    kinds = {*components.BY_KIND, *components.PARENTS}
-    return [resource.plural for resource in RESOURCES if resource.kind in kinds]

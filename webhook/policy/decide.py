@@ -13,6 +13,8 @@ import msgspec
 
 from webhook.admission.patch import Operation, build
 from webhook.podsecurity import Verdict
+from webhook.policy.enforcement import Enforce
+from webhook.policy.field_types import WrongType
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules import IDS
@@ -32,7 +34,6 @@ from webhook.settings import Settings
 from webhook.text import one_line
 
 Webhook = Literal["mutate", "validate"]
-Enforce = Literal["off", "warn", "deny"]
 Outcome = Literal[
     "ignored",
     "unmanaged",
@@ -69,6 +70,7 @@ class Decision(msgspec.Struct, frozen=True):
     `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on are no part of
     it, as their age differs where all else is the same.
     `predicted_levels` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
+    `deniable` is true of a pod that is allowed and that `enforce: deny` would deny.
     """
 
     outcome: Outcome
@@ -82,6 +84,7 @@ class Decision(msgspec.Struct, frozen=True):
     postures: tuple[Posture, ...] = ()
     predicted_levels: tuple[PredictedLevels | None, ...] = ()
     refused: str = ""
+    deniable: bool = False
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -119,22 +122,20 @@ def unknown(identity: UnknownOwner, settings: Settings, *, may_refuse: bool = Tr
     return Decision("unknown", warnings=(warning,), annotations=annotations, identity=identity)
 
 
-def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce) -> Decision:
-    """The decision on a pod of a kind without a row in the tables: allowed unchanged, denied where enforce is deny."""
+def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce, note: str = "") -> Decision:
+    """The decision on a pod of a kind without a row in the tables: allowed unchanged, denied where enforce is deny.
+
+    `note` is added to the message of a denial.
+    """
     what = f"the pod belongs to {identity.owner}: this version of vmguard does not know how the operator makes its pods"
     fix = "update vmguard, or exempt the namespace"
     if enforce != "deny":
         warning = warning_line("workload", f"not secured: {what}; {fix}")
         annotations = {"decision": one_line(f"unknown-kind: {identity.owner}", LONGEST_WARNING)}
-        return Decision("unknown-kind", warnings=(warning,), annotations=annotations, identity=identity)
-    message = one_line(f"{what}, so it cannot be secured; {fix}", _LONGEST_MESSAGE)
-    if settings.mode == "audit":
-        warnings = (_would_deny("workload", message, LONGEST_WARNING),)
-        annotations = {"decision": f"would-deny: {message}"}
-        return Decision("would-deny", warnings=warnings, annotations=annotations, identity=identity)
-    return Decision(
-        "denied", allowed=False, message=message, annotations={"decision": f"denied: {message}"}, identity=identity
-    )
+        return Decision("unknown-kind", warnings=(warning,), annotations=annotations, identity=identity, deniable=True)
+    text = f"{what}, so it cannot be secured; {fix}{f'; {note}' if note else ''}"
+    owner = Violation("workload", "/metadata/ownerReferences", identity.owner, "a known kind", text, "VMGUARD_ENFORCE")
+    return msgspec.structs.replace(_denied(text, [owner], settings), identity=identity)
 
 
 def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
@@ -147,25 +148,36 @@ def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
     return Decision("unknown-kind", warnings=(warning_line("workload", text),), annotations=annotations)
 
 
-def wrong_types(resource: str, wrong: Sequence[str], settings: Settings, *, settled: bool) -> Decision:
+def _denied(text: str, why: Sequence[Change | Violation], settings: Settings) -> Decision:
+    """A denial with this message, or in audit mode the warning that it would be one."""
+    message = one_line(text, _LONGEST_MESSAGE)
+    if settings.mode == "audit":
+        annotations = {"decision": f"would-deny: {message}", "findings": left_as_json(why)}
+        warnings = (_would_deny(why[0].rule, message, LONGEST_WARNING),)
+        return Decision("would-deny", warnings=warnings, annotations=annotations)
+    annotations = {"decision": f"denied: {message}", "findings": left_as_json(why)}
+    return Decision("denied", allowed=False, message=message, annotations=annotations)
+
+
+def wrong_types(resource: str, wrong: Sequence[WrongType], settings: Settings, *, settled: bool) -> Decision:
     """The decision on a resource that has fields of the wrong JSON type: denied, and nothing is read from it.
 
     With `settled`, an update that changes none of them, it is allowed with a warning, so that it can be deleted and its
     finalizers can be removed.
     """
-    text = f"{resource}: {'; '.join(wrong)}: vmguard cannot tell what its pods must look like; correct the type"
+    text = (
+        f"{resource}: {'; '.join(map(str, wrong))}: vmguard cannot tell what its pods must look like; correct the type"
+    )
     if settled:
         warnings = (warning_line("workload", text),)
         return Decision(
             "unknown", warnings=warnings, annotations={"decision": one_line(f"unknown: {text}", _LONGEST_MESSAGE)}
         )
-    if settings.mode == "audit":
-        annotations = {"decision": one_line(f"would-deny: {text}", _LONGEST_MESSAGE)}
-        return Decision(
-            "would-deny", warnings=(_would_deny("workload", text, LONGEST_WARNING),), annotations=annotations
-        )
-    message = one_line(text, _LONGEST_MESSAGE)
-    return Decision("denied", allowed=False, message=message, annotations={"decision": f"denied: {message}"})
+    violations = [
+        Violation("workload", each.path, each.found, each.expected, str(each), "the type of the field")
+        for each in wrong
+    ]
+    return _denied(text, violations, settings)
 
 
 def decide_pod(
@@ -176,8 +188,12 @@ def decide_pod(
     webhook: Webhook,
     settings: Settings,
     enforce: Enforce,
+    note: str = "",
 ) -> Decision:
-    """The decision on a pod of the operator."""
+    """The decision on a pod of the operator: /mutate fills, and both webhooks deny what is left where enforce is deny.
+
+    `note` is added to the message of a denial that `enforce` brings.
+    """
     changes: list[Change] = []
     violations: list[Violation] = []
     warnings: list[str] = []
@@ -194,15 +210,16 @@ def decide_pod(
         warnings.append(warning_line("workload", workload.note))
     patch: tuple[Operation, ...] = ()
     outcome: Outcome = "unchanged"
-    left: list[Change | Violation] = [*changes, *violations]
+    left: list[Change | Violation] = [*violations, *(changes if webhook == "validate" else ())]
+    deniable = bool(left) and not denials
+    if deniable and enforce == "deny":
+        denials, deniable = [not_compliant(left), *([note] if note else [])], False
     if denials:
         outcome = "denied"
     elif webhook == "mutate":
         patch = build([change.edit for change in changes])
         outcome = "patched" if patch else outcome
         warnings += _complaints(violations)
-    elif left and enforce == "deny":
-        outcome, denials = "denied", [not_compliant(left)]
     elif left and enforce == "warn":
         outcome = "warned"
         warnings.append(warning_line(left[0].rule, not_compliant(left)))
@@ -219,8 +236,8 @@ def decide_pod(
         "posture": posture_line(posture),
         "rules": rules_line(findings),
     }
-    if webhook == "validate" and left:
-        annotations["findings"] = left_as_json([*violations, *changes])
+    if left and (webhook == "validate" or denials):
+        annotations["findings"] = left_as_json(left)
     denied = outcome == "denied"
     return Decision(
         outcome,
@@ -232,7 +249,34 @@ def decide_pod(
         findings=findings,
         identity=workload,
         postures=(posture,),
+        deniable=deniable,
     )
+
+
+def under(decision: Decision, enforce: Enforce, note: str, *, webhook: Webhook, settings: Settings) -> Decision:
+    """What `decision`, which is deniable, is under another level of enforcement; `note` as in `decide_pod`."""
+    identity = decision.identity
+    if isinstance(identity, UnknownKind):
+        return unknown_kind(identity, settings, enforce, note)
+    assert isinstance(identity, Workload)  # noqa: S101 - no other decision is deniable
+    findings, (posture,) = decision.findings, decision.postures
+    return decide_pod(identity, posture, findings, webhook=webhook, settings=settings, enforce=enforce, note=note)
+
+
+def enforcement_unknown(decision: Decision, namespace: str, reason: str, settings: Settings) -> Decision:
+    """What `decision`, which is deniable, is where the labels of the pod's namespace cannot be known.
+
+    The namespace may enforce deny, so the pod is refused; with VMGUARD_UNKNOWN=allow it is decided without the labels.
+    """
+    text = f"vmguard does not know whether namespace {namespace} enforces deny: {reason}"
+    if settings.unknown == "refuse" and settings.mode == "enforce":
+        problem = "; ".join(complaint(violation) for violation in decision.violations[:MOST_TOLD])
+        what = f"{text}; the pod is not compliant{f': {problem}' if problem else ''}"
+        refused = one_line(f"{what}; VMGUARD_UNKNOWN=allow would let it through", _LONGEST_MESSAGE)
+        annotations = {**decision.annotations, "decision": one_line(f"unknown: {text}", _LONGEST_MESSAGE)}
+        return Decision("refused", refused=refused, annotations=annotations, identity=decision.identity)
+    warnings = (*decision.warnings, warning_line("workload", f"{text}; VMGUARD_ENFORCE alone decided"))
+    return msgspec.structs.replace(decision, warnings=warnings)
 
 
 def _complaints(violations: list[Violation]) -> list[str]:
@@ -279,17 +323,20 @@ def decide_resource(
         outcome = "denied"
     denied = outcome == "denied"
     message = one_line("; ".join(denial.why for denial in denials), _LONGEST_MESSAGE)
+    annotations = {
+        "decision": f"{outcome}: {message}" if message else outcome,
+        "workload": one_line(what, LONGEST_WARNING),
+        "posture": postures_line(postures),
+        "rules": rules_line(findings),
+    }
+    if denials:
+        annotations["findings"] = left_as_json(denials)
     return Decision(
         outcome,
         allowed=not denied,
         message=message if denied else "",
         warnings=_most(findings, spared),
-        annotations={
-            "decision": f"{outcome}: {message}" if message else outcome,
-            "workload": one_line(what, LONGEST_WARNING),
-            "posture": postures_line(postures),
-            "rules": rules_line(findings),
-        },
+        annotations=annotations,
         findings=findings,
         postures=postures,
         predicted_levels=predicted_levels,

@@ -1,5 +1,7 @@
 """Findings, postures and facts in words: lines for warnings, messages, audit annotations and the log. Pure text."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from webhook.podsecurity import Verdict
@@ -32,7 +34,7 @@ def not_compliant(left: list[Change | Violation]) -> str:
     return f"not compliant: {listed}{more}"
 
 
-def left_as_json(left: list[Change | Violation]) -> str:
+def left_as_json(left: Sequence[Change | Violation]) -> str:
     """What is not as it must be as a JSON array of rule, path, wanted and found, of at most some 4 KiB.
 
     An array element that must go has `wanted` null and `found` "present". Values that are long are cut, as strings.

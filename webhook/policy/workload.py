@@ -9,13 +9,13 @@ component of the operator's group without a row in the tables is an unknown kind
 guessed.
 """
 
-import re
 from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
 from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
+from webhook.name_forms import LONGEST_LABEL, LONGEST_NAME, is_namespace, is_subdomain
 from webhook.objects import Metadata, OwnerReference
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
 from webhook.policy.conditions import EACH, Path, text_at
@@ -56,11 +56,10 @@ MOUNTS: tuple[Path, ...] = (
 ACCOUNT: Path = ("serviceAccountName",)
 """The field of a resource's root that `account_of` reads."""
 
-_LONGEST_KIND, _LONGEST_OWNER = 63, 300
-"""Characters of an owner's kind, and of its kind and name, that are repeated; both are a tenant's text."""
+_LONGEST_OWNER = 300
+"""Characters of an owner's kind and name that are repeated; both are a tenant's text."""
 
-_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+_LONGEST_API_VERSION = LONGEST_NAME + 1 + LONGEST_LABEL
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):
@@ -135,11 +134,6 @@ class UnknownKind(msgspec.Struct, frozen=True):
 Identity = Workload | Unmanaged | UnknownOwner | UnknownKind
 
 
-def is_subdomain(name: str) -> bool:
-    """Whether it can be the name of an object: a DNS subdomain as of RFC 1123."""
-    return _SUBDOMAIN.fullmatch(name) is not None
-
-
 @lru_cache(4096)
 def cached_owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
     """As `owner_of`, of an object from a cache, which is the same object each time."""
@@ -149,7 +143,27 @@ def cached_owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None
 def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
     """The controller of an object, if it is one that the chain may go on to, else None."""
     owner = _controller(metadata)
-    return _allowed_owner(kind, owner, namespace) if owner else None
+    if owner is None or len(namespace) > LONGEST_LABEL or not _fits(owner):
+        return None
+    return _allowed_owner(kind, owner, namespace)
+
+
+def bounded_controller(metadata: Metadata) -> OwnerReference | None:
+    """The controller of an object, for a cache: its texts have a bounded length.
+
+    The API server bounds no text of an owner reference. A text that is longer than any name is cut, and stays too long:
+    the owner is none that the chain goes on to, but an unknown kind is still one.
+    """
+    owner = _controller(metadata)
+    if owner is None or _fits(owner):
+        return owner
+    return OwnerReference(
+        api_version=owner.api_version[: _LONGEST_API_VERSION + 1],
+        kind=owner.kind[: LONGEST_LABEL + 1],
+        name=owner.name[: LONGEST_NAME + 1],
+        uid=owner.uid[: LONGEST_NAME + 1],
+        controller=True,
+    )
 
 
 def _controller(metadata: Metadata) -> OwnerReference | None:
@@ -158,9 +172,22 @@ def _controller(metadata: Metadata) -> OwnerReference | None:
     return controller if controller and controller.uid else None
 
 
+def _fits(owner: OwnerReference) -> bool:
+    """Whether no text of a reference is longer than those of an object that can exist."""
+    return (
+        len(owner.name) <= LONGEST_NAME
+        and len(owner.uid) <= LONGEST_NAME
+        and len(owner.kind) <= LONGEST_LABEL
+        and len(owner.api_version) <= _LONGEST_API_VERSION
+    )
+
+
 @lru_cache(4096)
 def _allowed_owner(kind: str, owner: OwnerReference, namespace: str) -> Ref | None:
+    """The texts of an owner are bounded before they come here, so that the cache is."""
     if (owner.group, owner.kind) not in OWNERS.get(kind, ()) or not is_subdomain(owner.name):
+        return None
+    if namespace and not is_namespace(namespace):
         return None
     return Ref(owner.group, owner.version, owner.kind, namespace, owner.name, owner.uid)
 
@@ -223,7 +250,7 @@ def _unknown_kind(pod: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
         return None
     place = f"{chain[-1].ref.namespace}/" if chain else ""
     named = one_line(f"{owner.kind} {place}{owner.name}", _LONGEST_OWNER)
-    return UnknownKind(one_line(owner.kind, _LONGEST_KIND), named)
+    return UnknownKind(one_line(owner.kind, LONGEST_LABEL), named)
 
 
 def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:

@@ -7,9 +7,12 @@ a 4xx with the reason in JSON. A fault of vmguard is a 500 without a trace, and 
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qs
+
+import msgspec
 
 from webhook.admission.admission_review import Review, ReviewError, decode
 from webhook.admit import admit
@@ -40,9 +43,24 @@ from webhook.telemetry.metrics import Children, Metrics
 MAX_BODY = 7 * 1024 * 1024
 """Bytes; the API server sends at most about this much."""
 
-WEBHOOKS: dict[str, Webhook] = {"/mutate": "mutate", "/validate": "validate"}
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One path. An `enforced` one is called for namespaces that enforce deny: its entry's namespaceSelector says so."""
+
+    webhook: Webhook
+    enforced: bool = False
+
+
+WEBHOOKS: dict[str, Endpoint] = {
+    "/mutate": Endpoint("mutate"),
+    "/mutate/enforced": Endpoint("mutate", enforced=True),
+    "/validate": Endpoint("validate"),
+    "/validate/enforced": Endpoint("validate", enforced=True),
+}
+"""By path. On an `enforced` one VMGUARD_ENFORCE counts as deny, and no label is looked up."""
 
 DEFAULT_TIMEOUT = 10.0
+_LONGEST_QUERY = 256
 _PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
 _PARTS = re.compile(_PART)
 _DURATION = re.compile(f"(?:{_PART})+")
@@ -74,20 +92,20 @@ class AdmissionHandler:
     ) -> None:
         self._rest = rest
         self._source = source
-        self._settings = settings
+        self._settings = {False: settings, True: replace(settings, enforce="deny")}
         self._state = state
         self._cache = DecisionCache(metrics.decision_cache_hits.inc)
         self._reporter = Reporter(metrics, log)
         self._requests = Children(metrics.requests)
-        self._times = {webhook: metrics.duration.labels(webhook) for webhook in WEBHOOKS.values()}
+        self._times = {webhook: metrics.duration.labels(webhook) for webhook in get_args(Webhook)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
-        webhook = WEBHOOKS.get(scope["path"]) if scope["type"] == "http" else None
-        if webhook is None:
+        endpoint = WEBHOOKS.get(scope["path"]) if scope["type"] == "http" else None
+        if endpoint is None:
             await self._rest(scope, receive, send)
             return
-        exchange = _Exchange(webhook)
+        exchange = _Exchange(endpoint.webhook)
         try:
             body = await read_body(_headers(scope), receive, MAX_BODY)
         except Disconnected:
@@ -96,7 +114,7 @@ class AdmissionHandler:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a response and no trace
             response = self._failed(exchange, error)
         else:
-            decided = self._decide(webhook, scope["query_string"], body)
+            decided = self._decide(endpoint, scope["query_string"], body)
             response = decided if isinstance(decided, HTTPResponse) else await decided
         await respond(send, response)
 
@@ -105,25 +123,27 @@ class AdmissionHandler:
 
         Either way the request is decided, logged and counted once.
         """
-        webhook = WEBHOOKS.get(scope["path"])
-        if webhook is None:
+        endpoint = WEBHOOKS.get(scope["path"])
+        if endpoint is None:
             return None
         try:
             _headers(scope)
         except HTTPError as error:
-            return self._failed(_Exchange(webhook), error)
-        return self._decide(webhook, scope["query_string"], body)
+            return self._failed(_Exchange(endpoint.webhook), error)
+        return self._decide(endpoint, scope["query_string"], body)
 
-    def _decide(self, webhook: Webhook, query: bytes, body: bytes) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
+    def _decide(
+        self, endpoint: Endpoint, query: bytes, body: bytes
+    ) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
         """The response to a whole request; to be awaited where a fact is not cached."""
-        exchange = _Exchange(webhook)
+        exchange = _Exchange(endpoint.webhook)
         source = self._source
         try:
             exchange.review = decode(body)
             steps = admit(
                 exchange.review,
-                webhook,
-                self._settings,
+                endpoint.webhook,
+                self._settings[endpoint.enforced],
                 minor=source.minor,
                 labels_suffice=source.labels_suffice,
                 cache=self._cache,
@@ -188,9 +208,16 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-@lru_cache(64)
 def time_allowed(query: bytes) -> float:
-    """Seconds for facts: `?timeout=` (a Go duration; 10 s when absent or not one) less max(200 ms, 10 %)."""
+    """Seconds for facts: `?timeout=` (a Go duration; 10 s when absent or not one) less max(200 ms, 10 %).
+
+    A query that is much longer than the API server's is not read.
+    """
+    return _time_allowed(query if len(query) <= _LONGEST_QUERY else b"")
+
+
+@lru_cache(64)
+def _time_allowed(query: bytes) -> float:
     timeout = DEFAULT_TIMEOUT
     if query:
         text = parse_qs(query.decode("ascii", "replace")).get("timeout", [""])[0]

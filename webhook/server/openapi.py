@@ -99,7 +99,11 @@ def description() -> dict[str, Any]:
         "paths": {
             "/dry-run": {"post": _dry_run()},
             "/mutate": {"post": _admission("mutate", "What to change in a pod")},
+            "/mutate/enforced": {"post": _admission("mutate-enforced", "The same where the namespace enforces deny")},
             "/validate": {"post": _admission("validate", "Whether a pod or a resource is as it must be")},
+            "/validate/enforced": {
+                "post": _admission("validate-enforced", "The same where the namespace enforces deny")
+            },
             "/healthz": {
                 "get": {
                     "operationId": "healthz",

@@ -3,6 +3,7 @@
 from msgspec import UNSET, UnsetType
 
 from webhook.admission.admission_review import Review, encode
+from webhook.name_forms import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.findings import Finding
 from webhook.policy.wording import MOST_TOLD, facts_line
@@ -15,8 +16,6 @@ _WARNED = frozenset({"denied", "unknown", "refused", "would-deny"})
 """Outcomes whose log line is a warning."""
 
 _LONGEST_TEXT = 500
-_LONGEST_NAME = 253
-"""Characters of a name in a log line; no object has a longer one."""
 
 
 class RequestLine(Line, frozen=True):
@@ -132,8 +131,8 @@ def _names(review: Review | None) -> _Names:
     request = review.request
     uid, kind, namespace, name = request.uid, request.kind.kind, request.namespace, request.name
     together = f"{uid}{kind}{namespace}{name}"
-    if len(together) > _LONGEST_NAME or not together.isprintable():
-        uid, kind = one_line(uid, _LONGEST_NAME), one_line(kind, _LONGEST_NAME)
-        namespace = namespace and one_line(namespace, _LONGEST_NAME)
-        name = name and one_line(name, _LONGEST_NAME)
+    if len(together) > LONGEST_NAME or not together.isprintable():
+        uid, kind = one_line(uid, LONGEST_NAME), one_line(kind, LONGEST_NAME)
+        namespace = namespace and one_line(namespace, LONGEST_NAME)
+        name = name and one_line(name, LONGEST_NAME)
     return uid, kind, namespace, name, request.dry_run is True

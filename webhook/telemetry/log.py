@@ -14,6 +14,9 @@ import msgspec
 
 from webhook.text import one_line
 
+_LONGEST = 500
+"""Characters of an error, and of what a library logs."""
+
 _FRAMES = 4
 """Places in the code that a line names for an error."""
 
@@ -109,7 +112,7 @@ def described(error: BaseException) -> dict[str, Any]:
     """An error for a log line: its type and text, and where it arose, innermost place last."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     places = [f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
-    return {"error": one_line(repr(error), 500), "where": places}
+    return {"error": one_line(repr(error), _LONGEST), "where": places}
 
 
 class Handler(logging.Handler):
@@ -125,4 +128,4 @@ class Handler(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             fields |= described(record.exc_info[1])
         level = next((name for name, number in reversed(LEVELS.items()) if record.levelno >= number), "debug")
-        self._log.write(level, record.getMessage(), **fields)
+        self._log.write(level, one_line(record.getMessage(), _LONGEST), **fields)

@@ -1,9 +1,10 @@
-"""A real API server takes the generated manifests, and an installed CA bundle outlives another apply."""
+"""Real API servers take the generated manifests, and an installed CA bundle outlives another apply."""
 
 import base64
 
 import pytest
 
+from tests.support.command import vmguard
 from tests.support.server import ROOT
 from webhook.manifests.webhooks import Service, configurations
 
@@ -11,28 +12,55 @@ JSON_PATCH = "application/json-patch+json"
 FILE = str(ROOT / "deploy" / "webhook.yaml")
 
 
-@pytest.fixture
-def no_configurations(plane):
-    yield
+@pytest.fixture(params=["plane", "plane_124"], ids=["1.37", "1.24"])
+def installed(request):
+    """A control plane; the configurations of the manifests are removed in the end."""
+    plane = request.getfixturevalue(request.param)
+    yield plane
     for each in configurations(Service()):
         plane.api.delete_if_there(each["apiVersion"], each["kind"], each["metadata"]["name"])
 
 
+def _found(plane):
+    """The configurations as they are stored."""
+    return [
+        plane.api.get(each["apiVersion"], each["kind"], each["metadata"]["name"]) for each in configurations(Service())
+    ]
+
+
 @pytest.mark.parametrize("how", [[], ["--server-side"]], ids=["client-side", "server-side"])
-def test_an_apply_keeps_the_installed_bundle(plane, no_configurations, how):
-    bundle = base64.b64encode(plane.identities.ca.read_bytes()).decode()
+def test_an_apply_keeps_the_installed_bundle(installed, how):
+    bundle = base64.b64encode(installed.identities.ca.read_bytes()).decode()
     apply = ("apply", *how, "--validate=strict", "-f", FILE)
-    assert plane.kubectl(*apply).returncode == 0
-    for each in configurations(Service()):
+    done = installed.kubectl(*apply)
+    assert done.returncode == 0, done.stderr
+    for each in _found(installed):
         patch = [
             {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
             for index in range(len(each["webhooks"]))
         ]
-        plane.api.patch(each["apiVersion"], each["kind"], each["metadata"]["name"], patch, how=JSON_PATCH)
-    again = plane.kubectl(*apply)
+        installed.api.patch(each["apiVersion"], each["kind"], each["metadata"]["name"], patch, how=JSON_PATCH)
+    again = installed.kubectl(*apply)
     assert again.returncode == 0, again.stderr
-    for each in configurations(Service()):
-        found = plane.api.get(each["apiVersion"], each["kind"], each["metadata"]["name"])
-        assert [webhook["clientConfig"]["caBundle"] for webhook in found["webhooks"]] == [bundle] * len(
-            each["webhooks"]
-        )
+    for each in _found(installed):
+        bundles = [webhook["clientConfig"]["caBundle"] for webhook in each["webhooks"]]
+        assert bundles == [bundle] * len(each["webhooks"])
+
+
+@pytest.mark.parametrize("options", [[], ["--enforce-deny"]], ids=["by label", "everywhere"])
+def test_the_stored_entries_are_the_generated_ones(installed, options):
+    """No API server drops or changes a selector, a path or a failure policy."""
+    status, text, _ = vmguard("manifests", "webhooks", *options)
+    assert status == 0
+    done = installed.kubectl("apply", "-f", "-", stdin=text)
+    assert done.returncode == 0, done.stderr
+    for generated, stored in zip(configurations(Service(), enforce_deny=bool(options)), _found(installed), strict=True):
+        assert [_gist(webhook) for webhook in stored["webhooks"]] == [
+            _gist(webhook) for webhook in generated["webhooks"]
+        ]
+
+
+def _gist(webhook):
+    selectors = {field: webhook.get(field) or {} for field in ("namespaceSelector", "objectSelector")}
+    path = webhook["clientConfig"]["service"]["path"]
+    return webhook["name"], path, webhook["failurePolicy"], selectors, webhook["rules"]

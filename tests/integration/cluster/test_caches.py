@@ -141,6 +141,7 @@ RULES = [
     {"apiGroups": ["apps"], "resources": ["replicasets", "deployments", "statefulsets", "daemonsets"], "verbs": _READ},
     {"apiGroups": [GROUP], "resources": ["*"], "verbs": _READ},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
 ]
 
@@ -164,7 +165,7 @@ def test_some_namespaces_need_a_role_in_each_and_nothing_else(plane, tmp_path):
     assert "VMSingle=found/live" in answers[ours]["auditAnnotations"]["facts"]
     assert "patch" not in answers[theirs]
     assert answers[theirs]["auditAnnotations"]["decision"] == "ignored: namespace is not watched"
-    assert "Namespace=unknown/cache" in validated["auditAnnotations"]["facts"]
+    assert "Namespace=found/live" in validated["auditAnnotations"]["facts"]
     assert not re.findall(r'vmguard_api_requests_total\{code="40[13]".*', metrics)
     counted = set(re.findall(r'^vmguard_api_requests_total\{code="20.",(.*)\} ', metrics, re.MULTILINE))
     apart = [("list", "pods"), ("list", "vmsingles"), ("watch", "vmsingles"), ("get", ""), ("get", "vmsingles")]

@@ -6,7 +6,7 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.registration import LABEL, registered
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, failed_create, successors
-from tests.support.injector import injecting
+from tests.support.injector import injecting, registration
 from tests.support.server import free_port
 
 
@@ -32,7 +32,7 @@ def test_injectors_before_and_after_us_leave_a_hardened_pod(plane, guard, tmp_pa
     names = ("a-mesh", "z-mesh")
     with injecting(tmp_path) as (base, ca):
         for name in names:
-            plane.api.create(_injector(name, base, ca, guarding.label))
+            plane.api.create(registration(name, base, ca, guarding.label))
         try:
             pod = recreate(VMSINGLE, plane.api, namespace).pod()
         finally:
@@ -43,24 +43,3 @@ def test_injectors_before_and_after_us_leave_a_hardened_pod(plane, guard, tmp_pa
     for name, container in containers.items():
         assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
     assert len([line for line in guarding.decisions(namespace) if line["webhook"] == "mutate"]) == 2
-
-
-def _injector(name, base, ca, label):
-    from base64 import b64encode  # noqa: PLC0415
-
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": name},
-        "webhooks": [
-            {
-                "name": f"{name}.example.com",
-                "admissionReviewVersions": ["v1"],
-                "sideEffects": "None",
-                "failurePolicy": "Fail",
-                "clientConfig": {"url": f"{base}/{name}", "caBundle": b64encode(ca).decode()},
-                "namespaceSelector": {"matchLabels": {LABEL: label}},
-                "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
-            }
-        ],
-    }

@@ -7,7 +7,7 @@ import pytest
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.stand_in_operator import recreate
-from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE
+from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, weak_pod
 
 GROUP = "operator.victoriametrics.com"
 IMPOSSIBLE = {"privileged": True, "allowPrivilegeEscalation": False}
@@ -138,32 +138,6 @@ def test_kubectl_debug_is_told_and_never_denied(plane, guard):
     assert "Warning" not in more.stderr
 
 
-def weak(plane, namespace):
-    """A pod of the operator with a container that is weaker than strict."""
-    made = recreate(VMSINGLE, plane.api, namespace)
-    made.pod()
-    (replicas,) = plane.api.list("apps/v1", "ReplicaSet", namespace)
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "weak",
-            "labels": {"managed-by": "vm-operator"},
-            "ownerReferences": [
-                {
-                    "apiVersion": "apps/v1",
-                    "kind": "ReplicaSet",
-                    "name": replicas["metadata"]["name"],
-                    "uid": replicas["metadata"]["uid"],
-                    "controller": True,
-                }
-            ],
-        },
-        "spec": {"containers": [{"name": "vmsingle", "image": "x", "securityContext": {"privileged": True}}]},
-    }
-    return plane.api.create(pod, namespace, dryRun="All")
-
-
 @pytest.mark.parametrize(
     ("enforce", "label", "told"),
     [
@@ -177,19 +151,15 @@ def weak(plane, namespace):
     ],
 )
 def test_the_namespace_may_tighten_what_is_enforced_and_never_loosen_it(plane, guard, enforce, label, told):
-    guarding = guard(VMGUARD_ENFORCE=enforce, **STRICT_SECURITY)
+    guarding = guard(VMGUARD_ENFORCE=enforce, final_pods=True, **STRICT_SECURITY)
     namespace = guarding.namespace(**({"vmguard/enforce": label} if label else {}))
+    pod = weak_pod(plane, namespace)
     if told == "denied":
         with pytest.raises(ApiError, match="not compliant"):
-            weak(plane, namespace)
+            plane.api.create(pod, namespace, dryRun="All")
     else:
-        weak(plane, namespace)
+        plane.api.create(pod, namespace, dryRun="All")
         assert any("not compliant" in each for each in plane.api.warnings) == (told == "warned")
-    (left,) = [
-        json.loads(event["annotations"]["admitted-pods.vmguard.io/findings"])
-        for event in plane.audit()
-        if event.get("objectRef", {}).get("namespace") == namespace
-        and "admitted-pods.vmguard.io/findings" in event.get("annotations", {})
-    ]
+    entries = [entry for entry in guarding.findings(namespace, "weak") if entry["path"].endswith("/privileged")]
     path = "/spec/containers/0/securityContext/privileged"
-    assert {"rule": "security-context", "path": path, "wanted": False, "found": True} in left
+    assert entries == [{"rule": "security-context", "path": path, "wanted": False, "found": True}]

@@ -15,8 +15,8 @@ SERVER = {"cryptography", "prometheus_client", "starlette", "uvicorn", "uvloop"}
     ("module", "unused"),
     [
         ("webhook.cli.serve_standalone", CLUSTER),
-        ("webhook.server.worker", CLUSTER | SERVER),
-        ("webhook.cli.review", CLUSTER | SERVER),
+        ("webhook.server.worker", CLUSTER | SERVER | {"asyncio"}),
+        ("webhook.cli.review", CLUSTER | SERVER | {"asyncio"}),
         ("webhook.cli.level", CLUSTER | SERVER | {"asyncio", "jsonpatch"}),
         ("webhook.cli.explain", CLUSTER | SERVER | {"asyncio", "jsonpatch", "yaml"}),
     ],

@@ -28,13 +28,20 @@ def test_the_names_of_another_installation_are_options():
     }
 
 
+def test_every_namespace_can_enforce_deny():
+    status, out, err = vmguard("manifests", "webhooks", "--enforce-deny")
+    assert (status, err) == (0, "")
+    paths = [each["service"]["path"] for each in _services(out)]
+    assert paths == ["/mutate/enforced", "/validate/enforced", "/validate", "/validate"]
+
+
 def test_the_bundle_has_the_certificates_of_the_file_and_no_key(tmp_path):
     ensure(DirectoryStore(tmp_path), ("localhost",), now=datetime.now(UTC))
     ca = (tmp_path / "ca.crt").read_bytes()
     (tmp_path / "both.pem").write_bytes((tmp_path / "tls.key").read_bytes() + ca)
     status, out, err = vmguard("manifests", "webhooks", "--ca-file", "both.pem", cwd=tmp_path)
     assert (status, err) == (0, "")
-    assert [base64.b64decode(each["caBundle"]) for each in _services(out)] == [ca] * 3
+    assert [base64.b64decode(each["caBundle"]) for each in _services(out)] == [ca] * 7
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,81 @@
 """The generated webhook configurations."""
 
 import base64
+import itertools
 
 import pytest
 
 from webhook.manifests.webhooks import Service, Url, configurations
+from webhook.policy.enforcement import LABEL, OLD_LABEL, enforced_in
 from webhook.server.admission_handler import WEBHOOKS
 
-
-def _webhooks(target, ca=b""):
-    return [webhook for each in configurations(target, ca) for webhook in each["webhooks"]]
+VALUES = (None, "off", "warn", "deny", "Deny", "")
 
 
-def test_the_server_serves_the_path_of_each_webhook():
-    for webhook in _webhooks(Service()):
+def _webhooks(target, ca=b"", **more):
+    return [webhook for each in configurations(target, ca, **more) for webhook in each["webhooks"]]
+
+
+@pytest.mark.parametrize("enforce_deny", [False, True])
+def test_the_server_serves_the_path_of_each_webhook(enforce_deny):
+    for webhook in _webhooks(Service(), enforce_deny=enforce_deny):
         assert webhook["clientConfig"]["service"]["path"] in WEBHOOKS
 
 
+@pytest.mark.parametrize("enforce_deny", [False, True])
+def test_every_webhook_has_a_name_of_its_own(enforce_deny):
+    """Of both configurations together, as audit annotations are stored under the name alone."""
+    names = [webhook["name"] for webhook in _webhooks(Service(), enforce_deny=enforce_deny)]
+    assert len(names) == len(set(names))
+
+
+def _selects(webhook, labels):
+    """Whether the namespaceSelector matches a namespace with these labels, as Kubernetes defines the operators."""
+    matches = {
+        "Exists": lambda key, _: key in labels,
+        "NotIn": lambda key, values: labels.get(key) not in values,
+    }
+    expressions = webhook["namespaceSelector"]["matchExpressions"]
+    return all(matches[each["operator"]](each["key"], each.get("values")) for each in expressions)
+
+
+def _for_pods(configuration, labels):
+    pods = [each for each in configuration["webhooks"] if each["rules"][0]["resources"] == ["pods"]]
+    return [each for each in pods if _selects(each, labels)]
+
+
+@pytest.mark.parametrize(("new", "old"), list(itertools.product(VALUES, VALUES)))
+def test_the_selectors_count_the_labels_as_the_decision_does(new, old):
+    """Pods are sent to the enforced paths, with Fail, exactly where the labels come to deny."""
+    labels = {label: value for label, value in ((LABEL, new), (OLD_LABEL, old)) if value is not None}
+    mutating, validating = (_for_pods(each, labels) for each in configurations(Service()))
+    denies = enforced_in("off", labels) == "deny"
+    general = [each for each in mutating if each["clientConfig"]["service"]["path"] == "/mutate"]
+    enforced = [each for each in mutating if each not in general]
+    assert bool(enforced) is bool(validating) is denies
+    assert bool(general) is ("deny" not in labels.values())
+    for each in (*mutating, *validating):
+        assert each["failurePolicy"] == "Fail"
+        assert each["clientConfig"]["service"]["path"] in {"/mutate", "/mutate/enforced", "/validate/enforced"}
+    if {new, old} <= {None, "off", "warn", "deny"}:
+        assert len(mutating) == 1, "no pod pays for two calls without a typing error"
+
+
+def test_no_entry_with_ignore_judges_a_new_pod():
+    ignored = [each for each in _webhooks(Service()) if each["failurePolicy"] == "Ignore"]
+    assert [each["rules"][0]["resources"] == ["pods"] for each in ignored] == [False] * len(ignored)
+
+
+def test_with_enforce_deny_the_enforced_entries_select_every_namespace():
+    for labels in ({}, {LABEL: "off"}, {OLD_LABEL: "warn"}, {LABEL: "deny"}):
+        mutating, validating = (_for_pods(each, labels) for each in configurations(Service(), enforce_deny=True))
+        assert [each["clientConfig"]["service"]["path"] for each in mutating] == ["/mutate/enforced"]
+        assert [each["name"] for each in validating] == ["enforced-pods.vmguard.io"]
+
+
 def test_a_url_replaces_the_service():
-    paths = ["/mutate", "/validate", "/validate"]
+    enforced = ["/mutate/enforced"] * 2, ["/validate/enforced"] * 2
+    paths = ["/mutate", *enforced[0], *enforced[1], "/validate", "/validate"]
     for webhook, path in zip(_webhooks(Url("https://127.0.0.1:9"), b"pem"), paths, strict=True):
         bundle = base64.b64encode(b"pem").decode()
         assert webhook["clientConfig"] == {"url": f"https://127.0.0.1:9{path}", "caBundle": bundle}
@@ -32,5 +89,6 @@ def test_without_a_ca_there_is_no_bundle_key(target):
 
 def test_pods_in_the_namespace_of_the_service_are_excluded():
     mutating, _ = configurations(Service(namespace="elsewhere"))
-    (excluded,) = mutating["webhooks"][0]["namespaceSelector"]["matchExpressions"]
-    assert excluded["values"] == ["kube-system", "elsewhere"]
+    for webhook in mutating["webhooks"]:
+        excluded, *_ = webhook["namespaceSelector"]["matchExpressions"]
+        assert excluded["values"] == ["kube-system", "elsewhere"]

@@ -47,7 +47,7 @@ def test_who_would_be_denied_a_pod_is_warned_in_audit_mode():
         ("warn", "deny", "denied"),
         ("deny", "warn", "denied"),
         ("warn", "off", "warned"),
-        ("warn", "nonsense", "warned"),
+        ("warn", "nonsense", "denied"),
     ],
 )
 def test_validation_is_the_same_rules_and_a_namespace_may_tighten_it(enforce, label, outcome):

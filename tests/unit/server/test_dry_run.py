@@ -8,6 +8,7 @@ import pytest
 from tests.support.dry_run_questions import QUESTIONS
 from tests.support.sample_pods import resource, vmsingle
 from webhook.offline.answer import QuestionError, answer
+from webhook.server import worker
 from webhook.settings import Settings
 
 VALUES = [None, True, 0, -1, 1e308, "x", "", "\0\n", [], {}, [None], {"a": None}]
@@ -61,3 +62,16 @@ def test_any_value_at_any_place_of_a_question_gets_an_answer_or_a_reason(value):
 @pytest.mark.parametrize(("status", "body"), QUESTIONS.values(), ids=QUESTIONS)
 def test_text_of_any_kind_gets_an_answer_or_a_reason(status, body):
     assert _asked(body) == status
+
+
+def test_a_fault_of_the_worker_is_a_500_and_one_line_of_its_log(monkeypatch, capfd):
+    """The client sees no trace, and the log names the fault."""
+
+    def fail(*_):
+        raise KeyError("no such place")
+
+    monkeypatch.setattr(worker, "answer", fail)
+    code, text = worker._answered(b"{}", (), Settings(), 30)
+    assert (code, json.loads(text)["message"]) == (500, "vmguard failed on this question; its log says why")
+    (line,) = map(json.loads, capfd.readouterr().err.splitlines())
+    assert (line["level"], line["message"], line["error"]) == ("error", "dry run failed", "KeyError('no such place')")

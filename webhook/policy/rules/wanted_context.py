@@ -3,7 +3,7 @@
 Reads the table of fields, `context_fields`, and nothing of what the pod has.
 """
 
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from webhook.policy.context_fields import ROWS, ContextField, Level
@@ -52,7 +52,6 @@ def _set(fields: dict[str, Any]) -> dict[str, Any]:
     return {token(name): value for name, value in fields.items() if value is not None and value not in ([], {})}
 
 
-@lru_cache(256)
 def token(name: str) -> str:
     """A name as a token of a JSON pointer, so that no name is taken for the row `capabilities/drop`."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -7,8 +7,8 @@ any domain.
 import re
 from collections.abc import Iterator
 
+from webhook.name_forms import is_subdomain
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.workload import is_subdomain
 
 _FIELD = "windowsOptions"
 _GROUPS = ("containers", "initContainers")

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.sample_pods import UNREACHABLE, Answers, decide, resource, reviewed, vmsingle
+from webhook import admit as deciding
 
 POLICY = {"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "restricted-vm"}}
 
@@ -136,4 +137,20 @@ def test_only_so_many_policies_are_looked_up():
     assert not decision.allowed
     assert len([link for link in looked_up if link.ref.kind == "PodSecurityPolicy"]) == 20
     assert len(decision.warnings) == 21
-    assert decision.warnings[-1] == "and 261 warnings more [workload]"
+    assert decision.warnings[-1] == "and 260 warnings more [workload]"
+
+
+@pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
+def test_a_missing_policy_is_decided_before_any_preview(monkeypatch, operation):
+    """A preview that takes too long, or is left out, cannot lose the denial."""
+
+    def preview_pods(*arguments):
+        raise AssertionError("it was previewed")
+
+    monkeypatch.setattr(deciding, "preview_pods", preview_pods)
+    asked = resource("VMCluster", "c", {"vmselect": {"podSecurityPolicyName": "gone"}})
+    review = {"oldObject": resource("VMCluster", "c", {})} if operation == "UPDATE" else None
+    decision = decide(asked, [], webhook="validate", minor=24, operation=operation, review=review)
+    assert decision.outcome == "denied"
+    assert "which does not exist" in decision.message
+    assert [posture.component.name for posture in decision.postures] == ["vmselect"]

@@ -1,0 +1,46 @@
+"""What a namespace enforces: its labels may tighten VMGUARD_ENFORCE for its own pods.
+
+A label never loosens the setting, and of two labels the stricter counts. A value that is not a level counts as deny
+and is reported: a typing error must not turn enforcement off. Pure.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from webhook.text import one_line
+
+Enforce = Literal["off", "warn", "deny"]
+
+LEVELS: tuple[Enforce, ...] = ("off", "warn", "deny")
+"""All levels, the loosest first."""
+
+_LEVEL: Mapping[str, Enforce] = {level: level for level in LEVELS}
+
+ALLOWED = ("warn", "deny")
+"""The documented values of the labels; `off` is accepted and changes nothing, as a label never loosens."""
+
+LABEL = "vmguard.io/enforce"
+"""The namespace label; its value is a level."""
+
+OLD_LABEL = "vmguard/enforce"
+"""The former name of the label, which still counts."""
+
+LABELS = (LABEL, OLD_LABEL)
+
+_LONGEST = 100
+"""Characters of a value that are repeated."""
+
+
+def enforced_in(setting: Enforce, labels: Mapping[str, str | None]) -> Enforce:
+    """The level in a namespace with these labels, where `setting` is VMGUARD_ENFORCE."""
+    levels = [_LEVEL.get(labels[label] or "", "deny") for label in LABELS if label in labels]
+    return max([setting, *levels], key=LEVELS.index)
+
+
+def unknown_values(labels: Mapping[str, str | None]) -> str:
+    """One line on the labels with a value that is not a level, "" where there are none."""
+    values = {label: labels[label] or "" for label in LABELS if label in labels}
+    unknown = [f"{label}={one_line(value, _LONGEST)}" for label, value in values.items() if value not in _LEVEL]
+    if not unknown:
+        return ""
+    return f"the namespace label {' and '.join(unknown)} counts as deny: allowed are {' and '.join(ALLOWED)}"
