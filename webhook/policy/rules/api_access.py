@@ -68,7 +68,7 @@ def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Conta
     needy = {path for path, _ in needing}
     for path, container in subject.containers():
         mounts = container.volume_mounts or []
-        own = ""
+        own: str | None = None
         for index in range(len(mounts) - 1, -1, -1):
             mount = mounts[index]
             if mount.mount_path != TOKEN_PATH:
@@ -80,7 +80,7 @@ def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Conta
                 still_mounted.add(mount.name)
         if path not in needy:
             continue
-        if own:
+        if own is not None:
             findings += _useless_mount(container, own, spec.volumes)
             continue
         if VOLUME in subject.user_volumes and _forgotten_by_operator(container, posture):

@@ -169,6 +169,13 @@ def test_a_volume_that_is_of_use_is_not_reported(source):
     assert (spec["volumes"], spec["containers"][0]["volumeMounts"]) == ([named], [TOKEN_MOUNT])
 
 
+def test_a_mount_without_a_name_at_the_token_path_gets_no_second_one():
+    """Two mounts at one path would make the pod invalid; the API server refuses the first for its name anyway."""
+    nameless = {"name": "", "mountPath": TOKEN_PATH}
+    spec, _ = _agent({"containers": [{"name": "vmagent", "volumeMounts": [nameless]}]})
+    assert spec["containers"][0]["volumeMounts"] == [nameless]
+
+
 def test_a_volume_of_our_name_without_a_token_is_a_violation_and_nothing_is_touched():
     volumes = [{"name": "kube-api-access", "emptyDir": {}}, INJECTED]
     _, decision = _agent({"containers": [{"name": "vmagent", "volumeMounts": [MOUNT]}], "volumes": volumes})
