@@ -45,12 +45,13 @@ lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generat
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/vmguard manifests deploy --check
 
-bench: $(VENV)/dev ## side by side: reviews, cold start and memory, pods through an API server, a crowded cluster; needs Go, half an hour
-	$(BIN)/python -m bench.reviews
-	$(BIN)/python -m bench.memory
-	$(BIN)/python -m bench.flood
+bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, an hour; BESIDE=DIR adds the vmguard of a checkout
 	$(BIN)/python -m tests.controlplane.build
-	$(BIN)/python -m bench.pods
+	$(BIN)/python -m bench.reviews $(BESIDE:%=--beside %)
+	$(BIN)/python -m bench.pods $(BESIDE:%=--beside %)
+	$(BIN)/python -m bench.start --cluster $(BESIDE:%=--beside %)
+	$(BIN)/python -m bench.memory $(BESIDE:%=--beside %)
+	$(BIN)/python -m bench.flood
 	$(BIN)/python -m bench.scale
 
 clean: ## remove what the other targets made

@@ -1,11 +1,10 @@
-"""Cold start and memory: `python -m bench.memory`.
+"""Memory under load: `python -m bench.memory`.
 
-Seconds from a process's start to its ready line, and the memory it holds after reviews over kept connections and after
-TLS connections that were cut: reset after the handshake, or in the middle of a request.
+What a server holds at its start, after reviews over kept connections, and after TLS connections that were cut: reset
+after the handshake, or in the middle of a request.
 """
 
 import argparse
-import statistics
 from pathlib import Path
 
 from bench.contestants import NAMES, running
@@ -15,8 +14,7 @@ from bench.recorded import cases, prepared
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.memory", description="cold start and memory")
-    parser.add_argument("--starts", type=int, default=3, help="cold starts of each (default 3)")
+    parser = argparse.ArgumentParser(prog="python -m bench.memory", description="memory under load")
     parser.add_argument("--reviews", type=int, default=20_000, help="reviews to send each (default 20000)")
     parser.add_argument("--cut", type=int, default=4_000, help="connections to cut of each (default 4000)")
     parser.add_argument("--only", action="append", choices=NAMES, help="measure these contestants only")
@@ -24,23 +22,17 @@ def main() -> None:
     options = parser.parse_args()
     chosen = cases()
     files = [case.path / "review.json" for case in chosen]
-    print(f"{options.starts} starts, {options.reviews} reviews, {options.cut} connections cut; memory in MiB")
-    print(f"{'':10}{'cold start s':>14}{'at start':>12}{'reviewed':>12}{'cut':>12}")
+    print(f"{options.reviews} reviews, {options.cut} connections cut; MiB of memory")
+    print(f"{'':10}{'at start':>12}{'reviewed':>12}{'cut':>12}")
     with prepared(chosen) as ground:
         for name in (*(options.only or NAMES), *options.beside):
-            starts = []
-            for _ in range(options.starts - 1):
-                with running(name, ground) as server:
-                    starts.append(server.cold_start)
             with running(name, ground) as server:
-                starts.append(server.cold_start)
                 held = [server.resident()]
                 load(server, ground, files, "-reviews", str(options.reviews))
                 held.append(server.resident())
                 load(server, ground, files, "-cut", str(options.cut))
                 held.append(server.resident())
-            told = "".join(f"{memory:12.1f}" for memory in held)
-            print(f"{Path(name).name[-9:]:10}{statistics.median(starts):14.2f}{told}", flush=True)
+            print(f"{Path(name).name[-9:]:10}{''.join(f'{memory:12.1f}' for memory in held)}", flush=True)
 
 
 if __name__ == "__main__":

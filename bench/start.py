@@ -1,8 +1,9 @@
-"""What it takes to start: `python -m bench.start`.
+"""What it takes to start, and to wait for work: `python -m bench.start`.
 
-`vmguard serve` from its process's start to its ready line, and the offline commands from start to end: seconds, CPU
-seconds with those of the dry-run worker, and MiB of memory. Commands and checkouts take turns, so that all meet the
-same noise; medians count. Code is compiled before, as it is where a package is installed.
+`vmguard serve` from its process's start to its ready line, beside a bare server and the typed Go webhook, and the
+offline commands from start to end: seconds, CPU seconds with those of the dry-run worker, and MiB of memory. Of a
+server also the CPU that it takes while nobody calls it. Commands and checkouts take turns, so that all meet the same
+noise; medians count. Code is compiled before, as it is where a package is installed.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from bench.contestants import Ground, code_of, cpu_of, resident_of, running, started, vmguard
+from bench.contestants import NAMES, Ground, code_of, cpu_of, resident_of, running, started, vmguard
 from bench.recorded import cases, prepared
 from tests.controlplane.plane import control_plane
 from tests.support.server import environment, free_port
@@ -24,12 +25,13 @@ from tests.support.server import environment, free_port
 
 @dataclass(frozen=True)
 class Start:
-    """One start: seconds, CPU seconds, MiB of the process, and MiB of its dry-run worker (0: there is none)."""
+    """One start: seconds, CPU seconds, MiB of the process; of a server MiB of its worker, and idle CPU in ms/s."""
 
     seconds: float
     cpu: float
     memory: float
     worker: float = 0.0
+    idle: float = 0.0
 
 
 _WITH_PEAK = """
@@ -41,6 +43,12 @@ sys.stderr.write(Path("/proc/self/status").read_text())
 sys.exit(status)
 """
 """The command line, which tells its own peak of memory: what `wait4` reports begins with that of the parent."""
+
+_STANDALONE = "serve --standalone"
+"""The command that the bare server and the typed Go webhook are compared with, too."""
+
+_SETTLED, _IDLE = 2.0, 3.0
+"""Seconds after its start in which a server may still have something to do, and in which it is watched then."""
 
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
@@ -58,12 +66,12 @@ def main() -> None:
     chosen = cases()
     pod, objects = str(chosen[0].path / "review.json"), str(chosen[0].path / "objects.json")
     commands: dict[str, Command] = {
-        "serve --standalone": _standalone,
+        _STANDALONE: _standalone,
         "review": _offline("review", "--objects", objects, pod),
         "level": _offline("level", pod),
         "explain": _offline("explain", "security-context"),
     }
-    names = ["vmguard", *options.beside]
+    checkouts = ("vmguard", *options.beside)
     with prepared(chosen) as ground, ExitStack() as stack:
         if options.cluster:
             plane = stack.enter_context(control_plane())
@@ -72,15 +80,15 @@ def main() -> None:
         results: dict[tuple[str, str], list[Start]] = {}
         for number in range(options.rounds + 1):
             for command, start in commands.items():
-                for name in names:
+                for name in (*NAMES, *options.beside) if command == _STANDALONE else checkouts:
                     result = start(name, ground)
                     if number:
                         results.setdefault((command, name), []).append(result)
     print(f"{options.rounds} starts of each, in turn; medians")
-    print(f"{'':20}{'of':16}{'s':>8}{'CPU s':>8}{'MiB':>8}{'worker MiB':>12}")
+    print(f"{'':20}{'of':16}{'s':>8}{'CPU s':>8}{'MiB':>8}{'worker MiB':>12}{'idle ms/s':>11}")
     for (command, name), starts in results.items():
-        seconds, cpu, memory, worker = map(statistics.median, zip(*map(astuple, starts), strict=True))
-        print(f"{command:20}{Path(name).name[-15:]:16}{seconds:8.2f}{cpu:8.2f}{memory:8.1f}{worker:12.1f}")
+        seconds, cpu, memory, worker, idle = map(statistics.median, zip(*map(astuple, starts), strict=True))
+        print(f"{command:20}{Path(name).name[-15:]:16}{seconds:8.2f}{cpu:8.2f}{memory:8.1f}{worker:12.1f}{idle:11.2f}")
 
 
 def _standalone(name: str, ground: Ground) -> Start:
@@ -102,7 +110,17 @@ def _in_cluster(kubeconfig: str) -> Command:
 def _served(seconds: float, pid: int) -> Start:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     cpu = sum(cpu_of(each) for each in (pid, *map(int, children)))
-    return Start(seconds, cpu, resident_of(pid), sum(resident_of(int(child)) for child in children))
+    memory, worker = resident_of(pid), sum(resident_of(int(child)) for child in children)
+    time.sleep(_SETTLED)
+    before = _running_time(pid)
+    time.sleep(_IDLE)
+    return Start(seconds, cpu, memory, worker, (_running_time(pid) - before) / _IDLE)
+
+
+def _running_time(pid: int) -> float:
+    """Milliseconds that the threads of a process have run; finer than `cpu_of`, whose ticks are of 10 ms."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e6
 
 
 def _offline(*words: str) -> Command:

@@ -11,7 +11,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +35,11 @@ KEEP_ALIVE = 120
 DRAIN = 10
 """Seconds that requests under way may take at the end."""
 
-_TRIM_EVERY = 100
-"""Ticks of uvicorn, 0.1 s each."""
+_TRIM_EVERY = 10
+"""Seconds."""
+
+_TICKS_A_SECOND = 10
+"""In which uvicorn counts its time."""
 
 
 async def _nothing() -> None:
@@ -67,12 +70,29 @@ class Plan:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to us, and gives memory back."""
+    """A uvicorn server that leaves signals to us, gives memory back, and wakes once a second instead of ten times.
 
-    async def on_tick(self, counter: int) -> bool:
-        if counter % _TRIM_EVERY == 0:
-            trim()
-        return await super().on_tick(counter)
+    Its `Date` header changes once a second; two idle servers that wake ten times each cost more than a pod a second.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        """Take no new connections, and end when the requests under way have their answers."""
+        self.should_exit = True
+        self._ended.set()
+
+    async def main_loop(self) -> None:
+        second = 0
+        while not await self.on_tick(second * _TICKS_A_SECOND):
+            if second % _TRIM_EVERY == 0:
+                trim()
+            second += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._ended.wait()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -163,7 +183,7 @@ async def serve(
     leaving = asyncio.ensure_future(plan.leave())
     await asyncio.sleep(delay)
     for server in servers:
-        server.should_exit = True
+        server.end()
     await asyncio.gather(*tasks)
     for task in (ending, started):
         task.cancel()
