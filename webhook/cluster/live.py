@@ -1,8 +1,7 @@
 """Facts read live from the API server: one GET a fact, within the request's deadline.
 
 "No such object", "no such API" and "could not ask" stay three answers: a 404 that names an object, a 404 that does not,
-and everything else that is no object. Paths are built from the tables, never from what a reference says of itself, and
-every part of them is escaped.
+and everything else that is no object. Paths are built from the tables and from names that have the form of a name.
 """
 
 import re
@@ -11,7 +10,16 @@ import msgspec
 
 from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.collections import BUILT_IN, JSON, METADATA, METADATA_LIST, Collection, custom, served
+from webhook.cluster.collections import (
+    BUILT_IN,
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    Collection,
+    InvalidNameError,
+    custom,
+    served,
+)
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.fair_queue import OWN
 from webhook.cluster.status import names_an_object, reason
@@ -67,7 +75,7 @@ class LiveFacts:
                 if status == 200:
                     found = await decoded(_list, body)
                     return tuple(sorted(item.metadata.name for item in found.items or ()))
-            except (UnreachableError, msgspec.DecodeError, UnicodeDecodeError):
+            except (UnreachableError, InvalidNameError, msgspec.DecodeError, UnicodeDecodeError):
                 continue
         return ()
 
@@ -80,10 +88,10 @@ class LiveFacts:
 
     async def _get(self, place: Collection, ref: Ref, deadline: float, payer: str) -> Fact:
         possible = is_subdomain(ref.name)
-        path = place.path(ref.namespace, ref.name) if possible else f"{place.path(ref.namespace)}?limit=1"
         verb = "get" if possible else "list"
         accept = JSON if not place.metadata_only else METADATA if possible else METADATA_LIST
         try:
+            path = place.path(ref.namespace, ref.name) if possible else f"{place.path(ref.namespace)}?limit=1"
             status, body = await self._client.get(path, accept, deadline, payer)
             if status == 403:
                 permissions = self._discovery.permissions
@@ -94,7 +102,7 @@ class LiveFacts:
                 return await _found(body, ref) if possible else Absent("live")
             if status == 404:
                 return Absent("live") if names_an_object(body) else NotServed("live")
-        except UnreachableError as error:
+        except (UnreachableError, InvalidNameError) as error:
             return Unknown(str(error), "live")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Unknown(f"the API server's answer on {ref} cannot be read: {error}", "live")
