@@ -22,7 +22,7 @@ from webhook.admission.admission_review import (
 from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import Absent, Fact, Found, Lookup, Names, Ref, Steps, Unknown
 from webhook.names import LONGEST_LABEL
-from webhook.objects import Metadata
+from webhook.objects import Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
@@ -35,6 +35,7 @@ from webhook.policy.posture import posture_of
 from webhook.policy.preview import PodsOfResource, preview_pods
 from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
 from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.workload import (
     Identity,
     Link,
@@ -47,6 +48,7 @@ from webhook.policy.workload import (
     identify_by_labels,
     owner_of,
     parentage_of,
+    user_mounts,
     user_volumes,
 )
 from webhook.settings import Settings
@@ -231,20 +233,21 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
     named = policies_of_pod(pod, namespace, posture)
-    volumes = user_volumes(identity)
+    volumes, mounts = user_volumes(identity), user_mounts(identity, TOKEN_PATH)
     subject = Subject(
-        pod=pod,
+        pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
         minor=admission.minor,
         in_daemonset=identity.in_daemonset,
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
         user_volumes=volumes,
+        user_mounts=mounts,
         policies=(yield from inquiry.policies(named)) if named else (),
     )
     findings = tuple(check_pod(subject, posture))
     decision = decide.decide_pod(identity, posture, findings, webhook=webhook, settings=settings, enforce=enforce)
     if cache and key and not named:  # vmguard checks each time whether a policy exists
-        cache.keep(key, pod, decision, chain, volumes)
+        cache.add(key, pod, decision, chain, volumes.union(name for _, name in mounts))
     return decision
 
 

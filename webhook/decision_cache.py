@@ -1,9 +1,17 @@
-"""Decisions on pods that are alike: pods of one template differ by name and by the suffix of their token volume.
+"""Decisions on pods that are identical apart from a generated name: the pods of one ReplicaSet or DaemonSet.
 
-Deciding is pure, so what was decided of one pod is the decision on the next for which everything is the same that
-deciding reads: the very objects of its owner chain, its annotations, and the text of its spec but for that suffix. Kept
-by whoever serves, in a bounded memory; without it every decision comes out the same, and takes longer.
+A pod gets the cached decision of an earlier pod when the webhook, the enforcement level, the Kubernetes version, the
+objects of the owner chain, the annotations and the bytes of the spec are the same, apart from the generated name of the
+API server's token volume.
+
+Decisions read nothing else of a pod, and nothing but its settings of a server, which has one cache. Where a decision
+could depend on that generated name, it is not cached (`_depends_on_name`). No denial is cached, and no decision on a
+pod that names a PodSecurityPolicy. Memory is bounded.
 """
+
+import re
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -22,115 +30,119 @@ _ENTRY, _FINDING, _PARSED = 12 * 1024, 1024, 8
 """Bytes of an entry beside its text and of each of its findings, and of an object for each byte of its JSON."""
 
 LARGEST = 32 * 1024
-"""Bytes of a pod's text that is kept at all; recorded pods have 2 to 6 KiB."""
+"""Bytes of the text of a pod whose decision is cached; recorded pods have 2 to 6 KiB."""
 
 _FEWEST = 16
-"""Entries that there is room for at least; a larger one is not kept."""
+"""Entries that there is room for at least; a larger one is not cached."""
 
-_OF_ONE_LENGTH = 8
-"""Texts of one length that are kept of one chain: the pods of a StatefulSet differ by their number."""
-
-_PREFIX = f"{VOLUME}-".encode()
+_PREFIX = f"{VOLUME}-"
 _BEFORE_NAME = b'"name":"'
-_TOKEN = _BEFORE_NAME + _PREFIX
+_START = _BEFORE_NAME + _PREFIX.encode()
+_TOKEN_NAME = re.compile(re.escape(_START) + rb'[a-z0-9]{5}"')
+"""The name of the token volume as the API server generates and writes it (Kubernetes 1.20 to 1.37)."""
+
+_ESCAPED = re.compile(rb"\\u00(?:2[dD]|3[0-9]|6[1-9a-fA-F]|7[0-9aA])")
+"""A character that such a name may have, written as a JSON escape; the API server never does."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
-    """All that the decision on a pod depends on: `text` is its spec's, `parts` are the rest.
+    """All that the decision on a pod depends on.
 
-    `named` is what names its token volume in that text, b"" where there is none. `size` in bytes.
+    `parts` holds the spec's text in pieces, between which the name of its token volume stood. `name` is that name,
+    "" where there is none. `size` is the bytes of the text.
     """
 
-    parts: tuple[object, ...]
-    text: bytes
-    named: bytes
+    parts: tuple[Any, ...]
+    name: str
     size: int
 
 
-class _Kept(msgspec.Struct, frozen=True):
-    """A decision; the chain is held with it, as the key names its objects by identity.
+class _Entry(msgspec.Struct, frozen=True):
+    """A decision. It holds the chain, so that the identities of these objects in the key stay theirs."""
 
-    `text` is the spec's in pieces, between which stood what names the token volume; `user_volumes` would be named so.
-    """
-
-    text: list[bytes]
     decision: Decision
     chain: tuple[Link, ...]
-    user_volumes: frozenset[bytes]
     size: int
 
 
 class DecisionCache:
-    """What was decided, the oldest first. One for one set of settings."""
+    """The decisions of one set of settings, the oldest first; `count_hit` is called for each that is used again."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, count_hit: Callable[[], object] = lambda: None, most_bytes: int = MOST_BYTES) -> None:
+        self._count_hit = count_hit
         self._most = most_bytes
         self._bytes = 0
-        self._kept: dict[tuple[object, ...], list[_Kept]] = {}
+        self._entries: dict[tuple[Any, ...], _Entry] = {}
 
     def get(self, key: Key) -> Decision | None:
-        """The decision that was kept. A volume that the pod's resource brings is never taken for the API server's."""
-        for kept in self._kept.get(key.parts, ()):
-            if key.named.join(kept.text) == key.text and key.named not in kept.user_volumes:
-                return kept.decision
-        return None
+        """The cached decision, None where there is none."""
+        entry = self._entries.get(key.parts)
+        if entry is None:
+            return None
+        self._count_hit()
+        return entry.decision
 
-    def keep(
-        self, key: Key, pod: Pod, decision: Decision, chain: tuple[Link, ...], user_volumes: frozenset[str]
-    ) -> None:
-        """Keep a decision on a pod whose resource brings these volumes."""
-        names = frozenset(b'%b%b"' % (_BEFORE_NAME, name.encode(errors="replace")) for name in user_volumes)
-        text = key.text.split(key.named) if key.named else [key.text]
-        if key.named and (key.named in names or not _only_mounted(pod, key, text)):
+    def add(self, key: Key, pod: Pod, decision: Decision, chain: tuple[Link, ...], volumes: frozenset[str]) -> None:
+        """Cache the decision on a pod if all pods with this key get it; its resource has or mounts these volumes."""
+        if not decision.allowed or (key.name and _depends_on_name(key, pod, decision, volumes)):
             return
         size = key.size + _ENTRY + _FINDING * len(decision.findings) + _size_of(chain)
         if size > self._most // _FEWEST:
             return
-        same_length = self._kept.setdefault(key.parts, [])
-        if len(same_length) == _OF_ONE_LENGTH:
-            self._bytes -= same_length.pop(0).size
-        same_length.append(_Kept(text, decision, chain, names, size))
-        self._bytes += size
+        replaced = self._entries.pop(key.parts, None)
+        self._bytes += size - (replaced.size if replaced else 0)
+        self._entries[key.parts] = _Entry(decision, chain, size)
         while self._bytes > self._most:
-            self._bytes -= sum(kept.size for kept in self._kept.pop(next(iter(self._kept))))
+            self._bytes -= self._entries.pop(next(iter(self._entries))).size
 
 
-def key_of(sent: PodObject, chain: tuple[Link, ...], *asked: object) -> Key | None:
-    """What the decision on a pod depends on, and what else was asked; None for one that is not kept."""
+def key_of(sent: PodObject, chain: tuple[Link, ...], *more: object) -> Key | None:
+    """What the decision on a pod depends on, with `more` that is no part of pod or chain.
+
+    None for a pod whose decision is not cached: it is unmanaged, too little is known of it, or it is too large.
+    """
     if not chain or chain[-1].ref.group != GROUP or type(chain[-1].fact) is not Found:
-        return None  # nobody's pod, or one of which too little is known
-    text, named = bytes(sent.spec), b""
-    start = text.find(_TOKEN)
-    if start >= 0:
-        named = text[start : text.find(b'"', start + len(_TOKEN)) + 1]
-        if b"\\" in named:
-            return None
+        return None
+    text = bytes(sent.spec)
     annotations = _encode(sent.metadata.annotations) if sent.metadata.annotations else b""
     size = len(text) + len(annotations)
-    objects = [id(link.fact.object) for link in chain if type(link.fact) is Found]
-    parts = *asked, *objects, annotations, len(text), len(named)
-    return Key(parts, text, named, size) if size <= LARGEST else None
+    if size > LARGEST:
+        return None
+    pieces: tuple[bytes, ...] = (text,)
+    name = ""
+    start = text.find(_START)  # faster than the expression
+    if start >= 0 and (found := _TOKEN_NAME.match(text, start)):
+        pieces = tuple(text.split(found[0]))
+        name = found[0][len(_BEFORE_NAME) : -1].decode()
+    objects = tuple([id(link.fact.object) for link in chain if type(link.fact) is Found])
+    return Key((more, objects, annotations, pieces), name, size)
+
+
+def _depends_on_name(key: Key, pod: Pod, decision: Decision, volumes: frozenset[str]) -> bool:
+    """Whether another name of the token volume could lead to another decision.
+
+    It cannot where only volumes and mounts have that name, all spelled in one way, where nothing else in the pod or
+    the resource has such a name, and where the decision does not contain it.
+    """
+    name, pieces = key.name, key.parts[-1]
+    if any(_PREFIX.encode() in piece or _ESCAPED.search(piece) for piece in pieces):
+        return True
+    if any(volume.startswith(_PREFIX) for volume in volumes):
+        return True
+    containers = (*(pod.spec.containers or ()), *(pod.spec.init_containers or ()))
+    mounts = [mount.name for container in containers for mount in container.volume_mounts or ()]
+    names = [volume.name for volume in pod.spec.volumes or ()] + mounts
+    if names.count(name) != len(pieces) - 1:
+        return True
+    return name in repr((decision.message, decision.patch, decision.warnings, decision.annotations, decision.findings))
 
 
 def _size_of(chain: tuple[Link, ...]) -> int:
-    """Bytes of the specs that an entry holds; the more of an object that is in other hands too."""
+    """Bytes of the specs that an entry holds; the metadata of an object is small, or cached elsewhere too."""
     specs = [link.fact.object.spec for link in chain if type(link.fact) is Found and link.fact.object.spec]
     try:
         return sum(_PARSED * len(_encode(spec)) for spec in specs)
     except OverflowError:  # an integer of more than 64 bits
         return MOST_BYTES
-
-
-def _only_mounted(pod: Pod, key: Key, text: list[bytes]) -> bool:
-    """Whether the name is that of one volume and its mounts, and of nothing that a decision could tell by name."""
-    name = key.named[len(_BEFORE_NAME) : -1].decode(errors="replace")
-    mounts = sum(
-        mount.name == name
-        for containers in (pod.spec.containers, pod.spec.init_containers)
-        for container in containers or ()
-        for mount in container.volume_mounts or ()
-    )
-    volumes = sum(volume.name == name for volume in pod.spec.volumes or ())
-    return volumes == 1 and len(text) == 2 + mounts and not any(_PREFIX in piece for piece in text)

@@ -67,9 +67,12 @@ class Container(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ProjectedSource(msgspec.Struct, frozen=True, rename="camel"):
-    """An entry of `projected.sources`; only a service account token matters."""
+    """An entry of `projected.sources`: a token, or what may bring the API server's certificate beside it."""
 
     service_account_token: dict[str, Any] | None = None
+    config_map: dict[str, Any] | None = None
+    secret: dict[str, Any] | None = None
+    cluster_trust_bundle: dict[str, Any] | None = None
 
 
 class Projected(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ import copy
 import json
 from typing import Any
 
-from webhook.admission.admission_review import decode, prepare, review_of
+from webhook.admission.admission_review import decode, encode, review_of
 from webhook.admit import admit
 from webhook.decision_cache import DecisionCache
 from webhook.driver import drive
@@ -99,7 +99,7 @@ def reviewed(
         body = json.dumps(whole).encode()
     facts = source or FileFacts(objects or [], minor)
     decision, looked_up = admitted(body, facts, settings(**environment), webhook)
-    prepare(allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
+    encode(decode(body), allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
     return decision, looked_up
 
 

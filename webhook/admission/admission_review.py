@@ -115,10 +115,6 @@ class Answer(msgspec.Struct, frozen=True, rename="camel"):
     kind: str = "AdmissionReview"
 
 
-_BEFORE = b'{"apiVersion":"%b","response":{"uid":%b'
-_AFTER = b'}},"kind":"AdmissionReview"}'
-"""The text of an `Answer` before and after what `prepare` makes."""
-
 _pod_review = msgspec.json.Decoder(_PodReview)
 _review = msgspec.json.Decoder(Review)
 _user = msgspec.json.Decoder(UserInfo | None)
@@ -205,35 +201,30 @@ def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, what: 
         raise ReviewError(f"{what} is nested too deeply") from None
 
 
-def prepare(
+def encode(
+    review: Review,
     *,
     allowed: bool,
     message: str = "",
     patch: tuple[Operation, ...] = (),
     warnings: tuple[str, ...] = (),
-    annotations: dict[str, str],
+    annotations: dict[str, str] | None = None,
+    facts: str = "",
 ) -> bytes:
-    """What the answers to alike reviews have in common, as text for `encode`.
+    """The answer to `review`, of the same version and uid.
 
-    `message` is why it is denied; no patch where none is due; at least one annotation.
+    `message` is why it is denied. `facts` is one more audit annotation. What is empty is left out.
     """
     response = Response(
-        uid="",
+        uid=review.request.uid,
         allowed=allowed,
         status=None if allowed else ResponseStatus(message, "Forbidden", 403),
         patch_type="JSONPatch" if patch else "",
         patch=b64encode(_encode(patch)).decode() if patch else "",
         warnings=warnings,
-        audit_annotations=annotations,
+        audit_annotations={**(annotations or {}), **({"facts": facts} if facts else {})},
     )
-    text = _encode(Answer("", response))
-    return text[len(_BEFORE % (b"", b'""')) : -len(_AFTER)]
-
-
-def encode(review: Review, prepared: bytes, facts: str) -> bytes:
-    """The answer to `review`: same version and uid; `facts` is one more audit annotation, "" for none."""
-    before = _BEFORE % (review.api_version.encode(), _encode(review.request.uid))
-    return b"".join((before, prepared, b',"facts":%b' % _encode(facts) if facts else b"", _AFTER))
+    return _encode(Answer(review.api_version, response))
 
 
 def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, operation: str = "CREATE") -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import jsonpatch
 import msgspec
 
-from webhook.admission.admission_review import decode, decode_pod, encode, pod_object, prepare
+from webhook.admission.admission_review import decode, decode_pod, encode, pod_object
 from webhook.admit import admit
 from webhook.driver import drive
 from webhook.facts import FactSource
@@ -73,14 +73,15 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         decode_pod(pod_object(review.request.object))
     steps = admit(review, asked, settings, minor=source.minor, labels_suffice=source.labels_suffice)
     decision, looked_up = drive(steps, source)
-    prepared = prepare(
+    answer = encode(
+        review,
         allowed=decision.allowed and not decision.refused,
         message=decision.message or decision.refused,
         patch=decision.patch,
         warnings=decision.warnings,
         annotations=decision.annotations,
+        facts=facts_line(looked_up),
     )
-    answer = encode(review, prepared, facts_line(looked_up))
     return Judged(item, asked, decision, looked_up, answer, source.minor)
 
 

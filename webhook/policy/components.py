@@ -2,9 +2,9 @@
 
 A component is what one workload of the operator runs: `vmselect` of a VMCluster, the load balancer in front of it,
 `vmagent`. A row says where the component's part of the resource is, which containers the operator makes, where they
-write, when which controller runs them, and who needs the Kubernetes API. All other code reads the table and knows no
-kind, component or container by name. A new kind is one row of KINDS. Columns are data: fields that decide something are
-paths and conditions.
+write, when which controller runs them, and when they need the Kubernetes API. All other code reads the table and knows
+no kind, component or container by name. A new kind is one row of KINDS. Columns are data: fields that decide something
+are paths and conditions.
 
 Source: operator v0.42 to v0.74, and recorded pods of v0.53, v0.54 and v0.74.
 """

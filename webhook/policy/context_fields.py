@@ -15,6 +15,10 @@ import msgspec
 from webhook.podsecurity import app_armor
 from webhook.policy import accepted_values as accept
 from webhook.policy.accepted_values import NOTHING_ELSE, Accepted
+from webhook.policy.conditions import EACH
+
+Schema = str | dict[str, Any]
+"""A JSON type, the fields of an object with their schemas, or with EACH the schema of an array's elements."""
 
 Level = Literal["pod", "container"]
 Levels = tuple[Level, ...]
@@ -66,6 +70,7 @@ class ContextField(msgspec.Struct, frozen=True):
     filled      the levels that strict security fills, if not all
     own         the levels that take it from a resource's own securityContext, if not all
     annotation  where the field stood before it existed
+    schema      the JSON types of its value, if they do not follow from the strict value
     """
 
     name: str
@@ -80,6 +85,12 @@ class ContextField(msgspec.Struct, frozen=True):
     filled: Levels = ()
     own: Levels = ()
     annotation: Annotation | None = None
+    schema: Schema | None = None
+
+    @property
+    def types(self) -> Schema:
+        """The JSON types of the field's value."""
+        return self.schema or _SCHEMAS[type(self.strict)]
 
     @property
     def inherited(self) -> bool:
@@ -110,6 +121,9 @@ class ContextField(msgspec.Struct, frozen=True):
         return (value == self.strict and type(value) is type(self.strict)) or self.accepted.allows(value, minor)
 
 
+_SCHEMAS: dict[type, Schema] = {bool: "boolean", int: "integer", str: "string", list: {EACH: "string"}}
+_PROFILE: Schema = {"type": "string", "localhostProfile": "string"}
+
 FIELDS: tuple[ContextField, ...] = (
     ContextField("privileged", CONTAINER, False, NOTHING_ELSE, "a privileged container is root on the node"),
     ContextField("allowPrivilegeEscalation", CONTAINER, False, NOTHING_ELSE, "a process could gain more privileges"),
@@ -121,6 +135,7 @@ FIELDS: tuple[ContextField, ...] = (
         LeftAlone("a container without it adds none"),
         accept.ADDED,
         "other capabilities are powers of root",
+        schema={EACH: "string"},
     ),
     ContextField("runAsNonRoot", BOTH, True, NOTHING_ELSE, "it could run as root", windows=True, runs_as=True),
     ContextField("runAsUser", BOTH, NOBODY, accept.USER, "user 0 is root", platform=True, runs_as=True),
@@ -141,6 +156,7 @@ FIELDS: tuple[ContextField, ...] = (
         LeftAlone("a pod without it adds no group"),
         accept.GROUPS,
         "group 0 is root's group",
+        schema={EACH: "integer"},
     ),
     ContextField(
         "supplementalGroupsPolicy",
@@ -149,6 +165,7 @@ FIELDS: tuple[ContextField, ...] = (
         accept.one_of("Merge", "Strict"),
         "vmguard knows no other",
         since=31,
+        schema="string",
     ),
     ContextField(
         "seccompProfile",
@@ -163,6 +180,7 @@ FIELDS: tuple[ContextField, ...] = (
             accept.SECCOMP_ANNOTATION,
             until=27,
         ),
+        schema=_PROFILE,
     ),
     ContextField(
         "appArmorProfile",
@@ -172,6 +190,7 @@ FIELDS: tuple[ContextField, ...] = (
         "it turns AppArmor off",
         since=30,
         annotation=Annotation("", app_armor.ANNOTATION, accept.APP_ARMOR_ANNOTATION),
+        schema=_PROFILE,
     ),
     ContextField(
         "seLinuxOptions",
@@ -180,6 +199,7 @@ FIELDS: tuple[ContextField, ...] = (
         accept.SE_LINUX,
         "it can lift the confinement by SELinux",
         own=POD,
+        schema={"level": "string", "role": "string", "type": "string", "user": "string"},
     ),
     ContextField(
         "seLinuxChangePolicy",
@@ -188,6 +208,7 @@ FIELDS: tuple[ContextField, ...] = (
         accept.one_of("MountOption", "Recursive"),
         "vmguard knows no other",
         since=32,
+        schema="string",
     ),
     ContextField(
         "procMount",
@@ -195,6 +216,7 @@ FIELDS: tuple[ContextField, ...] = (
         LeftAlone("a container without it has the default masks over /proc"),
         accept.one_of("Default"),
         "it uncovers parts of /proc",
+        schema="string",
     ),
     ContextField(
         "sysctls",
@@ -202,6 +224,7 @@ FIELDS: tuple[ContextField, ...] = (
         LeftAlone("a pod without it sets none"),
         accept.SYSCTLS,
         "other sysctls can affect the node or other pods",
+        schema={EACH: {"name": "string", "value": "string"}},
     ),
     ContextField(
         "windowsOptions",
@@ -211,6 +234,12 @@ FIELDS: tuple[ContextField, ...] = (
         "processes could belong to the Windows host or to its administrator",
         windows=True,
         own=POD,
+        schema={
+            "gmsaCredentialSpec": "string",
+            "gmsaCredentialSpecName": "string",
+            "hostProcess": "boolean",
+            "runAsUserName": "string",
+        },
     ),
 )
 

@@ -63,11 +63,11 @@ class PredictedLevels(msgspec.Struct, frozen=True):
     after: Verdict
 
 
-class Decision(msgspec.Struct, frozen=True, dict=True):
+class Decision(msgspec.Struct, frozen=True):
     """What is answered and why.
 
-    `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on stand beside
-    it, as their age differs where all else is the same; whoever tells it may keep the words in its `__dict__`.
+    `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on are no part of
+    it, as their age differs where all else is the same.
     `predicted_levels` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
     """
 

@@ -4,8 +4,8 @@ The API server refuses such a value where the operator's definition has a schema
 need not have been near an API server. A wrong type is never read as unset: the setting that it was meant to be could
 change the user that a pod runs as.
 
-Which fields are read follows from the projection. Their types are in this file, each once. Source: definitions of
-operator v0.42 to v0.74, and PodSecurityContext and SecurityContext of Kubernetes 1.20 to 1.37. Pure.
+Which fields are read follows from the projection. The types of the fields of a securityContext are in the table of
+these fields, and all others are in this file. Source: definitions of operator v0.42 to v0.74. Pure.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ import msgspec
 
 from webhook.policy.components import COMPONENTS
 from webhook.policy.conditions import EACH, paths_of
+from webhook.policy.context_fields import FIELDS
 from webhook.policy.projection import TREES, Tree
 
 JsonType = Literal["boolean", "integer", "string", "object", "array"]
@@ -30,6 +31,7 @@ _CONDITIONS = (condition for component in COMPONENTS for condition in (component
 LEAVES: dict[str, JsonType] = {
     _CONTEXT: "object",
     "disableAutomountServiceAccountToken": "boolean",
+    "mountPath": "string",
     "name": "string",
     "podSecurityPolicyName": "string",
     "serviceAccountName": "string",
@@ -38,35 +40,21 @@ LEAVES: dict[str, JsonType] = {
 }
 """The types of the fields that are read whole, by name; those that a component's conditions read are booleans."""
 
-_PROFILE = {"type": "string", "localhostProfile": "string"}
-_STRINGS = {EACH: "string"}
 
-CONTEXT: dict[str, Any] = {
-    "privileged": "boolean",
-    "allowPrivilegeEscalation": "boolean",
-    "readOnlyRootFilesystem": "boolean",
-    "capabilities": {"add": _STRINGS, "drop": _STRINGS},
-    "runAsNonRoot": "boolean",
-    "runAsUser": "integer",
-    "runAsGroup": "integer",
-    "fsGroup": "integer",
-    "fsGroupChangePolicy": "string",
-    "supplementalGroups": {EACH: "integer"},
-    "supplementalGroupsPolicy": "string",
-    "seccompProfile": _PROFILE,
-    "appArmorProfile": _PROFILE,
-    "seLinuxOptions": {"level": "string", "role": "string", "type": "string", "user": "string"},
-    "seLinuxChangePolicy": "string",
-    "procMount": "string",
-    "sysctls": {EACH: {"name": "string", "value": "string"}},
-    "windowsOptions": {
-        "gmsaCredentialSpec": "string",
-        "gmsaCredentialSpecName": "string",
-        "hostProcess": "boolean",
-        "runAsUserName": "string",
-    },
-}
-"""The types of the fields of a securityContext: a type, an object's fields, or with EACH the elements of an array."""
+def _context() -> dict[str, Any]:
+    """The table of security context fields as a schema; `capabilities/add` is a member of an object."""
+    schema: dict[str, Any] = {}
+    for row in FIELDS:
+        field, _, member = row.name.partition("/")
+        if member:
+            schema.setdefault(field, {})[member] = row.types
+        else:
+            schema[field] = row.types
+    return schema
+
+
+CONTEXT = _context()
+"""The types of the fields of a securityContext."""
 
 
 class WrongType(msgspec.Struct, frozen=True):

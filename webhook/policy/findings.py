@@ -4,7 +4,7 @@ Each carries the id of its rule, why, and whose setting asked for it (`source`: 
 custom resource). A finding says; it does nothing.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from webhook.admission.patch import Edit
 class Change(msgspec.Struct, frozen=True):
     """A field to fill or an array element to take away."""
 
+    kind: ClassVar[str] = "change"
+
     rule: str
     edit: Edit
     why: str
@@ -22,6 +24,8 @@ class Change(msgspec.Struct, frozen=True):
 
 class Violation(msgspec.Struct, frozen=True):
     """Something that cannot be filled. `found` and `wanted` are JSON values; `denies` refuses the object outright."""
+
+    kind: ClassVar[str] = "violation"
 
     rule: str
     path: str
@@ -34,6 +38,8 @@ class Violation(msgspec.Struct, frozen=True):
 
 class Warn(msgspec.Struct, frozen=True, gc=False):
     """One line for a person; neither changes nor refuses anything."""
+
+    kind: ClassVar[str] = "warn"
 
     rule: str
     text: str

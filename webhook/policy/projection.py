@@ -47,7 +47,8 @@ def paths_of_kind(kind: str) -> tuple[Path, ...]:
     paths: list[Path] = [(field,) for field in posture.ROOT_FIELDS] if components else []
     for component in components:
         part = component.path[1:]
-        paths += [(*part, *path) for path in (*posture.paths_in(component), workload.VOLUME_NAMES)]
+        read = (*posture.paths_in(component), workload.VOLUME_NAMES, *workload.MOUNTS)
+        paths += [(*part, *path) for path in read]
         paths += paths_of([component.enabled])
     if components:
         paths.append(workload.ACCOUNT)

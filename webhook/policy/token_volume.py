@@ -1,9 +1,12 @@
-"""The volume and mount that give a container a token for the Kubernetes API, as the operator makes them.
+"""The volume and mount that give a container a token for the Kubernetes API, and what other volumes lack for it. Pure.
 
 Source: operators v0.54 and v0.74; the path and the name prefix are those of the ServiceAccount admission plugin.
 """
 
 from typing import Any
+
+from webhook.objects import ProjectedSource, Volume
+from webhook.text import one_line
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 """Where clients of the Kubernetes API look for their token."""
@@ -24,3 +27,49 @@ TOKEN_VOLUME: dict[str, Any] = {
     },
 }
 TOKEN_MOUNT: dict[str, Any] = {"name": VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}
+
+PLUGIN_PREFIX = f"{VOLUME}-"
+"""The ServiceAccount admission plugin adopts any volume whose name starts so, whatever it holds and whoever wrote it.
+
+It mounts that volume at TOKEN_PATH in every container that mounts nothing there, and adds no volume of its own.
+"""
+
+_TOKEN_FILE, _CA_FILE = "token", "ca.crt"
+_API_AUDIENCE = "https://kubernetes.default.svc"
+_LONGEST = 80
+
+
+def unusable(volume: Volume) -> str:
+    """Why a client of the Kubernetes API cannot rely on a volume at TOKEN_PATH, "" if it can."""
+    if volume.secret is not None:
+        return "is a Secret, and vmguard does not read what it holds"
+    sources = (volume.projected.sources or []) if volume.projected else []
+    tokens = [source.service_account_token for source in sources if source.service_account_token is not None]
+    if not tokens:
+        return "holds no token"
+    reasons = [_unusable_token(token) for token in tokens]
+    if all(reasons):
+        return reasons[0]
+    return "" if any(map(_brings_certificate, sources)) else f"holds no {_CA_FILE}"
+
+
+def _unusable_token(token: dict[str, Any]) -> str:
+    audience, path = token.get("audience"), token.get("path")
+    if audience and not str(audience).startswith(_API_AUDIENCE):
+        return f"holds a token for audience {one_line(repr(audience), _LONGEST)}, which the API server answers with 401"
+    if path != _TOKEN_FILE:
+        return f"holds its token in the file {one_line(repr(path), _LONGEST)}, and clients read {_TOKEN_FILE!r}"
+    return ""
+
+
+def _brings_certificate(source: ProjectedSource) -> bool:
+    """Whether the source may bring the certificate that clients verify the API server with."""
+    if source.cluster_trust_bundle is not None:
+        return source.cluster_trust_bundle.get("path") == _CA_FILE
+    holder = source.config_map if source.config_map is not None else source.secret
+    if holder is None:
+        return False
+    items = holder.get("items")
+    if not isinstance(items, list) or not items:
+        return True
+    return any(isinstance(item, dict) and item.get("path") == _CA_FILE for item in items)

@@ -43,6 +43,16 @@ OWNERS: dict[str, frozenset[tuple[str, str]]] = {
 VOLUME_NAMES: Path = ("volumes", EACH, "name")
 """The field of a component's part that `user_volumes` reads."""
 
+_LISTS = ("containers", "initContainers")
+
+MOUNTS: tuple[Path, ...] = (
+    ("volumeMounts", EACH, "name"),
+    ("volumeMounts", EACH, "mountPath"),
+    *((group, EACH, "name") for group in _LISTS),
+    *((group, EACH, "volumeMounts", EACH, field) for group in _LISTS for field in ("name", "mountPath")),
+)
+"""The fields of a component's part that `user_mounts` reads."""
+
 ACCOUNT: Path = ("serviceAccountName",)
 """The field of a resource's root that `account_of` reads."""
 
@@ -289,3 +299,19 @@ def user_volumes(workload: Workload) -> frozenset[str]:
 def account_of(spec: dict[str, Any]) -> str:
     """The ServiceAccount that a resource names for its pods, "" for none: then the operator makes one."""
     return text_at(spec, ACCOUNT)
+
+
+def user_mounts(workload: Workload, path: str) -> frozenset[tuple[str, str]]:
+    """The mounts at a path that a workload's resource brings: the names of container and volume.
+
+    The mounts of the component's part are those of its main container.
+    """
+    part = workload.component.part_of(workload.spec)
+    holders = [(workload.component.main, part)]
+    holders += [(text_at(each, ("name",)), each) for group in _LISTS for each in objects_of(part.get(group))]
+    return frozenset(
+        (container, text_at(mount, ("name",)))
+        for container, holder in holders
+        for mount in objects_of(holder.get("volumeMounts"))
+        if mount.get("mountPath") == path
+    )

@@ -32,11 +32,10 @@ from webhook.server.http import (
     respond,
 )
 from webhook.server.lifecycle import State
-from webhook.server.reporting import Reporter, about
+from webhook.server.reporting import Reporter
 from webhook.settings import Settings
-from webhook.telemetry.log import Log, as_fields, described
-from webhook.telemetry.metrics import Metrics
-from webhook.text import one_line
+from webhook.telemetry.log import Log, described
+from webhook.telemetry.metrics import Children, Metrics
 
 MAX_BODY = 7 * 1024 * 1024
 """Bytes; the API server sends at most about this much."""
@@ -77,12 +76,11 @@ class AdmissionHandler:
         self._rest = rest
         self._source = source
         self._settings = settings
-        self._log = log
         self._state = state
-        self._cache = DecisionCache()
-        self._requests = metrics.tally(metrics.requests)
-        self._report = Reporter(metrics, log).report
-        self._times = {webhook: metrics.duration.of(webhook) for webhook in WEBHOOKS.values()}
+        self._cache = DecisionCache(metrics.decision_cache_hits.inc)
+        self._reporter = Reporter(metrics, log)
+        self._requests = Children(metrics.requests)
+        self._times = {webhook: metrics.duration.labels(webhook) for webhook in WEBHOOKS.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -151,7 +149,7 @@ class AdmissionHandler:
         """Report a decision and count it."""
         assert exchange.review  # noqa: S101 - it was decided on
         seconds = time.monotonic() - exchange.started
-        answer = self._report(exchange.webhook, exchange.review, decision, links, seconds)
+        answer = self._reporter.decided(exchange.webhook, exchange.review, decision, links, seconds)
         self._count(exchange, decision.outcome)
         if decision.refused:
             return HTTPResponse(500, error_body(500, decision.refused), close=self._state.draining, reviewed=True)
@@ -160,22 +158,19 @@ class AdmissionHandler:
     def _failed(self, exchange: _Exchange, error: Exception) -> HTTPResponse:
         """Log why there is no decision and count it: the client's fault (4xx), or vmguard's own (500)."""
         if not isinstance(error, (HTTPError, ReviewError)):
-            line = about(self._log.stamp(), "error", "failed", exchange.webhook, exchange.review)
-            self._log.write_line(line, as_fields(described(error)))
+            self._reporter.failed(exchange.webhook, exchange.review, **described(error))
             self._count(exchange, "error")
             body = error_body(500, "vmguard failed on this request; its log says why")
             return HTTPResponse(500, body, close=self._state.draining)
         code = error.code if isinstance(error, HTTPError) else 400
-        why = {"code": code, "reason": one_line(error, 500)}
-        line = about(self._log.stamp(), "warning", "not answered", exchange.webhook, exchange.review)
-        self._log.write_line(line, as_fields(why))
+        self._reporter.refused(exchange.webhook, exchange.review, code, str(error))
         self._count(exchange, "bad_request")
         close = self._state.draining or isinstance(error, HTTPError)  # then the body may not have been read
         return HTTPResponse(code, error_body(code, str(error)), close=close, allow=b"POST" if code == 405 else b"")
 
     def _count(self, exchange: _Exchange, outcome: str) -> None:
-        self._requests[exchange.webhook, outcome] += 1
-        self._times[exchange.webhook].add(time.monotonic() - exchange.started)
+        self._requests[exchange.webhook, outcome].inc()
+        self._times[exchange.webhook].observe(time.monotonic() - exchange.started)
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

@@ -1,116 +1,138 @@
-"""Report a decision: to the API server by the response, to people by log and metrics.
+"""Report a decision: to the API server by the response, to people by log and metrics. Nothing here is cached."""
 
-Pods of one template share their decision. What does not differ between them is encoded once and cached.
-"""
+from msgspec import UNSET, UnsetType
 
-from collections import Counter
-from typing import Any
-
-import msgspec
-
-from webhook.admission.admission_review import Review, encode, prepare
+from webhook.admission.admission_review import Review, encode
 from webhook.names import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
+from webhook.policy.findings import Finding
 from webhook.policy.wording import MOST_TOLD, facts_line
 from webhook.policy.workload import Link, Workload
 from webhook.telemetry.log import Line, Log
-from webhook.telemetry.metrics import Metrics
+from webhook.telemetry.metrics import Children, Metrics
 from webhook.text import one_line
 
 _WARNED = frozenset({"denied", "unknown", "refused", "would-deny"})
-_KEY = "told"
+"""Outcomes whose log line is a warning."""
 
 _LONGEST_TEXT = 500
 
 
-class About(Line, frozen=True):
-    """What a log line says of a request, as far as it could be read."""
+class RequestLine(Line, frozen=True):
+    """A log line on a request, with as much of its review as could be read."""
 
     webhook: Webhook
-    uid: str | msgspec.UnsetType = msgspec.UNSET
-    kind: str | msgspec.UnsetType = msgspec.UNSET
-    namespace: str | msgspec.UnsetType | None = msgspec.UNSET
-    name: str | msgspec.UnsetType | None = msgspec.UNSET
-    dry_run: bool | msgspec.UnsetType = msgspec.UNSET
-    facts: str | msgspec.UnsetType = msgspec.UNSET
-    milliseconds: float | msgspec.UnsetType = msgspec.UNSET
+    uid: str | UnsetType
+    kind: str | UnsetType
+    namespace: str | UnsetType | None
+    name: str | UnsetType | None
+    dry_run: bool | UnsetType
 
 
-class _Told(msgspec.Struct, frozen=True):
-    """What is told of one decision each time."""
+class DecisionLine(RequestLine, frozen=True):
+    """The line `admission`."""
 
-    answer: bytes
-    level: str
-    log: bytes
-    findings: tuple[tuple[tuple[str, str], int], ...]
+    facts: str
+    milliseconds: float
+    outcome: str
+    workload: str | None
+    decision: str | None
+    rules: str | None
+    violations: list[str] | UnsetType
+
+
+class RefusalLine(RequestLine, frozen=True):
+    """The line `not answered`: the HTTP status, and why."""
+
+    code: int
+    reason: str
+
+
+class FailureLine(RequestLine, frozen=True):
+    """The line `failed`: an error and where it arose."""
+
+    error: str
+    where: list[str]
+
+
+_Names = tuple[str | UnsetType, str | UnsetType, str | UnsetType | None, str | UnsetType | None, bool | UnsetType]
 
 
 class Reporter:
-    """Reports the decisions of one server."""
+    """Reports the decisions of one server, and its requests without one."""
 
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self._log = log
-        self._findings = metrics.tally(metrics.findings)
-        self._lookups = metrics.tally(metrics.lookups)
+        self._findings = Children(metrics.findings)
+        self._lookups = Children(metrics.lookups)
 
-    def report(
-        self, webhook: Webhook, review: Review, decision: Decision, looked_up: tuple[Link, ...], seconds: float
+    def decided(
+        self, webhook: Webhook, review: Review, decision: Decision, links: tuple[Link, ...], seconds: float
     ) -> bytes:
-        """Count and log a decision that took so many seconds; the answer to the review."""
-        told: _Told = decision.__dict__.get(_KEY) or decision.__dict__.setdefault(_KEY, _told(decision))
-        lookups = self._lookups
-        for link in looked_up:
-            fact = link.fact
-            lookups[fact.result, fact.source] += 1
-        for labels, count in told.findings:
-            self._findings[labels] += count
-        facts, milliseconds = facts_line(looked_up), int(seconds * 1e6) / 1000
-        answer = encode(review, told.answer, facts)
-        line = about(self._log.stamp(), told.level, "admission", webhook, review, facts, milliseconds)
-        self._log.write_line(line, told.log)
+        """Count and log a decision that took so many seconds; the AdmissionReview that answers `review`."""
+        self._count(decision.findings, links)
+        facts = facts_line(links)
+        answer = encode(
+            review,
+            allowed=decision.allowed,
+            message=decision.message,
+            patch=decision.patch,
+            warnings=decision.warnings,
+            annotations=decision.annotations,
+            facts=facts,
+        )
+        identity, annotations = decision.identity, decision.annotations
+        violations: list[str] | UnsetType = UNSET
+        if decision.violations:
+            violations = [one_line(violation.why, _LONGEST_TEXT) for violation in decision.violations[:MOST_TOLD]]
+        line = DecisionLine(
+            self._log.stamp(),
+            "warning" if decision.outcome in _WARNED else "info",
+            "admission",
+            webhook,
+            *_names(review),
+            facts,
+            int(seconds * 1e6) / 1000,
+            decision.outcome,
+            str(identity) if isinstance(identity, Workload) else None,
+            annotations.get("decision"),
+            annotations.get("rules"),
+            violations,
+        )
+        self._log.write_line(line)
         return answer
 
+    def refused(self, webhook: Webhook, review: Review | None, code: int, reason: str) -> None:
+        """Log a request that is answered with a 4xx."""
+        stamp, reason = self._log.stamp(), one_line(reason, _LONGEST_TEXT)
+        self._log.write_line(RefusalLine(stamp, "warning", "not answered", webhook, *_names(review), code, reason))
 
-def about(
-    time: str,
-    level: str,
-    message: str,
-    webhook: Webhook,
-    review: Review | None,
-    facts: str | msgspec.UnsetType = msgspec.UNSET,
-    milliseconds: float | msgspec.UnsetType = msgspec.UNSET,
-) -> About:
-    """What a log line says of a request."""
+    def failed(self, webhook: Webhook, review: Review | None, error: str, where: list[str]) -> None:
+        """Log a request that vmguard failed on."""
+        stamp = self._log.stamp()
+        self._log.write_line(FailureLine(stamp, "error", "failed", webhook, *_names(review), error, where))
+
+    def _count(self, findings: tuple[Finding, ...], links: tuple[Link, ...]) -> None:
+        lookups = self._lookups
+        for link in links:
+            lookups[link.fact.result, link.fact.source].inc()
+        counts: dict[tuple[str, str], int] = {}
+        for finding in findings:
+            labels = finding.rule, finding.kind
+            counts[labels] = counts.get(labels, 0) + 1
+        for labels, count in counts.items():
+            self._findings[labels].inc(count)
+
+
+def _names(review: Review | None) -> _Names:
+    """The uid, kind, namespace, name and dryRun of a request, each as one line."""
     if review is None:
-        return About(time, level, message, webhook)
-    asked = review.request
-    uid, kind, namespace, name = asked.uid, asked.kind.kind, asked.namespace, asked.name
+        return UNSET, UNSET, UNSET, UNSET, UNSET
+    request = review.request
+    uid, kind, namespace, name = request.uid, request.kind.kind, request.namespace, request.name
     together = f"{uid}{kind}{namespace}{name}"
     if len(together) > LONGEST_NAME or not together.isprintable():
         uid, kind = one_line(uid, LONGEST_NAME), one_line(kind, LONGEST_NAME)
         namespace = namespace and one_line(namespace, LONGEST_NAME)
         name = name and one_line(name, LONGEST_NAME)
-    dry_run = asked.dry_run is True
-    return About(time, level, message, webhook, uid, kind, namespace, name, dry_run, facts, milliseconds)
-
-
-def _told(decision: Decision) -> _Told:
-    prepared = prepare(
-        allowed=decision.allowed,
-        message=decision.message,
-        patch=decision.patch,
-        warnings=decision.warnings,
-        annotations=decision.annotations,
-    )
-    identity = decision.identity
-    fields: dict[str, Any] = {
-        "outcome": decision.outcome,
-        "workload": str(identity) if isinstance(identity, Workload) else None,
-        "decision": decision.annotations.get("decision"),
-        "rules": decision.annotations.get("rules"),
-    }
-    if decision.violations:
-        fields["violations"] = [one_line(violation.why, _LONGEST_TEXT) for violation in decision.violations[:MOST_TOLD]]
-    counts = Counter((finding.rule, type(finding).__name__.lower()) for finding in decision.findings)
-    level = "warning" if decision.outcome in _WARNED else "info"
-    return _Told(prepared, level, msgspec.json.encode(fields)[1:-1], tuple(counts.items()))
+    return uid, kind, namespace, name, request.dry_run is True

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line on standard error. It carries what is given and never a request's body or headers."""
+"""The log: one JSON object a line on standard error. It holds the given fields, never a request's body or headers."""
 
 import asyncio
 import logging
@@ -6,7 +6,6 @@ import sys
 import time
 import traceback
 import weakref
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,13 +18,10 @@ _LONGEST = 500
 """Characters of an error, and of what a library logs."""
 
 _FRAMES = 4
-"""Places in the code that a line names of an error's way."""
+"""Places in the code that a line names for an error."""
 
-GATHERED_FOR = 0.02
-"""Seconds that a line waits at most, while the event loop runs."""
-
-_GATHERED = 64 * 1024
-"""Bytes of lines that wait at most."""
+_BUFFER = 64 * 1024
+"""Bytes of lines that one turn of the event loop writes together; more of them are written when they are full."""
 
 _MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 
@@ -33,7 +29,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """What every line has; a subclass adds its fields."""
+    """The fields of every line; a subclass adds its own."""
 
     time: str
     level: str
@@ -43,8 +39,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 class Log:
     """Lines of one process; those less severe than `level` are left out.
 
-    Inside an event loop, lines wait a moment for others to leave with, as a system call costs as much as a decision; a
-    warning or an error takes them all along at once.
+    In an event loop the lines of one turn are written together, at its end. A warning or an error is written at once,
+    with all lines before it, and so is every line outside an event loop.
     """
 
     def __init__(self, level: str = "info", stream: BinaryIO | None = None) -> None:
@@ -62,10 +58,10 @@ class Log:
             line = self._encode({"time": self.stamp(), "level": level, "message": message, **fields})
             self._write(level, line + b"\n")
 
-    def write_line(self, line: Line, more: bytes) -> None:
-        """One line whose fields are those of `line`, and `more` that were encoded before."""
+    def write_line(self, line: Line) -> None:
+        """One line by its struct, which encodes faster than fields of any name."""
         if LEVELS[line.level] >= self._least:
-            self._write(line.level, b"%b,%b}\n" % (self._encode(line)[:-1], more))
+            self._write(line.level, self._encode(line) + b"\n")
 
     def stamp(self) -> str:
         """The time of a line that is written now."""
@@ -88,14 +84,14 @@ class Log:
             except RuntimeError:
                 self.flush()
             else:
-                self._flushing_in.call_later(GATHERED_FOR, self._flush_late)
+                self._flushing_in.call_soon(self._flush_turn)
 
-    def _flush_late(self) -> None:
+    def _flush_turn(self) -> None:
         self._flushing_in = None
         self.flush()
 
     def flush(self) -> None:
-        """Write out what waits."""
+        """Write out the lines in the buffer."""
         _flush(self._stream)
 
 
@@ -107,14 +103,9 @@ def _flush(stream: BinaryIO) -> None:
 def _standard_error() -> BinaryIO:
     """Standard error with a buffer of its own: PYTHONUNBUFFERED, which images often set, takes Python's away."""
     try:
-        return open(sys.stderr.fileno(), "wb", _GATHERED, closefd=False)
+        return open(sys.stderr.fileno(), "wb", _BUFFER, closefd=False)
     except (OSError, ValueError):  # replaced by something that is no file
         return sys.stderr.buffer
-
-
-def as_fields(fields: Mapping[str, Any]) -> bytes:
-    """Fields as `write_line` takes them."""
-    return msgspec.json.encode(fields, enc_hook=str)[1:-1]
 
 
 def described(error: BaseException) -> dict[str, Any]:

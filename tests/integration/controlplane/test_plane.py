@@ -56,7 +56,8 @@ def test_two_side_by_side_know_nothing_of_each_other_and_end_whole():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_everything_ends_with_whoever_started_it(number):
     program = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background with it ignored
 from tests.controlplane.folder import temporary_folder
 from tests.controlplane.plane import control_plane
 with control_plane() as plane:

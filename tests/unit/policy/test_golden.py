@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.golden import CASES, Case, expected, projection
 from tests.support.sample_pods import admitted
-from webhook.admission.admission_review import decode, encode, prepare
+from webhook.admission.admission_review import decode, encode
 from webhook.offline.file_facts import FileFacts
 from webhook.policy.wording import facts_line
 from webhook.settings import Settings
@@ -19,8 +19,10 @@ def _answer(case: Case, body: bytes):
     source = FileFacts(case.objects, 37)
     settings = Settings.from_environment(case.settings)
     decision, looked_up = admitted(body, source, settings)
-    prepared = prepare(allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
-    return json.loads(encode(review, prepared, facts_line(looked_up)))["response"]
+    allowed, patch, annotations = decision.allowed, decision.patch, decision.annotations
+    facts = facts_line(looked_up)
+    answer = encode(review, allowed=allowed, patch=patch, annotations=annotations, facts=facts)
+    return json.loads(answer)["response"]
 
 
 def test_no_recorded_case_is_lost():

@@ -1,23 +1,9 @@
-"""What whoever applies a resource is told of its pods, before there are any."""
+"""The warnings on a resource are about the pods that it will produce, few and each in its place."""
 
 import pytest
 
+from tests.support.preview_warnings import CLAIM, PASSES_RESTRICTED, warnings_on
 from tests.support.sample_pods import decide, owned_by, resource
-
-STRICT_SIDECAR = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-}
-RESTRICTED = {**STRICT_SIDECAR, "runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
-CLAIM = {"storage": {"resources": {"requests": {"storage": "1Gi"}}}}
-TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
-
-
-def told(kind, spec, rule=None, **more):
-    """The warnings on a resource at its creation, of one rule or of all."""
-    decision = decide(resource(kind, spec=spec), [], webhook="validate", minor=37, **more)
-    assert decision.allowed, decision.message
-    return [each for each in decision.warnings if rule is None or each.endswith(f"[{rule}]")]
 
 
 @pytest.mark.parametrize(
@@ -41,58 +27,13 @@ def told(kind, spec, rule=None, **more):
         ("VLDistributed", {"zones": [{"name": "a", "vlcluster": {"spec": {"vlselect": {}}}}]}),
     ],
 )
-def test_a_plain_strict_resource_of_any_kind_has_nothing_to_tell(kind, spec):
-    assert told(kind, spec) == []
+def test_a_plain_strict_resource_of_any_kind_has_no_warning(kind, spec):
+    assert warnings_on(kind, spec) == []
 
 
-def test_the_collector_reads_its_nodes_files_which_no_level_but_privileged_allows():
-    (warning,) = told("VLAgent", {"k8sCollector": {"enabled": True}})
-    assert warning.startswith(
-        'vlagent: Pod Security level privileged; not restricted: restricted volume types (volumes "'
-    )
-
-
-def test_what_is_not_restricted_is_told_with_the_levels_and_the_first_reasons():
-    (warning,) = told("VMSingle", {"securityContext": {}}, "pod-security")
-    assert warning.startswith(
-        "vmsingle: Pod Security level baseline; not restricted: allowPrivilegeEscalation != false ("
-    )
-    assert warning.endswith("); and 3 more [pod-security]")
-    (warning,) = told("VMSingle", {"securityContext": {"privileged": True}}, "pod-security")
-    assert warning.startswith("vmsingle: Pod Security level privileged; not restricted: privileged (")
-
-
-@pytest.mark.parametrize(
-    ("spec", "before", "after"),
-    [
-        ({}, "baseline", "restricted"),
-        ({"useStrictSecurity": True}, "restricted", "restricted"),
-        ({"securityContext": {"privileged": True}}, "privileged", "privileged"),
-        ({"securityContext": RESTRICTED}, "restricted", "restricted"),
-        ({"securityContext": {}}, "baseline", "baseline"),
-        ({"useStrictSecurity": False}, "baseline", "baseline"),
-        ({"useStrictSecurity": True, "containers": [{"name": "vmsingle", "securityContext": {"runAsNonRoot": False}}]},)
-        + ("baseline",) * 2,
-    ],
-)
-def test_the_level_before_is_that_of_the_pod_as_the_operator_alone_makes_it(spec, before, after):
-    (levels,) = decide(resource("VMSingle", spec=spec), [], webhook="validate", minor=37).predicted_levels
-    assert (str(levels.before.level), str(levels.after.level)) == (before, after)
-
-
-@pytest.mark.parametrize("probe", ["livenessProbe", "readinessProbe", "startupProbe"])
-@pytest.mark.parametrize(("kind", "path"), [("VMSingle", ()), ("VMCluster", ("vmselect",)), ("VLAgent", ())])
-def test_a_probe_of_the_resource_counts_in_the_level_of_its_pods(kind, path, probe):
-    spec = {probe: {"httpGet": {"host": "192.0.2.1", "path": "/", "port": 80}}}
-    for field in path:
-        spec = {field: spec}
-    (warning,) = told(kind, spec, "pod-security")
-    assert "Pod Security level privileged; not restricted: probe or lifecycle host" in warning
-
-
-def test_the_same_pods_of_many_zones_are_told_of_once():
+def test_the_same_pods_of_many_zones_have_one_warning():
     zones = [{"name": str(index), "vmsingle": {"spec": {"hostNetwork": True}}} for index in range(15)]
-    (warning,) = told("VMDistributed", {"zones": zones})
+    (warning,) = warnings_on("VMDistributed", {"zones": zones})
     assert warning.startswith(
         "zones[0].vmsingle, zones[1].vmsingle, zones[2].vmsingle, zones[3].vmsingle and 11 more: Pod Security level"
         " privileged; not restricted: host names"
@@ -104,158 +45,34 @@ def test_more_different_pods_than_one_request_may_cost_are_counted():
         {"name": str(i), **{child: {"spec": {"extraArgs": {"x": str(i)}}} for child in ("vmsingle", "vmagent")}}
         for i in range(20)
     ]
-    assert told("VMDistributed", {"zones": zones}) == []
-    assert told("VMDistributed", {"zones": zones, "vmauth": {"spec": {"extraArgs": {"x": "1"}}}}) == [
+    assert warnings_on("VMDistributed", {"zones": zones}) == []
+    assert warnings_on("VMDistributed", {"zones": zones, "vmauth": {"spec": {"extraArgs": {"x": "1"}}}}) == [
         "more than 40 different pods or 400 containers: 1 of its workloads are not judged here [workload]"
     ]
 
 
 def test_a_resource_of_any_size_costs_no_more_than_others_may_wait_for_and_says_what_is_left_out():
     side = [{"name": str(index)} for index in range(500)]
-    assert told("VMSingle", {"containers": side}) == [
+    assert warnings_on("VMSingle", {"containers": side}) == [
         "more than 40 different pods or 400 containers: 1 of its workloads are not judged here [workload]"
     ]
     large = {"volumes": [{"name": str(index), "hostPath": {}} for index in range(20000)]}
-    assert told("VMSingle", large) == [
+    assert warnings_on("VMSingle", large) == [
         "VMSingle mon/db is larger than 512 KiB: it is judged by its settings alone, not by its pods [workload]"
     ]
 
 
-def test_what_zone_and_common_say_is_one_pod():
+def test_the_settings_of_a_zone_and_of_all_zones_make_one_pod():
     common = {
         "vmsingle": {"spec": {"extraArgs": {"storageDataPath": "/x"}, "volumes": [{"name": "v", "emptyDir": {}}]}}
     }
     zone = {"name": "a", "vmsingle": {"spec": {"extraArgs": {"other": "1"}}}}
-    assert len(told("VMDistributed", {"zones": [zone], "zoneCommon": common}, "read-only-root")) == 1
+    assert len(warnings_on("VMDistributed", {"zones": [zone], "zoneCommon": common}, "read-only-root")) == 1
     zone["vmsingle"]["spec"]["volumeMounts"] = [{"name": "v", "mountPath": "/x"}]
-    assert told("VMDistributed", {"zones": [zone], "zoneCommon": common}, "read-only-root") == []
+    assert warnings_on("VMDistributed", {"zones": [zone], "zoneCommon": common}, "read-only-root") == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "spec", "path"),
-    [
-        ("VMSingle", {"extraArgs": {"storageDataPath": "/x/y"}}, "/x/y (storageDataPath)"),
-        ("VMSingle", {"storageDataPath": "/x"}, "/x (storageDataPath)"),
-        ("VMSingle", {"extraArgs": {"cacheDataPath": "rel"}}, "/rel (cacheDataPath)"),
-        ("VMAgent", {"remoteWriteSettings": {"tmpDataPath": "/x"}}, "/x (remoteWrite.tmpDataPath)"),
-        ("VMAlertmanager", {"extraArgs": {"storage.path": "/x"}}, "/x (storage.path)"),
-        ("VMAuth", {"extraArgs": {"tlsAutocertCacheDir": "/x"}}, "/x (tlsAutocertCacheDir)"),
-        ("VMCluster", {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}, "/x (cacheDataPath)"),
-        ("VMSingle", {"containers": [{"name": "vmsingle", "args": ["--storageDataPath=/x"]}]}, "/x (storageDataPath)"),
-    ],
-)
-def test_a_path_to_write_that_is_on_no_volume_is_told_where_the_root_is_read_only(kind, spec, path):
-    (warning,) = told(kind, spec, "read-only-root")
-    assert f"writes to {path}, its root filesystem is read-only and no writable volume" in warning
-    root = spec.get("vmselect", spec)
-    root["securityContext"] = {}
-    assert told(kind, spec, "read-only-root") == []
-
-
-@pytest.mark.parametrize(
-    ("volume", "mount", "count"),
-    [
-        ({"emptyDir": {}}, {"mountPath": "/x"}, 0),
-        ({"emptyDir": {}}, {"mountPath": "/"}, 0),
-        ({"emptyDir": {}}, {"mountPath": "/x/y/"}, 0),
-        ({"emptyDir": {}}, {"mountPath": "/x/y/z"}, 1),
-        ({"emptyDir": {}}, {"mountPath": "/x/yy"}, 1),
-        ({"emptyDir": {}}, {"mountPath": "/x", "readOnly": True}, 1),
-        ({"secret": {"secretName": "s"}}, {"mountPath": "/x"}, 1),
-        ({"configMap": {"name": "s"}}, {"mountPath": "/x"}, 1),
-    ],
-)
-def test_a_path_is_held_by_a_volume_that_can_be_written(volume, mount, count):
-    spec = {"extraArgs": {"storageDataPath": "/x/y"}, "volumes": [{"name": "v", **volume}]}
-    spec["volumeMounts"] = [{"name": "v", **mount}]
-    assert len(told("VMSingle", spec, "read-only-root")) == count
-
-
-@pytest.mark.parametrize(
-    ("spec", "moved"),
-    [
-        ({"vmstorage": {"storageDataPath": "/x"}}, "VMCluster"),
-        ({"vmselect": {"cacheMountPath": "/x"}}, "VMCluster"),
-        ({"storageDataPath": "/x", "volumes": [{"name": "data", "emptyDir": {}}]}, "VMSingle"),
-    ],
-)
-def test_the_operators_own_volume_goes_with_the_path_that_the_resource_has_a_field_for(spec, moved):
-    assert told(moved, spec) == []
-
-
-@pytest.mark.parametrize(("source", "shown"), [({"hostPath": {"path": "/x"}}, "hostPath"), ({"nfs": {}}, "NFS")])
-def test_a_volume_that_ignores_fs_group_is_told_where_somebody_else_than_root_may_write_to_it(source, shown):
-    spec = {"volumes": [{"name": "v", **source}], "volumeMounts": [{"name": "v", "mountPath": "/x"}]}
-    (warning,) = told("VMSingle", spec, "volume-ownership")
-    assert warning.startswith(
-        f"vmsingle: volume 'v' is {shown}, which ignores fsGroup: container 'vmsingle' is not root"
-    )
-    spec["volumeMounts"][0]["readOnly"] = True
-    assert told("VMSingle", spec, "volume-ownership") == []
-    del spec["volumeMounts"]
-    assert told("VMSingle", spec, "volume-ownership") == []
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "count"),
-    [
-        ({"useStrictSecurity": False}, {"useStrictSecurity": True}, 1),
-        ({"useStrictSecurity": False}, {}, 1),
-        ({"securityContext": {}}, {}, 1),
-        ({}, {}, 0),
-        ({"useStrictSecurity": True}, {"useStrictSecurity": False}, 0),
-        ({"useStrictSecurity": False}, {"securityContext": {"runAsUser": 1}}, 0),
-    ],
-)
-def test_strict_that_is_turned_on_over_data_of_another_user_is_told(before, after, count):
-    def update(spec):
-        old = resource("VMSingle", spec={**spec, **before})
-        return told("VMSingle", {**spec, **after}, "volume-ownership", operation="UPDATE", review={"oldObject": old})
-
-    assert len(update(CLAIM)) == count
-    assert update({}) == []
-
-
-def test_a_sidecar_that_will_not_pass_restricted_is_told_unless_it_is_hardened_too():
-    spec = {"containers": [{"name": "side"}], "initContainers": [{"name": "first", "securityContext": STRICT_SIDECAR}]}
-    assert told("VMSingle", spec, "sidecar") == [
-        "vmsingle: container 'side' is left as it is and does not pass Pod Security restricted: write its"
-        " securityContext, or set VMGUARD_HARDEN_SIDECARS=true [sidecar]"
-    ]
-    assert told("VMSingle", spec, VMGUARD_HARDEN_SIDECARS="true") == []
-    assert told("VMSingle", {**spec, "securityContext": {}}, "sidecar") == []
-    spec["containers"] += [{"name": "two"}, {"name": "three"}, {"name": "four"}]
-    (warning,) = told("VMSingle", spec, "sidecar")
-    assert warning.startswith("vmsingle: each of the containers 'side', 'two', 'three' and 1 more is left as it is")
-
-
-def test_an_empty_list_in_a_sidecars_context_is_silence():
-    """The operator and the API server drop it before anybody sees the pod."""
-    spec = {"containers": [{"name": "side", "securityContext": {"capabilities": {"drop": [], "add": None}}}]}
-    (warning,) = told("VMSingle", spec, "sidecar")
-    assert "set VMGUARD_HARDEN_SIDECARS=true" in warning
-    assert told("VMSingle", spec, VMGUARD_HARDEN_SIDECARS="true") == []
-
-
-@pytest.mark.parametrize(
-    "weak",
-    [
-        {"securityContext": {"privileged": True}},
-        {"securityContext": {"capabilities": {"drop": ["NET_RAW"]}}},
-        {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}},
-        {"ports": [{"containerPort": 1, "hostPort": 1}]},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("harden", ["true", "false"])
-def test_hardening_is_no_advice_where_it_does_not_help(weak, harden):
-    spec = {"containers": [{"name": "side", **weak}]}
-    (warning,) = told("VMSingle", spec, "sidecar", VMGUARD_HARDEN_SIDECARS=harden)
-    assert warning.startswith("vmsingle: container 'side' is weaker than Pod Security restricted by its own word: ")
-    assert "VMGUARD_HARDEN_SIDECARS" not in warning
-
-
-ROOT = {"name": "side", "securityContext": {**STRICT_SIDECAR, "runAsUser": 0}}
+ROOT = {"name": "side", "securityContext": {**PASSES_RESTRICTED, "runAsUser": 0}}
 MANY = {
     "containers": [{"name": f"side-{n}", "securityContext": {"runAsUser": 0}} for n in range(3)],
     "volumes": [{"name": "shared", "nfs": {"server": "s", "path": "/p"}}],
@@ -281,35 +98,20 @@ MANY = {
     ],
 )
 def test_a_place_is_where_the_object_applied_has_it(kind, spec, place):
-    (warning,) = told(kind, spec, "security-context")
+    (warning,) = warnings_on(kind, spec, "security-context")
     assert warning.startswith(f"{place}.securityContext.runAsUser is 0, wanted not 0: ")
 
 
-def test_who_asks_and_who_differs_are_both_in_the_object_applied():
+def test_a_setting_and_the_field_that_differs_are_both_in_the_object_applied():
     patch = {"spec": {"containers": [{"name": "vmsingle", "securityContext": {"runAsUser": 5}}]}}
     spec = {
         "zones": [{"name": "a", "vmsingle": patch}],
         "zoneCommon": {"vmsingle": {"spec": {"securityContext": {"runAsUser": 1000}}}},
     }
-    assert told("VMDistributed", spec, "security-context") == [
+    assert warnings_on("VMDistributed", spec, "security-context") == [
         "zones[a].vmsingle: zones[a].vmsingle.spec.containers[vmsingle].securityContext.runAsUser is 5 and stays;"
         " VMDistributed mon/db spec.zoneCommon.vmsingle.spec.securityContext sets it to 1000 [security-context]"
     ]
-
-
-def test_what_is_missing_is_told_of_the_container_and_not_of_a_context_that_has_it():
-    spec = {
-        "securityContext": {"runAsUser": 0},
-        "containers": [{"name": "side", "securityContext": {"runAsNonRoot": True}}],
-    }
-    (warning,) = told("VMSingle", spec, "security-context")
-    assert warning.startswith(
-        "vmsingle: securityContext.runAsUser of the pod is null, wanted 0: runAsNonRoot of container 'side' is true"
-    )
-    spec = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
-    there, missing = told("VMSingle", spec, "security-context")
-    assert there.startswith("vmsingle: containers[vmsingle].securityContext.privileged is true, wanted false: ")
-    assert missing.startswith("vmsingle: securityContext.allowPrivilegeEscalation of container 'vmsingle' is null, ")
 
 
 def test_a_pod_is_named_once_for_what_several_of_its_containers_have():
@@ -318,13 +120,13 @@ def test_a_pod_is_named_once_for_what_several_of_its_containers_have():
         {"name": name, "vmagent": {"spec": {"containers": [{"name": "vmagent", "securityContext": {}}]}}}
         for name in "ab"
     ]
-    for line in told("VMDistributed", {"zoneCommon": common, "zones": zones}):
+    for line in warnings_on("VMDistributed", {"zoneCommon": common, "zones": zones}):
         assert line.startswith("zones[a].vmagent, zones[b].vmagent: ")
 
 
-def test_what_is_alike_in_several_components_is_told_once():
+def test_a_warning_that_several_components_share_is_given_once():
     parts = {"vmselect": MANY, "vminsert": MANY, "vmstorage": MANY}
-    lines = told("VMCluster", parts)
+    lines = warnings_on("VMCluster", parts)
     assert {line.partition(": ")[0] for line in lines} == {"vmstorage, vmselect, vminsert"}
     assert [line.rpartition(" ")[2] for line in lines] == [
         *["[security-context]"] * 3,
@@ -335,45 +137,17 @@ def test_what_is_alike_in_several_components_is_told_once():
     assert "container '<component>' is not root" in lines[-1]
 
 
-def test_as_much_is_told_as_an_api_server_passes_on_whole():
+def test_there_are_as_many_warnings_as_an_api_server_passes_on_whole():
     spec = {"containers": [{"name": f"{'x' * 200}-{n}", "securityContext": {"runAsUser": 0}} for n in range(40)]}
-    lines = told("VMSingle", spec)
+    lines = warnings_on("VMSingle", spec)
     assert max(map(len, lines)) == 256
     assert sum(map(len, lines)) <= 4096
     assert all(line.endswith("]") for line in lines)
     assert lines[-1] == f"and {42 - len(lines) + 1} warnings more [workload]"
 
 
-def test_a_sidecar_that_runs_as_root_under_a_pod_that_may_not_is_told():
-    spec = {"containers": [{"name": "side", "securityContext": {**STRICT_SIDECAR, "runAsUser": 0}}]}
-    (warning,) = told("VMSingle", spec, "security-context")
-    assert "runAsNonRoot of the pod is true, so the kubelet will not start container 'side'" in warning
-
-
-@pytest.mark.parametrize(
-    ("container", "sign"),
-    [
-        ({"image": "quay.io/kiwigrid/k8s-sidecar:1.2"}, "image k8s-sidecar"),
-        ({"image": "kubectl@sha256:0"}, "image kubectl"),
-        ({"command": ["sh", "-c", "/bin/kubectl get pods"]}, "it runs kubectl"),
-        ({"args": ["--server=https://kubernetes.default.svc"]}, "its command names kubernetes.default"),
-        ({"args": ["/etc/kubectl.conf.d"]}, ""),
-        ({"image": "busybox"}, ""),
-    ],
-)
-def test_a_sidecar_that_clearly_calls_the_api_is_told_when_it_gets_no_token(container, sign):
-    side = {"name": "side", "securityContext": STRICT_SIDECAR, **container}
-    spec = {"disableAutomountServiceAccountToken": True, "containers": [side]}
-    warnings = told("VMSingle", spec)
-    assert len(warnings) == bool(sign)
-    assert not sign or f"container 'side' calls the Kubernetes API ({sign}) and gets no token with" in warnings[0]
-    assert told("VMSingle", {"containers": [side]}) == []
-    side["volumeMounts"] = [{"name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]
-    assert told("VMSingle", {**spec, "volumes": [TOKEN]}) == []
-
-
-def test_what_cannot_be_read_is_told_and_never_guessed():
-    assert told("VMSingle", {"containers": [{"name": "side", "args": "x"}]}) == [
+def test_a_field_that_cannot_be_read_is_a_warning_and_never_guessed():
+    assert warnings_on("VMSingle", {"containers": [{"name": "side", "args": "x"}]}) == [
         "vmsingle: what it says of its pods cannot be read: Expected `array | null`, got `str` -"
         " at `$.spec.containers[1].args` [workload]"
     ]

@@ -19,7 +19,8 @@ from webhook.policy.parents import children, layers_of_child
 from webhook.policy.posture import posture_of
 from webhook.policy.preview import PodsOfResource
 from webhook.policy.projection import paths_of_kind, project
-from webhook.policy.workload import Workload, account_of, user_volumes
+from webhook.policy.token_volume import TOKEN_PATH
+from webhook.policy.workload import Workload, account_of, user_mounts, user_volumes
 from webhook.settings import Settings
 
 FIELDS = ("vmselect", "vmstorage", "requestsLoadBalancer", "zones", "zoneCommon", "vmauth", "vmagent", "extraArgs")
@@ -35,6 +36,7 @@ def _same(kind, spec):
         whole, part = (Workload(kind, "mon", "x", component, "", each) for each in (spec, less))
         assert posture_of(whole, mine) == posture_of(part, mine)
         assert user_volumes(whole) == user_volumes(part)
+        assert user_mounts(whole, TOKEN_PATH) == user_mounts(part, TOKEN_PATH)
         assert account_of(spec) == account_of(less)
     ref = Ref(GROUP, "v1", kind, "mon", "x")
     if kind not in PARENTS:  # which are judged whole, when somebody applies them
@@ -102,7 +104,7 @@ def _fact(recorded, thing):
     return Found(KubeObject(metadata, recorded), "cache")
 
 
-_VALUES = {"enabled": True, "securityContext": {"runAsUser": 5}, "ingestOnlyMode": False}
+_VALUES = {"enabled": True, "mountPath": TOKEN_PATH, "securityContext": {"runAsUser": 5}, "ingestOnlyMode": False}
 
 
 def _specs(kind):

@@ -3,6 +3,7 @@
 import copy
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -158,6 +159,7 @@ PREDICTED = [
 ]
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from(PREDICTED), PARTS),
     st.dictionaries(st.sampled_from(PREDICTED), PARTS),

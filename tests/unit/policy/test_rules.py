@@ -22,8 +22,8 @@ def _rule(name="new", order=1, text="new: a rule", **checks):
 
 
 def test_the_ids_are_those_that_users_know():
-    """They stand in warnings, metrics and documentation, so they never change."""
-    assert rules.IDS == (
+    """They stand in warnings, metrics and documentation, so they never change; the order is that of warnings."""
+    known = [
         "pod-validity",
         "pod-security-policy",
         "security-context",
@@ -32,11 +32,17 @@ def test_the_ids_are_those_that_users_know():
         "sidecar",
         "read-only-root",
         "volume-ownership",
-    )
+    ]
+    assert [name for name in rules.IDS if name in known] == known
 
 
 def test_every_rule_file_is_registered():
     assert sorted(rule.id for rule in rules.RULES) == [name.replace("_", "-") for name in RULE_FILES]
+
+
+def test_every_rule_has_a_test_file():
+    tests = {path.name for path in Path(ROOT, "tests", "unit", "policy", "rules").glob("test_*.py")}
+    assert {f"test_{name}.py" for name in RULE_FILES} <= tests
 
 
 @pytest.mark.parametrize(

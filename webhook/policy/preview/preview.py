@@ -18,7 +18,7 @@ from webhook.objects import Pod
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
-from webhook.policy.posture import Posture
+from webhook.policy.posture import Posture, posture_of
 from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator
 from webhook.policy.preview.predicted_pod import PredictedPod
 from webhook.policy.preview.resource_pods import PodsOfResource
@@ -26,8 +26,9 @@ from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
 from webhook.policy.rules import check_operator_pod, check_pod, check_preview
 from webhook.policy.rules.subject import OperatorPod, PreviewedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.wording import as_json
-from webhook.policy.workload import Workload, user_volumes
+from webhook.policy.workload import Workload, user_mounts, user_volumes
 from webhook.settings import Settings
 
 MOST = 40
@@ -76,7 +77,8 @@ def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: 
     warnings, levels = _warnings(applied, predicted, was_strict, settings, minor)
     findings += [*warnings, *(Warn("workload", note) for note in pods.notes())]
     workloads = tuple(pods.workloads())
-    return Preview(tuple(findings), pods.postures(settings), tuple(levels.get(_key(each)) for each in workloads))
+    postures = tuple(posture_of(each, settings) for each in workloads)
+    return Preview(tuple(findings), postures, tuple(levels.get(_key(each)) for each in workloads))
 
 
 class _Judged(msgspec.Struct, frozen=True):
@@ -135,6 +137,7 @@ def _judge(predicted: PredictedPod, posture: Posture, settings: Settings, minor:
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
         user_volumes=user_volumes(predicted.workload),
+        user_mounts=user_mounts(predicted.workload, TOKEN_PATH),
     )
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)

@@ -4,13 +4,13 @@ The pods of a parent (VMDistributed, VLDistributed) are those of its children, w
 and zoneCommon. Pure; takes time in proportion to the size of the resource.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from webhook.facts import Ref
-from webhook.policy.components import BY_KIND, PARENTS, Component
+from webhook.policy.components import BY_KIND, COMPONENTS, PARENTS
 from webhook.policy.conditions import Path, paths_of, value_at
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw
@@ -37,7 +37,7 @@ class PodsOfResource(msgspec.Struct, frozen=True):
 
     def workloads(self) -> Iterator[Workload]:
         """The workloads as far as their postures need them, without their kind of controller."""
-        return _workloads(self.resource, self.spec, self.parentage, MOST_ZONES, _posture_fields)
+        return _workloads(self.resource, self.spec, self.parentage, MOST_ZONES, _POSTURE_FIELDS)
 
     def postures(self, settings: Settings) -> tuple[Posture, ...]:
         """The posture of each workload."""
@@ -48,7 +48,7 @@ class PodsOfResource(msgspec.Struct, frozen=True):
         most = self._predicted_zones()
         if not most:
             return ()
-        workloads = _workloads(self.resource, self.spec, self.parentage, most, _predicted_fields)
+        workloads = _workloads(self.resource, self.spec, self.parentage, most, _PREDICTED_FIELDS)
         return tuple(predict(workload, posture_of(workload, settings)) for workload in workloads)
 
     def notes(self) -> tuple[str, ...]:
@@ -87,8 +87,18 @@ class PodsOfResource(msgspec.Struct, frozen=True):
         return min(MOST_PREDICTED_ZONES, MOST_BYTES // size)
 
 
-_Fields = Callable[[Component], tuple[str, ...]]
-"""The fields of a component's part that are read."""
+_Fields = dict[str, tuple[str, ...]]
+"""The fields of a component's part that are read, by the name of the component."""
+
+
+def _first_names(paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(path[0] for path in paths))
+
+
+_POSTURE_FIELDS: _Fields = {each.name: _first_names(paths_in(each)) for each in COMPONENTS}
+_PREDICTED_FIELDS: _Fields = {
+    each.name: _first_names((*paths_in(each), *((field,) for field in FIELDS), *each.fields)) for each in COMPONENTS
+}
 
 
 def _workloads(ref: Ref, spec: Raw, parentage: Parentage, most: int, fields: _Fields) -> Iterator[Workload]:
@@ -104,20 +114,6 @@ def _workloads(ref: Ref, spec: Raw, parentage: Parentage, most: int, fields: _Fi
             yield Workload(ref.kind, ref.namespace, ref.name, component, "", spec, parentage=parentage)
 
 
-def _posture_fields(component: Component) -> tuple[str, ...]:
-    """The fields that postures follow from."""
-    return _first_names(paths_in(component))
-
-
-def _predicted_fields(component: Component) -> tuple[str, ...]:
-    """Those, and the fields that predictions read."""
-    return _first_names((*paths_in(component), *((field,) for field in FIELDS), *component.fields))
-
-
-def _first_names(paths: Iterable[Path]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(path[0] for path in paths))
-
-
 def _merged_spec(kind: str, layers: Layers, fields: _Fields) -> Raw:
     """One spec of all that a parent sets for a child, with those fields of each component and nothing else."""
     specs = [spec for _, spec in layers]
@@ -125,9 +121,9 @@ def _merged_spec(kind: str, layers: Layers, fields: _Fields) -> Raw:
     for component in BY_KIND[kind]:
         path = component.path[1:]
         if not path:
-            result |= _merged(specs, fields(component))
+            result |= _merged(specs, fields[component.name])
         elif any(isinstance(spec.get(path[0]), dict) for spec in specs):
-            _put(result, path, _merged([component.part_of(spec) for spec in specs], fields(component)))
+            _put(result, path, _merged([component.part_of(spec) for spec in specs], fields[component.name]))
             for condition in paths_of([component.enabled]):
                 _put(result, condition, _first(value_at(spec, condition) for spec in specs))
     return result

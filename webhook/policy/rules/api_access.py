@@ -2,10 +2,16 @@
 
 The component's `disableAutomountServiceAccountToken` requires it, else VMGUARD_DISABLE_AUTOMOUNT. One patch then does
 all of it. It sets `automountServiceAccountToken: false`, without which the API server's second pass adds the token
-again. It removes the API server's token volume from every container where it is mounted at the token path, and the
-volume itself when no mount of it is left. It adds the volume `kube-api-access` with a read-only mount to the containers
-that need the API. vmguard never changes a token volume or mount that the user wrote, and no container gets a second
-mount at that path.
+again. It removes every mount at the token path that the ServiceAccount admission plugin made, and the plugin's volume
+when no mount of it is left. It adds the volume `kube-api-access` with a read-only mount to the containers that need the
+API. No container gets a second mount at that path.
+
+The plugin mounts the first volume whose name starts with `kube-api-access-` in every container, even a volume that the
+user wrote. A mount at the token path is the user's only if the resource's volumeMounts, containers or initContainers
+contain it. vmguard never changes a volume or a mount of the user.
+
+vmguard reports a volume that takes the place of the token but is no use to a client of the API: it holds no token, a
+token for another audience or in another file, or no certificate of the API server.
 
 The component table says when a main container needs the API. The operator's other containers need it exactly when they
 read a Secret through it (`--config-secret-name`).
@@ -27,7 +33,7 @@ from webhook.policy.posture import Posture
 from webhook.policy.rules.api_users import users_without_token
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod, Subject
-from webhook.policy.token_volume import TOKEN_MOUNT, TOKEN_PATH, TOKEN_VOLUME, VOLUME
+from webhook.policy.token_volume import PLUGIN_PREFIX, TOKEN_MOUNT, TOKEN_PATH, TOKEN_VOLUME, VOLUME, unusable
 
 ID = "api-access"
 
@@ -40,7 +46,7 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     """Findings for one pod."""
     needing = [(path, container) for path, container in subject.containers() if _needs_api(container, subject, posture)]
     if posture.api_access == "automount":
-        return [_no_token(container) for _, container in needing if not _has_mount(container)]
+        return [warning for _, container in needing for warning in _no_token(container, subject)]
     source = posture.api_setting.place
     conflict = _conflict(subject, needing, source)
     return [conflict] if conflict else _explicit(subject, posture, needing, source)
@@ -57,30 +63,37 @@ def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Conta
 
     findings: list[Finding] = []
     spec = subject.pod.spec
-    injected = [(index, volume) for index, volume in enumerate(spec.volumes or ()) if _is_api_servers(volume, subject)]
-    names = {volume.name for _, volume in injected}
+    adopted = {volume.name for volume in spec.volumes or () if _is_adopted(volume, subject)}
     still_mounted: set[str] = set()
     needy = {path for path, _ in needing}
     for path, container in subject.containers():
         mounts = container.volume_mounts or []
-        own = False
+        own: str | None = None
         for index in range(len(mounts) - 1, -1, -1):
             mount = mounts[index]
-            at_token_path = mount.mount_path == TOKEN_PATH
-            if mount.name in names and at_token_path:
-                findings.append(change(Edit("remove", f"{path}/volumeMounts/{index}")))
-            elif mount.name in names:
+            if mount.mount_path != TOKEN_PATH:
                 still_mounted.add(mount.name)
-            elif at_token_path:
-                own = True
-        if path in needy and not own:
-            if VOLUME in subject.user_volumes and _forgotten_by_operator(container, posture):
-                findings.append(_users_volume(container))
-                continue
-            forgotten = spec.automount_service_account_token is False
-            why = "it needs the API and was given no token" if forgotten else f"{container.name} needs the API"
-            findings.append(change(_append(f"{path}/volumeMounts", TOKEN_MOUNT, present=bool(mounts)), why))
-    removed = [index for index, volume in injected if volume.name not in still_mounted]
+            elif mount.name in adopted and (container.name, mount.name) not in subject.user_mounts:
+                findings.append(change(Edit("remove", f"{path}/volumeMounts/{index}")))
+            else:
+                own = mount.name
+                still_mounted.add(mount.name)
+        if path not in needy:
+            continue
+        if own is not None:
+            findings += _useless_mount(container, own, spec.volumes)
+            continue
+        if VOLUME in subject.user_volumes and _forgotten_by_operator(container, posture):
+            findings.append(_users_volume(container))
+            continue
+        forgotten = spec.automount_service_account_token is False
+        why = "it needs the API and was given no token" if forgotten else f"{container.name} needs the API"
+        findings.append(change(_append(f"{path}/volumeMounts", TOKEN_MOUNT, present=bool(mounts)), why))
+    removed = [
+        index
+        for index, volume in enumerate(spec.volumes or ())
+        if _is_api_servers(volume, subject) and volume.name not in still_mounted
+    ]
     findings += [change(Edit("remove", f"/spec/volumes/{index}")) for index in reversed(removed)]
     if (needing or posture.needs_api) and not _has_volume(spec.volumes):
         findings.append(change(_append("/spec/volumes", TOKEN_VOLUME, present=bool(spec.volumes))))
@@ -94,16 +107,14 @@ def _append(array: str, value: dict[str, Any], *, present: bool) -> Edit:
 
 
 def _conflict(subject: Subject, needing: list[tuple[str, Container]], source: str) -> Violation | None:
-    """Why nothing can be done by halves: the pod asks for a token, or the one name that is needed is taken."""
+    """Why a patch would do only half: the pod requires a token explicitly, or the name of the volume is taken."""
     spec = subject.pod.spec
     if spec.automount_service_account_token is True:
         path = "/spec/automountServiceAccountToken"
         return Violation(ID, path, found=True, wanted=False, why="the pod asks for a token explicitly", source=source)
     for index, volume in enumerate(spec.volumes or ()):
-        if volume.name == VOLUME and not volume.holds_token and needing:
-            why = (
-                f"a volume of the name {VOLUME} is there and holds no token: rename it, then API access can be limited"
-            )
+        if volume.name == VOLUME and needing and (fault := unusable(volume)):
+            why = f"the volume {VOLUME} {fault}: rename it, so that vmguard can add its own and limit API access"
             return Violation(ID, f"/spec/volumes/{index}/name", VOLUME, "another name", why, source)
     return None
 
@@ -130,32 +141,50 @@ def _users_volume(container: Container) -> Warn:
     )
 
 
-def _no_token(container: Container) -> Warn:
-    return Warn(
-        ID,
-        f"container {container.name!r} needs the Kubernetes API and has no token: its ServiceAccount or its pod says"
-        " automountServiceAccountToken: false, or the pod has not been through an API server",
-    )
+def _no_token(container: Container, subject: Subject) -> list[Warn]:
+    """Warnings on a container that needs the API where the API server's own token is left as it is."""
+    mounted = next((mount.name for mount in container.volume_mounts or () if mount.mount_path == TOKEN_PATH), None)
+    if mounted is not None:
+        return _useless_mount(container, mounted, subject.pod.spec.volumes)
+    text = f"container {container.name!r} needs the Kubernetes API and has no token: its ServiceAccount or its pod says"
+    text = f"{text} automountServiceAccountToken: false, or the pod has not been through an API server"
+    return [Warn(ID, text)]
 
 
-def _is_api_servers(volume: Volume, subject: Subject) -> bool:
-    """Whether the ServiceAccount admission plugin made it: by its name and source, and no user wrote it."""
-    if volume.name in subject.user_volumes:
-        return False
-    if volume.name.startswith(f"{VOLUME}-"):
-        return volume.holds_token
+def _useless_mount(container: Container, name: str, volumes: list[Volume] | None) -> list[Warn]:
+    """A warning if the volume that is mounted at the token path is no use to a container that needs the API."""
+    volume = next((each for each in volumes or () if each.name == name), None)
+    fault = unusable(volume) if volume and volume.secret is None else ""
+    if not fault:
+        return []
+    text = f"container {container.name!r} needs the Kubernetes API, but the volume {name!r} at its token path {fault}"
+    if name.startswith(PLUGIN_PREFIX):
+        return [Warn(ID, f"{text}: rename it, as the API server mounts every volume named {PLUGIN_PREFIX}* there")]
+    return [Warn(ID, f"{text}: mount it elsewhere")]
+
+
+def _is_adopted(volume: Volume, subject: Subject) -> bool:
+    """Whether the ServiceAccount admission plugin mounts it at the token path of every container without a mount there.
+
+    Below Kubernetes 1.22 that is a volume of the account's token Secret.
+    """
+    if volume.name.startswith(PLUGIN_PREFIX):
+        return True
     if subject.minor >= _SECRET_TOKENS_UNTIL or volume.secret is None:
         return False
     account = subject.pod.spec.service_account_name or "default"
     return (volume.secret.secret_name or "").startswith(f"{account}-token-")
 
 
+def _is_api_servers(volume: Volume, subject: Subject) -> bool:
+    """Whether the ServiceAccount admission plugin made it: by its name and content, and no user wrote it."""
+    if volume.name in subject.user_volumes or not _is_adopted(volume, subject):
+        return False
+    return volume.secret is not None or volume.holds_token
+
+
 def _has_volume(volumes: list[Volume] | None) -> bool:
     return any(volume.name == VOLUME for volume in volumes or ())
-
-
-def _has_mount(container: Container) -> bool:
-    return any(mount.mount_path == TOKEN_PATH for mount in container.volume_mounts or ())
 
 
 RULE = Rule(id=ID, order=50, text=__doc__, pod=check, preview=check_users)

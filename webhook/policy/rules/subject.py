@@ -24,7 +24,11 @@ class PolicyReference(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """One pod to judge. `minor` is the Kubernetes 1.x minor version; `in_daemonset` whether a DaemonSet runs it."""
+    """One pod to judge. `minor` is the Kubernetes 1.x minor version; `in_daemonset` whether a DaemonSet runs it.
+
+    `user_volumes` are the names of the volumes that its resource brings. `user_mounts` are the mounts at the token path
+    that its resource brings, as names of container and volume.
+    """
 
     pod: Pod
     minor: int
@@ -32,6 +36,7 @@ class Subject(msgspec.Struct, frozen=True):
     run_as_platform: bool
     harden_sidecars: bool
     user_volumes: frozenset[str] = frozenset()
+    user_mounts: frozenset[tuple[str, str]] = frozenset()
     policies: tuple[PolicyReference, ...] = ()
 
     @property

@@ -83,13 +83,97 @@ def test_a_collector_gets_the_mount_that_the_operator_forgot_and_is_told_so():
     assert [change.why for change in decision.changes] == ["it needs the API and was given no token"]
 
 
-def test_a_volume_that_the_user_wrote_is_never_taken_for_the_api_servers():
-    mine = {**INJECTED, "name": "kube-api-access-mine1"}
-    mount = {"name": "kube-api-access-mine1", "mountPath": TOKEN_PATH}
-    pod_spec = {"containers": [{"name": "vmsingle", "volumeMounts": [mount]}], "volumes": [mine]}
-    spec, _ = _out(pod_spec, {**ASKED, "volumes": [mine]})
-    assert spec["volumes"] == [mine]
-    assert spec["containers"][0]["volumeMounts"] == [mount]
+MINE = {**INJECTED, "name": "kube-api-access-mine1"}
+MY_MOUNT = {"name": "kube-api-access-mine1", "mountPath": TOKEN_PATH}
+
+
+@pytest.mark.parametrize(
+    ("mounted_by", "container"),
+    [
+        ({"volumeMounts": [MY_MOUNT]}, "vmsingle"),
+        ({"containers": [{"name": "vmsingle", "volumeMounts": [MY_MOUNT]}]}, "vmsingle"),
+        ({"containers": [{"name": "side", "volumeMounts": [MY_MOUNT]}]}, "side"),
+        ({"initContainers": [{"name": "first", "volumeMounts": [MY_MOUNT]}]}, "first"),
+        ({}, ""),
+        ({"volumeMounts": [{**MY_MOUNT, "mountPath": "/elsewhere"}]}, ""),
+        ({"volumeMounts": [{**MY_MOUNT, "name": "another"}]}, ""),
+    ],
+)
+def test_a_mount_of_the_users_volume_stays_only_where_the_resource_has_it(mounted_by, container):
+    """The admission plugin mounts a user's volume with its prefix in every container; the resource's mounts stay."""
+    everywhere = {"volumes": [MINE]}
+    for group, names in {"containers": ("vmsingle", "side"), "initContainers": ("first",)}.items():
+        everywhere[group] = [{"name": name, "volumeMounts": [MY_MOUNT]} for name in names]
+    spec, _ = _out(everywhere, {**ASKED, "volumes": [MINE], **mounted_by})
+    assert spec["volumes"] == [MINE], "a volume of the user stays, mounted or not"
+    mounting = [each["name"] for each in (*spec["containers"], *spec["initContainers"]) if each["volumeMounts"]]
+    assert mounting == ([container] if container else [])
+
+
+TOKEN = {"serviceAccountToken": {"path": "token"}}
+CA = {"configMap": {"name": "kube-root-ca.crt"}}
+USELESS = {
+    "holds no token": {"emptyDir": {}},
+    "holds no token, projected": {"projected": {"sources": [CA]}},
+    "for audience 'vault'": {
+        "projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "vault"}}]}
+    },
+    "in the file 'jwt'": {"projected": {"sources": [{"serviceAccountToken": {"path": "jwt"}}, CA]}},
+    "holds no ca.crt": {"projected": {"sources": [TOKEN]}},
+    "holds no ca.crt, another file": {
+        "projected": {"sources": [TOKEN, {"configMap": {"name": "x", "items": [{"key": "ca.crt", "path": "ca.pem"}]}}]}
+    },
+}
+USEFUL = (
+    {"projected": {"sources": [TOKEN, CA]}},
+    {
+        "projected": {
+            "sources": [{"serviceAccountToken": {"path": "token", "audience": "https://kubernetes.default.svc"}}, CA]
+        }
+    },
+    {"projected": {"sources": [TOKEN, {"secret": {"name": "x", "items": [{"key": "c", "path": "ca.crt"}]}}]}},
+    {"projected": {"sources": [TOKEN, {"clusterTrustBundle": {"name": "x", "path": "ca.crt"}}]}},
+)
+
+
+@pytest.mark.parametrize("fault", USELESS)
+@pytest.mark.parametrize("setting", [ASKED, {}])
+def test_a_volume_that_takes_the_tokens_place_and_is_no_use_is_reported(fault, setting):
+    """vmagent would start without a token that the API server accepts, so a person must know."""
+    text = fault.partition(",")[0]
+    adopted = {"name": "kube-api-access-cache", **USELESS[fault]}
+    mount = {"name": "kube-api-access-cache", "mountPath": TOKEN_PATH}
+    asked = {"containers": [{"name": "vmagent", "volumeMounts": [mount]}], "volumes": [adopted]}
+    spec, decision = _agent(asked, {**setting, "volumes": [adopted]})
+    if setting:
+        assert spec["containers"][0]["volumeMounts"] == [TOKEN_MOUNT], "it gets one that is of use"
+    else:
+        assert any(text in warning and "rename it" in warning for warning in decision.warnings)
+    _, decision = _agent(asked, {**setting, "volumes": [adopted], "volumeMounts": [mount]})
+    assert any(text in warning for warning in decision.warnings)
+    named = {"name": "kube-api-access", **USELESS[fault]}
+    injected = {"containers": [{"name": "vmagent", "volumeMounts": [MOUNT]}], "volumes": [named, INJECTED]}
+    _, decision = _agent(injected, {**ASKED, "volumes": [named]})
+    assert not decision.patch
+    (violation,) = decision.violations
+    assert (violation.path, text in violation.why) == ("/spec/volumes/0/name", True)
+
+
+@pytest.mark.parametrize("source", USEFUL)
+def test_a_volume_that_is_of_use_is_not_reported(source):
+    named = {"name": "kube-api-access", **source}
+    asked = {"containers": [{"name": "vmagent", "volumeMounts": [MOUNT]}], "volumes": [named, INJECTED]}
+    spec, decision = _agent(asked, {**ASKED, "volumes": [named]})
+    assert not decision.warnings
+    assert not decision.violations
+    assert (spec["volumes"], spec["containers"][0]["volumeMounts"]) == ([named], [TOKEN_MOUNT])
+
+
+def test_a_mount_without_a_name_at_the_token_path_gets_no_second_one():
+    """Two mounts at one path would make the pod invalid; the API server refuses the first for its name anyway."""
+    nameless = {"name": "", "mountPath": TOKEN_PATH}
+    spec, _ = _agent({"containers": [{"name": "vmagent", "volumeMounts": [nameless]}]})
+    assert spec["containers"][0]["volumeMounts"] == [nameless]
 
 
 def test_a_volume_of_our_name_without_a_token_is_a_violation_and_nothing_is_touched():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.preview_warnings import PASSES_RESTRICTED, warnings_on
 from tests.support.sample_pods import STRICT, decide, patched, pod, resource, vmsingle, workload
 
 STRICT_POD = {
@@ -252,3 +253,24 @@ def test_what_is_empty_in_the_resources_own_context_is_not_said():
     spec, decision = _out(None, {"securityContext": {"runAsUser": [], "supplementalGroups": [], "capabilities": {}}})
     assert not decision.patch
     assert spec["containers"] == [{"name": "vmsingle"}]
+
+
+def test_a_missing_field_is_reported_for_the_container_and_not_for_a_context_that_has_it():
+    spec = {
+        "securityContext": {"runAsUser": 0},
+        "containers": [{"name": "side", "securityContext": {"runAsNonRoot": True}}],
+    }
+    (warning,) = warnings_on("VMSingle", spec, "security-context")
+    assert warning.startswith(
+        "vmsingle: securityContext.runAsUser of the pod is null, wanted 0: runAsNonRoot of container 'side' is true"
+    )
+    spec = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
+    there, missing = warnings_on("VMSingle", spec, "security-context")
+    assert there.startswith("vmsingle: containers[vmsingle].securityContext.privileged is true, wanted false: ")
+    assert missing.startswith("vmsingle: securityContext.allowPrivilegeEscalation of container 'vmsingle' is null, ")
+
+
+def test_a_sidecar_that_runs_as_root_in_a_pod_that_must_not_is_a_warning():
+    spec = {"containers": [{"name": "side", "securityContext": {**PASSES_RESTRICTED, "runAsUser": 0}}]}
+    (warning,) = warnings_on("VMSingle", spec, "security-context")
+    assert "runAsNonRoot of the pod is true, so the kubelet will not start container 'side'" in warning

@@ -1,0 +1,77 @@
+"""read-only-root: a path that a container writes to must be on a writable volume."""
+
+import pytest
+
+from tests.support.preview_warnings import CLAIM, warnings_on
+
+
+def test_a_backup_container_writes_where_the_data_are():
+    backup = {"vmBackup": {"restore": {"onStart": {"enabled": True}}}}
+    assert warnings_on("VMSingle", {**CLAIM, **backup}) == []
+    assert warnings_on("VMCluster", {"vmstorage": {**CLAIM, **backup, "storageDataPath": "/x"}}) == []
+    lines = warnings_on("VMSingle", {**backup, "storageDataPath": "/x"}, "read-only-root")
+    assert [line.partition(" writes to /x (storageDataPath)")[0] for line in lines] == [
+        "vmsingle: container 'vmsingle'",
+        "vmsingle: container 'vmbackuper'",
+    ]
+
+
+def test_a_backup_containers_own_arguments_and_mounts_count():
+    backup = {"extraArgs": {"storageDataPath": "/y"}}
+    spec = {"vmBackup": backup, "volumes": [{"name": "v", "emptyDir": {}}]}
+    (warning,) = warnings_on("VMSingle", spec, "read-only-root")
+    assert warning.startswith("vmsingle: container 'vmbackuper' writes to /y (storageDataPath)")
+    backup["volumeMounts"] = [{"name": "v", "mountPath": "/y"}]
+    assert warnings_on("VMSingle", spec, "read-only-root") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path"),
+    [
+        ("VMSingle", {"extraArgs": {"storageDataPath": "/x/y"}}, "/x/y (storageDataPath)"),
+        ("VMSingle", {"storageDataPath": "/x"}, "/x (storageDataPath)"),
+        ("VMSingle", {"extraArgs": {"cacheDataPath": "rel"}}, "/rel (cacheDataPath)"),
+        ("VMAgent", {"remoteWriteSettings": {"tmpDataPath": "/x"}}, "/x (remoteWrite.tmpDataPath)"),
+        ("VMAlertmanager", {"extraArgs": {"storage.path": "/x"}}, "/x (storage.path)"),
+        ("VMAuth", {"extraArgs": {"tlsAutocertCacheDir": "/x"}}, "/x (tlsAutocertCacheDir)"),
+        ("VMCluster", {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}, "/x (cacheDataPath)"),
+        ("VMSingle", {"containers": [{"name": "vmsingle", "args": ["--storageDataPath=/x"]}]}, "/x (storageDataPath)"),
+    ],
+)
+def test_a_path_on_no_writable_volume_is_a_warning_where_the_root_is_read_only(kind, spec, path):
+    (warning,) = warnings_on(kind, spec, "read-only-root")
+    assert f"writes to {path}, its root filesystem is read-only and no writable volume" in warning
+    root = spec.get("vmselect", spec)
+    root["securityContext"] = {}
+    assert warnings_on(kind, spec, "read-only-root") == []
+
+
+@pytest.mark.parametrize(
+    ("volume", "mount", "count"),
+    [
+        ({"emptyDir": {}}, {"mountPath": "/x"}, 0),
+        ({"emptyDir": {}}, {"mountPath": "/"}, 0),
+        ({"emptyDir": {}}, {"mountPath": "/x/y/"}, 0),
+        ({"emptyDir": {}}, {"mountPath": "/x/y/z"}, 1),
+        ({"emptyDir": {}}, {"mountPath": "/x/yy"}, 1),
+        ({"emptyDir": {}}, {"mountPath": "/x", "readOnly": True}, 1),
+        ({"secret": {"secretName": "s"}}, {"mountPath": "/x"}, 1),
+        ({"configMap": {"name": "s"}}, {"mountPath": "/x"}, 1),
+    ],
+)
+def test_a_writable_mount_that_contains_the_path_suffices(volume, mount, count):
+    spec = {"extraArgs": {"storageDataPath": "/x/y"}, "volumes": [{"name": "v", **volume}]}
+    spec["volumeMounts"] = [{"name": "v", **mount}]
+    assert len(warnings_on("VMSingle", spec, "read-only-root")) == count
+
+
+@pytest.mark.parametrize(
+    ("spec", "moved"),
+    [
+        ({"vmstorage": {"storageDataPath": "/x"}}, "VMCluster"),
+        ({"vmselect": {"cacheMountPath": "/x"}}, "VMCluster"),
+        ({"storageDataPath": "/x", "volumes": [{"name": "data", "emptyDir": {}}]}, "VMSingle"),
+    ],
+)
+def test_the_operators_own_volume_follows_the_path_field_of_the_resource(spec, moved):
+    assert warnings_on(moved, spec) == []
