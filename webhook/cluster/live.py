@@ -5,6 +5,7 @@ and everything else that is no object. Paths are built from the tables and from 
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -48,11 +49,15 @@ _list = msgspec.json.Decoder(_List)
 
 
 class LiveFacts:
-    """Facts read from the API server, each with a request of its own."""
+    """Facts read from the API server, each with a request of its own.
+
+    `on_read` is called with the payer of each read and the bytes of the answer.
+    """
 
     def __init__(self, client: Client, discovery: Discovery) -> None:
         self._client = client
         self._discovery = discovery
+        self.on_read: Callable[[str, int], None] = lambda _payer, _size: None
 
     async def get(self, ref: Ref, deadline: float, payer: str = OWN) -> Fact:
         """The fact on one object; never raises.
@@ -93,6 +98,7 @@ class LiveFacts:
         try:
             path = place.path(ref.namespace, ref.name) if possible else f"{place.path(ref.namespace)}?limit=1"
             status, body = await self._client.get(path, accept, deadline, payer)
+            self.on_read(payer, len(body))
             if status == 403:
                 permissions = self._discovery.permissions
                 return Unknown(permissions.forbidden(verb, place, ref.namespace, reason(status, body)), "live")
