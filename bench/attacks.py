@@ -6,9 +6,14 @@ answers. With `--beside PATH` the vmguard of another checkout is attacked as wel
 
 import argparse
 import json
-from collections.abc import Callable
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPSConnection
+from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
 from typing import Any
 
 from bench.contestants import Contestant, Ground, running
@@ -31,9 +36,17 @@ class Victim:
     def connect(self, seconds: float = 60) -> HTTPSConnection:
         return HTTPSConnection("localhost", self.port, context=self.ground.trusted(), timeout=seconds)
 
-    def ask(self, path: str, body: bytes) -> int:
+    def plain(self) -> socket.socket:
+        """A TCP connection of the attacker, which has an address of its own."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10, source_address=("127.0.0.2", 0))
+
+    def secured(self) -> socket.socket:
+        """As `plain`, with a complete handshake."""
+        return self.ground.trusted().wrap_socket(self.plain(), server_hostname="localhost")
+
+    def ask(self, path: str, body: bytes, seconds: float = 60) -> int:
         """The HTTP status of one request on a connection of its own."""
-        connection = self.connect()
+        connection = self.connect(seconds)
         try:
             connection.request("POST", path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -66,8 +79,83 @@ def _owner_names(server: Victim) -> str:
     return server.growth(attack)
 
 
+def _unfinished_bodies(server: Victim) -> str:
+    """60 requests whose bodies of 6.9 MB lack one byte; memory while they are open."""
+    size = 6_900_000
+    head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+    def send() -> socket.socket:
+        connection = server.secured()
+        with suppress(OSError):
+            connection.sendall(head % (size + 1) + b" " * size)
+        return connection
+
+    server.ask("/mutate", server.pod)
+    before = server.contestant.resident()
+    with _held(send, 60):
+        time.sleep(2)
+        return f"{server.contestant.resident() - before:+.0f} MiB"
+
+
+def _shut_out(connect: Callable[[Victim], socket.socket]) -> Callable[[Victim], str]:
+    """1,100 connections of one client; how many of 20 reviews of another one are answered, each on a new connection."""
+
+    def measured(server: Victim) -> str:
+        with _held(lambda: connect(server), 1100):
+            answered = 0
+            for _ in range(20):
+                with suppress(OSError, HTTPException):
+                    answered += server.ask("/mutate", server.pod, seconds=5) == 200
+            return f"{answered} of 20"
+
+    return measured
+
+
+def _garbage(server: Victim) -> str:
+    """500 connections that send no HTTP; lines that they leave in the log."""
+    for _ in range(500):
+        connection = server.secured()
+        connection.sendall(b"garbage\r\n\r\n")
+        connection.close()
+    time.sleep(1)
+    log = server.ground.folder / f"{Path(server.contestant.name).name}.log"
+    return f"{len([line for line in log.read_text().splitlines() if 'warning' in line])} lines"
+
+
+@contextmanager
+def _files(soft: int = 0) -> Iterator[None]:
+    """The usual soft limit of open files for a server that starts inside; 0 is as many as are allowed."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft or hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+@contextmanager
+def _held(connect: Callable[[], socket.socket], count: int) -> Iterator[None]:
+    """So many connections, as far as the server takes them."""
+    there = []
+    for _ in range(count):
+        with suppress(OSError):
+            there.append(connect())
+    try:
+        yield
+    finally:
+        for each in there:
+            each.close()
+
+
 ATTACKS: dict[str, tuple[str, Callable[[Victim], str]]] = {
     "40 pods with an owner name of 2.9 MB each": ("memory of each replica, for ever", _owner_names),
+    "60 bodies of 6.9 MB that never end": ("memory of each replica", _unfinished_bodies),
+    "1,100 idle connections": ("reviews of another client that are answered", _shut_out(lambda s: s.secured())),
+    "1,100 connections without a TLS handshake": (
+        "reviews of another client that are answered",
+        _shut_out(lambda server: server.plain()),
+    ),
+    "500 connections that send garbage": ("the log of the node", _garbage),
 }
 """What the attacker sends: what it costs whom, and how that is measured."""
 
@@ -88,7 +176,7 @@ def main() -> None:
                 continue
             figures = []
             for name in contestants:
-                with running(name, ground) as contestant:
+                with _files(1024), running(name, ground) as contestant, _files():
                     figures.append(measured(Victim(contestant, ground, chosen[0].review)))
             print(f"| {attack} | {victim} | {' | '.join(figures)} |", flush=True)
 

@@ -21,6 +21,11 @@ def is_subdomain(name: str) -> bool:
     return len(name) <= LONGEST_NAME and _SUBDOMAIN.fullmatch(name) is not None
 
 
+def is_path_segment(name: str) -> bool:
+    """Whether it can be the name of a Role or a RoleBinding: any text that is one segment of a path."""
+    return 0 < len(name) <= LONGEST_NAME and name not in {".", ".."} and "/" not in name and "%" not in name
+
+
 def is_namespace(name: str) -> bool:
     """Whether it can be the name of a namespace: a DNS label as of RFC 1123."""
     return len(name) <= LONGEST_LABEL and _NAMESPACE.fullmatch(name) is not None

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args
 
+from webhook.name_forms import is_namespace
+
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -29,6 +31,19 @@ def _boolean(text: str) -> bool:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    if not all(map(is_namespace, names)):
+        raise _NotAllowedError("names of namespaces: lower-case letters, digits and -, at most 63 characters each")
+    return names
+
+
+def _namespace(text: str) -> str:
+    if not is_namespace(text.strip()):
+        raise _NotAllowedError("the name of a namespace: lower-case letters, digits and -, at most 63 characters")
+    return text.strip()
 
 
 def _one_of(*values: str) -> Callable[[str], str]:
@@ -115,7 +130,7 @@ class Settings:
     ] = False
     watch_namespaces: Annotated[
         tuple[str, ...],
-        Variable("WATCH_NAMESPACE", _names, "comma list of the namespaces to decide in; none is all"),
+        Variable("WATCH_NAMESPACE", _namespaces, "comma list of the namespaces to decide in; none is all"),
     ] = ()
     mode: Annotated[
         Literal["enforce", "audit"],
@@ -180,7 +195,9 @@ class Settings:
     ] = 5
     namespace: Annotated[
         str,
-        Variable("POD_NAMESPACE", str, "namespace of the Lease; else the pod's own, or the kubeconfig context's"),
+        Variable(
+            "POD_NAMESPACE", _namespace, "namespace of the Lease; else the pod's own, or the kubeconfig context's"
+        ),
     ] = ""
     kube_api_qps: Annotated[
         float, Variable("VMGUARD_KUBE_API_QPS", _rate, "requests a second to the API server at the most")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from uvicorn.server import ServerState
 
+from webhook.server.connection import ListenerState
 from webhook.server.http import HTTPResponse, respond
 
 TURNS = 8
@@ -48,7 +48,7 @@ class Wire:
 
     connection: Any
     transport: Transport
-    state: ServerState
+    state: ListenerState
 
     @property
     def statuses(self) -> list[int]:
@@ -91,7 +91,7 @@ def opened(protocol: type[Any], app: Callable[..., Any]) -> Wire:
     """A connection that has just been made; to be called in a running loop."""
     config = uvicorn.Config(app, lifespan="off", log_config=None, proxy_headers=False, ws="none")
     config.load()
-    state = ServerState()
+    state = ListenerState()
     state.default_headers = [(b"date", b"today")]
     transport, connection = Transport(), protocol(config, state, {})
     connection.connection_made(transport)

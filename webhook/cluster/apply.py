@@ -22,7 +22,7 @@ from kubernetes.aio.client import (
 )
 
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.collections import EVENTS, Collection
+from webhook.cluster.collections import EVENTS, Collection, InvalidNameError
 from webhook.cluster.permission import answered
 from webhook.cluster.status import ends
 from webhook.text import one_line
@@ -53,6 +53,7 @@ async def create(client: Client, resource: Collection, thing: dict[str, Any]) ->
 
     """
     namespace = thing["metadata"].get("namespace", "")
+    _check(resource, namespace, thing["metadata"]["name"])
 
     def ask(api: ApiClient) -> Awaitable[object]:
         objects: Any = CustomObjectsApi(api)
@@ -74,6 +75,7 @@ async def apply(client: Client, resource: Collection, thing: dict[str, Any], the
 
     """
     name, namespace = thing["metadata"]["name"], thing["metadata"].get("namespace", "")
+    _check(resource, namespace, name)
     read = {key: there["metadata"][key] for key in ("uid", "resourceVersion")}
     body = thing | {"metadata": thing["metadata"] | read}
 
@@ -96,6 +98,7 @@ async def delete(client: Client, resource: Collection, namespace: str, name: str
         RefusedError: it was not deleted.
 
     """
+    _check(resource, namespace, name)
     options = V1DeleteOptions(preconditions=V1Preconditions(uid=uid))
 
     def ask(api: ApiClient) -> Awaitable[object]:
@@ -117,6 +120,7 @@ async def tell(client: Client, about: V1ObjectReference, why: str, message: str)
 
     """
     now, namespace = datetime.now(UTC), about.namespace or "default"
+    _check(EVENTS, namespace, "")
     event = CoreV1Event(
         metadata=V1ObjectMeta(generate_name="vmguard-", namespace=namespace),
         involved_object=about,
@@ -139,6 +143,14 @@ async def tell(client: Client, about: V1ObjectReference, why: str, message: str)
 def _where(resource: Collection, namespace: str) -> list[str]:
     """What the library's calls on any object take to find its collection."""
     return [resource.group, resource.version, *([namespace] if resource.namespaced else []), resource.plural]
+
+
+def _check(resource: Collection, namespace: str, name: str) -> None:
+    """Refuse a name that would lead the library's path to another object."""
+    try:
+        resource.check(namespace, name)
+    except InvalidNameError as error:
+        raise RefusedError(str(error)) from None
 
 
 async def _write(

@@ -17,6 +17,7 @@ from webhook.cluster.watching import Watching
 from webhook.facts import Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
 from webhook.name_forms import LONGEST_NAME, is_namespace, is_subdomain
 from webhook.policy.custom_resources import GROUP
+from webhook.policy.projection import TooLargeError
 
 LOOK_UP = 10.0
 """Seconds for one live read, however little time the requests that wait for it have left."""
@@ -30,6 +31,9 @@ GENERATIONS = 20_000
 BUDGET = (20.0, 200.0)
 """Live reads for the pods of one namespace: so many a second, and so many at once after a quiet time."""
 
+
+FREE_BYTES = 32 * 1024
+"""Bytes of an answer that one live read pays for; a larger one costs as many more, as it takes longer to decode."""
 
 _NO_NAMESPACE = "-"
 """What pays for all that is requested from a namespace that cannot exist; no namespace has this name."""
@@ -50,6 +54,7 @@ class CachedFacts:
         self._read: OrderedDict[_Generation, None] = OrderedDict()
         self._under_way: dict[tuple[Ref, str], asyncio.Task[Fact]] = {}
         self._budgets: OrderedDict[str, Bucket] = OrderedDict()
+        live.on_read = self._charge
 
     @property
     def minor(self) -> int:
@@ -128,7 +133,10 @@ class CachedFacts:
         if type(fact) is Found:
             reflector = self._watching.of(ref)
             if reflector is not None:
-                fact = Found(reflector.put(fact.object), "live")
+                try:
+                    fact = Found(reflector.put(fact.object), "live")
+                except TooLargeError as error:
+                    return Unknown(f"{ref} is too large: {error}", "live")
             if generation and ref.group == GROUP and _can_exist(ref):
                 self._read[_generation(ref, generation)] = None
                 if len(self._read) > GENERATIONS:
@@ -136,13 +144,20 @@ class CachedFacts:
         return fact
 
     def _affordable(self, lookup: Lookup | Names) -> bool:
-        namespace = _payer(lookup)
+        return self._budget(_payer(lookup)).take(asyncio.get_running_loop().time())
+
+    def _charge(self, payer: str, size: int) -> None:
+        """Let a namespace pay for the size of what was read for it, too."""
+        if size > FREE_BYTES:
+            self._budget(payer).spend(size / FREE_BYTES, asyncio.get_running_loop().time())
+
+    def _budget(self, namespace: str) -> Bucket:
         budget = self._budgets.get(namespace)
         if budget is None:
             budget = self._budgets[namespace] = Bucket(*BUDGET)
             if len(self._budgets) > GENERATIONS:
                 self._budgets.popitem(last=False)
-        return budget.take(asyncio.get_running_loop().time())
+        return budget
 
 
 def _generation(ref: Ref, generation: str) -> _Generation:

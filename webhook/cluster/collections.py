@@ -9,15 +9,28 @@ from urllib.parse import quote
 
 import msgspec
 
+from webhook.name_forms import is_namespace, is_path_segment, is_subdomain
 from webhook.policy import components
 from webhook.policy.custom_resources import BY_KIND, GROUP
 from webhook.policy.workload import MANAGED_BY
+from webhook.text import one_line
 
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 POLICIES = "PodSecurityPolicy"
+
+
+_RBAC = "rbac.authorization.k8s.io"
+"""The group of Roles and RoleBindings, whose names may have other characters than those of other objects."""
+
+_SHOWN = 100
+"""Characters of an invalid name that a message shows."""
+
+
+class InvalidNameError(ValueError):
+    """A path would be built from what names no object; the text says which name."""
 
 
 class Collection(msgspec.Struct, frozen=True, gc=False):
@@ -37,7 +50,13 @@ class Collection(msgspec.Struct, frozen=True, gc=False):
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
     def path(self, namespace: str = "", name: str = "") -> str:
-        """Path of one object, or without a name of the collection; every part is escaped."""
+        """Path of one object, or without a name of the collection; every part is escaped.
+
+        Raises:
+            InvalidNameError: no object and no namespace can have such a name.
+
+        """
+        self.check(namespace, name)
         parts = [self.root]
         if self.namespaced and namespace:
             parts += ["namespaces", quote(namespace, safe="")]
@@ -45,6 +64,19 @@ class Collection(msgspec.Struct, frozen=True, gc=False):
         if name:
             parts.append(quote(name, safe=""))
         return "/".join(parts)
+
+    def check(self, namespace: str = "", name: str = "") -> None:
+        """Check the names that a path is built from: `.` and `..` would lead to another path, escaped or not.
+
+        Raises:
+            InvalidNameError: no object and no namespace can have such a name.
+
+        """
+        if namespace and not is_namespace(namespace):
+            raise InvalidNameError(f"{one_line(namespace, _SHOWN)!r} is no name of a namespace")
+        is_name = is_path_segment if self.group == _RBAC else is_subdomain
+        if name and not is_name(name):
+            raise InvalidNameError(f"{one_line(name, _SHOWN)!r} is no name of an object of {self}")
 
     def __str__(self) -> str:
         """The name that RBAC and people use: `replicasets.apps`."""
@@ -60,8 +92,8 @@ WORKLOADS = tuple(
 NAMESPACES = Collection("", "v1", "Namespace", "namespaces", namespaced=False)
 PSP = Collection("policy", "v1beta1", POLICIES, "podsecuritypolicies", namespaced=False)
 PODS = Collection("", "v1", "Pod", "pods", metadata_only=False)
-ROLES = Collection("rbac.authorization.k8s.io", "v1", "Role", "roles", metadata_only=False)
-BINDINGS = Collection("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", metadata_only=False)
+ROLES = Collection(_RBAC, "v1", "Role", "roles", metadata_only=False)
+BINDINGS = Collection(_RBAC, "v1", "RoleBinding", "rolebindings", metadata_only=False)
 ACCOUNTS = Collection("", "v1", "ServiceAccount", "serviceaccounts")
 EVENTS = Collection("", "v1", "Event", "events")
 LEASES = Collection("coordination.k8s.io", "v1", "Lease", "leases")

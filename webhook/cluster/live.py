@@ -1,17 +1,27 @@
 """Facts read live from the API server: one GET a fact, within the request's deadline.
 
 "No such object", "no such API" and "could not ask" stay three answers: a 404 that names an object, a 404 that does not,
-and everything else that is no object. Paths are built from the tables, never from what a reference says of itself, and
-every part of them is escaped.
+and everything else that is no object. Paths are built from the tables and from names that have the form of a name.
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
 from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.collections import BUILT_IN, JSON, METADATA, METADATA_LIST, NAMESPACES, Collection, custom, served
+from webhook.cluster.collections import (
+    BUILT_IN,
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    NAMESPACES,
+    Collection,
+    InvalidNameError,
+    custom,
+    served,
+)
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.fair_queue import OWN
 from webhook.cluster.status import names_an_object, reason
@@ -43,13 +53,15 @@ class LiveFacts:
     """Facts read from the API server, each with a request of its own.
 
     `namespaces` are those of WATCH_NAMESPACE. A Role in such a namespace may grant `get` on the Namespace itself: the
-    API server authorizes a GET of one Namespace as a request in that namespace (seen with Kubernetes 1.37).
+    API server authorizes a GET of one Namespace as a request in that namespace (seen with Kubernetes 1.37). `on_read`
+    is called with the payer of each read and the bytes of the answer.
     """
 
     def __init__(self, client: Client, discovery: Discovery, namespaces: tuple[str, ...] = ()) -> None:
         self._client = client
         self._discovery = discovery
         self._namespaces = frozenset(namespaces)
+        self.on_read: Callable[[str, int], None] = lambda _payer, _size: None
 
     async def get(self, ref: Ref, deadline: float, payer: str = OWN) -> Fact:
         """The fact on one object; never raises.
@@ -72,7 +84,7 @@ class LiveFacts:
                 if status == 200:
                     found = await decoded(_list, body)
                     return tuple(sorted(item.metadata.name for item in found.items or ()))
-            except (UnreachableError, msgspec.DecodeError, UnicodeDecodeError):
+            except (UnreachableError, InvalidNameError, msgspec.DecodeError, UnicodeDecodeError):
                 continue
         return ()
 
@@ -85,11 +97,12 @@ class LiveFacts:
 
     async def _get(self, place: Collection, ref: Ref, deadline: float, payer: str) -> Fact:
         possible = is_subdomain(ref.name)
-        path = place.path(ref.namespace, ref.name) if possible else f"{place.path(ref.namespace)}?limit=1"
         verb = "get" if possible else "list"
         accept = JSON if not place.metadata_only else METADATA if possible else METADATA_LIST
         try:
+            path = place.path(ref.namespace, ref.name) if possible else f"{place.path(ref.namespace)}?limit=1"
             status, body = await self._client.get(path, accept, deadline, payer)
+            self.on_read(payer, len(body))
             permissions = self._discovery.permissions
             where = ref.name if place is NAMESPACES and ref.name in self._namespaces else ref.namespace
             if status == 403:
@@ -100,7 +113,7 @@ class LiveFacts:
                 return await _found(body, ref) if possible else Absent("live")
             if status == 404:
                 return Absent("live") if names_an_object(body) else NotServed("live")
-        except UnreachableError as error:
+        except (UnreachableError, InvalidNameError) as error:
             return Unknown(str(error), "live")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Unknown(f"the API server's answer on {ref} cannot be read: {error}", "live")

@@ -23,6 +23,11 @@ class Bucket:
         self._fill(now)
         return max(0.0, (1 - self._tokens) / self._rate)
 
+    def spend(self, tokens: float, now: float) -> None:
+        """Take tokens that were used already; there may be less than none then, until time brings new ones."""
+        self._fill(now)
+        self._tokens = max(-self._burst, self._tokens - tokens)
+
     def give_back(self) -> None:
         """Return a token that was taken and is not used."""
         self._tokens = min(self._burst, self._tokens + 1)

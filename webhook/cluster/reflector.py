@@ -15,11 +15,13 @@ import msgspec
 
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.bounded_json import decoded
+from webhook.cluster.cache_share import CacheShare
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import JSON, METADATA, Collection
 from webhook.cluster.listing import ExpiredError, NotAllowedError, check, pages
 from webhook.cluster.status import status_of
 from webhook.objects import KubeObject, Metadata
+from webhook.policy.projection import LARGEST_CACHED, TooLargeError
 from webhook.telemetry.log import Log
 from webhook.text import one_line
 
@@ -71,6 +73,7 @@ class Reflector:
         keep: Callable[[KubeObject], KubeObject],
         log: Log,
         changed: Callable[[Key, KubeObject | None], None] | None = None,
+        weigh: Callable[[KubeObject], int] | None = None,
     ) -> None:
         self._client = client
         self.resource = resource
@@ -78,6 +81,8 @@ class Reflector:
         self._keep = keep
         self._log = log
         self._changed = changed
+        self._weigh = weigh
+        self._share = CacheShare(LARGEST_CACHED)
         self.objects: dict[Key, KubeObject] = {}
         self.unreadable: dict[Key, str] = {}
         self.synced = asyncio.Event()
@@ -128,16 +133,20 @@ class Reflector:
         """List every page, then serve the new state; the version that it is of."""
         found: dict[Key, KubeObject] = {}
         unreadable: dict[Key, str] = {}
+        share = CacheShare(LARGEST_CACHED)
         version = ""
         async for page in pages(self._client, self.resource, self.namespace, self._selector()):
             for raw in page.items or ():
                 each, why = await _read(raw)
+                key = _key(each)
+                if not why:
+                    kept, why = self._cacheable(key, each, share)
                 if why:
-                    unreadable[_key(each)] = why
+                    unreadable[key] = why
                 else:
-                    found[_key(each)] = self._kept(_key(each), each)
+                    found[key] = kept
             version = page.metadata.resource_version
-        before, self.objects = self.objects, found
+        before, self.objects, self._share = self.objects, found, share
         for key in self.unreadable.keys() - unreadable.keys():
             del self.unreadable[key]
         for key, why in unreadable.items():
@@ -192,11 +201,24 @@ class Reflector:
         self.heard = asyncio.get_running_loop().time()
 
     def _put(self, key: Key, found: KubeObject) -> None:
-        before, kept = self.objects.get(key), self._kept(key, found)
+        before = self.objects.get(key)
+        kept, why = self._cacheable(key, found, self._share)
+        if why:
+            self._drop(key, why)
+            return
         self.objects[key] = kept
         self.unreadable.pop(key, None)
         if self._changed and kept is not before:
             self._changed(key, kept)
+
+    def _cacheable(self, key: Key, found: KubeObject, share: CacheShare) -> tuple[KubeObject, str]:
+        """What is kept of an object, and "" or why it cannot be cached; it counts in its namespace's share."""
+        try:
+            kept = self._kept(key, found)
+        except TooLargeError as error:
+            share.drop(key)
+            return found, f"its spec is too large: {error}: its pods count as not known until it is changed"
+        return kept, share.take(key, self._weigh(kept)) if self._weigh else ""
 
     def _kept(self, key: Key, found: KubeObject) -> KubeObject:
         """What is kept of an object: the very same as before while nothing that is read of it differs."""
@@ -208,6 +230,7 @@ class Reflector:
             self._cannot_read(key, why)
         else:
             self.unreadable.pop(key, None)
+        self._share.drop(key)
         if self.objects.pop(key, None) is not None and self._changed:
             self._changed(key, None)
 

@@ -21,7 +21,7 @@ from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.enforcement import unknown_values
-from webhook.policy.projection import project
+from webhook.policy.projection import LARGEST_READ, TooLargeError, project, weight
 from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -148,10 +148,11 @@ class Watching:
         resource: Collection,
         keep: Callable[[KubeObject], KubeObject],
         changed: Callable[[Key, KubeObject | None], None] | None = None,
+        weigh: Callable[[KubeObject], int] | None = None,
     ) -> None:
         for namespace in self._namespaces if resource.namespaced else ("",):
             place = (resource.kind, namespace)
-            reflector = Reflector(self._client, resource, namespace, keep, self._log, changed)
+            reflector = Reflector(self._client, resource, namespace, keep, self._log, changed, weigh)
             if place in self._reflectors:  # another version of a kind: the old one serves until the new one can
                 self._newer[place] = reflector
             else:
@@ -213,7 +214,7 @@ class Watching:
                     if places is self._reflectors:
                         self._metrics.cached.remove(str(gone.resource), gone.namespace)
             if kind in served:
-                self._start(custom(kind, served[kind]), partial(_resource, kind), self._tell)
+                self._start(custom(kind, served[kind]), partial(_resource, kind), self._tell, _weight)
 
     def _tell(self, _key: Key, _found: KubeObject | None) -> None:
         self.changed.set()
@@ -270,7 +271,14 @@ def _named(found: KubeObject) -> KubeObject:
 
 
 def _resource(kind: str, found: KubeObject) -> KubeObject:
-    return KubeObject(_kept(found), project(kind, found.spec))
+    spec = project(kind, found.spec)
+    if weight(spec) > LARGEST_READ:
+        raise TooLargeError(f"what decisions read of it weighs more than {LARGEST_READ}")
+    return KubeObject(_kept(found), spec)
+
+
+def _weight(kept: KubeObject) -> int:
+    return weight(kept.spec)
 
 
 def _kept(found: KubeObject, **more: Any) -> Metadata:

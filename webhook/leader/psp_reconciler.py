@@ -5,16 +5,23 @@ whatever happened before (level-triggered). Between rounds the reconciler caches
 right. It never changes an object that vmguard did not create, and binds nobody to such a policy. It removes a policy
 when a live lookup finds no resource that needs it. A write that fails does not stop the other writes. Memory is bounded
 by the number of resources: of objects that tenants can write, it holds pages of metadata and one whole object.
+
+No tenant waits for another's objects. A new or changed resource is bound at once, beside the rounds and without a list.
+A round creates first and removes afterwards. In both, the namespaces take turns, and a round removes a bounded number
+of objects of each.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from operator import itemgetter
 
 import msgspec
 
 from webhook.cluster.apply import EndingError, RefusedError, apply, create, delete
 from webhook.cluster.backoff import Backoff
-from webhook.cluster.client import Client
+from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import (
     ACCOUNTS,
     BINDINGS,
@@ -27,9 +34,13 @@ from webhook.cluster.collections import (
     served,
 )
 from webhook.cluster.discovery import Discovery
+from webhook.cluster.fair_queue import OWN
 from webhook.cluster.listing import FAILURES, check, pages
 from webhook.cluster.status import names_an_object
 from webhook.cluster.watching import Watching
+from webhook.facts import Ref
+from webhook.leader.in_turn import in_turn
+from webhook.leader.psp_leftovers import Leftover, Leftovers
 from webhook.leader.psp_objects import (
     LABEL,
     OURS,
@@ -45,6 +56,7 @@ from webhook.leader.psp_objects import (
     wanted,
 )
 from webhook.leader.psp_status import PolicyStatus
+from webhook.objects import KubeObject
 from webhook.policy.components import BY_KIND
 from webhook.policy.custom_resources import GROUP
 from webhook.settings import Settings
@@ -58,7 +70,10 @@ AGAIN = 10.0
 """Seconds until the next round after a round that wrote something or failed; longer while the same writes fail."""
 
 SETTLE = 0.5
-"""Seconds between a change and the round for it, so that one round handles several changes."""
+"""Seconds between a change and what is done for it, so that several changes are handled together."""
+
+MOST_REMOVED = 100
+"""Policies without a resource that one round looks at; each costs a lookup and a removal."""
 
 _SECONDS = 10.0
 _OF_OURS = f"labelSelector={LABEL.replace('/', '%2F')}%3D{OURS}"
@@ -85,36 +100,99 @@ class PolicyReconciler:
         self._settings = settings
         self._status = PolicyStatus(client, log, metrics)
         self._right: dict[Collection, dict[Place, tuple[str, int]]] = {}
+        self._passed: dict[Collection, dict[str, str]] = {ROLES: {}, BINDINGS: {}}
+        self._bound: dict[str, KubeObject] = {}
+        self._due = asyncio.Event()
+        self._has_more = False
         self._failed: set[str] = set()
         self._backoff = Backoff(AGAIN, EVERY)
         self.trouble = ""
 
     async def run(self) -> None:
-        """Run rounds until this task is cancelled."""
-        changed = self._watching.changed
+        """Run rounds, and bind what is new beside them, until this task is cancelled."""
+        self._bound = {uid: found for uid, (_, found) in self._watched().items()}  # which the first round binds
         try:
-            while True:
-                changed.clear()
-                before = self._failed
-                try:
-                    await self.take()
-                    why = ""
-                except FAILURES as error:
-                    why = str(error)
-                    if why != self.trouble:
-                        self._status.failed(why)
-                    self._failed.add("take")
-                self.trouble = why
-                try:
-                    async with asyncio.timeout(self._pause(before)):
-                        await changed.wait()
-                    await asyncio.sleep(SETTLE)
-                except TimeoutError:
-                    continue
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._rounds())
+                tasks.create_task(self._follow())
         finally:
             self._status.clear()
             self._right.clear()
+            self._bound.clear()
+            for passed in self._passed.values():
+                passed.clear()
             self.trouble = ""
+
+    async def _rounds(self) -> None:
+        while True:
+            self._due.clear()
+            before = self._failed
+            try:
+                await self.take()
+                why = ""
+            except FAILURES as error:
+                why = str(error)
+                if why != self.trouble:
+                    self._status.failed(why)
+                self._failed.add("take")
+            self.trouble = why
+            try:
+                async with asyncio.timeout(self._pause(before)):
+                    await self._due.wait()
+            except TimeoutError:
+                continue
+
+    async def _follow(self) -> None:
+        """Bind each resource that is new or has changed, of each namespace in turn, and let a round follow."""
+        changed = self._watching.changed
+        while True:
+            await changed.wait()
+            await asyncio.sleep(SETTLE)
+            bound: Counter[str] = Counter()
+            fresh: deque[tuple[Custom, KubeObject]] = deque()
+            while fresh or changed.is_set():
+                if changed.is_set():  # what came meanwhile takes its turn
+                    changed.clear()
+                    fresh = deque(self._fresh(bound))
+                    continue
+                custom, found = fresh.popleft()
+                bound[custom.namespace] += 1
+                self._bound[custom.uid] = found
+                await self._bind_at_once(custom)
+            self._due.set()
+
+    def _watched(self) -> dict[str, tuple[Collection, KubeObject]]:
+        """The operator's resources by UID."""
+        return {found.metadata.uid or "": (resource, found) for resource, found in self._watching.customs()}
+
+    def _fresh(self, bound: Counter[str]) -> list[tuple[Custom, KubeObject]]:
+        """The resources that were not bound in their state; resources that are gone are forgotten.
+
+        `bound` is how many of each namespace were bound just now: the namespaces with the fewest take the first turns.
+        """
+        watched, turns = self._watched(), bound.copy()
+        for uid in self._bound.keys() - watched.keys():
+            del self._bound[uid]
+        fresh = []
+        for uid, (resource, found) in watched.items():
+            custom = _custom(resource, found) if self._bound.get(uid) is not found else None
+            if custom:
+                turns[custom.namespace] += 1
+                fresh.append((turns[custom.namespace], custom, found))
+        return [(custom, found) for _, custom, found in sorted(fresh, key=itemgetter(0))]
+
+    async def _bind_at_once(self, custom: Custom) -> None:
+        """Create what one resource needs, without a list. What fails or is not vmguard's is reported by the round."""
+        with suppress(RefusedError, *FAILURES):
+            target = wanted((custom,), self._settings)
+            usable = {name: await self._correct(PSP, policy, None, ()) for name, policy in target.policies.items()}
+            unusable = frozenset(name for name, right in usable.items() if not right)
+            safe = wanted((custom,), self._settings, unusable)
+            for account in safe.accounts.values():
+                await self._correct(ACCOUNTS, account, None, ())
+            for place, role in safe.roles.items():
+                if await self._correct(ROLES, role, None, ()):
+                    await self._correct(BINDINGS, safe.bindings[place], None, ())
 
     def _pause(self, before: set[str]) -> float:
         """Seconds until the next round; `before` are the writes that failed in the round before the last."""
@@ -122,10 +200,10 @@ class PolicyReconciler:
             self._backoff = Backoff(AGAIN, EVERY)
         if self._failed:
             return self._backoff.after()
-        return AGAIN if self._status.has_written else EVERY
+        return AGAIN if self._status.has_written or self._has_more else EVERY
 
     async def take(self) -> None:
-        """Run one round: compare, write the differences, and report.
+        """Run one round: compare, write the differences, remove what is left over, and report.
 
         Raises:
             NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError: the existing objects cannot be listed.
@@ -146,20 +224,24 @@ class PolicyReconciler:
         }
         await self._accounts(target)
         safe = wanted(customs, self._settings, foreign | wrong)  # without the policies whose content is wrong
-        roles = await self._bind(ROLES, safe.roles, safe.owners)
-        await self._bind(BINDINGS, {place: safe.bindings[place] for place in roles}, safe.owners)
-        for name, thing in policies.items():
-            if name not in target.policies and _is_ours(PSP, thing) and not await self._is_needed(name):
-                await self._remove(PSP, ("", name), thing)
+        leftovers = {resource: Leftovers(passed) for resource, passed in self._passed.items()}
+        roles = await self._bind(ROLES, safe.roles, safe.owners, leftovers[ROLES])
+        bindings = {place: safe.bindings[place] for place in roles}
+        await self._bind(BINDINGS, bindings, safe.owners, leftovers[BINDINGS])
+        for resource in (BINDINGS, ROLES):
+            for leftover in leftovers[resource].taken():
+                await self._clean(resource, leftover, foreign | wrong)
+        unneeded = [name for name in policies if name not in target.policies and _is_ours(PSP, policies[name])]
+        for name in unneeded[:MOST_REMOVED]:
+            if not await self._is_needed(name):
+                await self._remove(PSP, ("", name), policies[name]["metadata"]["uid"])
+        self._has_more = len(unneeded) > MOST_REMOVED or any(each.unfinished for each in leftovers.values())
         await self._status.publish(len(customs))
 
-    def _customs(self) -> Iterable[Custom]:
-        for resource, found in self._watching.customs():
-            meta = found.metadata
-            if resource.kind in BY_KIND and meta.uid and meta.name:
-                yield Custom(
-                    resource.kind, resource.version, meta.namespace or "", meta.name, meta.uid, found.spec or {}
-                )
+    def _customs(self) -> Iterator[Custom]:
+        """The resources that make pods, of each namespace in turn."""
+        found = (_custom(resource, found) for resource, found in self._watching.customs())
+        return in_turn((custom.namespace, custom) for custom in found if custom)
 
     async def _there(self, resource: Collection, query: str = "") -> AsyncIterator[tuple[Place, Object]]:
         async for page in pages(self._client, resource, "", query):
@@ -180,19 +262,19 @@ class PolicyReconciler:
             await self._ensure(ACCOUNTS, account, None, target.owners[place])
 
     async def _bind(
-        self, resource: Collection, things: Mapping[Place, Object], owners: Mapping[Place, Custom]
+        self,
+        resource: Collection,
+        things: Mapping[Place, Object],
+        owners: Mapping[Place, Custom],
+        leftovers: Leftovers,
     ) -> list[Place]:
-        """Write Roles or RoleBindings, and remove vmguard's own that are not wanted; the places of the right ones."""
+        """Write Roles or RoleBindings, and note vmguard's own that are not wanted; the places of the right ones."""
         versions: dict[Place, str] = {}
         async for place, there in self._there(msgspec.structs.replace(resource, metadata_only=True), _OF_OURS):
             if place in things:
                 versions[place] = there["metadata"]["resourceVersion"]
-            elif (
-                _is_ours(resource, there)
-                and _named(ROLES, place) not in self._failed  # a retry may make that Role right
-                and await self._is_obsolete(there)
-            ):
-                await self._remove(resource, place, there)
+            elif _is_ours(resource, there) and _named(ROLES, place) not in self._failed:  # a retry may make it right
+                leftovers.add(place, there)
         before, right = self._right.get(resource, {}), {}
         for place, thing in things.items():
             mark = versions.get(place, ""), hash(msgspec.json.encode(thing))
@@ -243,44 +325,53 @@ class PolicyReconciler:
             self._status.written()
         return made
 
-    async def _get(self, path: str, accept: str) -> tuple[int, bytes]:
-        return await self._client.get(path, accept, asyncio.get_running_loop().time() + _SECONDS)
+    async def _get(self, path: str, accept: str, payer: str = OWN) -> tuple[int, bytes]:
+        return await self._client.get(path, accept, asyncio.get_running_loop().time() + _SECONDS, payer)
 
     async def _read(self, resource: Collection, place: Place) -> Object:
-        code, body = await self._get(resource.path(*place), JSON)
+        code, body = await self._get(resource.path(*place), JSON, place[0])
         if code == 404:
             raise RefusedError("it was deleted meanwhile")
         check(code, body, "get", resource, place[0])
         found: Object = _object.decode(body)
         return found
 
-    async def _remove(self, resource: Collection, place: Place, thing: Object) -> None:
+    async def _remove(self, resource: Collection, place: Place, uid: str) -> None:
         what = _named(resource, place)
         try:
-            await delete(self._client, resource, *place, thing["metadata"]["uid"])
+            await delete(self._client, resource, *place, uid)
         except RefusedError as error:
             self._failed.add(what)
             self._status.not_removed(what, str(error))
         else:
             self._status.removed(what)
 
-    async def _is_obsolete(self, thing: Object) -> bool:
-        """Whether an object of vmguard may be removed: its owner is watched and does not need it, or no longer exists.
+    async def _clean(self, resource: Collection, leftover: Leftover, unusable: frozenset[str]) -> None:
+        """Remove an object of vmguard if its owner is watched and does not need it, or no longer exists.
 
         The watch may lag, so a live lookup decides whether an unwatched owner exists. Without an answer the object
         stays; the garbage collector removes it with its owner.
         """
-        owners, namespace = thing["metadata"]["ownerReferences"], thing["metadata"]["namespace"]
-        owner = next(each for each in owners if each["apiVersion"].partition("/")[0] == GROUP)
-        if any(each.metadata.uid == owner["uid"] for _, each in self._watching.customs()):
-            return True
-        if owner["kind"] not in BY_KIND:
+        place, uid = leftover.place, leftover.uid
+        watched = self._watching.find(Ref(GROUP, "", leftover.kind, place[0], leftover.owner))
+        owner = _custom(watched[0].resource, watched[1]) if watched else None
+        if owner is not None and owner.uid == leftover.owner_uid:
+            if place not in wanted((owner,), self._settings, unusable).roles:  # it may have changed since the list
+                await self._remove(resource, place, uid)
+        elif not leftover.owner or await self._is_gone(leftover):
+            await self._remove(resource, place, uid)
+
+    async def _is_gone(self, leftover: Leftover) -> bool:
+        """Whether the resource that a leftover belongs to does not exist; False without an answer."""
+        namespace = leftover.place[0]
+        path = self._served(leftover.kind).path(namespace, leftover.owner)
+        try:
+            code, body = await self._get(path, METADATA, namespace)
+        except UnreachableError:
             return False
-        resource = self._served(owner["kind"])
-        code, body = await self._get(resource.path(namespace, owner["name"]), METADATA)
         if code == 200:
             found: Object = _object.decode(body)
-            return bool(found["metadata"]["uid"] != owner["uid"])
+            return bool(found["metadata"]["uid"] != leftover.owner_uid)
         return code == 404 and names_an_object(body)
 
     def _served(self, kind: str) -> Collection:
@@ -290,14 +381,17 @@ class PolicyReconciler:
     async def _is_needed(self, policy: str) -> bool:
         """Whether a resource exists that needs a policy and is not watched yet; read live, since the watch may lag.
 
-        A watched resource does not count: it may name another policy by now.
+        A watched resource counts by its state now: it may name another policy than when the round began.
         """
         kinds = {kind.lower(): kind for kind in BY_KIND}
         prefix, _, name = policy.partition("-")
         if prefix not in kinds:
             return False
         kind = kinds[prefix]
-        known = {each.metadata.uid for resource, each in self._watching.customs() if resource.kind == kind}
+        customs = [custom for custom in self._customs() if custom.kind == kind]
+        if any(custom.made == policy and wanted((custom,), self._settings).policies for custom in customs):
+            return True  # since the round began
+        known = {custom.uid for custom in customs}
         resource = self._served(kind)
         if kind not in self._discovery.versions:
             code, _ = await self._get(f"{resource.path('')}?limit=1", METADATA_LIST)
@@ -307,6 +401,14 @@ class PolicyReconciler:
             if thing["metadata"]["uid"] not in known:
                 return True
         return False
+
+
+def _custom(resource: Collection, found: KubeObject) -> Custom | None:
+    """A watched object as a resource that makes pods, None where it is none."""
+    meta = found.metadata
+    if resource.kind not in BY_KIND or not meta.uid or not meta.name:
+        return None
+    return Custom(resource.kind, resource.version, meta.namespace or "", meta.name, meta.uid, found.spec or {})
 
 
 def _is_ours(resource: Collection, thing: Object) -> bool:

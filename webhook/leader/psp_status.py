@@ -21,6 +21,9 @@ from webhook.text import one_line
 MOST_NAMED = 20
 """Removals of one round that have a log line of their own."""
 
+MOST_NEW = 20
+"""New troubles of one namespace that one round reports; a later round reports the others."""
+
 _LONGEST = 1000
 """Characters of a trouble's text: a resource can name a policy or a ServiceAccount of any length."""
 
@@ -91,11 +94,17 @@ class PolicyStatus:
     async def publish(self, resources: int) -> None:
         """Set the metric, and report each new trouble in the log and by an event; `resources` is how many there are."""
         self._show()
+        before, self._reported = self._reported, set()
+        new: Counter[str] = Counter()
         for trouble in self._troubles:
-            if _key(trouble) not in self._reported:
+            key, namespace = _key(trouble), trouble.owner.namespace
+            if key not in before and key not in self._reported:
+                new[namespace] += 1
+                if new[namespace] > MOST_NEW:
+                    continue
                 self._log.write("warning", "policy not bound", resource=str(trouble.owner), reason=trouble.text)
                 await self._write_event(trouble)
-        self._reported = set(map(_key, self._troubles))
+            self._reported.add(key)
         if self._writes:
             self._log.write("info", "default policies", resources=resources, **self._writes)
 

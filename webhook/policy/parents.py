@@ -2,10 +2,12 @@
 
 A child is named by its zone, or by `zoneCommon` with `%ZONE%` for the zone's name, or is `<parent>-<zone>`. A shared
 child is one for all zones. What a zone sets goes before what zoneCommon sets. Each function walks the zones once, as a
-parent may have many. Source: operator v0.74 (naming functions and `MergeSpecs`).
+parent may have many, and the names that many zones make are indexed. Source: operator v0.74 (naming functions and
+`MergeSpecs`).
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -20,6 +22,25 @@ MOST_ZONES = 500
 """Zones that are judged when a parent itself is; one request must not take the time of all others."""
 
 
+INDEXED = range(20, 2001)
+"""Numbers of zones of which the names of children are indexed; a cached parent has no more."""
+
+
+class _Same:
+    """A value as the key of a cache that finds this very object only. The cache holds it, so its id is not reused."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+
 def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = None) -> Iterator[tuple[str, Layers]]:
     """Name of each child of a kind that the parent's first `most` zones make (None: all), and what is set for it."""
     child = PARENTS[parent.kind].get(kind)
@@ -29,15 +50,9 @@ def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = No
         own = member(spec, child.field)
         yield str(own.get("name") or parent.name), _shared_layers(parent, spec, child)
         return
-    common = member(member(spec, "zoneCommon"), child.field)
     common_layers = _common_layers(parent, spec, child)
     for index, zone in enumerate(islice(zones(spec), most)):
-        own = member(zone, child.field)
-        zone_name = str(zone.get("name") or "") if isinstance(zone, dict) else ""
-        named = own.get("name") or str(common.get("name") or "").replace("%ZONE%", zone_name)
-        name = str(named or f"{parent.name}-{zone_name}")
-        place = f"{parent} spec.zones[{zone_name or index}].{child.field}.spec"
-        yield name, ((place, member(own, "spec")), *common_layers)
+        yield _child_name(parent.name, spec, zone, child), (_zone_layer(parent, zone, index, child), *common_layers)
 
 
 def zones(spec: dict[str, Any]) -> list[Any]:
@@ -48,13 +63,45 @@ def zones(spec: dict[str, Any]) -> list[Any]:
 
 def layers_of_child(parent: Ref, spec: dict[str, Any], kind: str, name: str) -> Layers:
     """What a parent sets for one child; for a name that no zone makes, what it sets for all."""
-    found = next((layers for child, layers in children(parent, spec, kind) if child == name), None)
-    if found is not None:
-        return found
     child = PARENTS[parent.kind].get(kind)
     if child is None:
         return ()
+    if not child.shared and len(zones(spec)) in INDEXED:
+        index = _index(_Same(spec), parent.kind, parent.name, kind).get(name)
+        if index is None:
+            return _common_layers(parent, spec, child)
+        zone = zones(spec)[index]
+        return (_zone_layer(parent, zone, index, child), *_common_layers(parent, spec, child))
+    found = next((layers for child_name, layers in children(parent, spec, kind) if child_name == name), None)
+    if found is not None:
+        return found
     return _shared_layers(parent, spec, child) if child.shared else _common_layers(parent, spec, child)
+
+
+@lru_cache(4)
+def _index(spec: _Same, parent_kind: str, parent_name: str, kind: str) -> dict[str, int]:
+    """The index of the first zone that makes a child of each name."""
+    child = PARENTS[parent_kind][kind]
+    found: dict[str, int] = {}
+    for index, zone in enumerate(zones(spec.value)):
+        found.setdefault(_child_name(parent_name, spec.value, zone, child), index)
+    return found
+
+
+def _child_name(parent_name: str, spec: dict[str, Any], zone: Any, child: Child) -> str:
+    zone_name = _zone_name(zone)
+    common = member(member(spec, "zoneCommon"), child.field)
+    named = member(zone, child.field).get("name") or str(common.get("name") or "").replace("%ZONE%", zone_name)
+    return str(named or f"{parent_name}-{zone_name}")
+
+
+def _zone_layer(parent: Ref, zone: Any, index: int, child: Child) -> tuple[str, dict[str, Any]]:
+    place = f"{parent} spec.zones[{_zone_name(zone) or index}].{child.field}.spec"
+    return place, member(member(zone, child.field), "spec")
+
+
+def _zone_name(zone: Any) -> str:
+    return str(zone.get("name") or "") if isinstance(zone, dict) else ""
 
 
 def name_paths(child: Child) -> tuple[Path, ...]:

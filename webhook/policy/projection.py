@@ -1,11 +1,17 @@
 """The part of a custom resource's spec that decisions on pods read: all that a cache of thousands of them must hold.
 
 No field is listed here. Each reader declares the fields that it reads, and the projection of a kind follows from those
-declarations and the component table. A decision on the projection is the decision on the whole. Pure.
+declarations and the component table. A decision on the projection is the decision on the whole.
+
+A resource has at most a megabyte and a half of JSON, and a tenant can write one that takes fifty times as much memory.
+So a long list keeps each different element once, and a projection has a weight. Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from sys import getsizeof
 from typing import Any
+
+import msgspec
 
 from webhook.policy import posture, workload
 from webhook.policy.components import BY_KIND, PARENTS
@@ -16,9 +22,58 @@ Tree = dict[str, Any]
 """The fields that are read, by name, each with the tree of its own fields, or None for a field that is read whole."""
 
 
+LARGEST_CACHED = 256 * 1024
+"""The weight of a projection that may be cached; those of recorded resources weigh less than 16 KiB."""
+
+LARGEST_READ = 4 * 1024 * 1024
+"""The weight of a projection that a decision may read."""
+
+_SHORT = 100
+"""Elements of a list that is taken as it is, so that an error names their index."""
+
+_MOST_DIFFERENT = 20_000
+"""Different elements of a list that are read."""
+
+_PER_ELEMENT = 128
+"""What an element of a list weighs besides its memory, as each one costs every reader time."""
+
+_EMPTY: dict[str, Any] = {}
+
+_encode = msgspec.json.Encoder().encode
+
+
+class TooLargeError(ValueError):
+    """A spec has more than decisions may read; the text says what."""
+
+
 def project(kind: str, spec: Any) -> dict[str, Any]:
-    """The part of a resource's spec that decisions read; {} of anything that is no object."""
+    """The part of a resource's spec that decisions read; {} of anything that is no object.
+
+    Of a list of more than 100 elements only different ones are in it, in their order.
+
+    Raises:
+        TooLargeError: a list has more different elements than decisions may read.
+
+    """
     return _object(TREES.get(kind, {}), spec) if isinstance(spec, dict) else {}
+
+
+def weight(value: Any, most: int = LARGEST_READ) -> int:
+    """What a JSON value weighs: about its bytes of memory, and more for each element of a list.
+
+    Counting ends when it is more than `most`.
+    """
+    total, waiting = 0, [value]
+    while waiting and total <= most:
+        each = waiting.pop()
+        total += getsizeof(each)
+        if isinstance(each, dict):
+            waiting += each
+            waiting += each.values()
+        elif isinstance(each, list):
+            total += _PER_ELEMENT * len(each)
+            waiting += each
+    return min(total, most + 1)
 
 
 def _object(tree: Tree, value: dict[str, Any]) -> dict[str, Any]:
@@ -30,10 +85,42 @@ def _object(tree: Tree, value: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(found, dict):
             result[field] = _object(inner, found)
         elif isinstance(found, list) and EACH in inner:
-            result[field] = [_object(inner[EACH], each) if isinstance(each, dict) else _empty(each) for each in found]
+            result[field] = _list(inner[EACH], found)
         elif found is not None:
             result[field] = _empty(found)
     return result
+
+
+def _list(tree: Tree, found: list[Any]) -> list[Any]:
+    if len(found) <= _SHORT:
+        return [_element(tree, each) for each in found]
+    different: dict[Hashable, Any] = {}
+    for each in found:
+        element = _element(tree, each)
+        different.setdefault(_key(element), element)
+        if len(different) > _MOST_DIFFERENT:
+            raise TooLargeError(f"a list of {len(found)} elements has more than {_MOST_DIFFERENT} different ones")
+    return list(different.values())
+
+
+def _element(tree: Tree, value: Any) -> Any:
+    if isinstance(value, dict):
+        return _object(tree, value) if value else _EMPTY
+    return _empty(value)
+
+
+def _key(element: Any) -> Hashable:
+    """What two elements share exactly if they are the same JSON."""
+    if not element and isinstance(element, dict):
+        return None
+    if isinstance(element, dict) and len(element) == 1:
+        ((field, value),) = element.items()
+        if isinstance(value, str):
+            return field, value
+    try:
+        return _encode(element)
+    except (OverflowError, UnicodeEncodeError):  # an integer of more than 64 bits, half of a character
+        return repr(element)
 
 
 def _empty(value: Any) -> Any:

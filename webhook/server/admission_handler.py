@@ -171,8 +171,8 @@ class AdmissionHandler:
         answer = self._reporter.decided(exchange.webhook, exchange.review, decision, links, seconds)
         self._count(exchange, decision.outcome)
         if decision.refused:
-            return HTTPResponse(500, error_body(500, decision.refused), close=self._state.draining)
-        return HTTPResponse(200, answer, close=self._state.draining)
+            return HTTPResponse(500, error_body(500, decision.refused), close=self._state.draining, reviewed=True)
+        return HTTPResponse(200, answer, close=self._state.draining, reviewed=True)
 
     def _failed(self, exchange: _Exchange, error: Exception) -> HTTPResponse:
         """Log why there is no decision and count it: the client's fault (4xx), or vmguard's own (500)."""

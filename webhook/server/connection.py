@@ -1,15 +1,16 @@
 """One connection of a listener: uvicorn's HTTP/1.1 protocol with the bounds that uvicorn does not set.
 
 uvicorn 0.54 waits for ever for a first request, for the rest of one and for a client to take its answer; its parser
-takes a head of any size and queues requests that come before an answer. A client that exceeds a bound gets a reason
-in JSON, or a closed connection where it would not read one.
+takes a head of any size and queues requests that come before an answer. All connections share a budget for the bodies
+of their requests (`body_budget`), and an idle one may have to make way for a new one (`open_connections`). A client
+that exceeds a bound gets a reason in JSON, or a closed connection where it would not read one.
 
 uvicorn's parser (llhttp) reads every request. One thing differs: the task of a small POST starts when its body is
 whole (`_start_asgi_task`), and not at all where the application answers it at once. Nothing here knows what a request
 is for.
 """
 
-from asyncio import AbstractEventLoop, TimerHandle, Transport
+from asyncio import AbstractEventLoop, Task, TimerHandle, Transport
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, cast
 
@@ -20,7 +21,9 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from webhook.server.body_budget import BodyBudget
 from webhook.server.http import HTTPResponse, Receive, Scope, Send, error_body, respond
+from webhook.server.open_connections import OpenConnections
 
 Begin = Callable[[Scope, bytes], HTTPResponse | Awaitable[HTTPResponse] | None]
 """An application's `begin(scope, body)`, for a request whose body is whole: the response, or what to await for it.
@@ -30,6 +33,21 @@ None, and nothing has happened, for a request that the application takes as ASGI
 
 _STARTS_AT_ONCE = frozenset({b"expect", b"transfer-encoding"})
 """Headers of requests whose body comes later, or without a length that is known before."""
+
+
+class ListenerState(ServerState):
+    """What the connections of one listener share. `complain` takes a reason (a fixed word), a message and a level."""
+
+    def __init__(
+        self,
+        opened: OpenConnections | None = None,
+        bodies: BodyBudget | None = None,
+        complain: Callable[..., None] = lambda *_: None,
+    ) -> None:
+        super().__init__()
+        self.open = OpenConnections() if opened is None else opened
+        self.bodies = BodyBudget() if bodies is None else bodies
+        self.complain = complain
 
 
 class _MoreBytesError(Exception):
@@ -42,9 +60,6 @@ class Connection(HttpToolsProtocol):
     seconds: ClassVar[float] = 60.0
     """For one request, from its first byte to the last of its answer; twice what the API server waits at most."""
 
-    most_connections: ClassVar[int] = 1000
-    """At one time; an API server keeps up to 25 idle. One idle TLS connection takes about 50 KB."""
-
     most_beside_body: ClassVar[int] = 64 * 1024
     """Bytes of a request that are not its body: its head, chunk sizes, trailers. One read more may slip through."""
 
@@ -54,13 +69,18 @@ class Connection(HttpToolsProtocol):
     def __init__(
         self,
         config: uvicorn.Config,
-        server_state: ServerState,
+        server_state: ListenerState,
         app_state: dict[str, Any],
         _loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._state = server_state
+        self.handshake: Task[None] | None = None
+        self.reviewed = False
+        self._was_used = False
+        self._body = self._counted = 0
         self._since: float | None = None
-        self._idle_since = self.loop.time()
+        self.idle_since = self.loop.time()
         self._reading = False
         self._whole_in_this_read = False
         self._ended = False
@@ -71,25 +91,43 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        if len(self.connections) > self.most_connections:
-            self.logger.warning("a connection was refused: %d are open", self.most_connections)
+        if self._state.open.add(self, self.client[0] if self.client else ""):
+            self._look()
+        else:
             transport.abort()
-            return
-        self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch:
             self._watch.cancel()
+        self._state.open.remove(self)
+        self._drop_body()
         super().connection_lost(exc)
         if self._deferred:  # the application counts a request that did not become whole
             cycle, self._deferred = self._deferred, None
             super()._start_asgi_task(cycle, self.app)
 
+    @property
+    def answering(self) -> bool:
+        """Whether a request is whole and not answered yet."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        return cycle is not None and not self._reading and not cycle.response_complete
+
+    def make_way(self) -> None:
+        """Close at once, as another connection needs the place."""
+        if self.handshake:
+            self.handshake.cancel()
+        if cast("Transport | None", self.transport):  # None during the handshake
+            self.transport.abort()
+
+    def give_way(self) -> None:
+        """End the request, as others need the memory that its body takes."""
+        self._state.complain("body-budget", "a request was ended: its body was not whole, and others needed the memory")
+        self._refuse(503, "too many bytes of requests are not answered yet, and this body came too slowly")
+
     def data_received(self, data: bytes) -> None:
         if self._ended or self.transport.is_closing():
             return
-        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
-        if cycle is not None and not self._reading and not cycle.response_complete:
+        if self.answering:
             self._end_with_answer()
             return
         self._since = self._since or self.loop.time()
@@ -103,10 +141,27 @@ class Connection(HttpToolsProtocol):
             if isinstance(error.__context__, _MoreBytesError):
                 self._end_with_answer()
             else:
-                self.logger.warning("Invalid HTTP request received.")
+                self._state.complain("invalid", "a connection was closed: its client does not send HTTP")
                 self._refuse(400, "Invalid HTTP request received.")
-        if self._beside_body > self.most_beside_body and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._beside_body > self.most_beside_body:
             self._refuse(431, f"the request has more than {self.most_beside_body} bytes beside its body")
+        elif self._body != self._counted:
+            self._count_body()
+
+    def _count_body(self) -> None:
+        """Count what has come of the body of a request that is not answered yet."""
+        self._counted = self._body
+        if not self._state.bodies.hold(self, self._body, whole=not self._reading):
+            self._state.complain("body-budget", "a request was refused: there is no memory for its body")
+            self._refuse(503, "too many bytes of requests are not answered yet")
+
+    def _drop_body(self) -> None:
+        """Count the body no more."""
+        if self._counted:
+            self._state.bodies.release(self)
+        self._body = self._counted = 0
 
     def on_message_begin(self) -> None:
         if self._whole_in_this_read:
@@ -116,6 +171,8 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._beside_body -= len(body)
+        if not self.cycle.response_complete:
+            self._body += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -154,7 +211,7 @@ class Connection(HttpToolsProtocol):
         if isinstance(begun, HTTPResponse) and not self.flow.write_paused:
             self._write(cycle, begun)
         else:
-            super()._start_asgi_task(cycle, self.app if begun is None else _finishing(begun))
+            super()._start_asgi_task(cycle, self.app if begun is None else self._finishing(begun))
 
     def _write(self, cycle: RequestResponseCycle, response: HTTPResponse) -> None:
         """Write a whole response as uvicorn would write it."""
@@ -164,16 +221,32 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive and not response.close:
             lines.append(b"connection: close\r\n")
         self.transport.write(b"".join((*lines, b"\r\n", response.body)))
+        self.reviewed = self.reviewed or response.reviewed
         cycle.response_started = cycle.response_complete = True
         if response.close or not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
+    def _finishing(self, begun: HTTPResponse | Awaitable[HTTPResponse]) -> ASGI3Application:
+        """The ASGI application that finishes a request that was begun."""
+
+        async def finish(_: Scope, __: Receive, send: Send) -> None:
+            response = begun if isinstance(begun, HTTPResponse) else await begun
+            self.reviewed = self.reviewed or response.reviewed
+            await respond(send, response)
+
+        return cast("ASGI3Application", finish)
+
     def on_response_complete(self) -> None:
         """As uvicorn's, but no request is queued, and without a timer for each answer: `_look` ends what is idle."""
         self.server_state.total_requests += 1
-        self._idle_since = self.loop.time()
-        self._since = self._idle_since if self._reading else None
+        self.idle_since = self.loop.time()
+        self._since = self.idle_since if self._reading else None
+        if self._body:
+            self._drop_body()
+        if not self._was_used:
+            self._was_used = True
+            self._state.open.use(self)
         if self._ended:
             self._close()
         elif not self.transport.is_closing():
@@ -181,7 +254,7 @@ class Connection(HttpToolsProtocol):
 
     def _end_with_answer(self) -> None:
         """Read no more, and close when the request that is whole is answered: the API server never sends ahead."""
-        self.logger.warning("a connection was closed: its client sent more before the answer to its request")
+        self._state.complain("early", "a connection was closed: its client sent more before the answer to its request")
         self._ended = True
         if self.cycle.response_complete:
             self._close()
@@ -220,7 +293,7 @@ class Connection(HttpToolsProtocol):
         Go's client keeps a connection that lost a race unused among its idle ones: it may stay as long as they may.
         """
         now = self.loop.time()
-        idle_until = self._idle_since + self.timeout_keep_alive
+        idle_until = self.idle_since + self.timeout_keep_alive
         if self._since is None and now >= idle_until:
             self.transport.close()
         closing = self.transport.is_closing()
@@ -237,6 +310,10 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, code: int, message: str) -> None:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        self._drop_body()
+        if cycle is not None and not cycle.response_complete:  # whoever reads the body lets go of it now
+            cycle.disconnected, cycle.body = True, bytearray()
+            cycle.message_event.set()
         if cycle is not None and cycle.response_started and not cycle.response_complete:
             self.transport.abort()
             return
@@ -244,12 +321,3 @@ class Connection(HttpToolsProtocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[code] + head + body)
         self._close()
-
-
-def _finishing(begun: HTTPResponse | Awaitable[HTTPResponse]) -> ASGI3Application:
-    """The ASGI application that finishes a request that was begun."""
-
-    async def finish(_: Scope, __: Receive, send: Send) -> None:
-        await respond(send, begun if isinstance(begun, HTTPResponse) else await begun)
-
-    return cast("ASGI3Application", finish)

@@ -59,13 +59,17 @@ def error_body(code: int, message: str) -> bytes:
 
 
 class HTTPResponse(msgspec.Struct, frozen=True):
-    """One whole response; `close` asks the client to end the connection, `allow` names the methods of a 405."""
+    """One whole response; `close` asks the client to end the connection, `allow` names the methods of a 405.
+
+    `reviewed` says that it answers a valid review: then the connection is one of an API server, or as good as one.
+    """
 
     code: int
     body: bytes
     content_type: bytes = JSON
     close: bool = False
     allow: bytes = b""
+    reviewed: bool = False
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -24,7 +24,11 @@ _EXAMPLE = {
     "kubernetesVersion": "1.30",
 }
 
-_EVERY_ERROR = {408: "Not whole within 60 s", 431: "More than 64 KiB beside the body"}
+_EVERY_ERROR = {
+    408: "Not whole within 60 s",
+    431: "More than 64 KiB beside the body",
+    503: "No memory for the body, or it came too slowly",
+}
 _DRY_RUN_ERRORS = {
     400: "Broken or unsafe text",
     413: "Larger than 512 KiB",

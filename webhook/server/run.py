@@ -7,6 +7,7 @@ drains, and ends.
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -14,16 +15,21 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 
 from webhook.facts import FactSource
 from webhook.server.admission_handler import AdmissionHandler
 from webhook.server.application import application
-from webhook.server.connection import Connection
+from webhook.server.body_budget import BodyBudget
+from webhook.server.complaints import Complaints
+from webhook.server.connection import Connection, ListenerState
 from webhook.server.dry_run import Worker
 from webhook.server.lifecycle import Check, State
+from webhook.server.listener import Listener
 from webhook.server.malloc_trim import trim
+from webhook.server.open_connections import MOST, OpenConnections
 from webhook.server.operations import Operations
 from webhook.settings import Settings, parse_address
 from webhook.telemetry.log import Handler, Log
@@ -40,6 +46,15 @@ _TRIM_EVERY = 10
 
 _TICKS_A_SECOND = 10
 """In which uvicorn counts its time."""
+
+_MOST_OPERATIONS = 100
+"""Connections of the operations listener; kubelet and Prometheus have a few."""
+
+_CROWDED = 0.9
+"""The part of the connections that may be open from which on readiness has a note."""
+
+_OTHER_FILES = 200
+"""Open files besides the connections of the webhook listener: those of the other listener, watches, lookups, pipes."""
 
 
 async def _nothing() -> None:
@@ -70,14 +85,31 @@ class Plan:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to us, gives memory back, and wakes once a second instead of ten times.
+    """A uvicorn server whose connections are accepted within bounds, that leaves signals to us and gives memory back.
 
-    Its `Date` header changes once a second; two idle servers that wake ten times each cost more than a pod a second.
+    It wakes once a second instead of ten times: its `Date` header changes once a second, and two idle servers that wake
+    ten times each cost more than a pod a second.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(
+        self, app: AdmissionHandler | Operations, state: ListenerState, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(_config(app))
+        self.server_state = state
+        self._listener_state = state
+        self._context = context
         self._ended = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, with listeners of our own."""
+
+        def make() -> Connection:
+            return Connection(self.config, self._listener_state, {})
+
+        self.servers = [
+            cast("asyncio.Server", Listener(each, make, self._listener_state, self._context)) for each in sockets or ()
+        ]
+        self.started = True
 
     def end(self) -> None:
         """Take no new connections, and end when the requests under way have their answers."""
@@ -144,7 +176,14 @@ async def serve(
     plan: Plan, webhook: socket.socket, operations: socket.socket, log: Log, ready: Callable[[], None]
 ) -> None:
     """Serve on both sockets until a signal; `ready` is called once, when both are served."""
-    state, metrics = State(checks=plan.checks, notes=plan.notes, tells=plan.tells), plan.metrics
+    metrics, bodies = plan.metrics, BodyBudget()
+    files = _allow_files()
+    listeners = {
+        "webhook": _listener_state("webhook", min(MOST, files - _OTHER_FILES), bodies, log, metrics),
+        "operations": _listener_state("operations", _MOST_OPERATIONS, bodies, log, metrics),
+    }
+    metrics.body_bytes.set_function(lambda: bodies.held)
+    state = State(checks=plan.checks, notes=lambda: {**plan.notes(), **_full(listeners)}, tells=plan.tells)
     metrics.certificate_expiry.set(plan.expiry)
     worker = Worker(plan.known, lambda: plan.source.minor, log)
     rest = application(worker, metrics, dry_run=plan.settings.dry_run)
@@ -154,8 +193,8 @@ async def serve(
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows which cipher its processor has
     context.load_cert_chain(plan.certificate, plan.key)
     servers = [
-        _Server(_config(front, lambda _config, _default: context)),
-        _Server(_config(Operations(metrics, state), None)),
+        _Server(front, listeners["webhook"], context),
+        _Server(Operations(metrics, state), listeners["operations"], None),
     ]
     _take_logging(log)
     asked_to_end = asyncio.Event()
@@ -210,7 +249,38 @@ def _settle_memory() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
-def _config(app: AdmissionHandler | Operations, context: Callable[..., ssl.SSLContext] | None) -> uvicorn.Config:
+def _listener_state(name: str, most: int, bodies: BodyBudget, log: Log, metrics: Metrics) -> ListenerState:
+    """What the connections of one listener share; its metrics have the listener's name."""
+    complaints = Complaints(log, metrics, name, asyncio.get_running_loop().time)
+    state = ListenerState(OpenConnections(most), bodies, complaints.note)
+    metrics.connections.labels(name).set_function(lambda: len(state.open))
+    metrics.most_connections.labels(name).set(most)
+    return state
+
+
+def _full(listeners: Mapping[str, ListenerState]) -> dict[str, str]:
+    """Which listeners are all but full, for readiness; they serve on, so it is no reason not to be ready."""
+    return {
+        f"{name}-connections": f"{len(each.open)} of {each.open.most} are open; so far {each.open.closed} were closed "
+        f"to make room for new ones, and {each.open.refused} were refused"
+        for name, each in listeners.items()
+        if len(each.open) >= _CROWDED * each.open.most
+    }
+
+
+def _allow_files() -> int:
+    """Raise the soft limit of open files as far as is allowed and useful; how many may be open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST + _MOST_OPERATIONS + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return max(wanted if soft == resource.RLIM_INFINITY else soft, 2 * _OTHER_FILES)
+
+
+def _config(app: AdmissionHandler | Operations) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Connection,
@@ -222,7 +292,6 @@ def _config(app: AdmissionHandler | Operations, context: Callable[..., ssl.SSLCo
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=DRAIN,
-        ssl_context_factory=context,
     )
 
 

@@ -88,6 +88,29 @@ class Metrics:
             ("resource", "namespace"),
             registry=self.registry,
         )
+        self.connections = Gauge(
+            "vmguard_connections",
+            "Open connections, handshakes included, by listener.",
+            ("listener",),
+            registry=self.registry,
+        )
+        self.most_connections = Gauge(
+            "vmguard_connections_max",
+            "Connections that may be open at the same time, by listener.",
+            ("listener",),
+            registry=self.registry,
+        )
+        self.ended_connections = Counter(
+            "vmguard_connections_ended",
+            "Connections that vmguard closed or refused early, by listener and reason.",
+            ("listener", "reason"),
+            registry=self.registry,
+        )
+        self.body_bytes = Gauge(
+            "vmguard_request_body_bytes",
+            "Bytes of the bodies of requests that are not answered yet.",
+            registry=self.registry,
+        )
         self.certificate_expiry = Gauge(
             "vmguard_certificate_expiry_timestamp_seconds",
             "When the serving certificate expires, in seconds since 1970 (UTC).",

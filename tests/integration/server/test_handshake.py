@@ -6,12 +6,10 @@ import time
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.sample_pods import vmsingle
 from tests.support.server import serving
-
-SECONDS = 60
-"""uvloop's own bound on a handshake; uvicorn passes none on."""
-
+from webhook.server.listener import HANDSHAKE
 
 HALF = b"\x16\x03\x01\x02\x00\x01"
 """Of a client's greeting."""
@@ -24,7 +22,7 @@ def test_clients_that_never_finish_their_handshake_are_let_go(tmp_path):
         try:
             for index, each in enumerate(silent):
                 each.sendall(HALF if index % 2 else b"")
-                each.settimeout(SECONDS * 2)
+                each.settimeout(HANDSHAKE + PATIENCE)
             assert server.ask("GET", "/healthz")[0] == 200
             assert server.metric("process_open_fds") >= before + 50
             began = time.monotonic()

@@ -7,29 +7,20 @@ import socket
 import ssl
 import struct
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.support.patience import PATIENCE
+from tests.support.raw_connections import files, memory, plain, tls, within
 from tests.support.sample_pods import vmsingle
 from tests.support.server import serving
-from webhook.server.connection import Connection
+from webhook.server.open_connections import MOST
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("wire"), vmsingle()[1]) as running:
         yield running
-
-
-def _tls(server):
-    trusted = ssl.create_default_context(cafile=server.ca)
-    return trusted.wrap_socket(_plain(server), server_hostname="localhost")
-
-
-def _plain(server):
-    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
 
 
 def _reset(connection):
@@ -143,7 +134,7 @@ def _whole(answers):
 @pytest.mark.parametrize("before", [0, 2], ids=["first", "after reviews"])
 @pytest.mark.parametrize(("status", "data"), ODD.values(), ids=ODD)
 def test_an_odd_request_gets_its_status_and_the_next_is_answered(server, status, data, before):
-    connection = _tls(server)
+    connection = tls(server)
     with contextlib.closing(connection):
         answers = connection.makefile("rb")
         for _ in range(before):
@@ -162,7 +153,7 @@ def test_an_odd_request_gets_its_status_and_the_next_is_answered(server, status,
 
 @pytest.mark.parametrize("request_", [_post(), _get(b"/healthz"), _post(path=b"/dry-run")])
 def test_requests_sent_ahead_end_the_connection_with_the_first_answer(server, request_):
-    connection = _tls(server)
+    connection = tls(server)
     with contextlib.closing(connection):
         answers = connection.makefile("rb")
         connection.sendall(_post())
@@ -176,19 +167,19 @@ def test_requests_sent_ahead_end_the_connection_with_the_first_answer(server, re
 def test_a_client_that_sends_ahead_without_end_costs_no_memory(server, path):
     """uvicorn would queue each: 12 MB of requests took 630 MiB."""
     assert server.ask("GET", "/healthz")[0] == 200
-    memory, sent = _memory(server), 0
+    before, sent = memory(server), 0
     for _ in range(20):
-        with contextlib.closing(_tls(server)) as connection, contextlib.suppress(OSError):
+        with contextlib.closing(tls(server)) as connection, contextlib.suppress(OSError):
             for _ in range(300):
                 connection.sendall(_get(path) * 1000)
                 sent += 1000
     assert sent >= 20 * 1000
-    assert _memory(server) <= memory + 40
+    assert memory(server) <= before + 40
 
 
 def test_a_client_that_goes_on_sending_is_cut_off(server):
     """TLS would read on, and throw away what it reads, for half a minute."""
-    with contextlib.closing(_tls(server)) as connection, pytest.raises(OSError):  # noqa: PT012 - at any of them
+    with contextlib.closing(tls(server)) as connection, pytest.raises(OSError):  # noqa: PT012 - at any of them
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             connection.sendall(_get(b"/healthz") * 1000)
@@ -197,28 +188,11 @@ def test_a_client_that_goes_on_sending_is_cut_off(server):
 
 def test_what_is_no_tls_ends_and_is_not_answered(server):
     for data in (b"GET /healthz HTTP/1.1\r\n\r\n", os.urandom(500), b"\x16\x03\x01\xff\xff" + b"a" * 70_000, b"\0"):
-        with contextlib.closing(_plain(server)) as connection, contextlib.suppress(OSError):
+        with contextlib.closing(plain(server)) as connection, contextlib.suppress(OSError):
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
             assert not connection.recv(100).startswith(b"HTTP")
     assert server.ask("GET", "/healthz")[0] == 200
-
-
-def _memory(server):
-    """Resident memory, in MiB."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) // 1024
-
-
-def _files(server):
-    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
-
-
-def _within(true, what):
-    until = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < until, what
-        time.sleep(0.1)
 
 
 HALF = b"POST /mutate HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Content-Length: 1000\r\n\r\n{"
@@ -227,19 +201,19 @@ HALF = b"POST /mutate HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Content-Length: 1000\r
 def test_2000_connections_idle_half_sent_and_cut_off_leave_nothing(server):
     """Those over the bound are refused, the others are served; memory and file descriptors come back."""
     assert server.ask("POST", "/mutate", REVIEW)[0] == 200
-    memory, files = _memory(server), _files(server)
+    mib, open_files = memory(server), files(server)
     for end in (socket.socket.close, _reset):
         there = []
         for n in range(1000):
-            connection = _tls(server) if n % 2 else _plain(server)
+            connection = tls(server) if n % 2 else plain(server)
             with contextlib.suppress(OSError):
                 connection.sendall(HALF if n % 4 == 1 else b"" if n % 4 else b"\x16\x03")
             there.append(connection)
         assert server.ask("POST", "/mutate", REVIEW)[0] == 200, "among a thousand that wait"
         for connection in there:
             end(connection)
-        _within(lambda: _files(server) <= files + 2, "file descriptors are kept")
-    _within(lambda: _memory(server) <= memory + 40, f"memory is kept: {memory} MiB before, {_memory(server)} after")
+        within(lambda: files(server) <= open_files + 2, "file descriptors are kept")
+    within(lambda: memory(server) <= mib + 40, f"memory is kept: {mib} MiB before, {memory(server)} after")
 
 
 def test_more_connections_than_are_allowed_do_no_harm_to_one_that_is_there(server):
@@ -248,17 +222,17 @@ def test_more_connections_than_are_allowed_do_no_harm_to_one_that_is_there(serve
     try:
         first.request("GET", "/healthz")
         assert first.getresponse().read() == b"ok"
-        for _ in range(Connection.most_connections + 20):
+        for _ in range(MOST + 20):
             with contextlib.suppress(OSError):  # one that is refused may be reset while it greets
-                there.append(_tls(server))
+                there.append(tls(server))
         first.request("POST", "/mutate", REVIEW, {"Content-Type": "application/json"})
         assert first.getresponse().status == 200
-        assert any("a connection was refused" in line["message"] for line in server.lines())
+        assert any("closed to make room" in line["message"] for line in server.lines())
     finally:
         for connection in there:
             connection.close()
         first.close()
-    _within(lambda: _files(server) < 100, "connections are kept")
+    within(lambda: files(server) < 100, "connections are kept")
     assert server.ask("GET", "/healthz")[0] == 200
 
 
@@ -269,7 +243,7 @@ def test_more_connections_than_are_allowed_do_no_harm_to_one_that_is_there(serve
 )
 def test_no_client_keeps_the_server_from_ending(tmp_path, half):
     with serving(tmp_path, []) as server:
-        there = [_plain(server) if half.startswith(b"\x16") else _tls(server) for _ in range(3)]
+        there = [plain(server) if half.startswith(b"\x16") else tls(server) for _ in range(3)]
         for connection in there:
             connection.sendall(half)
         assert server.ask("GET", "/healthz")[0] == 200

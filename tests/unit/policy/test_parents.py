@@ -86,3 +86,18 @@ def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
     predicted = pods.predicted(settings())
     assert 0 < len(predicted) < 20
     assert len(predicted[0].workload.spec["extraArgs"]) == 10001
+
+
+def test_the_names_of_many_zones_are_indexed_once():
+    """A pod of a parent with many zones costs no walk over all of them; the first zone of a name counts."""
+    zones = Zones({"name": f"z{index % 1500}", "vmsingle": {"spec": {"x": index}}} for index in range(2000))
+    spec = {"zones": zones, "zoneCommon": {"vmsingle": {"spec": {"x": "common"}}}}
+    Zones.walks = 0
+    for index in (0, 1499, 700, 700):
+        layers = layers_of_child(PARENT, spec, "VMSingle", f"d-z{index}")
+        assert [layer["x"] for _, layer in layers] == [index, "common"]
+        assert layers[0][0] == f"VMDistributed mon/d spec.zones[z{index}].vmsingle.spec"
+    assert [layer["x"] for _, layer in layers_of_child(PARENT, spec, "VMSingle", "d-other")] == ["common"]
+    assert Zones.walks == 1
+    other = {"zones": list(zones)}
+    assert layers_of_child(PARENT, other, "VMSingle", "d-z700")[0][1] == {"x": 700}

@@ -8,13 +8,19 @@ import pytest
 import uvicorn
 
 from tests.support.patience import PATIENCE
-from webhook.server.connection import Connection
+from webhook.server.body_budget import BodyBudget
+from webhook.server.connection import Connection, ListenerState
 from webhook.server.http import Disconnected, HTTPError, HTTPResponse, error_body, read_body, respond
+from webhook.server.open_connections import OpenConnections
+
+MIB = 1024 * 1024
+
+
+MOST_CONNECTIONS = 3
 
 
 class _Small(Connection):
     seconds = 0.3
-    most_connections = 3
 
 
 async def _echo(scope, receive, send):
@@ -45,6 +51,7 @@ class _Server(uvicorn.Server):
             )
         )
         self.config.load()
+        self.server_state = ListenerState(OpenConnections(MOST_CONNECTIONS), BodyBudget(2 * MIB, MIB // 2))
 
     @asynccontextmanager
     async def listening(self):
@@ -261,22 +268,98 @@ def test_a_body_in_chunks_of_a_usual_size_is_not_counted():
     assert _run(ask, Connection).startswith(b"HTTP/1.1 200")
 
 
-def test_one_connection_too_many_is_refused_and_those_that_are_there_go_on():
-    async def ask(connect, server):
-        there = [await connect() for _ in range(_Small.most_connections)]
-        await _until(lambda: len(server.server_state.connections) == _Small.most_connections)
-        refused, _ = await connect()
-        assert await _rest(refused) == b""
-        for reader, writer in there:
-            writer.write(HEAD + b"Content-Length: 1\r\n\r\na")
-            assert (await reader.readuntil(b"\r\n\r\n1")).startswith(b"HTTP/1.1 200")
-        there[0][1].close()
-        await _until(lambda: len(server.server_state.connections) < _Small.most_connections)
-        reader, writer = await connect()
-        writer.write(HEAD + b"Content-Length: 1\r\n\r\na")
-        return await reader.readuntil(b"\r\n\r\n1")
+async def _ask_one(reader, writer):
+    writer.write(HEAD + b"Content-Length: 1\r\n\r\na")
+    assert (await reader.readuntil(b"\r\n\r\n1")).startswith(b"HTTP/1.1 200")
 
-    assert _run(ask).startswith(b"HTTP/1.1 200")
+
+@pytest.mark.parametrize("start", [b"", HEAD], ids=["idle", "half a request"])
+def test_for_one_connection_too_many_the_oldest_unused_one_is_closed(start):
+    """A connection that has carried a request stays, and so does one whose request is whole and not answered yet."""
+
+    async def ask(connect, server):
+        used, answering = await connect(), await connect()
+        await _ask_one(*used)
+        answering[1].transport.pause_reading()
+        answering[1].write(b"GET /large HTTP/1.1\r\n\r\n")
+        await _until(lambda: server.server_state.tasks)
+        for _ in range(2 * MOST_CONNECTIONS):
+            unused, writer = await connect()
+            writer.write(start)
+            await _until(lambda: len(server.server_state.open) == MOST_CONNECTIONS)
+            last = await connect()
+            assert await _rest(unused) == b""
+            await _until(lambda: len(server.server_state.connections) <= MOST_CONNECTIONS)
+            await _ask_one(*used)
+            last[1].transport.abort()
+            await _until(lambda: len(server.server_state.open) == MOST_CONNECTIONS - 1)
+        return server.server_state.open
+
+    opened = _run(ask, Connection)
+    assert (opened.closed, opened.refused) == (2 * MOST_CONNECTIONS, 0)
+
+
+def test_a_connection_is_refused_where_all_others_are_answering():
+    async def ask(connect, server):
+        for number in range(MOST_CONNECTIONS):
+            _, writer = await connect()
+            writer.transport.pause_reading()
+            writer.write(b"GET /large HTTP/1.1\r\n\r\n")
+            await _until(lambda number=number: len(server.server_state.tasks) == number + 1)
+        refused, _ = await connect()
+        return await _rest(refused), server.server_state.open.refused
+
+    assert _run(ask, Connection) == (b"", 1)
+
+
+def _unfinished(size):
+    return HEAD + b"Content-Length: 300000\r\n\r\n" + b"x" * size
+
+
+def test_unfinished_bodies_hold_no_more_than_the_budget():
+    """The oldest ones end with a 503; a new request is answered all the same, and ended connections hold nothing."""
+
+    async def ask(connect, server):
+        bodies = server.server_state.bodies
+        server.server_state.open.most = 100
+        attackers = []
+        for _ in range(40):
+            reader, writer = await connect()
+            before = (bodies.held, bodies.refused)
+            writer.write(_unfinished(200_000))
+            attackers.append(reader)
+            await _until(lambda before=before: (bodies.held, bodies.refused) != before)
+        held, refused = bodies.held, bodies.refused
+        await _ask_one(*(await connect()))
+        ended = [await _rest(reader) for reader in attackers[:refused]]
+        return held, refused, ended, len(server.server_state.tasks)
+
+    class Patient(Connection):
+        seconds = PATIENCE * 2
+
+    held, refused, ended, tasks = _run(ask, Patient)
+    assert held <= 2 * MIB - MIB // 2
+    assert refused >= 30
+    assert {_status(answer)[0] for answer in ended} == {503}
+    assert tasks <= 40 - refused + 1, "the tasks of ended requests have ended"
+
+
+def test_a_body_counts_until_its_request_is_answered_or_its_client_is_gone():
+    async def ask(connect, server):
+        bodies = server.server_state.bodies
+        reader, writer = await connect()
+        for _ in range(3):
+            writer.write(_unfinished(250_000))
+            await _until(lambda: bodies.held == 250_000)
+            writer.write(b"x" * 50_000)
+            assert (await reader.readuntil(b"\r\n\r\n300000")).startswith(b"HTTP/1.1 200")
+            assert bodies.held == 0
+        writer.write(_unfinished(250_000))
+        await _until(lambda: bodies.held == 250_000)
+        writer.transport.abort()
+        await _until(lambda: bodies.held == 0)
+
+    _run(ask, Connection)
 
 
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c", b"x"])

@@ -1,0 +1,111 @@
+"""One listening socket: it accepts connections within a bound, and counts them from their first moment.
+
+uvloop's own server tells its protocol nothing of a connection before the TLS handshake is complete, and closes the
+listening socket for good when the process has no file descriptor left. So connections are accepted here. What clients
+do wrong is counted, and logged once in a while.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+
+from webhook.server.connection import Connection, ListenerState
+from webhook.text import one_line
+
+HANDSHAKE = 10.0
+"""Seconds for a TLS handshake; a client in the same cluster takes some milliseconds."""
+
+_AT_ONCE = 100
+"""Connections that are accepted before the event loop does something else."""
+
+_WITHOUT_FILES = 1.0
+"""Seconds until connections are accepted again where there was no file descriptor or memory for one."""
+
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Listener:
+    """Accepts the connections of one socket and makes a protocol for each. It has what uvicorn uses of a server."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        make: Callable[[], Connection],
+        state: ListenerState,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self._socket = listener
+        self._make = make
+        self._state = state
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._resume: asyncio.TimerHandle | None = None
+        self._closed = False
+        listener.setblocking(False)
+        self._loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Accept no more, and end the handshakes that are under way."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._resume:
+            self._resume.cancel()
+        self._loop.remove_reader(self._socket)
+        for task in self._handshakes:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until those handshakes have ended."""
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                accepted, address = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    self._wait_for_files(error)
+                    return
+                continue  # this client is gone already
+            self._take(accepted, str(address[0]))
+
+    def _wait_for_files(self, error: OSError) -> None:
+        text = f"no connection can be accepted: {error.strerror}: allow the process more open files"
+        self._state.complain("no-files", text)
+        self._loop.remove_reader(self._socket)
+        self._resume = self._loop.call_later(_WITHOUT_FILES, self._loop.add_reader, self._socket, self._accept)
+
+    def _take(self, accepted: socket.socket, host: str) -> None:
+        connection, connections = self._make(), self._state.open
+        closed = connections.closed
+        if not connections.add(connection, host):
+            self._state.complain("refused", f"a connection was refused: {len(connections)} are answering requests")
+            accepted.close()
+            return
+        if connections.closed > closed:
+            self._state.complain("full", f"a connection was closed to make room: {connections.most} were open")
+        task = connection.handshake = self._loop.create_task(self._connect(accepted, connection))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
+        seconds = HANDSHAKE if self._context else None
+        accepted.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._context, ssl_handshake_timeout=seconds
+            )
+        except BaseException as error:
+            self._state.open.remove(connection)
+            accepted.close()
+            if not isinstance(error, OSError):
+                raise
+            self._state.complain("handshake", f"a TLS handshake failed: {one_line(error, 200)}", "debug")
+        finally:
+            connection.handshake = None
