@@ -52,7 +52,7 @@ class UnreachableError(Exception):
     """No answer from the API server: refused, cut, or not in time; the text says which."""
 
 
-class TooLargeError(UnreachableError):
+class AnswerTooLargeError(UnreachableError):
     """An answer of more than `MOST_BYTES`, which was not read to its end."""
 
 
@@ -78,7 +78,7 @@ class Client:
         `payer` is the namespace that the request is for; it shares the rate fairly with the other namespaces.
 
         Raises:
-            UnreachableError: there was no whole answer; TooLargeError: it was too large.
+            UnreachableError: there was no whole answer; AnswerTooLargeError: it was too large.
 
         """
         code = 0
@@ -205,7 +205,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > MOST_BYTES:
-                raise TooLargeError(f"the API server's answer is larger than {MOST_BYTES} bytes")
+                raise AnswerTooLargeError(f"the API server's answer is larger than {MOST_BYTES} bytes")
     finally:
         response.close()  # the connection of an answer that was read to its end has been given back by now
     return bytes(body)

@@ -21,7 +21,7 @@ from webhook.cluster.collections import JSON, METADATA, Collection
 from webhook.cluster.listing import ExpiredError, NotAllowedError, check, pages
 from webhook.cluster.status import status_of
 from webhook.objects import KubeObject, Metadata
-from webhook.policy.projection import LARGEST_CACHED, TooLargeError
+from webhook.policy.projection import LARGEST_CACHED, ResourceTooLargeError
 from webhook.telemetry.log import Log
 from webhook.text import one_line
 
@@ -215,7 +215,7 @@ class Reflector:
         """What is kept of an object, and "" or why it cannot be cached; it counts in its namespace's share."""
         try:
             kept = self._kept(key, found)
-        except TooLargeError as error:
+        except ResourceTooLargeError as error:
             share.drop(key)
             return found, f"its spec is too large: {error}: its pods count as not known until it is changed"
         return kept, share.take(key, self._weigh(kept)) if self._weigh else ""

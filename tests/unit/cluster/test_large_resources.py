@@ -87,6 +87,7 @@ def _set(path, value):
 PLACES = sorted({(kind, path) for kind in (*BY_KIND, *PARENTS) for path in paths_of_kind(kind)}, key=str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filler", FILLERS)
 def test_one_resource_takes_little_memory_whatever_fills_it(filler):
     """Fields of each kind that are read, each filled with 300 KB of JSON."""
