@@ -8,12 +8,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from webhook.text import one_line
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 JSON = b"application/json"
+
+_LONGEST_MESSAGE = 2000
+"""Characters of an error."""
 
 _MOST_DIGITS = 20
 """Of a Content-Length: those of the largest number that llhttp takes, which has 64 bits."""
@@ -57,8 +62,9 @@ class ErrorStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def error_body(code: int, message: str) -> bytes:
-    """The body of an error."""
-    return msgspec.json.encode(ErrorStatus("Status", "v1", "Failure", message, _REASONS.get(code, "Unknown"), code))
+    """The body of an error, whose message is one line of bounded length, whatever of the request it repeats."""
+    line = one_line(message, _LONGEST_MESSAGE)
+    return msgspec.json.encode(ErrorStatus("Status", "v1", "Failure", line, _REASONS.get(code, "Unknown"), code))
 
 
 class HTTPResponse(msgspec.Struct, frozen=True):
