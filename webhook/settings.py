@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args
 
 from webhook.name_forms import is_namespace
+from webhook.text import quoted
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -245,7 +246,7 @@ def _strict_security(environ: Mapping[str, str]) -> dict[str, str]:
         name: text.strip() for name, text in environ.items() if name.upper() in STRICT_SECURITY_NAMES and text.strip()
     }
     if len({_value(name, _boolean, text) for name, text in texts.items()}) > 1:
-        both = " and ".join(f"{name}={text!r}" for name, text in sorted(texts.items()))
+        both = " and ".join(f"{name}={quoted(text)}" for name, text in sorted(texts.items()))
         raise SettingsError(f"{both} are two names of one setting and disagree: unset one of them")
     return {STRICT_SECURITY_NAMES[0]: next(iter(texts.values()))} if texts else {}
 
@@ -254,4 +255,4 @@ def _value(name: str, read: Callable[[str], object], text: str) -> object:
     try:
         return read(text)
     except ValueError as error:
-        raise SettingsError(f"{name}={text!r} is not allowed: write {error}") from None
+        raise SettingsError(f"{name}={quoted(text)} is not allowed: write {error}") from None

@@ -11,13 +11,24 @@ import msgspec
 
 from webhook.admission.patch import Operation
 from webhook.objects import KubeObject, Metadata, Pod
+from webhook.text import one_line
 
 T = TypeVar("T")
 
-MOST_CONTAINERS = 1000
-"""Containers of a pod, init containers among them; the largest that are seen in the field have some dozens."""
+MOST_CONTAINERS = 250
+"""Containers of a pod, init containers among them; the largest that are seen in the field have some dozens.
+
+A patch has some 250 bytes for each container, so this bounds the answer.
+"""
+
+_LONGEST_UID = 253
+"""Characters; the API server sends a UUID of 36, and the answer repeats it."""
 
 API_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
+
+
+_LONGEST = 300
+"""Characters of what is wrong with a review; the decoder repeats some values of any length."""
 
 
 class ReviewError(ValueError):
@@ -129,9 +140,16 @@ def decode(body: bytes) -> Review:
     """The review in a request body. Most are of pods, and those are read in one pass; all others in a second.
 
     Raises:
-        ReviewError: not JSON, or not an AdmissionReview with a request in it.
+        ReviewError: not JSON, or not an AdmissionReview with a request in it, or its uid is too long to be repeated.
 
     """
+    review = _decode(body)
+    if len(review.request.uid) > _LONGEST_UID:
+        raise ReviewError(f"not a valid AdmissionReview: its uid has more than {_LONGEST_UID} characters")
+    return review
+
+
+def _decode(body: bytes) -> Review:
     try:
         review = _pod_review.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -194,7 +212,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, what: 
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise ReviewError(f"not a valid {what}: {error}") from None
+        raise ReviewError(f"not a valid {what}: {one_line(error, _LONGEST)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReviewError(f"{what} is not valid JSON: {error}") from None
     except RecursionError:

@@ -4,7 +4,7 @@ from pathlib import Path
 from socket import socket
 from typing import Any
 
-from certs import Bundle
+from certs import Bundle, DirectoryStore
 from webhook.cli.usage import UsageError
 from webhook.facts import FactSource
 from webhook.server.run import Plan, bind, serve, url
@@ -22,6 +22,12 @@ def plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundle
         expiry=bundle.leaf.not_after.timestamp(),
         **more,
     )
+
+
+def warn_of_exposure(store: DirectoryStore, log: Log) -> None:
+    """Log that other users of the machine can read the private key, where they can."""
+    if text := store.exposure():
+        log.write("warning", "private key readable", reason=text)
 
 
 def listeners(settings: Settings) -> tuple[socket, socket]:

@@ -8,7 +8,7 @@ import uvloop
 
 from certs import CertificateError, DirectoryStore
 from webhook.cli.cluster_runtime import Cluster
-from webhook.cli.listening import listeners, plan, serve_until_signal
+from webhook.cli.listening import listeners, plan, serve_until_signal, warn_of_exposure
 from webhook.cli.usage import UsageError
 from webhook.cluster.client import NoClusterError, connected
 from webhook.settings import Settings, SettingsError
@@ -29,8 +29,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     settings, directory = _for_cluster(options)
-    bundle = DirectoryStore(directory).load()
+    store = DirectoryStore(directory)
+    bundle = store.load()
     log = Log(settings.log_level)
+    warn_of_exposure(store, log)
     sockets = listeners(settings)  # before anything runs beside it, so that a taken address is one line
 
     async def serving() -> None:

@@ -10,7 +10,7 @@ import uvloop
 
 from certs import CertificateError, DirectoryStore, ensure
 from webhook.cli.files import read_files
-from webhook.cli.listening import listeners, plan, serve_until_signal
+from webhook.cli.listening import listeners, plan, serve_until_signal, warn_of_exposure
 from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR
 from webhook.offline.file_facts import FileFacts, ObjectError
@@ -47,8 +47,10 @@ def _run(options: argparse.Namespace) -> int:
     objects = facts_only(read_files(options.objects))
     source = FileFacts(objects, minor)
     directory = Path(options.cert_dir or settings.cert_dir or _cache() / "standalone")
-    bundle, _ = ensure(DirectoryStore(directory), NAMES, now=datetime.now(UTC))
+    store = DirectoryStore(directory)
+    bundle, _ = ensure(store, NAMES, now=datetime.now(UTC))
     log = Log(settings.log_level)
+    warn_of_exposure(store, log)
     if settings.psp_autocreate:
         log.write("warning", "VM_PSPAUTOCREATEENABLED has no effect without a cluster")
     what = plan(settings, source, directory, bundle, known=msgspec.json.encode(objects))

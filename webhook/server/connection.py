@@ -31,6 +31,8 @@ Begin = Callable[[Scope, bytes], HTTPResponse | Awaitable[HTTPResponse] | None]
 None, and nothing has happened, for a request that the application takes as ASGI only.
 """
 
+_SMALL_DIGITS = len(str(HIGH_WATER_LIMIT))
+
 _STARTS_AT_ONCE = frozenset({b"expect", b"transfer-encoding"})
 """Headers of requests whose body comes later, or without a length that is known before."""
 
@@ -201,7 +203,7 @@ class Connection(HttpToolsProtocol):
                 length = value
             elif name in _STARTS_AT_ONCE:
                 return False
-        return length.isdigit() and int(length) <= HIGH_WATER_LIMIT
+        return length.isdigit() and len(length) <= _SMALL_DIGITS and int(length) <= HIGH_WATER_LIMIT
 
     def _begin_deferred(self) -> None:
         """Answer the deferred request, or start the task that does."""

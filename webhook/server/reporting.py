@@ -8,6 +8,7 @@ from webhook.policy.decide import Decision, Webhook
 from webhook.policy.findings import Finding
 from webhook.policy.wording import MOST_TOLD, facts_line
 from webhook.policy.workload import Link, Workload
+from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Line, Log
 from webhook.telemetry.metrics import Children, Metrics
 from webhook.text import one_line
@@ -46,6 +47,7 @@ class RefusalLine(RequestLine, frozen=True):
 
     code: int
     reason: str
+    left_out: int | UnsetType
 
 
 class FailureLine(RequestLine, frozen=True):
@@ -53,6 +55,7 @@ class FailureLine(RequestLine, frozen=True):
 
     error: str
     where: list[str]
+    left_out: int | UnsetType
 
 
 _Names = tuple[str | UnsetType, str | UnsetType, str | UnsetType | None, str | UnsetType | None, bool | UnsetType]
@@ -63,6 +66,7 @@ class Reporter:
 
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self._log = log
+        self._budget = LineBudget()
         self._findings = Children(metrics.findings)
         self._lookups = Children(metrics.lookups)
 
@@ -103,14 +107,22 @@ class Reporter:
         return answer
 
     def refused(self, webhook: Webhook, review: Review | None, code: int, reason: str) -> None:
-        """Log a request that is answered with a 4xx."""
-        stamp, reason = self._log.stamp(), one_line(reason, _LONGEST_TEXT)
-        self._log.write_line(RefusalLine(stamp, "warning", "not answered", webhook, *_names(review), code, reason))
+        """Log a request that is answered with a 4xx, unless there were many with that status of late."""
+        left_out = self._budget.take(str(code))
+        if left_out is None:
+            return
+        stamp, names, why = self._log.stamp(), _names(review), one_line(reason, _LONGEST_TEXT)
+        line = RefusalLine(stamp, "warning", "not answered", webhook, *names, code, why, left_out or UNSET)
+        self._log.write_line(line)
 
     def failed(self, webhook: Webhook, review: Review | None, error: str, where: list[str]) -> None:
-        """Log a request that vmguard failed on."""
-        stamp = self._log.stamp()
-        self._log.write_line(FailureLine(stamp, "error", "failed", webhook, *_names(review), error, where))
+        """Log a request that vmguard failed on, unless there were many of late that failed in the same place."""
+        left_out = self._budget.take(where[-1] if where else "")
+        if left_out is None:
+            return
+        stamp, names = self._log.stamp(), _names(review)
+        line = FailureLine(stamp, "error", "failed", webhook, *names, error, where, left_out or UNSET)
+        self._log.write_line(line)
 
     def _count(self, findings: tuple[Finding, ...], links: tuple[Link, ...]) -> None:
         lookups = self._lookups

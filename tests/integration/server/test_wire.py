@@ -65,6 +65,7 @@ ODD = {
     "two lengths": (400, _post(extra=b"Content-Length: 3\r\n")),
     "negative length": (400, _post(extra=b"Content-Length: -3\r\n", length=False)),
     "length of 23 digits": (400, _post(extra=b"Content-Length: " + b"9" * 23 + b"\r\n", length=False)),
+    "length of 5,000 digits": (400, _post(extra=b"Content-Length: " + b"0" * 4999 + b"2\r\n", length=False)),
     "large length": (413, _post(extra=b"Content-Length: 9999999999\r\n", length=False)),
     "no chunk size": (400, _post(extra=CHUNKED, length=False, body=b"zz\r\n")),
     "negative chunk": (400, _post(extra=CHUNKED, length=False, body=b"-1\r\n")),
