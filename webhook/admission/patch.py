@@ -4,6 +4,7 @@ Parents come before children, array removals go from the highest index down, and
 server applies the patch to the very object it sent. Nothing here knows what an edit is for.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -29,6 +30,14 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
     op: Literal["add", "remove"]
     path: str
     value: Any = None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encoded(operations: tuple[Operation, ...]) -> str:
+    """The operations as `response.patch` carries them: base64 of a JSON array; "" for none."""
+    return b64encode(_encode(operations)).decode() if operations else ""
 
 
 def build(edits: Iterable[Edit]) -> tuple[Operation, ...]:

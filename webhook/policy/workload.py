@@ -168,8 +168,10 @@ def bounded_controller(metadata: Metadata) -> OwnerReference | None:
 
 def _controller(metadata: Metadata) -> OwnerReference | None:
     """The first owner that says it is the controller, None without one or if it has no UID."""
-    controller = next((owner for owner in metadata.owner_references or () if owner.controller is True), None)
-    return controller if controller and controller.uid else None
+    for owner in metadata.owner_references or ():
+        if owner.controller is True:
+            return owner if owner.uid else None
+    return None
 
 
 def _fits(owner: OwnerReference) -> bool:

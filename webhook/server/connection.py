@@ -197,13 +197,10 @@ class Connection(HttpToolsProtocol):
     def _is_small_post(self, scope: Scope) -> bool:
         if scope["method"] != "POST" or self.parser.should_upgrade():
             return False
-        length = b""
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                length = value
-            elif name in _STARTS_AT_ONCE:
-                return False
-        return length.isdigit() and len(length) <= _SMALL_DIGITS and int(length) <= HIGH_WATER_LIMIT
+        headers = dict(scope["headers"])
+        length: bytes = headers.get(b"content-length", b"")
+        small = length.isdigit() and len(length) <= _SMALL_DIGITS and int(length) <= HIGH_WATER_LIMIT
+        return small and _STARTS_AT_ONCE.isdisjoint(headers)
 
     def _begin_deferred(self) -> None:
         """Answer the deferred request, or start the task that does."""

@@ -5,8 +5,7 @@ from msgspec import UNSET, UnsetType
 from webhook.admission.admission_review import Review, encode
 from webhook.name_forms import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
-from webhook.policy.findings import Finding
-from webhook.policy.wording import MOST_TOLD, facts_line
+from webhook.policy.wording import facts_line
 from webhook.policy.workload import Link, Workload
 from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Line, Log
@@ -39,7 +38,7 @@ class DecisionLine(RequestLine, frozen=True):
     workload: str | None
     decision: str | None
     rules: str | None
-    violations: list[str] | UnsetType
+    violations: tuple[str, ...] | UnsetType
 
 
 class RefusalLine(RequestLine, frozen=True):
@@ -74,21 +73,18 @@ class Reporter:
         self, webhook: Webhook, review: Review, decision: Decision, links: tuple[Link, ...], seconds: float
     ) -> bytes:
         """Count and log a decision that took so many seconds; the AdmissionReview that answers `review`."""
-        self._count(decision.findings, links)
+        self._count(decision, links)
         facts = facts_line(links)
         answer = encode(
             review,
             allowed=decision.allowed,
             message=decision.message,
-            patch=decision.patch,
+            patch=decision.encoded_patch,
             warnings=decision.warnings,
             annotations=decision.annotations,
             facts=facts,
         )
         identity, annotations = decision.identity, decision.annotations
-        violations: list[str] | UnsetType = UNSET
-        if decision.violations:
-            violations = [one_line(violation.why, _LONGEST_TEXT) for violation in decision.violations[:MOST_TOLD]]
         line = DecisionLine(
             self._log.stamp(),
             "warning" if decision.outcome in _WARNED else "info",
@@ -101,7 +97,7 @@ class Reporter:
             str(identity) if isinstance(identity, Workload) else None,
             annotations.get("decision"),
             annotations.get("rules"),
-            violations,
+            decision.tally.violations or UNSET,
         )
         self._log.write_line(line)
         return answer
@@ -124,15 +120,14 @@ class Reporter:
         line = FailureLine(stamp, "error", "failed", webhook, *names, error, where, left_out or UNSET)
         self._log.write_line(line)
 
-    def _count(self, findings: tuple[Finding, ...], links: tuple[Link, ...]) -> None:
-        lookups = self._lookups
+    def _count(self, decision: Decision, links: tuple[Link, ...]) -> None:
+        lookups: dict[tuple[str, str], int] = {}
         for link in links:
-            lookups[link.fact.result, link.fact.source].inc()
-        counts: dict[tuple[str, str], int] = {}
-        for finding in findings:
-            labels = finding.rule, finding.kind
-            counts[labels] = counts.get(labels, 0) + 1
-        for labels, count in counts.items():
+            resolved = link.fact.result, link.fact.source
+            lookups[resolved] = lookups.get(resolved, 0) + 1
+        for result_and_source, count in lookups.items():
+            self._lookups[result_and_source].inc(count)
+        for labels, count in decision.tally.counts:
             self._findings[labels].inc(count)
 
 
