@@ -185,7 +185,11 @@ class Settings:
     ops_listen: Annotated[
         str, Variable("VMGUARD_OPS_LISTEN", _address, "address of the operations listener (plain HTTP)")
     ] = ":8080"
-    cert_dir: Annotated[str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt, tls.key and ca.crt")] = ""
+    cert_dir: Annotated[
+        str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt and tls.key, read anew every 10 s")
+    ] = ""
+        str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt and tls.key, read anew every 10 s")
+    ] = ""
     shutdown_delay: Annotated[
         float,
         Variable(
