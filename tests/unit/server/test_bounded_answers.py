@@ -93,7 +93,7 @@ def _answered(containers, path):
 def test_containers_do_not_multiply_the_answer(path, more):
     """1,700 containers of 31 KB in all had an answer of 546 KB."""
     for count in (MOST_CONTAINERS, MOST_CONTAINERS + 1, 1700):
-        assert _answered(_containers(count, **more), path) <= 220_000
+        assert _answered(_containers(count, **more), path) <= 420_000
     assert _answered(_containers(1700, **more), path) <= MOST
 
 
