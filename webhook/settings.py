@@ -188,8 +188,6 @@ class Settings:
     cert_dir: Annotated[
         str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt and tls.key, read anew every 10 s")
     ] = ""
-        str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt and tls.key, read anew every 10 s")
-    ] = ""
     shutdown_delay: Annotated[
         float,
         Variable(
