@@ -14,6 +14,7 @@ SMALL = {
     "-m bench.reviews": "--rounds 1 --seconds 0.2",
     "-m bench.start": "--rounds 1",
     "-m bench.memory": "--reviews 200 --cut 20",
+    "-m bench.attacks": "--only 1",
     "-m bench.flood": "--seconds 0.1 --bytes 10000",
     "-m bench.pods": "--rounds 1 --pods 20",
     "-m bench.scale": "--resources 20 --minutes 0.02 --changes 3 --rounds 1",

@@ -10,6 +10,7 @@ from tests.support.asgi import JSON, admission
 from tests.support.sample_pods import resource, vmsingle
 from webhook.admission.admission_review import MOST_CONTAINERS
 from webhook.offline.answer import QuestionError, answer
+from webhook.policy.custom_resources import GROUP
 from webhook.server.http import error_body
 from webhook.settings import Settings
 
@@ -74,6 +75,63 @@ def test_the_error_of_a_review_does_not_repeat(what, path):
 
 def test_any_other_error_is_cut():
     assert len(error_body(404, f"GET /{LONG}: Not Found")) <= MOST
+
+
+def _pod(metadata=None, **spec):
+    pod, _ = vmsingle()
+    pod["spec"].update(spec)
+    pod["metadata"].update(metadata or {})
+    return pod_review(pod)
+
+
+def _custom(kind, name="db", **spec):
+    request = pod_review(resource(kind, name, spec), name=name)
+    request["request"]["kind"] = {"group": GROUP, "version": "v1beta1", "kind": kind}
+    return request
+
+
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TEXTS = {
+    "owner name": _pod({"ownerReferences": [{**POD["metadata"]["ownerReferences"][0], "name": LONG}]}),
+    "owner kind": _pod({"ownerReferences": [{**POD["metadata"]["ownerReferences"][0], "kind": LONG}]}),
+    "namespace": pod_review(POD, namespace=LONG),
+    "name": pod_review(POD, name=LONG),
+    "operation": pod_review(POD, operation=LONG),
+    "annotations": _pod({"annotations": {"kubernetes.io/psp": LONG, "seccomp.security.alpha.kubernetes.io/pod": LONG}}),
+    "container name": _pod(containers=[{"name": LONG, "securityContext": {"privileged": True}}]),
+    "context field": _pod(containers=[{"name": "c", "securityContext": {LONG: True}}]),
+    "context value": _pod(
+        containers=[{"name": "c", "securityContext": {"procMount": LONG, "capabilities": {"add": [LONG]}}}]
+    ),
+    "sysctl": _pod(securityContext={"sysctls": [{"name": LONG, "value": LONG}], "seccompProfile": {"type": LONG}}),
+    "token volume": _pod(
+        volumes=[{"name": LONG, "projected": {"sources": [{"serviceAccountToken": {"audience": LONG, "path": LONG}}]}}],
+        containers=[{"name": "vmsingle", "volumeMounts": [{"name": LONG, "mountPath": TOKEN_PATH}]}],
+    ),
+    "resource name": _custom("VMSingle", LONG, hostNetwork=True),
+    "resource context": _custom("VMSingle", securityContext={LONG: 1}),
+    "wrong type": _custom("VMSingle", useStrictSecurity=LONG),
+    "resource container": _custom("VMSingle", containers=[{"name": LONG, "securityContext": {"procMount": LONG}}]),
+    "policy": _custom("VMSingle", podSecurityPolicyName=LONG),
+    "data path": _custom("VMSingle", storageDataPath=f"/{LONG}"),
+    "volume": _custom("VMSingle", volumes=[{"name": LONG}], volumeMounts=[{"name": LONG, "mountPath": f"/{LONG}"}]),
+    "zone": _custom("VMDistributed", zones=[{"name": LONG, "vmsingle": {"spec": {"hostNetwork": True}}}]),
+}
+"""Reviews that each have one text of 98 KB."""
+
+MOST_OF_ANY = 8000
+"""Bytes of an answer, of its log lines; and of its metrics, which have some 8 KB of their own."""
+
+
+@pytest.mark.parametrize("enforce", ["warn", "deny"])
+@pytest.mark.parametrize("path", ["/mutate", "/validate"])
+@pytest.mark.parametrize("what", TEXTS)
+def test_no_text_of_a_review_makes_answer_log_or_metrics_large(what, path, enforce):
+    app = admission(OBJECTS, 24, VMGUARD_ENFORCE=enforce)
+    found = app.ask(path, json.dumps(TEXTS[what]).encode())
+    assert len(found.body) <= MOST_OF_ANY
+    assert 0 < len(app.stderr.getvalue()) <= MOST_OF_ANY
+    assert len(app.metrics.text()) <= 3 * MOST_OF_ANY
 
 
 def _containers(count, **more):
