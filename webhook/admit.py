@@ -45,7 +45,6 @@ from webhook.policy.workload import (
     UnknownOwner,
     Unmanaged,
     cached_owner_of,
-    checked,
     identify,
     identify_by_labels,
     owner_of,
@@ -89,8 +88,9 @@ class _Inquiry:
         return Lookup(ref, self._generation, self._requester, self._fresh or fresh)
 
     def found(self, ref: Ref, answer: Fact) -> Fact:
-        """The fact on one object: Absent where the answer is another object of that name."""
-        fact = checked(ref, answer)
+        """The fact on one object: Absent where the answer is not the very object that the reference names."""
+        other = type(answer) is Found and ref.uid and answer.object.metadata.uid != ref.uid
+        fact = Absent(answer.source, answer.age) if other else answer
         self.links += (Link(ref, fact),)
         return fact
 

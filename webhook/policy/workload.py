@@ -194,13 +194,6 @@ def _allowed_owner(kind: str, owner: OwnerReference, namespace: str) -> Ref | No
     return Ref(owner.group, owner.version, owner.kind, namespace, owner.name, owner.uid)
 
 
-def checked(ref: Ref, fact: Fact) -> Fact:
-    """The fact, but Absent when the object found is not the very one that the reference names."""
-    if type(fact) is Found and ref.uid and fact.object.metadata.uid != ref.uid:
-        return Absent(fact.source, fact.age)
-    return fact
-
-
 def wears_labels(pod: Metadata) -> bool:
     """Whether the pod says of itself that it is the operator's."""
     return (pod.labels or {}).get(MANAGED_BY[0]) == MANAGED_BY[1]
