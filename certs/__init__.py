@@ -8,17 +8,23 @@ from certs.authority import BACKDATE, Authority
 from certs.directory import AUTHORITY_FILE, CHAIN_FILE, KEY_FILE, DirectoryStore
 from certs.errors import CertificateError
 from certs.faults import CertificateFault, FaultKind
+from certs.issuing import Installed, Issued, next_leaf
 from certs.leaf import Leaf
+from certs.rotation import AUTHORITY_LIFETIME, LEAF_LIFETIME, OVERLAP, Rotation, heal, step
+from certs.rotation_data import from_data, to_data
 from certs.selfsigned import AUTHORITY, LIFETIME, Created, Event, Replaced, Reused, ensure
 from certs.store import Bundle, Contents, Part, Store
 
 __all__ = [
     "AUTHORITY",
     "AUTHORITY_FILE",
+    "AUTHORITY_LIFETIME",
     "BACKDATE",
     "CHAIN_FILE",
     "KEY_FILE",
+    "LEAF_LIFETIME",
     "LIFETIME",
+    "OVERLAP",
     "Authority",
     "Bundle",
     "CertificateError",
@@ -28,10 +34,18 @@ __all__ = [
     "DirectoryStore",
     "Event",
     "FaultKind",
+    "Installed",
+    "Issued",
     "Leaf",
     "Part",
     "Replaced",
     "Reused",
+    "Rotation",
     "Store",
     "ensure",
+    "from_data",
+    "heal",
+    "next_leaf",
+    "step",
+    "to_data",
 ]

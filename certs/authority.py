@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
@@ -15,12 +16,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from certs.errors import CertificateError
 from certs.leaf import Leaf
 from certs.names import subject_names
+from certs.pem import certificates_in, key_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BACKDATE = timedelta(minutes=5)
-"""How long before `now` a certificate begins: a client whose clock is behind ours would call it not yet valid."""
+BACKDATE = timedelta(hours=2)
+"""How long before `now` a certificate begins: a client whose clock is behind ours would call it not yet valid.
+
+A clock that shows local time as UTC, or misses a change to summer time, is wrong by an hour.
+"""
+
+AUTHORITY_NAME = "vmguard webhook CA"
+"""The common name of the authorities of a rotation. All have it; their key identifiers tell them apart."""
 
 _LONGEST_COMMON_NAME = 64  # X.520, ub-common-name
 
@@ -33,28 +41,67 @@ class Authority:
     """
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    key: ec.EllipticCurvePrivateKey = field(repr=False, compare=False)
 
     @classmethod
-    def create(cls, common_name: str, *, now: datetime, lifetime: timedelta) -> Self:
-        """A new authority with a new key, valid from five minutes before `now` until `lifetime` after it.
+    def create(cls, common_name: str, *, now: datetime, lifetime: timedelta, only: str = "") -> Self:
+        """A new authority with a new key, valid from two hours before `now` until `lifetime` after it.
 
-        It signs servers' certificates only, no authorities below itself.
+        It signs servers' certificates only, no authorities below itself. With `only`, a DNS name, clients accept
+        certificates for that name alone: every IP address, e-mail address and URI is excluded.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         start, end = _period(now, lifetime)
         name = authority_name(common_name)
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        certificate = (
+        builder = (
             _certificate(key.public_key(), start, end)
             .subject_name(name)
             .issuer_name(name)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-            .sign(key, hashes.SHA256())
         )
-        return cls(certificate, key)
+        if only:
+            builder = builder.add_extension(_constraints(only), critical=True)
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    @classmethod
+    def load(cls, certificate_pem: bytes, key_pem: bytes, certificate_from: str, key_from: str) -> Self:
+        """An authority from its two texts; `certificate_from` and `key_from` say in errors where they are.
+
+        Raises:
+            CertificateError: a text cannot be read, there is not exactly one certificate, it is not an authority's, or
+                the key is not its key. The texts are not repeated.
+
+        """
+        certificates = certificates_in(certificate_pem, certificate_from)
+        key = key_in(key_pem, key_from)
+        if len(certificates) != 1 or not _signs_others(certificates[0]):
+            raise CertificateError(f"{certificate_from} must be the certificate of one authority and nothing else.")
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificates[0].public_key():
+            raise CertificateError(f"{key_from} is not the EC key of the certificate in {certificate_from}.")
+        return cls(certificates[0], key)
+
+    @property
+    def renew_at(self) -> datetime:
+        """When another authority should take its place: after two thirds of its lifetime."""
+        return renewal(self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc)
+
+    def may_sign_for(self, name: str) -> bool:
+        """Whether its constraints allow certificates for a DNS name."""
+        try:
+            permitted = self.certificate.extensions.get_extension_for_class(
+                x509.NameConstraints
+            ).value.permitted_subtrees
+        except x509.ExtensionNotFound:
+            return True
+        domains = [each.value for each in permitted or () if isinstance(each, x509.DNSName)]
+        return not domains or any(name == each or name.endswith(f".{each}") for each in domains)
+
+    def valid_at(self, now: datetime) -> bool:
+        """Whether clients accept it at a moment."""
+        return self.certificate.not_valid_before_utc <= now <= self.certificate.not_valid_after_utc
 
     @property
     def certificate_pem(self) -> bytes:
@@ -68,7 +115,7 @@ class Authority:
     def issue(self, names: Sequence[str], *, now: datetime, lifetime: timedelta) -> Leaf:
         """A certificate for a server with these names, DNS names and IP addresses mixed, and its new key.
 
-        It is valid from five minutes before `now` until `lifetime` after it, and never outlives this authority:
+        It is valid from two hours before `now` until `lifetime` after it, and never outlives this authority:
         past that no client would accept it, whatever date it bears.
 
         Raises:
@@ -103,6 +150,12 @@ class Authority:
         return Leaf(certificate.public_bytes(Encoding.PEM), _key_pem(key))
 
 
+def renewal(not_before: datetime, not_after: datetime) -> datetime:
+    """When a certificate with this validity should be renewed: after two thirds of the lifetime from its making on."""
+    made = not_before + BACKDATE
+    return made + (not_after - made) * 2 / 3
+
+
 def authority_name(common_name: str) -> x509.Name:
     """The subject of an authority of this name, and so the issuer in what it signs."""
     if not 0 < len(common_name) <= _LONGEST_COMMON_NAME:
@@ -114,6 +167,30 @@ def authority_name(common_name: str) -> x509.Name:
 
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _constraints(only: str) -> x509.NameConstraints:
+    """Permit one DNS name and exclude every other kind of name: a constraint on DNS names alone permits addresses.
+
+    A "." in the constraints of e-mail addresses and URIs stands for every domain.
+    """
+    (name,) = subject_names([only])
+    if not isinstance(name, x509.DNSName):
+        raise CertificateError(f"{only!r} is an IP address. An authority for one server needs its DNS name.")
+    excluded = [
+        x509.IPAddress(ipaddress.ip_network("0.0.0.0/0")),
+        x509.IPAddress(ipaddress.ip_network("::/0")),
+        x509.RFC822Name("."),
+        x509.UniformResourceIdentifier("."),
+    ]
+    return x509.NameConstraints(permitted_subtrees=[name], excluded_subtrees=excluded)
+
+
+def _signs_others(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return False
 
 
 def _period(now: datetime, lifetime: timedelta) -> tuple[datetime, datetime]:
