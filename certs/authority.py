@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
@@ -29,6 +28,10 @@ A clock that shows local time as UTC, or misses a change to summer time, is wron
 
 AUTHORITY_NAME = "vmguard webhook CA"
 """The common name of the authorities of a rotation. All have it; their key identifiers tell them apart."""
+
+_SEQUENCE, _PERMITTED, _EXCLUDED = 0x30, 0xA0, 0xA1
+_EMAIL, _DNS_NAME, _URI, _IP_ADDRESS = 0x81, 0x82, 0x86, 0x87
+"""DER tags: those of NameConstraints, and of the kinds of names in it."""
 
 _LONGEST_COMMON_NAME = 64  # X.520, ub-common-name
 
@@ -169,21 +172,32 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _constraints(only: str) -> x509.NameConstraints:
-    """Permit one DNS name and exclude every other kind of name: a constraint on DNS names alone permits addresses.
+def _constraints(only: str) -> x509.UnrecognizedExtension:
+    """NameConstraints (RFC 5280, 4.2.1.10): permit one DNS name and exclude every other kind of name.
 
-    A "." in the constraints of e-mail addresses and URIs stands for every domain.
+    A constraint on DNS names alone permits addresses. The empty name stands for every e-mail address and every URI. It
+    is encoded here, as the cryptography package makes no empty e-mail address. Go refuses ".".
     """
     (name,) = subject_names([only])
     if not isinstance(name, x509.DNSName):
         raise CertificateError(f"{only!r} is an IP address. An authority for one server needs its DNS name.")
-    excluded = [
-        x509.IPAddress(ipaddress.ip_network("0.0.0.0/0")),
-        x509.IPAddress(ipaddress.ip_network("::/0")),
-        x509.RFC822Name("."),
-        x509.UniformResourceIdentifier("."),
-    ]
-    return x509.NameConstraints(permitted_subtrees=[name], excluded_subtrees=excluded)
+    permitted = _subtree(_DNS_NAME, name.value.encode())
+    excluded = b"".join(
+        (_subtree(_IP_ADDRESS, bytes(8)), _subtree(_IP_ADDRESS, bytes(32)), _subtree(_EMAIL, b""), _subtree(_URI, b""))
+    )
+    return x509.UnrecognizedExtension(
+        x509.NameConstraints.oid, _der(_SEQUENCE, _der(_PERMITTED, permitted) + _der(_EXCLUDED, excluded))
+    )
+
+
+def _subtree(kind: int, name: bytes) -> bytes:
+    return _der(_SEQUENCE, _der(kind, name))
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([0x81, size]) if size < 256 else b"\x82" + size.to_bytes(2)
+    return bytes([tag]) + length + content
 
 
 def _signs_others(certificate: x509.Certificate) -> bool:
