@@ -11,7 +11,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import yaml
@@ -20,7 +20,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from webhook import __version__
 from webhook.cluster.backoff import Backoff
-from webhook.cluster.collections import asked
+from webhook.cluster.collections import JSON, Collection, asked
 from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
 from webhook.cluster.rate import Bucket
 
@@ -38,6 +38,8 @@ ATTEMPTS = 4
 
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod reads which namespace it is in."""
+
+_PATCH = "application/json-patch+json"
 
 _LAST_TURNS = 0.1
 
@@ -136,6 +138,37 @@ class Client:
             return answer
         finally:
             self._count(verb, resource, code)
+
+    async def send(
+        self, method: str, resource: Collection, namespace: str, name: str, body: Any, seconds: float
+    ) -> tuple[int, bytes]:
+        """HTTP status and body of a write to one object: PUT of an object, or PATCH with the list of a JSON Patch.
+
+        Raises:
+            UnreachableError: there was no whole answer within so many seconds.
+
+        """
+        path = resource.path(namespace, name)
+        content_type = _PATCH if method == "PATCH" else JSON
+
+        async def ask(api: ApiClient) -> tuple[int, bytes]:
+            _, url, headers, data, *_ = await api.param_serialize(
+                method,
+                path,
+                header_params={"Accept": JSON, "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            answer = await api.call_api(method, url, headers, data)
+            content = await _body(answer.response)
+            if answer.response.status >= 400:
+                raise ApiException(status=answer.response.status, body=content.decode(errors="replace"))
+            return answer.response.status, content
+
+        try:
+            return await self.call("patch" if method == "PATCH" else "update", resource.plural, ask, seconds)
+        except ApiException as error:
+            return error.status or 0, str(error.body or "").encode()
 
     @asynccontextmanager
     async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:

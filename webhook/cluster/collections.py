@@ -96,6 +96,18 @@ ROLES = Collection(_RBAC, "v1", "Role", "roles", metadata_only=False)
 BINDINGS = Collection(_RBAC, "v1", "RoleBinding", "rolebindings", metadata_only=False)
 ACCOUNTS = Collection("", "v1", "ServiceAccount", "serviceaccounts")
 EVENTS = Collection("", "v1", "Event", "events")
+SECRETS = Collection("", "v1", "Secret", "secrets", metadata_only=False)
+MUTATING_CONFIGURATIONS, VALIDATING_CONFIGURATIONS = (
+    Collection(
+        "admissionregistration.k8s.io",
+        "v1",
+        f"{kind}WebhookConfiguration",
+        f"{kind.lower()}webhookconfigurations",
+        namespaced=False,
+        metadata_only=False,
+    )
+    for kind in ("Mutating", "Validating")
+)
 LEASES = Collection("coordination.k8s.io", "v1", "Lease", "leases")
 DEFINITIONS = Collection(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False

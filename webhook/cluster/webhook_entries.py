@@ -1,0 +1,116 @@
+"""The CA bundles in the webhook configurations: read, and written by JSON Patch on top of what was read.
+
+A patch tests the name of each entry and its old bundle. So it changes no entry that somebody else renamed, moved or
+wrote meanwhile. It makes vmguard the owner of no field but the bundle, so an installer can rename and add entries:
+after a server-side apply it could not (kubernetes#108081).
+"""
+
+import asyncio
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.collections import JSON, MUTATING_CONFIGURATIONS, VALIDATING_CONFIGURATIONS, Collection
+from webhook.cluster.permission import answered
+
+CONFIGURATIONS = (MUTATING_CONFIGURATIONS, VALIDATING_CONFIGURATIONS)
+
+_SECONDS = 5.0
+"""For one request."""
+
+
+class _ServiceReference(msgspec.Struct):
+    name: str = ""
+    namespace: str = ""
+
+
+class _ClientConfig(msgspec.Struct, rename="camel"):
+    service: _ServiceReference | None = None
+    ca_bundle: str | None = None
+
+
+class _Webhook(msgspec.Struct, rename="camel"):
+    client_config: _ClientConfig
+    name: str = ""
+
+
+class _Configuration(msgspec.Struct):
+    webhooks: list[_Webhook] | None = None
+
+
+_decoder = msgspec.json.Decoder(_Configuration)
+
+
+class WebhookEntry(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a configuration: its place, its name, `NAMESPACE/NAME` of its Service ("" for a URL), its bundle.
+
+    The bundle is PEM, b"" where there is none.
+    """
+
+    index: int
+    name: str
+    service: str
+    bundle: bytes
+
+
+async def read_entries(client: Client, kind: Collection, name: str) -> tuple[WebhookEntry, ...] | None:
+    """The entries of a configuration, None where there is no such configuration.
+
+    Raises:
+        UnreachableError: it cannot be read; the text says why.
+
+    """
+    deadline = asyncio.get_running_loop().time() + _SECONDS
+    code, body = await client.get(kind.path("", name), JSON, deadline)
+    if code == 404:
+        return None
+    if code != 200:
+        raise UnreachableError(answered("get", kind, "", code, body))
+    try:
+        found = _decoder.decode(body)
+        return tuple(_entry(index, each) for index, each in enumerate(found.webhooks or ()))
+    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error):
+        raise UnreachableError(f"the API server's answer is no {kind.kind}") from None
+
+
+async def write_bundle(
+    client: Client, kind: Collection, name: str, entries: tuple[WebhookEntry, ...], bundle: bytes
+) -> bool:
+    """Write the bundle into those entries that have another one; False where they are not as they were read.
+
+    Raises:
+        UnreachableError: it was not written; the text says why.
+
+    """
+    patch = [operation for each in entries if each.bundle != bundle for operation in _operations(each, bundle)]
+    if not patch:
+        return True
+    code, body = await client.send("PATCH", kind, "", name, patch, _SECONDS)
+    if code == 200:
+        return True
+    if code in {404, 409, 422}:  # deleted, written meanwhile, or a test of the patch failed
+        return False
+    raise UnreachableError(answered("patch", kind, "", code, body))
+
+
+def _operations(entry: WebhookEntry, bundle: bytes) -> list[dict[str, Any]]:
+    root = f"/webhooks/{entry.index}"
+    path = f"{root}/clientConfig/caBundle"
+    return [
+        {"op": "test", "path": f"{root}/name", "value": entry.name},
+        {"op": "test", "path": path, "value": _text(entry.bundle) if entry.bundle else None},
+        {"op": "add", "path": path, "value": _text(bundle)},
+    ]
+
+
+def _entry(index: int, webhook: _Webhook) -> WebhookEntry:
+    client = webhook.client_config
+    service = f"{client.service.namespace}/{client.service.name}" if client.service else ""
+    return WebhookEntry(index, webhook.name, service, base64.b64decode(client.ca_bundle or "", validate=True))
+
+
+def _text(bundle: bytes) -> str:
+    return base64.b64encode(bundle).decode()
