@@ -4,12 +4,13 @@ It knows nothing of what its certificates serve. It never logs and has no clock:
 takes `now`, a datetime with a time zone, and what was done comes back as events.
 """
 
-from certs.authority import BACKDATE, Authority
+from certs.authority import AUTHORITY_NAME, BACKDATE, Authority, authority_name
 from certs.directory import AUTHORITY_FILE, CHAIN_FILE, KEY_FILE, DirectoryStore
 from certs.errors import CertificateError
 from certs.faults import CertificateFault, FaultKind
 from certs.issuing import Installed, Issued, next_leaf
 from certs.leaf import Leaf
+from certs.pem import certificates_in
 from certs.rotation import AUTHORITY_LIFETIME, LEAF_LIFETIME, OVERLAP, Rotation, heal, step
 from certs.rotation_data import from_data, to_data
 from certs.selfsigned import AUTHORITY, LIFETIME, Created, Event, Replaced, Reused, ensure
@@ -19,6 +20,7 @@ __all__ = [
     "AUTHORITY",
     "AUTHORITY_FILE",
     "AUTHORITY_LIFETIME",
+    "AUTHORITY_NAME",
     "BACKDATE",
     "CHAIN_FILE",
     "KEY_FILE",
@@ -42,6 +44,8 @@ __all__ = [
     "Reused",
     "Rotation",
     "Store",
+    "authority_name",
+    "certificates_in",
     "ensure",
     "from_data",
     "heal",

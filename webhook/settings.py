@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args
 
-from webhook.name_forms import is_namespace
+from webhook.name_forms import is_namespace, is_subdomain
 from webhook.text import quoted
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -44,6 +44,18 @@ def _namespaces(text: str) -> tuple[str, ...]:
 def _namespace(text: str) -> str:
     if not is_namespace(text.strip()):
         raise _NotAllowedError("the name of a namespace: lower-case letters, digits and -, at most 63 characters")
+    return text.strip()
+
+
+def _service(text: str) -> str:
+    if not is_namespace(text.strip()) or text.strip()[0].isdigit():
+        raise _NotAllowedError("the name of a Service: lower-case letters, digits and -, at most 63, a letter first")
+    return text.strip()
+
+
+def _object_name(text: str) -> str:
+    if not is_subdomain(text.strip()):
+        raise _NotAllowedError("the name of an object: lower-case letters, digits, - and ., at most 253 characters")
     return text.strip()
 
 
@@ -186,8 +198,23 @@ class Settings:
         str, Variable("VMGUARD_OPS_LISTEN", _address, "address of the operations listener (plain HTTP)")
     ] = ":8080"
     cert_dir: Annotated[
-        str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt and tls.key, read anew every 10 s")
+        str,
+        Variable(
+            "VMGUARD_CERT_DIR",
+            str,
+            "directory with tls.crt and tls.key, read anew every 10 s; none: vmguard makes its certificates itself",
+        ),
     ] = ""
+    service: Annotated[
+        str,
+        Variable(
+            "VMGUARD_SERVICE", _service, "name of vmguard's Service, for its certificate; NAME-ca is the CA's Secret"
+        ),
+    ] = "vmguard"
+    webhook_configuration: Annotated[
+        str,
+        Variable("VMGUARD_WEBHOOK_CONFIGURATION", _object_name, "name of both webhook configurations"),
+    ] = "vmguard"
     shutdown_delay: Annotated[
         float,
         Variable(
@@ -199,7 +226,9 @@ class Settings:
     namespace: Annotated[
         str,
         Variable(
-            "POD_NAMESPACE", _namespace, "namespace of the Lease; else the pod's own, or the kubeconfig context's"
+            "POD_NAMESPACE",
+            _namespace,
+            "namespace of Lease, Service and Secret; else the pod's own, or the kubeconfig context's",
         ),
     ] = ""
     kube_api_qps: Annotated[

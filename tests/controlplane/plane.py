@@ -44,7 +44,10 @@ Flags = Mapping[str, Sequence[str]]
 
 
 class ControlPlane:
-    """One control plane. `api` is its administrator's client; `folder` holds every file and log of it."""
+    """One control plane. `api` is its administrator's client; `folder` holds every file and log of it.
+
+    Requests for Services come to the Unix socket `egress`, where a test listens that has one.
+    """
 
     def __init__(self, folder: Path, version: str = NEWEST, flags: Flags | None = None) -> None:
         self.version = version
@@ -60,7 +63,9 @@ class ControlPlane:
         self._apis: list[Api] = []
         self.api = self.api_as(*ADMIN)
         self._running: dict[str, Process] = {}
+        self.egress = folder / "egress.sock"
         (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
+        (folder / "egress.json").write_text(json.dumps(_egress(self.egress)))
 
     def start(self) -> None:
         """Start everything but the node's part, and return when it answers."""
@@ -212,6 +217,7 @@ class ControlPlane:
             "--endpoint-reconciler-type=none",
             f"--audit-policy-file={self.folder}/audit-policy.json",
             f"--audit-log-path={self.folder}/audit.log",
+            f"--egress-selector-config-file={self.folder}/egress.json",
         ]
 
     def _controllers(self) -> list[str]:
@@ -231,6 +237,16 @@ class ControlPlane:
     def _scheduler(self) -> list[str]:
         config = self.kubeconfig("system:kube-scheduler")
         return [f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0"]
+
+
+def _egress(path: Path) -> dict[str, Any]:
+    """The API server reaches webhooks behind a Service by HTTP CONNECT on a Unix socket, and nothing else."""
+    connection = {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": str(path)}}}
+    return {
+        "apiVersion": "apiserver.k8s.io/v1beta1",
+        "kind": "EgressSelectorConfiguration",
+        "egressSelections": [{"name": "cluster", "connection": connection}],
+    }
 
 
 @contextmanager

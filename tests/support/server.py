@@ -26,7 +26,7 @@ from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 _NOT_EPHEMERAL = range(20_000, 32_768)
-READY = re.compile(r"vmguard serves (https://\S+), trust (\S+)\n")
+READY = re.compile(r"vmguard serves (https://\S+?)(?:, trust (\S+))?\n")
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -106,7 +106,7 @@ def serving(folder: Path, objects: list[dict[str, Any]], **extra: str) -> Iterat
     """A standalone server that knows `objects`, with `extra` in its environment."""
     known = folder / "objects.json"
     known.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    with _running(folder, ["--standalone", "--objects", str(known)], extra) as server:
+    with _running(folder, ["--standalone", "--objects", str(known), *_cert_dir(folder)], extra) as server:
         yield server
 
 
@@ -114,6 +114,13 @@ def serving(folder: Path, objects: list[dict[str, Any]], **extra: str) -> Iterat
 def serving_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Server]:
     """A server of the cluster that `kubeconfig` leads to, with a certificate for localhost."""
     ensure(DirectoryStore(folder / "certs"), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
+    with _running(folder, ["--kubeconfig", str(kubeconfig), *_cert_dir(folder)], extra) as server:
+        yield server
+
+
+@contextmanager
+def serving_own_certificate(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Server]:
+    """A server of a cluster that makes its certificate itself."""
     with _running(folder, ["--kubeconfig", str(kubeconfig)], extra) as server:
         yield server
 
@@ -123,7 +130,8 @@ def starting_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[S
     """A server that need not get ready: its log and its operations listener are there, nobody waits for the rest."""
     ensure(DirectoryStore(folder / "certs"), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
     address = f"127.0.0.1:{free_port()}"
-    with _process(folder, ["--kubeconfig", str(kubeconfig)], {"VMGUARD_OPS_LISTEN": address, **extra}) as process:
+    options = ["--kubeconfig", str(kubeconfig), *_cert_dir(folder)]
+    with _process(folder, options, {"VMGUARD_OPS_LISTEN": address, **extra}) as process:
         yield Server(process, "", str(folder / "certs" / "ca.crt"), f"http://{address}", folder / "log")
 
 
@@ -136,6 +144,10 @@ def free_port() -> int:
     raise RuntimeError("no port is free")
 
 
+def _cert_dir(folder: Path) -> list[str]:
+    return ["--cert-dir", str(folder / "certs")]
+
+
 @contextmanager
 def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[Server]:
     log = folder / "log"
@@ -145,12 +157,12 @@ def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterato
         ready = READY.fullmatch(process.stdout.readline())
         assert ready, log.read_text()
         started = next(line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving")
-        yield Server(process, ready[1], ready[2], started["operations"], log)
+        yield Server(process, ready[1], ready[2] or "", started["operations"], log)
 
 
 @contextmanager
 def _process(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "webhook.cli.main", "serve", *options, "--cert-dir", str(folder / "certs")]
+    command = [sys.executable, "-m", "webhook.cli.main", "serve", *options]
     usual = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", "VMGUARD_SHUTDOWN_DELAY": "0"}
     with (
         (folder / "log").open("wb") as stderr,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import Client
@@ -15,6 +15,9 @@ from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.leader.audit_scan import AuditScan
 from webhook.policy.policy_references import REMOVED
+from webhook.server.own_certificate import Installation, OwnCertificate
+from webhook.server.serving_certificate import ServingCertificate
+from webhook.server.webhook_trust import WebhookTrust
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -24,9 +27,20 @@ MOST_KINDS = 20
 
 
 class Cluster:
-    """Made in a running loop; at work inside `running`. `leaders` is the leader's own connection."""
+    """Made in a running loop; at work inside `running`. `leaders` is the leader's own connection.
 
-    def __init__(self, settings: Settings, client: Client, leaders: Client, log: Log, metrics: Metrics) -> None:
+    `files` is the certificate where it comes from files; without them vmguard makes its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        leaders: Client,
+        log: Log,
+        metrics: Metrics,
+        files: ServingCertificate | None,
+    ) -> None:
         self._settings = settings
         self._discovery = Discovery(client, log)
         self._watching = Watching(client, self._discovery, settings.watch_namespaces, log, metrics)
@@ -35,10 +49,15 @@ class Cluster:
         memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery, watched))
         self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
         self._survey = AuditScan(leaders, memory, self._watching.knows, settings, log, metrics)
-        lease = Lease(leaders, settings.namespace or client.namespace, NAME, identity())
+        namespace = settings.namespace or client.namespace
+        lease = Lease(leaders, namespace, NAME, identity())
         policies, self._trouble_of_policies = self._policies(leaders, log, metrics)
         self._elector = Elector(lease, {"survey": self._survey.run, **policies}, log)
         metrics.leader.labels(NAME).set_function(lambda: float(self._elector.leads))
+        service = f"{namespace}/{settings.service}"
+        self._trust = WebhookTrust(leaders, settings.webhook_configuration, service, log, metrics)
+        self._own = None if files else self._own_certificate(leaders, namespace, log, metrics)
+        self.certificate = files or ServingCertificate(cast("OwnCertificate", self._own), log, metrics)
         self._standing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -53,15 +72,22 @@ class Cluster:
             watching = tasks.create_task(self._watching.run())
             looking = tasks.create_task(self._look())
             self._standing = tasks.create_task(self._stand())
+            judging = None if self._own else tasks.create_task(self._trust.run(lambda: self.certificate.leaf))
             yield
             watching.cancel()
             looking.cancel()
+            if judging:
+                judging.cancel()
 
     def of_plan(self) -> dict[str, Any]:
         """What the plan of a server has from a cluster."""
         return {
             "prepare": self._prepare,
-            "checks": {"cluster": self._watching.missing},
+            "checks": {
+                "cluster": self._watching.missing,
+                **({"own-certificate": self._own.check} if self._own else {}),
+                "webhook-configurations": self._trust.check,
+            },
             "notes": self._troubles,
             "tells": lambda: {"leader": self._elector.standing, "policy-references": self._schemas.told},
             "leave": self._leave,
@@ -89,11 +115,17 @@ class Cluster:
     def _troubles(self) -> dict[str, str]:
         return {
             **self._watching.troubles(),
+            "ca-bundles": self._trust.note,
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
             "default-policies": self._trouble_of_policies(),
             "unknown-kinds": _unknown_kinds(self._discovery.unknown_kinds),
         }
+
+    def _own_certificate(self, leaders: Client, namespace: str, log: Log, metrics: Metrics) -> OwnCertificate:
+        whole_cluster = not self._settings.watch_namespaces
+        installation = Installation(namespace, self._settings.service, whole_cluster)
+        return OwnCertificate(leaders, installation, self._trust, lambda: self._elector.leads, log, metrics)
 
     def _policies(self, leaders: Client, log: Log, metrics: Metrics) -> tuple[dict[str, Work], Callable[[], str]]:
         """The leader's work on default policies, none where it is not asked for, and what is wrong with it."""

@@ -26,12 +26,12 @@ def listeners(settings: Settings) -> tuple[socket, socket]:
     return _bind("VMGUARD_LISTEN", settings.listen), _bind("VMGUARD_OPS_LISTEN", settings.ops_listen)
 
 
-async def serve_until_signal(plan: Plan, listeners: tuple[socket, socket], directory: Path, log: Log) -> None:
+async def serve_until_signal(plan: Plan, listeners: tuple[socket, socket], directory: Path | None, log: Log) -> None:
     """Serve; print one line on standard output once the server is ready."""
 
     def ready() -> None:
-        authority = directory / AUTHORITY_FILE
-        trust = f", trust {authority}" if authority.exists() else ""  # others may give clients what they trust
+        authority = directory / AUTHORITY_FILE if directory else None
+        trust = f", trust {authority}" if authority and authority.exists() else ""  # others may tell clients
         print(f"vmguard serves {url('https', listeners[0])}{trust}", flush=True)
 
     await serve(plan, *listeners, log, ready)

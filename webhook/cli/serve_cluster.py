@@ -11,6 +11,7 @@ from webhook.cli.cluster_runtime import Cluster
 from webhook.cli.listening import listeners, serve_until_signal, warn_of_exposure
 from webhook.cli.usage import UsageError
 from webhook.cluster.client import NoClusterError, connected
+from webhook.server.certificate_files import CertificateFiles
 from webhook.server.run import Plan
 from webhook.server.serving_certificate import ServingCertificate
 from webhook.settings import Settings, SettingsError
@@ -31,10 +32,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     settings, directory = _for_cluster(options)
-    store = DirectoryStore(directory)
     log, metrics = Log(settings.log_level), Metrics()
-    certificate = ServingCertificate(store, log, metrics)
-    warn_of_exposure(store, log)
+    files = ServingCertificate(CertificateFiles(DirectoryStore(directory)), log, metrics) if directory else None
+    if directory:
+        warn_of_exposure(DirectoryStore(directory), log)
     sockets = listeners(settings)  # before anything runs beside it, so that a taken address is one line
 
     async def serving() -> None:
@@ -43,8 +44,8 @@ def _run(options: argparse.Namespace) -> int:
             connected(options.kubeconfig, rate, metrics.count_api_request) as client,
             connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request) as leaders,
         ):
-            cluster = Cluster(settings, client, leaders, log, metrics)
-            what = Plan(settings, cluster.source, certificate, metrics=metrics, **cluster.of_plan())
+            cluster = Cluster(settings, client, leaders, log, metrics, files)
+            what = Plan(settings, cluster.source, cluster.certificate, metrics=metrics, **cluster.of_plan())
             async with cluster.running():
                 await serve_until_signal(what, sockets, directory, log)
 
@@ -58,16 +59,15 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _for_cluster(options: argparse.Namespace) -> tuple[Settings, Path]:
-    """The settings and the directory of certificates, once they are seen to fit a cluster."""
+def _for_cluster(options: argparse.Namespace) -> tuple[Settings, Path | None]:
+    """The settings, and the directory of certificates where there is one, once they are seen to fit a cluster."""
     if options.objects or options.kubernetes_version is not None:
         raise UsageError("vmguard serve: --objects and --kubernetes-version go with --standalone; a cluster tells both")
     settings = Settings.from_environment(os.environ)
-    if not (options.cert_dir or settings.cert_dir):
-        raise UsageError("vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt and tls.key")
     if settings.psp_autocreate and settings.watch_namespaces:
         raise UsageError(
             "vmguard serve: VM_PSPAUTOCREATEENABLED=true needs the whole cluster, as PodSecurityPolicies belong to it: "
             "unset WATCH_NAMESPACE or VM_PSPAUTOCREATEENABLED"
         )
-    return settings, Path(options.cert_dir or settings.cert_dir)
+    directory = options.cert_dir or settings.cert_dir
+    return settings, Path(directory) if directory else None

@@ -15,6 +15,7 @@ from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR
 from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
+from webhook.server.certificate_files import CertificateFiles
 from webhook.server.run import Plan
 from webhook.server.serving_certificate import ServingCertificate
 from webhook.settings import Settings, SettingsError
@@ -53,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     store = DirectoryStore(directory)
     ensure(store, NAMES, now=datetime.now(UTC))
     log, metrics = Log(settings.log_level), Metrics()
-    certificate = ServingCertificate(store, log, metrics)
+    certificate = ServingCertificate(CertificateFiles(store), log, metrics)
     warn_of_exposure(store, log)
     if settings.psp_autocreate:
         log.write("warning", "VM_PSPAUTOCREATEENABLED has no effect without a cluster")

@@ -1,4 +1,4 @@
-"""The operations listener, plain HTTP: `/healthz`, `/readyz` (`?verbose`) and `/metrics`."""
+"""The operations listener, plain HTTP: `/livez` and `/healthz`, `/readyz` (`?verbose`), `/metrics`."""
 
 import asyncio
 
@@ -24,11 +24,11 @@ class Operations:
 
     def _response(self, scope: Scope) -> HTTPResponse:
         path = scope["path"]
-        if path not in {"/healthz", "/readyz", "/metrics"}:
-            return HTTPResponse(404, error_body(404, "there are /healthz, /readyz and /metrics"))
+        if path not in {"/livez", "/healthz", "/readyz", "/metrics"}:
+            return HTTPResponse(404, error_body(404, "there are /livez, /healthz, /readyz and /metrics"))
         if scope["method"] not in {"GET", "HEAD"}:
             return HTTPResponse(405, error_body(405, f"{path} takes GET"), allow=b"GET, HEAD")
-        if path == "/healthz":
+        if path in {"/livez", "/healthz"}:
             return HTTPResponse(200, b"ok", _TEXT)
         if path == "/metrics":
             self._metrics.tasks.set(len(asyncio.all_tasks()))

@@ -236,6 +236,7 @@ async def _started(plan: Plan, servers: list[_Server], worker: Worker) -> None:
     while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn tells by an attribute
         await asyncio.sleep(0.005)
     await plan.prepare()
+    await plan.certificate.there()
     if plan.settings.dry_run:
         await worker.start()
 

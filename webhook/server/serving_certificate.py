@@ -1,8 +1,7 @@
-"""The certificate that the webhook listener shows, read anew while serving.
+"""The certificate that the webhook listener shows, exchanged while serving.
 
-cert-manager, the kubelet or a person replaces the files of VMGUARD_CERT_DIR at any time. They are read every 10
-seconds: file events alone miss some replacements. A new pair that is whole and valid is shown from the next connection
-on; open connections stay as they are. Until then the last good pair is shown.
+It comes from one of two sources: the files of VMGUARD_CERT_DIR, or a leaf of our own authority. A new pair is shown
+from the next connection on; open connections stay as they are. Until there is one, the last good pair is shown.
 """
 
 import asyncio
@@ -12,96 +11,139 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
-from certs import CertificateError, Contents, DirectoryStore, Leaf
+from certs import CertificateError, Leaf
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
-EVERY = 10.0
-"""Seconds between two readings of the files."""
+_AGAIN = 3600.0
+"""Seconds between two log lines about the same trouble."""
 
-_AGAIN = 360
-"""Readings between two log lines about the same trouble: an hour."""
+
+class CertificateSource(Protocol):
+    """Where the pair comes from. `what` names the source in metrics, `place` in the log.
+
+    `first` is the pair to begin with, None where there is none yet. `pause` is the time in seconds until the next
+    reading. `trouble` is what is wrong though the pair is good, "" for nothing.
+    """
+
+    @property
+    def what(self) -> str: ...
+
+    @property
+    def place(self) -> str: ...
+
+    @property
+    def first(self) -> Leaf | None: ...
+
+    @property
+    def pause(self) -> float: ...
+
+    @property
+    def trouble(self) -> str: ...
+
+    async def read(self, shown: Leaf | None, now: datetime) -> Leaf | None:
+        """The pair to show from now on, `shown` itself where there is no other one.
+
+        Raises:
+            CertificateError: there should be another one, and it cannot be shown.
+
+        """
 
 
 class ServingCertificate:
-    """The pair of a directory. `trouble` is why the files there are not what is shown, "" when they are."""
+    """The pair that is shown. `trouble` is why it is not the one that should be shown, "" when it is.
+
+    Without a pair each TLS handshake fails.
+    """
 
     def __init__(
         self,
-        store: DirectoryStore,
+        source: CertificateSource,
         log: Log,
         metrics: Metrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Read the directory.
+        """Show the first pair of the source.
 
         Raises:
-            CertificateError: there is no pair that can be shown. An expired one can be.
+            CertificateError: OpenSSL does not take it.
 
         """
-        self._store = store
+        self._source = source
         self._log = log
         self._metrics = metrics
         self._clock = clock
-        self._reported = 0
+        self._waited = 0.0
+        self._there = asyncio.Event()
         self.trouble = ""
-        self._contents = store.contents()
-        self._leaf = self._contents.leaf()
-        self.context = _context(self._leaf)
-        metrics.certificate_expiry.set(self._leaf.not_after.timestamp())
+        self.leaf: Leaf | None = None
+        self.context = _settings()
+        if source.first:
+            self._show(source.first)
 
     @property
     def note(self) -> str:
         """What a person must know of the certificate, "" for nothing."""
-        if self._clock() > self._leaf.not_after:
+        if self.leaf and self._clock() > self.leaf.not_after:
             return (
-                f"expired at {self._leaf.not_after.isoformat()}, so the API server refuses it. {self.trouble}".rstrip()
+                f"expired at {self.leaf.not_after.isoformat()}, so the API server refuses it. {self.trouble}".rstrip()
             )
         return self.trouble
 
+    async def there(self) -> None:
+        """Wait until there is a pair."""
+        await self._there.wait()
+
     async def run(self) -> None:
-        """Read the files again and again, until this task is cancelled."""
+        """Read the source again and again, until this task is cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(self._source.pause)
             await self.look()
 
     async def look(self) -> None:
-        """Read the files once, and show their pair from now on if it is another one and can be shown."""
+        """Read the source once, and show its pair from now on if it is another one and can be shown."""
+        trouble = ""
         try:
-            contents = await asyncio.to_thread(self._store.contents)
-            if contents != self._contents:
-                self._show(contents)
+            leaf = await self._source.read(self.leaf, self._clock())
+            if leaf is not None and leaf != self.leaf:
+                self._show(leaf)
+                self._metrics.certificate_renewals.labels(self._source.what, "success").inc()
+                end = leaf.not_after.isoformat()
+                self._log.write("info", "certificate renewed", source=self._source.place, not_after=end)
+            trouble = self._source.trouble
         except CertificateError as error:
-            self._keep(str(error))
+            trouble = str(error)
+            self._metrics.certificate_renewals.labels(self._source.what, "error").inc()
         except Exception as error:  # noqa: BLE001 - nothing may end the readings: a renewal would not be seen
-            self._keep(f"the files cannot be read: {error!r}")
-        else:
-            self.trouble = ""
+            trouble = f"{self._source.place} cannot be read: {error!r}"
+            self._metrics.certificate_renewals.labels(self._source.what, "error").inc()
+        self._report(trouble)
 
-    def _show(self, contents: Contents) -> None:
-        leaf = contents.leaf()
-        now = self._clock()
-        both_expired = now > leaf.not_after >= self._leaf.not_after
-        if not both_expired and (fault := leaf.untimely(now=now)):
-            raise CertificateError(f"{contents.chain.where}: {fault}. Put a certificate there that is valid now.")
+    def _show(self, leaf: Leaf) -> None:
         self.context = _context(leaf)
-        pair_is_new = (leaf.chain_pem, leaf.key_pem) != (self._leaf.chain_pem, self._leaf.key_pem)
-        self._contents, self._leaf = contents, leaf
-        if pair_is_new:
-            self._metrics.certificate_expiry.set(leaf.not_after.timestamp())
-            self._metrics.certificate_renewals.labels("files", "success").inc()
-            end = leaf.not_after.isoformat()
-            self._log.write("info", "certificate renewed", file=contents.chain.where, not_after=end)
+        self.leaf = leaf
+        self._metrics.certificate_expiry.set(leaf.not_after.timestamp())
+        self._there.set()
 
-    def _keep(self, trouble: str) -> None:
-        """Count a failed reading. Log it once, and once an hour while it stays the same."""
-        self._metrics.certificate_renewals.labels("files", "error").inc()
-        self._reported = self._reported + 1 if trouble == self.trouble else 0
+    def _report(self, trouble: str) -> None:
+        """Log a trouble once, and once an hour while it stays the same."""
+        is_new = trouble != self.trouble
         self.trouble = trouble
-        if self._reported % _AGAIN == 0:
-            end = self._leaf.not_after.isoformat()
+        self._waited = 0.0 if is_new else self._waited + self._source.pause
+        if trouble and (is_new or self._waited >= _AGAIN):
+            self._waited = 0.0
+            end = self.leaf.not_after.isoformat() if self.leaf else ""
             self._log.write("error", "certificate not renewed", reason=trouble, served_until=end)
+
+
+def _settings() -> ssl.SSLContext:
+    """A TLS context without a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows which cipher its processor has
+    return context
 
 
 def _context(leaf: Leaf) -> ssl.SSLContext:
@@ -111,9 +153,7 @@ def _context(leaf: Leaf) -> ssl.SSLContext:
         CertificateError: OpenSSL does not take it.
 
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows which cipher its processor has
+    context = _settings()
     try:
         _load(context, leaf.key_pem + b"\n" + leaf.chain_pem)
     except (ssl.SSLError, OSError) as error:

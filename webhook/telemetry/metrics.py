@@ -118,12 +118,24 @@ class Metrics:
         )
         self.certificate_renewals = Counter(
             "vmguard_certificate_renewals",
-            "Renewals of certificates, by what was renewed (files) and result (success, error).",
+            "Renewals of certificates, by what was renewed (files, leaf, ca) and result (success, error).",
             ("what", "result"),
             registry=self.registry,
         )
         for result in ("success", "error"):
-            self.certificate_renewals.labels("files", result)
+            for what in ("files", "leaf", "ca"):
+                self.certificate_renewals.labels(what, result)
+        self.ca_expiry = Gauge(
+            "vmguard_ca_certificate_expiry_timestamp_seconds",
+            "When vmguard's own CA expires, in seconds since 1970 (UTC); 0 where vmguard has none.",
+            registry=self.registry,
+        )
+        self.webhook_ca_bundle_ok = Gauge(
+            "vmguard_webhook_ca_bundle_ok",
+            "Whether the CA bundles of a webhook configuration verify the serving certificate (1) or not (0).",
+            ("configuration",),
+            registry=self.registry,
+        )
         self.tasks = Gauge(
             "vmguard_tasks",
             "Tasks of the event loop: what is watched, looked up and being answered.",

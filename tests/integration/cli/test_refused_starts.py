@@ -12,7 +12,7 @@ from tests.support.sample_pods import pod
     ("arguments", "message"),
     [
         (("serve", "--kubeconfig", "nofile", "--cert-dir", "nodir"), "Missing: nodir/tls.crt, nodir/tls.key"),
-        (("serve",), "VMGUARD_CERT_DIR is not set: name the directory with tls.crt and tls.key"),
+        (("serve", "--kubeconfig", "nofile"), "nofile: no such file: no cluster to serve"),
         (("serve", "--standalone", "--kubeconfig", "x"), "--standalone knows no cluster"),
         (("serve", "--objects", "x"), "--objects and --kubernetes-version go with --standalone"),
     ],

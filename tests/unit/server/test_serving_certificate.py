@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from certs import CertificateError, DirectoryStore
+from webhook.server.certificate_files import CertificateFiles
 from webhook.server.serving_certificate import ServingCertificate
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -38,7 +39,7 @@ class Shown:
         self.stream = io.BytesIO()
         self.metrics = Metrics()
         self.certificate = ServingCertificate(
-            DirectoryStore(folder), Log(stream=self.stream), self.metrics, lambda: now
+            CertificateFiles(DirectoryStore(folder)), Log(stream=self.stream), self.metrics, lambda: now
         )
 
     def look(self, times=1):

@@ -1,0 +1,87 @@
+"""The way from an API server to the Services of a control plane: a proxy for HTTP CONNECT on its egress socket."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.controlplane.plane import ControlPlane
+
+
+class Egress:
+    """Connects to a port of 127.0.0.1 for each Service; `ports` are those of its endpoints by its cluster IP.
+
+    Endpoints that refuse connections are passed over, as a load balancer does.
+    """
+
+    def __init__(self, plane: ControlPlane) -> None:
+        plane.egress.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(plane.egress))
+        self._listener.listen(128)
+        self._open: set[socket.socket] = set()
+        self.ports: dict[str, list[int]] = {}
+
+    def run(self) -> None:
+        """Connect until `end`."""
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._open.add(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection, so that the API server makes new ones."""
+        for each in tuple(self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Connect nothing any more."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError, ValueError):
+            head = b""
+            while b"\r\n\r\n" not in head and (piece := client.recv(4096)):
+                head += piece
+            address = head.split()[1].decode().rpartition(":")[0]
+            server = self._connected(address)
+            if server is None:
+                client.sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+                return
+            with server:
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+                _pump(client, server)
+        self._open.discard(client)
+
+    def _connected(self, address: str) -> socket.socket | None:
+        for port in self.ports.get(address, ()):
+            with contextlib.suppress(OSError):
+                return socket.create_connection(("127.0.0.1", port))
+        return None
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+    for each in (source, sink):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def egress_of(plane: ControlPlane) -> Iterator[Egress]:
+    """The egress of a control plane, until the block ends."""
+    made = Egress(plane)
+    threading.Thread(target=made.run, daemon=True).start()
+    try:
+        yield made
+    finally:
+        made.end()

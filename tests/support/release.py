@@ -1,0 +1,159 @@
+"""A vmguard that is installed as its manifests install it: a Service, an empty Secret and both configurations.
+
+Any number of replicas serve it; the API server reaches them through the Service.
+"""
+
+import base64
+import itertools
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from certs import Rotation, from_data, to_data
+from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.plane import ControlPlane
+from tests.controlplane.registration import LABEL
+from tests.support.admission_pods import bare_pod
+from tests.support.egress import Egress
+from tests.support.server import Server, serving_own_certificate
+from webhook.manifests.webhooks import Service, configurations
+
+ADMISSION = "admissionregistration.k8s.io/v1"
+KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+SECRET = "vmguard-ca"
+
+_COUNT = itertools.count(1)
+
+
+class Release:
+    """One installation. Its configurations select namespaces with its label only, so that several fit one cluster."""
+
+    def __init__(self, plane: ControlPlane, egress: Egress, folder: Path, stack: ExitStack) -> None:
+        self.plane = plane
+        self.name = f"release-{next(_COUNT)}"
+        self.namespace = plane.namespace(self.name)
+        self.pods = plane.namespace(f"{self.name}-pods", {LABEL: self.name})
+        self.server_name = f"vmguard.{self.namespace}.svc"
+        self._folder, self._stack = folder, stack
+        self._replicas = itertools.count(1)
+        self._made = itertools.count(1)
+        ports = [{"port": 443, "targetPort": 8443}]
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "vmguard"}, "spec": {"ports": ports}}
+        address = plane.api.create(service, self.namespace)["spec"]["clusterIP"]
+        self._ports = egress.ports.setdefault(address, [])
+        self._egress = egress
+        self.restore_secret()
+
+    def restore_secret(self) -> None:
+        """Create the empty Secret, as the manifests and the error's command do."""
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "type": "Opaque"}
+        self.plane.api.create(secret, self.namespace)
+
+    def configure(self) -> None:
+        """Create both configurations, without bundles."""
+        for each in self.manifests():
+            self.plane.api.create(each)
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """Both configurations, as they are installed."""
+        made = configurations(Service(self.namespace))
+        for each in made:
+            each["metadata"]["name"] = self.name
+            for entry in each["webhooks"]:
+                entry.setdefault("namespaceSelector", {})["matchLabels"] = {LABEL: self.name}
+        return list(made)
+
+    def remove(self) -> None:
+        """Delete the configurations."""
+        for kind in KINDS:
+            self.plane.api.delete_if_there(ADMISSION, kind, self.name)
+
+    def replica(self, **environment: str) -> Server:
+        """Start another replica, which ends with the release; it serves, and may not be ready."""
+        folder = self._folder / f"replica-{next(self._replicas)}"
+        folder.mkdir(parents=True)
+        names = {"POD_NAMESPACE": self.namespace, "VMGUARD_WEBHOOK_CONFIGURATION": self.name}
+        started = serving_own_certificate(folder, self.plane.kubeconfig(), **names, **environment)
+        server = self._stack.enter_context(started)
+        self._ports.append(server.port)
+        return server
+
+    def ready(self, *servers: Server) -> None:
+        """Wait until these replicas are ready."""
+        for server in servers:
+            wait_for(lambda server=server: server.operation("/readyz") == (200, "ok"), "a replica to be ready")
+
+    def data(self) -> dict[str, bytes]:
+        """The data of the Secret."""
+        found = self.plane.api.get("v1", "Secret", SECRET, self.namespace).get("data") or {}
+        return {key: base64.b64decode(value) for key, value in found.items()}
+
+    def write_data(self, data: dict[str, bytes]) -> None:
+        """Replace the data of the Secret."""
+        found = self.plane.api.get("v1", "Secret", SECRET, self.namespace)
+        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        self.plane.api.replace({**found, "data": encoded})
+
+    def state(self) -> Rotation:
+        """The state of the rotation in the Secret."""
+        return from_data(self.data(), self.server_name)[0]
+
+    def write_state(self, state: Rotation) -> None:
+        """Write a state into the Secret, as somebody else."""
+        self.write_data(to_data(state))
+
+    def bundles(self) -> set[str]:
+        """The different bundles in both configurations, "" for an entry without one."""
+        found = [self.plane.api.get(ADMISSION, kind, self.name) for kind in KINDS]
+        return {entry["clientConfig"].get("caBundle", "") for each in found for entry in each["webhooks"]}
+
+    def is_installed(self) -> bool:
+        """Whether each entry has the bundle of the state in the Secret."""
+        return self.bundles() == {base64.b64encode(self.state().bundle).decode()}
+
+    def installed(self) -> None:
+        """Wait until each entry has the bundle of the state in the Secret."""
+
+        def probe() -> bool:
+            with suppress(ApiError):
+                return self.is_installed()
+            return False
+
+        wait_for(probe, "the bundle to be installed")
+
+    def admits(self) -> bool:
+        """Whether a pod is admitted, by a connection of its own; without an answer of vmguard it is not."""
+        self._egress.cut()
+        try:
+            self.plane.api.create(bare_pod(name=f"pod-{next(self._made)}"), self.pods)
+        except ApiError as error:
+            if "failed calling webhook" in str(error):
+                return False
+            raise
+        return True
+
+    def shown(self, server: Server) -> x509.Certificate:
+        """The certificate that a replica shows."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", server.port)) as connection,
+            context.wrap_socket(connection, server_hostname=self.server_name) as tls,
+        ):
+            return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
+
+
+@contextmanager
+def release(plane: ControlPlane, egress: Egress, folder: Path) -> Iterator[Release]:
+    """An installation without configurations and replicas; all that is added to it ends with the block."""
+    with ExitStack() as stack:
+        made = Release(plane, egress, folder, stack)
+        try:
+            yield made
+        finally:
+            made.remove()

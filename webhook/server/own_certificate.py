@@ -1,0 +1,236 @@
+"""The serving certificate without cert-manager: each replica signs its own leaf by the CA in a Secret.
+
+Each replica reads the Secret and the webhook configurations every few seconds. The leader also writes: the CA into the
+Secret, and its bundle into the configurations. Every write is on top of what was read, so two leaders do no harm. The
+configurations are read before the Secret: a bundle of an older state is never written over that of a newer one.
+
+vmguard may not create the Secret. Without it, it serves on with the CA in memory.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+from cryptography import x509
+
+from certs import (
+    AUTHORITY_LIFETIME,
+    AUTHORITY_NAME,
+    Authority,
+    CertificateError,
+    Installed,
+    Issued,
+    Leaf,
+    Rotation,
+    authority_name,
+    from_data,
+    heal,
+    next_leaf,
+    step,
+    to_data,
+)
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.secret_data import SecretChangedError, SecretData, read_secret, write_secret
+from webhook.cluster.webhook_entries import write_bundle
+from webhook.server.webhook_trust import FoundConfiguration, WebhookTrust, trusted_by
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+EVERY = 5.0
+"""Seconds between two readings. The wall clock is looked at as often: a leaf expires while a machine is suspended."""
+
+_SOON = 0.3
+"""Seconds between two readings until there is a leaf that the API server trusts."""
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """The names of one vmguard's objects. `writes` is whether its leader may write to the cluster's objects."""
+
+    namespace: str
+    service: str
+    writes: bool = True
+
+    @property
+    def server_name(self) -> str:
+        """The one name in the certificate, which the API server expects."""
+        return f"{self.service}.{self.namespace}.svc"
+
+    @property
+    def secret(self) -> str:
+        return f"{self.service}-ca"
+
+
+class OwnCertificate:
+    """The leaf of this replica, and the leader's work on the CA. `leads` is whether this replica is leader now."""
+
+    what = "leaf"
+    first: Leaf | None = None
+
+    def __init__(
+        self,
+        client: Client,
+        installation: Installation,
+        trust: WebhookTrust,
+        leads: Callable[[], bool],
+        log: Log,
+        metrics: Metrics,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._installation = installation
+        self._trust = trust
+        self._leads = leads
+        self._log = log
+        self._metrics = metrics
+        self._monotonic = monotonic
+        self._rotation = Rotation()
+        self._installed = Installed()
+        self._seen: tuple[dict[str, bytes], float] = ({}, 0.0)
+        self._issued: Issued | None = None
+        self._is_newest = False
+        self.trouble = ""
+
+    @property
+    def place(self) -> str:
+        """The Secret, for people."""
+        return f"Secret {self._installation.namespace}/{self._installation.secret}"
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next reading."""
+        return _SOON if self._issued is None or self._trust.check() else EVERY
+
+    async def read(self, shown: Leaf | None, now: datetime) -> Leaf | None:  # noqa: ARG002 - the source's shape
+        """Do what is due in the Secret and in the configurations; the leaf to show.
+
+        Raises:
+            CertificateError: a new leaf is due and cannot be signed.
+
+        """
+        found = await self._trust.read()
+        try:
+            trouble = await self._look_at_secret(found, now)
+            if self._is_newest and self._may_write and self._rotation.current:
+                await self._write_bundles(found)
+        except UnreachableError as error:
+            trouble = str(error)
+        at = self._monotonic()
+        name = self._installation.server_name
+        self._issued = next_leaf(self._issued, self._rotation, self._installed, name=name, now=now, at=at)
+        leaf = self._issued.leaf if self._issued else None
+        self._trust.judge(found, leaf)
+        if self._rotation.current:
+            self._metrics.ca_expiry.set(self._rotation.current.certificate.not_valid_after_utc.timestamp())
+        self.trouble = trouble or (self._trust.unreadable if self._installation.writes else "")
+        if self._issued and (fault := self._issued.leaf.untimely(now=now)):
+            raise CertificateError(f"{fault}. A new one cannot be signed: {self.trouble or 'the CA is not valid now'}")
+        return leaf
+
+    def check(self) -> str:
+        """Why there is no certificate yet, "" where there is one."""
+        if self._issued:
+            return ""
+        return self.trouble or f"the leader has not written a CA into the {self.place} yet"
+
+    @property
+    def _may_write(self) -> bool:
+        return self._installation.writes and self._leads()
+
+    async def _look_at_secret(self, found: tuple[FoundConfiguration, ...] | None, now: datetime) -> str:
+        """Take in the state in the Secret, and as leader bring it on; what is wrong with it, "" for nothing."""
+        self._is_newest = False
+        secret = await read_secret(self._client, self._installation.namespace, self._installation.secret)
+        if secret is None:
+            self._observe(found, self._rotation)
+            self._is_newest = True
+            return (
+                f"The {self.place} does not exist, and vmguard may not create it. Run `kubectl create secret generic "
+                f"{self._installation.secret} --namespace {self._installation.namespace}`. Until then vmguard uses "
+                "the CA that it has in memory, if any."
+            )
+        state, faults = from_data(secret.data, self._installation.server_name)
+        if self._may_write:
+            return await self._bring_on(secret, state, faults, found, now)
+        if state.current:
+            self._rotation = state
+        self._observe(found, self._rotation)
+        if not (self._installation.writes or self._rotation.current):
+            return (
+                f"The {self.place} has no CA, and with WATCH_NAMESPACE vmguard makes none. Put the certificate and "
+                "the key of a CA there, as tls.crt and tls.key."
+            )
+        return ""
+
+    async def _bring_on(
+        self,
+        secret: SecretData,
+        found_state: Rotation,
+        faults: tuple[str, ...],
+        found: tuple[FoundConfiguration, ...] | None,
+        now: datetime,
+    ) -> str:
+        """Write the next state, if there is one to write."""
+        trusted = [each for bundle in trusted_by(found or ()) for each in bundle if _is_ours(each)]
+        healed = heal(found_state, self._rotation, trusted, now=now, damaged=bool(faults))
+        self._observe(found, healed)
+        at = self._monotonic()
+        if secret.data != self._seen[0]:
+            self._seen = (secret.data, at)
+        state = step(
+            healed,
+            now=now,
+            installed=self._installed.lasting(healed.trusted, at=at),
+            unchanged=timedelta(seconds=at - self._seen[1]),
+            create=partial(self._created, now),
+        )
+        data = to_data(state)
+        if data != secret.data:
+            if faults:
+                self._log.write("error", "CA secret damaged", secret=self.place, reason=" ".join(faults))
+            try:
+                await write_secret(self._client, self._installation.namespace, self._installation.secret, secret, data)
+            except SecretChangedError:
+                return ""  # the next reading sees what another process wrote
+            except UnreachableError:
+                self._metrics.certificate_renewals.labels("ca", "error").inc()
+                raise
+            self._report(found_state, state)
+        self._rotation, self._is_newest = state, True
+        return ""
+
+    def _created(self, now: datetime) -> Authority:
+        name = self._installation.server_name
+        return Authority.create(AUTHORITY_NAME, now=now, lifetime=AUTHORITY_LIFETIME, only=name)
+
+    def _report(self, before: Rotation, after: Rotation) -> None:
+        """Log and count what a write of the state changed."""
+        authorities = {before.current, before.next}
+        for each in (after.current, after.next):
+            if each and each not in authorities:
+                self._metrics.certificate_renewals.labels("ca", "success").inc()
+        phase = "next CA trusted" if after.next else "old CA trusted" if after.old else "one CA"
+        end = after.current.certificate.not_valid_after_utc.isoformat() if after.current else ""
+        self._log.write("info", "CA secret written", secret=self.place, phase=phase, not_after=end)
+
+    def _observe(self, found: tuple[FoundConfiguration, ...] | None, state: Rotation) -> None:
+        if found is None:
+            self._installed.forget()
+            return
+        signer = (self._issued.signer,) if self._issued else ()
+        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._monotonic())
+
+    async def _write_bundles(self, found: tuple[FoundConfiguration, ...] | None) -> None:
+        bundle = self._rotation.bundle
+        for each in found or ():
+            entries = each.entries or ()
+            if all(entry.bundle == bundle for entry in entries):
+                continue
+            if await write_bundle(self._client, each.kind, self._trust.name, entries, bundle):
+                configuration = f"{each.kind.kind} {self._trust.name}"
+                self._log.write("info", "CA bundle written", configuration=configuration)
+
+
+def _is_ours(certificate: x509.Certificate) -> bool:
+    return certificate.subject == authority_name(AUTHORITY_NAME)

@@ -1,0 +1,131 @@
+"""Whether the API server trusts our certificate: the CA bundles in the webhook configurations, and what is wrong.
+
+A configuration that is absent does not count: installers apply it after the Deployment is healthy. Neither does one
+that cannot be read. Once every configuration was right, a wrong one is reported and does not end readiness: otherwise
+wiping the bundles would take all replicas out for longer than the repair takes.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import msgspec
+from cryptography import x509
+
+from certs import CertificateError, FaultKind, Leaf, certificates_in
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.collections import Collection
+from webhook.cluster.webhook_entries import CONFIGURATIONS, WebhookEntry, read_entries
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+EVERY = 10.0
+"""Seconds between two readings where nothing else reads the configurations."""
+
+
+class FoundConfiguration(msgspec.Struct, frozen=True):
+    """One configuration as it was read: the entries that call us. Absent where `entries` is None."""
+
+    kind: Collection
+    entries: tuple[WebhookEntry, ...] | None
+
+
+class WebhookTrust:
+    """The configurations of one name. `service` is `NAMESPACE/NAME` of ours; entries of other Services do not count."""
+
+    def __init__(self, client: Client, name: str, service: str, log: Log, metrics: Metrics) -> None:
+        self._client = client
+        self.name = name
+        self._service = service
+        self._log = log
+        self._metrics = metrics
+        self._judged = False
+        self._once = False
+        self._wrong: dict[str, str] = {}
+        self._reported: set[str] = set()
+        self.unreadable = ""
+
+    async def read(self) -> tuple[FoundConfiguration, ...] | None:
+        """Both configurations, None where one cannot be read."""
+        try:
+            found = [(kind, await read_entries(self._client, kind, self.name)) for kind in CONFIGURATIONS]
+        except UnreachableError as error:
+            self.unreadable = str(error)
+            return None
+        self.unreadable = ""
+        return tuple(
+            FoundConfiguration(kind, None if entries is None else tuple(filter(self._calls_us, entries)))
+            for kind, entries in found
+        )
+
+    def judge(self, found: tuple[FoundConfiguration, ...] | None, leaf: Leaf | None) -> None:
+        """Compare a leaf with what was read; report what is wrong."""
+        self._judged = True
+        self._metrics.webhook_ca_bundle_ok.clear()
+        wrong: dict[str, str] = {}
+        for each in found or ():
+            if each.entries is not None:
+                why = "; ".join(filter(None, (_untrusted(entry, leaf) for entry in each.entries)))
+                self._metrics.webhook_ca_bundle_ok.labels(each.kind.kind).set(0 if why else 1)
+                if why:
+                    wrong[f"{each.kind.kind} {self.name}"] = why
+        if found is not None and leaf is not None and not wrong:
+            self._once = True
+        self._wrong = wrong
+        self._report(wrong if self._once else {})
+
+    def _report(self, wrong: Mapping[str, str]) -> None:
+        """Log what is wrong since the last reading, and what is right again."""
+        for name in wrong.keys() - self._reported:
+            self._log.write("error", "CA bundle wrong", configuration=name, reason=wrong[name])
+        for name in self._reported - wrong.keys():
+            self._log.write("info", "CA bundle right again", configuration=name)
+        self._reported = set(wrong)
+
+    async def run(self, leaf: Callable[[], Leaf | None]) -> None:
+        """Read and judge until this is cancelled."""
+        while True:
+            self.judge(await self.read(), leaf())
+            await asyncio.sleep(1.0 if self.check() else EVERY)
+
+    def check(self) -> str:
+        """Why the API server does not trust us yet; "" once it did."""
+        if not self._judged:
+            return "not read yet"
+        return "" if self._once else self.note
+
+    @property
+    def note(self) -> str:
+        """What is wrong with the configurations just now, "" for nothing."""
+        return "; ".join(f"{name}: {why}" for name, why in self._wrong.items())
+
+    def _calls_us(self, entry: WebhookEntry) -> bool:
+        return entry.service in {"", self._service}
+
+
+def trusted_by(found: tuple[FoundConfiguration, ...]) -> list[tuple[x509.Certificate, ...]]:
+    """The certificates in each bundle of the configurations; none of a bundle that cannot be read."""
+    return [certificates_of(entry.bundle) for each in found for entry in each.entries or ()]
+
+
+@lru_cache(maxsize=16)
+def certificates_of(bundle: bytes) -> tuple[x509.Certificate, ...]:
+    """The certificates of a bundle, none where it cannot be read."""
+    try:
+        return certificates_in(bundle, "the bundle") if bundle else ()
+    except CertificateError:
+        return ()
+
+
+def _untrusted(entry: WebhookEntry, leaf: Leaf | None) -> str:
+    """Why a client with the bundle of this entry would refuse a leaf, "" if it would not."""
+    if leaf is None or (not entry.bundle and not entry.service):  # without a bundle a URL is verified by public CAs
+        return ""
+    if not entry.bundle:
+        return f"the entry {entry.name} has no caBundle"
+    try:
+        fault = leaf.why_unusable(now=leaf.not_before, names=(), authority_pem=entry.bundle)
+    except CertificateError:
+        return f"the caBundle of the entry {entry.name} cannot be read"
+    is_unknown = fault is not None and fault.kind == FaultKind.NOT_SIGNED
+    return f"the caBundle of the entry {entry.name} does not verify our certificate" if is_unknown else ""
