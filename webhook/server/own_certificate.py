@@ -41,7 +41,7 @@ from webhook.telemetry.metrics import Metrics
 EVERY = 5.0
 """Seconds between two readings. The wall clock is looked at as often: a leaf expires while a machine is suspended."""
 
-_SOON = 0.3
+_SOON = 1.0
 """Seconds between two readings until there is a leaf that the API server trusts."""
 
 

@@ -1,7 +1,9 @@
 """Without cert-manager: vmguard makes its CA, signs its leaves, installs the bundle and repairs all of it."""
 
+import asyncio
 import base64
 import json
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +16,11 @@ from tests.controlplane.api import wait_for
 from tests.support.clock import Clock
 from tests.support.egress import egress_of
 from tests.support.release import ADMISSION, KINDS, SECRET, release
+from webhook.cluster.client import connected
+from webhook.server.own_certificate import Installation, OwnCertificate
+from webhook.server.webhook_trust import WebhookTrust
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
 
 PHASES = ("next", "both", "changed")
 
@@ -62,6 +69,43 @@ def test_the_first_start_installs_a_bundle_and_pods_are_admitted(installation):
         assert f'vmguard_webhook_ca_bundle_ok{{configuration="{kind}"}} 1.0' in metrics
     assert server.metric("vmguard_ca_certificate_expiry_timestamp_seconds") > datetime.now(UTC).timestamp()
     assert server.operation("/livez") == (200, "ok")
+
+
+def test_the_same_on_kubernetes_1_24(plane_124, tmp_path):
+    with egress_of(plane_124) as egress, release(plane_124, egress, tmp_path) as installation:
+        installation.configure()
+        installation.ready(installation.replica())
+        assert installation.is_installed()
+        wait_for(installation.admits, "a pod to be admitted")
+
+
+def test_two_leaders_do_no_harm(installation):
+    """Both write at any time, from the first start to the next CA, and end with one state that all trust."""
+
+    async def play():
+        config = str(installation.plane.kubeconfig())
+        async with connected(config) as one, connected(config) as other:
+            leaders = [_leader(installation, client) for client in (one, other)]
+            shown = [None, None]
+
+            async def turns(number):
+                for _ in range(12):
+                    shown[number] = await leaders[number].read(shown[number], datetime.now(UTC))
+                    await asyncio.sleep(random.random() / 20)  # noqa: S311 - any order
+
+            await asyncio.gather(turns(0), turns(1))
+            state = await asyncio.to_thread(installation.state)
+            due = replace(state, next=authority(installation))
+            await asyncio.to_thread(installation.write_state, due)
+            await asyncio.gather(turns(0), turns(1))
+            assert await asyncio.to_thread(installation.state) == due
+            return shown
+
+    shown = asyncio.run(play())
+    assert installation.is_installed()
+    bundle = installation.state().bundle
+    for leaf in shown:
+        assert leaf.why_unusable(now=datetime.now(UTC), names=[installation.server_name], authority_pem=bundle) is None
 
 
 def test_configurations_that_are_applied_later_get_their_bundle(plane, egress, tmp_path):
@@ -243,6 +287,13 @@ def test_after_a_jump_of_eight_days_there_is_a_new_leaf_though_no_timer_ran_out(
     clock.move("+0d")
     wait_for(installation.admits, "a pod to be admitted")
     assert installation.shown(server).not_valid_after_utc > datetime.now(UTC)
+
+
+def _leader(installation, client):
+    service = f"{installation.namespace}/vmguard"
+    log, metrics = Log("error"), Metrics()
+    trust = WebhookTrust(client, installation.name, service, log, metrics)
+    return OwnCertificate(client, Installation(installation.namespace, "vmguard"), trust, lambda: True, log, metrics)
 
 
 def _base64(one):
