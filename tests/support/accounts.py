@@ -30,13 +30,18 @@ def granted(plane: ControlPlane, user: str, rules: list[dict[str, Any]], namespa
 
     A Role or ClusterRole of the user's name holds the rules.
     """
+    _bind(plane, user, user, rules, namespace)
+    return plane.kubeconfig(user)
+
+
+def _bind(plane: ControlPlane, user: str, name: str, rules: list[dict[str, Any]], namespace: str) -> None:
+    """Make a role of that name and bind it to the user."""
     kind = "Role" if namespace else "ClusterRole"
-    role = {"apiVersion": RBAC, "metadata": {"name": user}}
+    role = {"apiVersion": RBAC, "metadata": {"name": name}}
     plane.api.create({**role, "kind": kind, "rules": rules}, namespace)
-    reference = {"apiGroup": RBAC_GROUP, "kind": kind, "name": user}
+    reference = {"apiGroup": RBAC_GROUP, "kind": kind, "name": name}
     subjects = [{"apiGroup": RBAC_GROUP, "kind": "User", "name": user}]
     plane.api.create({**role, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects}, namespace)
-    return plane.kubeconfig(user)
 
 
 class Account:
@@ -64,3 +69,7 @@ class Account:
         body = {"rules": [*rules, *_NEVER_TAKEN]}
         self._plane.api.patch(RBAC, self._kind, self._name, body, self._namespace)
         return self
+
+    def add(self, rule: dict[str, Any], namespace: str = "") -> None:
+        """Grant one more rule, in a namespace or ("") in the whole cluster."""
+        _bind(self._plane, self._name, f"{self._name}-{next(_COUNT)}", [rule], namespace)

@@ -73,12 +73,15 @@ class Release:
         for kind in KINDS:
             self.plane.api.delete_if_there(ADMISSION, kind, self.name)
 
-    def replica(self, **environment: str) -> Server:
-        """Start another replica, which ends with the release; it serves, and may not be ready."""
+    def replica(self, kubeconfig: Path | None = None, **environment: str) -> Server:
+        """Start another replica, the administrator's or another user's; it ends with the release.
+
+        It serves, and may not be ready.
+        """
         folder = self._folder / f"replica-{next(self._replicas)}"
         folder.mkdir(parents=True)
         names = {"POD_NAMESPACE": self.namespace, "VMGUARD_WEBHOOK_CONFIGURATION": self.name}
-        started = serving_own_certificate(folder, self.plane.kubeconfig(), **names, **environment)
+        started = serving_own_certificate(folder, kubeconfig or self.plane.kubeconfig(), **names, **environment)
         server = self._stack.enter_context(started)
         self._ports.append(server.port)
         return server
@@ -106,6 +109,14 @@ class Release:
     def write_state(self, state: Rotation) -> None:
         """Write a state into the Secret, as somebody else."""
         self.write_data(to_data(state))
+
+    def install(self, bundle: bytes) -> None:
+        """Write a bundle into each entry, as an administrator."""
+        for kind in KINDS:
+            found = self.plane.api.get(ADMISSION, kind, self.name)
+            for entry in found["webhooks"]:
+                entry["clientConfig"]["caBundle"] = base64.b64encode(bundle).decode()
+            self.plane.api.replace(found)
 
     def bundles(self) -> set[str]:
         """The different bundles in both configurations, "" for an entry without one."""

@@ -4,15 +4,19 @@ import asyncio
 import base64
 import json
 import random
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certs import AUTHORITY_LIFETIME, AUTHORITY_NAME, Authority, Rotation
 from tests.controlplane.api import wait_for
+from tests.support.accounts import Account
 from tests.support.clock import Clock
 from tests.support.egress import egress_of
 from tests.support.release import ADMISSION, KINDS, SECRET, release
@@ -22,6 +26,7 @@ from webhook.server.webhook_trust import WebhookTrust
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
+PAGE = (Path(__file__).parents[3] / "docs" / "certificates.md").read_text()
 PHASES = ("next", "both", "changed")
 
 
@@ -266,6 +271,36 @@ def test_another_leader_continues_after_one_that_was_killed_in_any_phase(install
     installation.installed()
     assert set(installation.state().trusted) == {before.current.certificate, next_one.certificate}
     wait_for(installation.admits, "a pod to be admitted")
+
+
+def test_the_documented_permissions_suffice(installation):
+    """Those of docs/certificates.md, besides what vmguard needs anyway."""
+    account = Account(installation.plane)
+    account.lack()
+    for where, text in re.findall(r"^\| (Role|ClusterRole)[^|]*\| `(.*?)` \|$", PAGE, re.MULTILINE):
+        rule = yaml.safe_load(text.replace("resourceNames: [vmguard]", f"resourceNames: [{installation.name}]"))
+        account.add(rule, installation.namespace if where == "Role" else "")
+    server = installation.replica(account.kubeconfig)
+    installation.ready(server)
+    assert installation.is_installed()
+    current = installation.state().current
+    installation.write_data({})
+    wait_for(lambda: installation.state().current == current, "the Secret to be healed")
+    assert "may not" not in server.operation("/readyz?verbose")[1]
+
+
+def test_with_watch_namespace_the_ca_of_the_secret_signs_and_nothing_is_written(installation):
+    state = Rotation(authority(installation))
+    installation.write_state(state)
+    installation.install(state.bundle)
+    server = installation.replica(WATCH_NAMESPACE=installation.pods)
+    installation.ready(server)
+    wait_for(installation.admits, "a pod to be admitted")
+    installation.write_data({})
+    installation.install(b"")
+    wait_for(lambda: "[!]ca-bundles" in server.operation("/readyz?verbose")[1], "the mismatch")
+    assert installation.bundles() == {""}
+    assert installation.data() == {}
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
