@@ -18,9 +18,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certs import Authority
 
-LIFETIME = timedelta(days=2)
-AGE = timedelta(hours=12)
-"""Of every certificate when it is made, so that a program whose clock is wrong by hours takes it."""
+LIFETIME = timedelta(days=11)
+AGE = timedelta(days=9)
+"""Of every certificate when it is made, so that a program whose clock is wrong by days takes it."""
 
 NAMES = ("localhost", "127.0.0.1", "kubernetes.default.svc")
 
