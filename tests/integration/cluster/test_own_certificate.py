@@ -44,6 +44,16 @@ def installation(plane, egress, tmp_path):
         yield made
 
 
+@pytest.fixture(scope="module")
+def running(plane, egress, tmp_path_factory):
+    """An installation with a replica, and that replica; tests leave it ready."""
+    with release(plane, egress, tmp_path_factory.mktemp("running")) as made:
+        made.configure()
+        server = made.replica()
+        made.ready(server)
+        yield made, server
+
+
 def authority(installation, now=None):
     now = now or datetime.now(UTC)
     return Authority.create(AUTHORITY_NAME, now=now, lifetime=AUTHORITY_LIFETIME, only=installation.server_name)
@@ -124,9 +134,8 @@ def test_configurations_that_are_applied_later_get_their_bundle(plane, egress, t
         assert server.operation("/readyz") == (200, "ok")
 
 
-def test_a_bundle_that_is_edited_or_wiped_is_repaired(installation):
-    server = installation.replica()
-    installation.ready(server)
+def test_a_bundle_that_is_edited_or_wiped_is_repaired(running):
+    installation, server = running
     bundles = installation.bundles()
     other = authority(installation)
     for damage in ("edited", "wiped"):
@@ -146,9 +155,9 @@ def test_a_bundle_that_is_edited_or_wiped_is_repaired(installation):
     logged(server, "CA bundle right again")
 
 
-def test_an_installers_apply_that_renames_and_adds_entries_never_conflicts(installation):
-    server = installation.replica()
-    installation.ready(server)
+def test_an_installers_apply_that_renames_and_adds_entries_never_conflicts(running):
+    installation, server = running
+    before = len(errors(server))
     for turn in ("first", "second"):
         for manifest in installation.manifests():
             added = {**manifest["webhooks"][-1], "name": f"{turn}.vmguard.io"}
@@ -160,13 +169,16 @@ def test_an_installers_apply_that_renames_and_adds_entries_never_conflicts(insta
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
         installation.installed()
-    assert not [line for line in errors(server) if line["message"] != "CA bundle wrong"]
+    for kind in KINDS:
+        names = {entry["name"] for entry in installation.plane.api.get(ADMISSION, kind, installation.name)["webhooks"]}
+        assert {"second.vmguard.io", "renamed-second.vmguard.io"} <= names
+        assert not {"first.vmguard.io", "renamed-first.vmguard.io"} & names
+    assert {line["message"] for line in errors(server)[before:]} <= {"CA bundle wrong"}
 
 
 @pytest.mark.parametrize("damage", ["emptied", "tls.crt", "tls.key", "ca.crt"])
-def test_a_damaged_secret_is_healed_from_memory(installation, damage):
-    server = installation.replica()
-    installation.ready(server)
+def test_a_damaged_secret_is_healed_from_memory(running, damage):
+    installation, server = running
     before, shown = installation.state(), installation.shown(server)
     installation.write_data({} if damage == "emptied" else {**installation.data(), damage: b"no PEM"})
     wait_for(lambda: installation.state().current == before.current, "the Secret to be healed")
@@ -191,9 +203,8 @@ def test_an_emptied_secret_without_memory_gets_a_new_ca_and_the_installed_one_st
     wait_for(installation.admits, "a pod to be admitted")
 
 
-def test_without_its_secret_vmguard_serves_on_and_goes_on_when_it_is_back(installation):
-    server = installation.replica()
-    installation.ready(server)
+def test_without_its_secret_vmguard_serves_on_and_goes_on_when_it_is_back(running):
+    installation, server = running
     before = installation.state().current
     installation.plane.api.delete("v1", "Secret", SECRET, installation.namespace)
     line = logged(server, "certificate not renewed")
