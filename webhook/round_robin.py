@@ -42,12 +42,13 @@ class RoundRobin(Generic[T]):
             self._waiting[namespace] = queue
         return thing
 
-    def discard(self, namespace: str, thing: T) -> None:
-        """Take a thing out that waits no more, if it is there; the turns stay as they are."""
+    def discard(self, namespace: str, thing: T) -> bool:
+        """Take a thing out that waits no more; whether it was there. The turns stay as they are."""
         queue = self._waiting.get(namespace)
         if queue is None or thing not in queue:
-            return
+            return False
         queue.remove(thing)
         self._count -= 1
         if not queue:
             del self._waiting[namespace]
+        return True

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from webhook.server.dry_run import MAX_BODY, Worker
+from webhook.server.dry_run import MAX_BODY, DryRun
 from webhook.server.http import Disconnected, HTTPError, error_body, headers_of, read_body
 from webhook.server.openapi import description
 from webhook.telemetry.metrics import Metrics
@@ -37,12 +37,12 @@ _PAGE = f"""<!DOCTYPE html>
 """
 
 
-def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> Starlette:
+def application(questions: DryRun, metrics: Metrics, *, dry_run: bool) -> Starlette:
     """The ASGI application; without `dry_run` it serves /healthz only."""
 
     async def answer_dry_run(request: Request) -> Response:
         try:
-            code, body = await worker.ask(await read_body(headers_of(request.scope), request.receive, MAX_BODY))
+            code, body = await questions.ask(await read_body(headers_of(request.scope), request.receive, MAX_BODY))
         except HTTPError as error:
             code, body = error.code, error_body(error.code, str(error))
         except Disconnected:

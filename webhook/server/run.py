@@ -25,12 +25,14 @@ from webhook.server.application import application
 from webhook.server.body_budget import BodyBudget
 from webhook.server.complaints import Complaints
 from webhook.server.connection import Connection, ListenerState
-from webhook.server.dry_run import Worker
+from webhook.server.dry_run import DryRun
 from webhook.server.lifecycle import Check, State
 from webhook.server.listener import Listener
 from webhook.server.malloc_trim import trim
 from webhook.server.open_connections import MOST, OpenConnections
 from webhook.server.operations import Operations
+from webhook.server.previews import Previews
+from webhook.server.worker_process import WorkerProcess
 from webhook.settings import Settings, parse_address
 from webhook.telemetry.log import Handler, Log
 from webhook.telemetry.metrics import Metrics
@@ -183,11 +185,16 @@ async def serve(
         "operations": _listener_state("operations", _MOST_OPERATIONS, bodies, log, metrics),
     }
     metrics.body_bytes.set_function(lambda: bodies.held)
-    state = State(checks=plan.checks, notes=lambda: {**plan.notes(), **_full(listeners)}, tells=plan.tells)
     metrics.certificate_expiry.set(plan.expiry)
-    worker = Worker(plan.known, lambda: plan.source.minor, log)
-    rest = application(worker, metrics, dry_run=plan.settings.dry_run)
-    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state)
+    worker = WorkerProcess("dry-run", lambda: (str(plan.source.minor),), plan.known, log)
+    previews = Previews(WorkerProcess("preview", tuple, b"", log), metrics.count_preview, log)
+    state = State(
+        checks=plan.checks,
+        notes=lambda: {**plan.notes(), **_full(listeners), "previews": previews.trouble},
+        tells=plan.tells,
+    )
+    rest = application(DryRun(worker), metrics, dry_run=plan.settings.dry_run)
+    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state, previews)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows which cipher its processor has
@@ -227,13 +234,14 @@ async def serve(
     for task in (ending, started):
         task.cancel()
     await asyncio.gather(ending, started, return_exceptions=True)
+    await previews.stop()
     await worker.stop()
     await leaving
     log.write("info", "ended")
     log.flush()
 
 
-async def _started(plan: Plan, servers: list[_Server], worker: Worker) -> None:
+async def _started(plan: Plan, servers: list[_Server], worker: WorkerProcess) -> None:
     """Return once both listeners serve, what they depend on is there, and the dry-run worker runs."""
     while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn tells by an attribute
         await asyncio.sleep(0.005)
