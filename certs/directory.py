@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certs.errors import CertificateError
+from certs.regular_file import octal, read_regular
 from certs.store import Bundle, Contents, Part
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ CHAIN_FILE = "tls.crt"
 KEY_FILE = "tls.key"
 
 _LOCK_FILE = ".lock"
+
+_MOUNTED = "..data"
+"""The link to the current version of a Secret or ConfigMap, which the kubelet makes in the directory of a volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,21 @@ class DirectoryStore:
 
     def load(self) -> Bundle:
         return self.contents().bundle()
+
+    def exposure(self) -> str:
+        """Why the private key is known to more users than it should be, and what to do; "" where it is not.
+
+        A mounted Secret has mode 0644 unless its volume says otherwise, and only its pod sees it.
+        """
+        key = self.path / KEY_FILE
+        with suppress(OSError):
+            mode = key.stat().st_mode
+            if mode & stat.S_IROTH and not (self.path / _MOUNTED).is_symlink():
+                return (
+                    f"{key} has mode {octal(mode)}: every user of this machine can read the private key. "
+                    f"Run `chmod o-r {key}`."
+                )
+        return ""
 
     def save(self, bundle: Bundle, *, replacing: Contents) -> bool:
         """Put the bundle there, unless something else than `replacing` stands there by now.
@@ -74,7 +94,7 @@ class DirectoryStore:
     def _part(self, name: str) -> Part:
         path = self.path / name
         try:
-            return Part(str(path), path.read_bytes())
+            return Part(str(path), read_regular(path))
         except OSError as error:
             # A link to nothing is no missing file: someone meant something by it, which a save would destroy.
             if isinstance(error, FileNotFoundError) and not path.is_symlink():

@@ -47,7 +47,6 @@ from webhook.policy.workload import (
     UnknownOwner,
     Unmanaged,
     cached_owner_of,
-    checked,
     identify,
     identify_by_labels,
     owner_of,
@@ -86,9 +85,14 @@ class _Inquiry:
         self._fresh = fresh
         self.links: tuple[Link, ...] = ()
 
-    def get(self, ref: Ref, *, fresh: bool = False) -> Steps[Fact]:
-        """The fact on one object."""
-        fact = checked(ref, (yield Lookup(ref, self._generation, self._requester, self._fresh or fresh)))
+    def lookup(self, ref: Ref, *, fresh: bool = False) -> Lookup:
+        """The lookup of one object; `found` takes its answer."""
+        return Lookup(ref, self._generation, self._requester, self._fresh or fresh)
+
+    def found(self, ref: Ref, answer: Fact) -> Fact:
+        """The fact on one object: Absent where the answer is not the very object that the reference names."""
+        other = type(answer) is Found and ref.uid and answer.object.metadata.uid != ref.uid
+        fact = Absent(answer.source, answer.age) if other else answer
         self.links += (Link(ref, fact),)
         return fact
 
@@ -97,7 +101,7 @@ class _Inquiry:
         before = len(self.links)
         ref = owner_of(kind, metadata, namespace)
         while ref is not None:
-            fact = yield from self.get(ref)
+            fact = self.found(ref, (yield self.lookup(ref)))
             if type(fact) is not Found:
                 break
             above = owner_of if fact.source == "live" else cached_owner_of
@@ -121,7 +125,10 @@ class _Inquiry:
             ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
             if name not in facts:
                 fresh = not place.startswith("Pod ")  # the plugin annotates every pod with a policy it has just used
-                facts[name] = (yield from self.get(ref, fresh=fresh)) if len(facts) < MOST_POLICIES else _TOO_MANY
+                if len(facts) < MOST_POLICIES:
+                    facts[name] = self.found(ref, (yield self.lookup(ref, fresh=fresh)))
+                else:
+                    facts[name] = _TOO_MANY
             fact = facts[name]
             if type(fact) is Absent and name not in similar:
                 if existing is None:
@@ -217,7 +224,8 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
     if not decision.deniable or admission.labels_suffice:
         return decision
     settings, namespace = admission.settings, admission.namespace
-    fact = yield from inquiry.get(Ref("", "v1", "Namespace", "", namespace))
+    ref = Ref("", "v1", "Namespace", "", namespace)
+    fact = inquiry.found(ref, (yield inquiry.lookup(ref)))
     if type(fact) is Unknown or type(fact) is NotServed:
         reason = fact.reason if type(fact) is Unknown else "the API server serves no Namespaces"
         return decide.enforcement_unknown(decision, namespace, reason, settings)

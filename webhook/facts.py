@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import msgspec
 
 from webhook.objects import KubeObject
+from webhook.text import quoted
 
 Source = Literal["file", "live", "cache"]
 
@@ -143,5 +144,5 @@ def parse_kubernetes_version(text: str) -> int:
     """
     match = _VERSION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no Kubernetes version: write it like 1.30, v1.30.2 or 1.24+")
+        raise ValueError(f"{quoted(text)} is no Kubernetes version: write it like 1.30, v1.30.2 or 1.24+")
     return int(match.group(1))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args
 
 from webhook.name_forms import is_namespace
+from webhook.text import quoted
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -97,7 +98,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise _NotAllowedError("HOST:PORT, [IPV6]:PORT or :PORT with a port from 0 to 65535")
     if host.startswith("[") and host.endswith("]"):
         return host[1:-1], int(port)
@@ -184,7 +185,9 @@ class Settings:
     ops_listen: Annotated[
         str, Variable("VMGUARD_OPS_LISTEN", _address, "address of the operations listener (plain HTTP)")
     ] = ":8080"
-    cert_dir: Annotated[str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt, tls.key and ca.crt")] = ""
+    cert_dir: Annotated[
+        str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt and tls.key, read anew every 10 s")
+    ] = ""
     shutdown_delay: Annotated[
         float,
         Variable(
@@ -245,7 +248,7 @@ def _strict_security(environ: Mapping[str, str]) -> dict[str, str]:
         name: text.strip() for name, text in environ.items() if name.upper() in STRICT_SECURITY_NAMES and text.strip()
     }
     if len({_value(name, _boolean, text) for name, text in texts.items()}) > 1:
-        both = " and ".join(f"{name}={text!r}" for name, text in sorted(texts.items()))
+        both = " and ".join(f"{name}={quoted(text)}" for name, text in sorted(texts.items()))
         raise SettingsError(f"{both} are two names of one setting and disagree: unset one of them")
     return {STRICT_SECURITY_NAMES[0]: next(iter(texts.values()))} if texts else {}
 
@@ -254,4 +257,4 @@ def _value(name: str, read: Callable[[str], object], text: str) -> object:
     try:
         return read(text)
     except ValueError as error:
-        raise SettingsError(f"{name}={text!r} is not allowed: write {error}") from None
+        raise SettingsError(f"{name}={quoted(text)} is not allowed: write {error}") from None

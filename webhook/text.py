@@ -5,6 +5,14 @@ Whoever can write an object could otherwise forge lines of a log or an explanati
 
 from collections.abc import Sequence
 
+LONGEST_QUOTE = 60
+"""Characters of a client's or a person's text that an error message repeats."""
+
+
+def quoted(text: object) -> str:
+    """The start of a text, in quotes, for an error message that must repeat it."""
+    return repr(one_line(text, LONGEST_QUOTE))
+
 
 def one_line(text: object, longest: int) -> str:
     """The text with every run of white space as one space and every other unprintable character as `?`, cut with `…`.

@@ -99,7 +99,7 @@ def reviewed(
         body = json.dumps(whole).encode()
     facts = source or FileFacts(objects or [], minor)
     decision, looked_up = admitted(body, facts, settings(**environment), webhook)
-    encode(decode(body), allowed=decision.allowed, patch=decision.patch, annotations=decision.annotations)
+    encode(decode(body), allowed=decision.allowed, patch=decision.encoded_patch, annotations=decision.annotations)
     return decision, looked_up
 
 

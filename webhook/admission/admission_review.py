@@ -1,23 +1,32 @@
 """AdmissionReview v1 and v1beta1, decoded into just what decisions read and encoded from what was decided.
 
-The two versions have the same fields on the wire; the answer carries the version that was asked. Recorded reviews hold
+The two versions have the same fields on the wire; the answer has the version of its review. Recorded reviews hold
 nulls and fields that strict decoders refuse, so only what is read is typed, and null counts as absent.
 """
 
-from base64 import b64encode
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from webhook.admission.patch import Operation
 from webhook.objects import KubeObject, Metadata, Pod
+from webhook.text import one_line
 
 T = TypeVar("T")
 
 MOST_CONTAINERS = 1000
-"""Containers of a pod, init containers among them; the largest that are seen in the field have some dozens."""
+"""Containers of a pod, init containers among them; the largest that are seen in the field have some dozens.
+
+A patch has some 250 bytes for each container, so this bounds the answer.
+"""
+
+_LONGEST_UID = 253
+"""Characters; the API server sends a UUID of 36, and the answer repeats it."""
 
 API_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
+
+
+_LONGEST = 300
+"""Characters of what is wrong with a review; the decoder repeats some values of any length."""
 
 
 class ReviewError(ValueError):
@@ -33,7 +42,7 @@ class GroupVersionKind(msgspec.Struct, frozen=True, gc=False):
 
 
 class UserInfo(msgspec.Struct, frozen=True):
-    """`request.userInfo`: who asked the API server."""
+    """`request.userInfo`: the user of the API server who made the request."""
 
     username: str = ""
     groups: list[str] | None = None
@@ -61,7 +70,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class PodObject(msgspec.Struct, frozen=True, gc=False):
-    """A pod whose spec is still the text that was sent: whoever knows that text already need not read it again."""
+    """A pod whose spec is still the text that was sent; the decision cache compares that text."""
 
     spec: msgspec.Raw = msgspec.Raw(b"")
     metadata: Metadata = Metadata()
@@ -75,7 +84,7 @@ class _PodRequest(Request, frozen=True, rename="camel"):
 
 
 class Review(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """An AdmissionReview that asks."""
+    """An AdmissionReview with a request."""
 
     api_version: Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
     kind: Literal["AdmissionReview"]
@@ -108,7 +117,7 @@ class Response(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Answer(msgspec.Struct, frozen=True, rename="camel"):
-    """An AdmissionReview that answers."""
+    """An AdmissionReview with a response."""
 
     api_version: str
     response: Response
@@ -129,9 +138,16 @@ def decode(body: bytes) -> Review:
     """The review in a request body. Most are of pods, and those are read in one pass; all others in a second.
 
     Raises:
-        ReviewError: not JSON, or not an AdmissionReview with a request in it.
+        ReviewError: not JSON, or not an AdmissionReview with a request in it, or its uid is too long to be repeated.
 
     """
+    review = _decode(body)
+    if len(review.request.uid) > _LONGEST_UID:
+        raise ReviewError(f"not a valid AdmissionReview: its uid has more than {_LONGEST_UID} characters")
+    return review
+
+
+def _decode(body: bytes) -> Review:
     try:
         review = _pod_review.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -158,7 +174,7 @@ def decode_pod(sent: PodObject) -> Pod:
 
     Raises:
         ReviewError: a field that decisions read has a type that no pod has, or there are more containers than any pod
-            has (whoever can create pods could otherwise make every other pod wait).
+            has (a user who can create pods could otherwise make every other pod wait).
 
     """
     spec = bytes(sent.spec)
@@ -194,7 +210,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, what: 
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise ReviewError(f"not a valid {what}: {error}") from None
+        raise ReviewError(f"not a valid {what}: {one_line(error, _LONGEST)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReviewError(f"{what} is not valid JSON: {error}") from None
     except RecursionError:
@@ -206,21 +222,22 @@ def encode(
     *,
     allowed: bool,
     message: str = "",
-    patch: tuple[Operation, ...] = (),
+    patch: str = "",
     warnings: tuple[str, ...] = (),
     annotations: dict[str, str] | None = None,
     facts: str = "",
 ) -> bytes:
     """The answer to `review`, of the same version and uid.
 
-    `message` is why it is denied. `facts` is one more audit annotation. What is empty is left out.
+    `message` is why it is denied. `patch` is as `patch.encoded` makes it. `facts` is one more audit annotation. What is
+    empty is left out.
     """
     response = Response(
         uid=review.request.uid,
         allowed=allowed,
         status=None if allowed else ResponseStatus(message, "Forbidden", 403),
         patch_type="JSONPatch" if patch else "",
-        patch=b64encode(_encode(patch)).decode() if patch else "",
+        patch=patch,
         warnings=warnings,
         audit_annotations={**(annotations or {}), **({"facts": facts} if facts else {})},
     )
@@ -228,7 +245,7 @@ def encode(
 
 
 def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, operation: str = "CREATE") -> bytes:
-    """An AdmissionReview v1 that asks about a bare object, as the API server would ask at its creation."""
+    """The AdmissionReview v1 of a bare object, as the API server would send it at its creation."""
     group, _, version = document["apiVersion"].rpartition("/")
     kind = {"group": group, "version": version, "kind": document["kind"]}
     request = {"uid": uid, "kind": kind, "namespace": namespace, "name": name, "operation": operation}

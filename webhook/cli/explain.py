@@ -6,6 +6,7 @@ import inspect
 from webhook.cli.usage import UsageError
 from webhook.policy import workload
 from webhook.policy.rules import RULES
+from webhook.text import quoted
 
 TEXTS = {**{rule.id: rule.explanation for rule in RULES}, "workload": inspect.getdoc(workload)}
 
@@ -18,6 +19,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the text."""
     if options.rule not in TEXTS:
-        raise UsageError(f"vmguard explain: no rule {options.rule!r}; there are {', '.join(TEXTS)}")
+        raise UsageError(f"vmguard explain: no rule {quoted(options.rule)}; there are {', '.join(TEXTS)}")
     print(TEXTS[options.rule])
     return 0

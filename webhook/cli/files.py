@@ -19,7 +19,7 @@ def read_files(names: list[str]) -> list[tuple[str, Any]]:
     for name in names:
         shown = "stdin" if name == "-" else name
         try:
-            data = _standard_input() if name == "-" else Path(name).read_bytes()
+            data = _standard_input() if name == "-" else _bounded(name)
         except OSError as error:
             raise UsageError(f"{shown}: {error.strerror or error}") from None
         if not data.strip():
@@ -32,7 +32,13 @@ def read_files(names: list[str]) -> list[tuple[str, Any]]:
     return documents
 
 
+def _bounded(name: str) -> bytes:
+    """The bytes of a file, FIFO or device, and no more than show that there are too many."""
+    with Path(name).open("rb") as file:
+        return file.read(COMMAND_LINE.max_bytes + 1)
+
+
 def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed before the start
         raise UsageError("stdin: closed; name a file, or pipe something in")
-    return sys.stdin.buffer.read()
+    return sys.stdin.buffer.read(COMMAND_LINE.max_bytes + 1)

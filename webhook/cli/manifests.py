@@ -12,6 +12,7 @@ from webhook.cli.usage import UsageError
 from webhook.manifests.deploy import COMMAND, documents, texts
 from webhook.manifests.webhooks import Service, configurations
 from webhook.name_forms import is_namespace
+from webhook.text import quoted
 
 _DIRECTORY = "deploy"
 
@@ -84,7 +85,9 @@ def _command(directory: Path) -> str:
 def _name(text: str) -> str:
     """An option's name of a Service or a Namespace: a DNS label."""
     if not is_namespace(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a DNS label: lower-case letters, digits and -, at most 63")
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} is not a DNS label: lower-case letters, digits and -, at most 63"
+        )
     return text
 
 

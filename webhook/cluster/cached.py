@@ -17,7 +17,7 @@ from webhook.cluster.watching import Watching
 from webhook.facts import Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
 from webhook.name_forms import LONGEST_NAME, is_namespace, is_subdomain
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.projection import TooLargeError
+from webhook.policy.projection import ResourceTooLargeError
 
 LOOK_UP = 10.0
 """Seconds for one live read, however little time the requests that wait for it have left."""
@@ -135,7 +135,7 @@ class CachedFacts:
             if reflector is not None:
                 try:
                     fact = Found(reflector.put(fact.object), "live")
-                except TooLargeError as error:
+                except ResourceTooLargeError as error:
                     return Unknown(f"{ref} is too large: {error}", "live")
             if generation and ref.group == GROUP and _can_exist(ref):
                 self._read[_generation(ref, generation)] = None

@@ -7,12 +7,14 @@ a while. Every request names its time, and one whose connection breaks is made a
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
+import yaml
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
@@ -23,7 +25,7 @@ from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
 from webhook.cluster.rate import Bucket
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Of one answer: several times the largest object that etcd takes."""
+"""Of one answer, several times the largest object that etcd takes; and of a kubeconfig."""
 
 LOOK_AGAIN = 60.0
 """Seconds that the start of a watch waits for its turn at most."""
@@ -39,6 +41,9 @@ OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _LAST_TURNS = 0.1
 
+_FILE_FIELDS = ("tokenFile", "client-key", "client-certificate", "certificate-authority")
+"""Fields of a kubeconfig that name files."""
+
 T = TypeVar("T")
 
 _GONE = (aiohttp.ClientError, ConfigException, OSError)
@@ -52,7 +57,7 @@ class UnreachableError(Exception):
     """No answer from the API server: refused, cut, or not in time; the text says which."""
 
 
-class TooLargeError(UnreachableError):
+class AnswerTooLargeError(UnreachableError):
     """An answer of more than `MOST_BYTES`, which was not read to its end."""
 
 
@@ -78,7 +83,7 @@ class Client:
         `payer` is the namespace that the request is for; it shares the rate fairly with the other namespaces.
 
         Raises:
-            UnreachableError: there was no whole answer; TooLargeError: it was too large.
+            UnreachableError: there was no whole answer; AnswerTooLargeError: it was too large.
 
         """
         code = 0
@@ -205,7 +210,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > MOST_BYTES:
-                raise TooLargeError(f"the API server's answer is larger than {MOST_BYTES} bytes")
+                raise AnswerTooLargeError(f"the API server's answer is larger than {MOST_BYTES} bytes")
     finally:
         response.close()  # the connection of an answer that was read to its end has been given back by now
     return bytes(body)
@@ -276,9 +281,41 @@ def _own_namespace() -> str:
 
 def _existing(named: str) -> str:
     files = named or str(Path.home() / ".kube" / "config")
-    if not any(Path(file).is_file() for file in files.split(os.pathsep)):
+    there = [path for file in files.split(os.pathsep) if (path := Path(file)).exists()]
+    if not there:
         raise ConfigException(f"{files}: no such file")
+    for path in there:
+        _check_file(path)
+        for other in _files_of(path):
+            if other.exists():
+                _check_file(other)
     return files
+
+
+def _check_file(path: Path) -> None:
+    """Refuse a file that would block or never end, as the library opens it, and one that every user can change."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigException(f"{path}: no regular file")
+    if found.st_size > MOST_BYTES:
+        raise ConfigException(f"{path}: more than {MOST_BYTES} bytes")
+    if found.st_mode & stat.S_IWOTH:
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        raise ConfigException(f"{path}: mode {mode} lets every user of this machine change it: run chmod o-w {path}")
+
+
+def _files_of(kubeconfig: Path) -> Iterator[Path]:
+    """The files that a kubeconfig names; none where it cannot be read, which the library reports."""
+    try:
+        config = yaml.safe_load(kubeconfig.read_bytes())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return
+    for group, member in (("users", "user"), ("clusters", "cluster")):
+        entries = config.get(group) if isinstance(config, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            fields = entry.get(member) if isinstance(entry, dict) else None
+            names = map(fields.get, _FILE_FIELDS) if isinstance(fields, dict) else ()
+            yield from (kubeconfig.parent / name for name in names if name and isinstance(name, str))
 
 
 def _unreachable(error: BaseException) -> UnreachableError:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from webhook.cluster.bounded_json import decoded
-from webhook.cluster.client import Client, TooLargeError, UnreachableError
+from webhook.cluster.client import AnswerTooLargeError, Client, UnreachableError
 from webhook.cluster.collections import JSON, METADATA_LIST, Collection
 from webhook.cluster.permission import answered
 from webhook.cluster.status import reason
@@ -71,7 +71,7 @@ async def pages(client: Client, resource: Collection, namespace: str = "", query
         deadline = asyncio.get_running_loop().time() + LIST_SECONDS
         try:
             code, body = await client.get(f"{resource.path(namespace)}?limit={limit}{further}{token}", accept, deadline)
-        except TooLargeError:
+        except AnswerTooLargeError:
             if limit == 1:
                 raise
             limit //= 2

@@ -21,7 +21,8 @@ from webhook.cluster.collections import JSON, METADATA, Collection
 from webhook.cluster.listing import ExpiredError, NotAllowedError, check, pages
 from webhook.cluster.status import status_of
 from webhook.objects import KubeObject, Metadata
-from webhook.policy.projection import LARGEST_CACHED, TooLargeError
+from webhook.policy.projection import LARGEST_CACHED, ResourceTooLargeError
+from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Log
 from webhook.text import one_line
 
@@ -80,6 +81,7 @@ class Reflector:
         self.namespace = namespace
         self._keep = keep
         self._log = log
+        self._budget = LineBudget()
         self._changed = changed
         self._weigh = weigh
         self._share = CacheShare(LARGEST_CACHED)
@@ -215,7 +217,7 @@ class Reflector:
         """What is kept of an object, and "" or why it cannot be cached; it counts in its namespace's share."""
         try:
             kept = self._kept(key, found)
-        except TooLargeError as error:
+        except ResourceTooLargeError as error:
             share.drop(key)
             return found, f"its spec is too large: {error}: its pods count as not known until it is changed"
         return kept, share.take(key, self._weigh(kept)) if self._weigh else ""
@@ -235,9 +237,13 @@ class Reflector:
             self._changed(key, None)
 
     def _cannot_read(self, key: Key, why: str) -> None:
-        if self.unreadable.get(key) != why:
-            self._log.write("warning", "object not readable", resource=str(self), object="/".join(key), reason=why)
-        self.unreadable[key] = why
+        changed, self.unreadable[key] = self.unreadable.get(key) != why, why
+        left_out = self._budget.take("not readable") if changed else None
+        if left_out is not None:
+            more = {"left_out": left_out} if left_out else {}
+            self._log.write(
+                "warning", "object not readable", resource=str(self), object="/".join(key), reason=why, **more
+            )
 
     def _selector(self) -> str:
         return f"labelSelector={self.resource.selector.replace('=', '%3D')}" if self.resource.selector else ""

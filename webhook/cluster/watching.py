@@ -21,7 +21,7 @@ from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.enforcement import unknown_values
-from webhook.policy.projection import LARGEST_READ, TooLargeError, project, weight
+from webhook.policy.projection import LARGEST_READ, ResourceTooLargeError, project, weight
 from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -273,7 +273,7 @@ def _named(found: KubeObject) -> KubeObject:
 def _resource(kind: str, found: KubeObject) -> KubeObject:
     spec = project(kind, found.spec)
     if weight(spec) > LARGEST_READ:
-        raise TooLargeError(f"what decisions read of it weighs more than {LARGEST_READ}")
+        raise ResourceTooLargeError(f"what decisions read of it weighs more than {LARGEST_READ}")
     return KubeObject(_kept(found), spec)
 
 

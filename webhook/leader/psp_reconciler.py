@@ -225,12 +225,16 @@ class PolicyReconciler:
         await self._accounts(target)
         safe = wanted(customs, self._settings, foreign | wrong)  # without the policies whose content is wrong
         leftovers = {resource: Leftovers(passed) for resource, passed in self._passed.items()}
-        roles = await self._bind(ROLES, safe.roles, safe.owners, leftovers[ROLES])
+        roles = await self._bind(ROLES, safe.roles, safe.owners, leftovers[ROLES])  # the right ones
         bindings = {place: safe.bindings[place] for place in roles}
         await self._bind(BINDINGS, bindings, safe.owners, leftovers[BINDINGS])
+        not_ours = safe.roles.keys() - roles  # nobody stays bound to these
         for resource in (BINDINGS, ROLES):
             for leftover in leftovers[resource].taken():
-                await self._clean(resource, leftover, foreign | wrong)
+                if resource is BINDINGS and leftover.place in not_ours:
+                    await self._remove(resource, leftover.place, leftover.uid)
+                else:
+                    await self._clean(resource, leftover, foreign | wrong)
         unneeded = [name for name in policies if name not in target.policies and _is_ours(PSP, policies[name])]
         for name in unneeded[:MOST_REMOVED]:
             if not await self._is_needed(name):

@@ -3,6 +3,7 @@
 It knows only what the caller sent and the objects that the server was started with; it changes nothing anywhere.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -20,6 +21,13 @@ from webhook.policy.findings import Change
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
+from webhook.text import one_line
+
+_LONGEST = 300
+"""Characters of what is wrong with a question."""
+
+_MOST_REASONS, _LONGEST_REASON = 50, 500
+"""Of why a pod or the pods of a resource are not restricted."""
 
 
 class QuestionError(ValueError):
@@ -55,7 +63,7 @@ def _asked(values: list[Any], minor: int) -> tuple[Input, Sorted, int]:
         try:
             question = msgspec.convert(values[0], Question)
         except msgspec.ValidationError as error:
-            raise InputError(str(error)) from None
+            raise InputError(one_line(error, _LONGEST)) from None
         if question.kubernetes_version:
             minor = parse_kubernetes_version(question.kubernetes_version)
         inputs = sort_documents([("pod", question.pod)]).inputs
@@ -124,14 +132,21 @@ def _pod_security(judged: Judged) -> PodSecurity | None:
     """Of a resource the lowest levels that any of its pods reaches, each reason with its component."""
     if judged.pod_security is not None:
         before, after = judged.pod_security
-        return PodSecurity(_level(before), _level(after), [str(why) for why in after.reasons])
+        return PodSecurity(_level(before), _level(after), _reasons(map(str, after.reasons)))
     predicted_levels = [levels for levels in judged.decision.predicted_levels if levels]
     if not predicted_levels:
         return None
     lowest_before = min((each.before for each in predicted_levels), key=lambda verdict: verdict.level)
     lowest = min((each.after for each in predicted_levels), key=lambda verdict: verdict.level)
     reasons = dict.fromkeys(f"{each.who}: {why}" for each in predicted_levels for why in each.after.reasons)
-    return PodSecurity(_level(lowest_before), _level(lowest), list(reasons))
+    return PodSecurity(_level(lowest_before), _level(lowest), _reasons(reasons))
+
+
+def _reasons(reasons: Iterable[str]) -> list[str]:
+    """The reasons, cut; the last one counts those that are left out."""
+    lines = [one_line(reason, _LONGEST_REASON) for reason in reasons]
+    more = len(lines) - _MOST_REASONS
+    return [*lines[:_MOST_REASONS], f"and {more} more"] if more > 0 else lines
 
 
 def _level(verdict: Verdict) -> Level:

@@ -7,9 +7,13 @@ import msgspec
 
 from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
 from webhook.objects import KubeObject
+from webhook.text import LONGEST_QUOTE, one_line, quoted
 
 POLICIES_REMOVED = 25
 """The Kubernetes 1.x minor version that no longer serves PodSecurityPolicies."""
+
+_LONGEST = 300
+"""Characters of what is wrong with an object."""
 
 _CLUSTER_SCOPED = frozenset({"Namespace", "PodSecurityPolicy"})
 
@@ -44,7 +48,7 @@ class FileFacts:
             known = msgspec.convert(raw, KubeObject)
         except msgspec.ValidationError as error:
             name = raw.get("metadata", {}).get("name", "") if isinstance(raw.get("metadata"), dict) else ""
-            raise ObjectError(f"{kind} {name!r}: {error}") from None
+            raise ObjectError(f"{one_line(kind, LONGEST_QUOTE)} {quoted(name)}: {one_line(error, _LONGEST)}") from None
         group = str(raw.get("apiVersion", "")).rpartition("/")[0]
         namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
         self._found[group, kind, namespace, known.metadata.name or ""] = Found(known, "file")

@@ -77,7 +77,7 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         review,
         allowed=decision.allowed and not decision.refused,
         message=decision.message or decision.refused,
-        patch=decision.patch,
+        patch=decision.encoded_patch,
         warnings=decision.warnings,
         annotations=decision.annotations,
         facts=facts_line(looked_up),

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from webhook.admission.patch import Operation, build
+from webhook.admission.patch import Operation, build, encoded
 from webhook.podsecurity import Verdict
 from webhook.policy.enforcement import Enforce
 from webhook.policy.field_types import WrongType
@@ -21,11 +21,13 @@ from webhook.policy.rules import IDS
 from webhook.policy.wording import (
     LONGEST_WARNING,
     MOST_TOLD,
+    Tally,
     complaint,
     left_as_json,
     not_compliant,
     posture_line,
     rules_line,
+    tally_of,
     warning_line,
 )
 from webhook.policy.workload import Identity, UnknownKind, UnknownOwner, Unmanaged, Workload
@@ -68,6 +70,8 @@ class Decision(msgspec.Struct, frozen=True):
 
     `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on are no part of
     it, as their age differs where all else is the same.
+    `encoded_patch` is `patch` as the response carries it, and `tally` is of `findings`. Both are made once, as a cached
+    decision is reported for many pods.
     `predicted_levels` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
     `deniable` is true of a pod that is allowed and that `enforce: deny` would deny.
     """
@@ -84,6 +88,8 @@ class Decision(msgspec.Struct, frozen=True):
     predicted_levels: tuple[PredictedLevels | None, ...] = ()
     refused: str = ""
     deniable: bool = False
+    encoded_patch: str = ""
+    tally: Tally = Tally()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -249,6 +255,8 @@ def decide_pod(
         identity=workload,
         postures=(posture,),
         deniable=deniable,
+        encoded_patch=encoded(patch),
+        tally=tally_of(findings),
     )
 
 
@@ -301,6 +309,7 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
         findings=findings,
         identity=workload,
         postures=(posture,),
+        tally=tally_of(findings),
     )
 
 
@@ -342,6 +351,7 @@ def decide_resource(
         findings=findings,
         postures=postures,
         predicted_levels=predicted_levels,
+        tally=tally_of(findings),
     )
 
 

@@ -42,7 +42,7 @@ _EMPTY: dict[str, Any] = {}
 _encode = msgspec.json.Encoder().encode
 
 
-class TooLargeError(ValueError):
+class ResourceTooLargeError(ValueError):
     """A spec has more than decisions may read; the text says what."""
 
 
@@ -52,7 +52,7 @@ def project(kind: str, spec: Any) -> dict[str, Any]:
     Of a list of more than 100 elements only different ones are in it, in their order.
 
     Raises:
-        TooLargeError: a list has more different elements than decisions may read.
+        ResourceTooLargeError: a list has more different elements than decisions may read.
 
     """
     return _object(TREES.get(kind, {}), spec) if isinstance(spec, dict) else {}
@@ -99,7 +99,9 @@ def _list(tree: Tree, found: list[Any]) -> list[Any]:
         element = _element(tree, each)
         different.setdefault(_key(element), element)
         if len(different) > _MOST_DIFFERENT:
-            raise TooLargeError(f"a list of {len(found)} elements has more than {_MOST_DIFFERENT} different ones")
+            raise ResourceTooLargeError(
+                f"a list of {len(found)} elements has more than {_MOST_DIFFERENT} different ones"
+            )
     return list(different.values())
 
 

@@ -22,6 +22,23 @@ _POSTURES = 30
 """How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
 
 
+class Tally(msgspec.Struct, frozen=True):
+    """What metrics and log report of findings: their number by rule and kind, and why the first violations are some."""
+
+    counts: tuple[tuple[tuple[str, str], int], ...] = ()
+    violations: tuple[str, ...] = ()
+
+
+def tally_of(findings: tuple[Finding, ...]) -> Tally:
+    """The tally of a decision's findings."""
+    counts: dict[tuple[str, str], int] = {}
+    for finding in findings:
+        labels = finding.rule, finding.kind
+        counts[labels] = counts.get(labels, 0) + 1
+    violations = [finding for finding in findings if isinstance(finding, Violation)][:MOST_TOLD]
+    return Tally(tuple(counts.items()), tuple(one_line(violation.why, LONGEST_WARNING) for violation in violations))
+
+
 def not_compliant(left: list[Change | Violation]) -> str:
     """One line that lists what is not as it must be."""
     listed = "; ".join(

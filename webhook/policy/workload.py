@@ -168,8 +168,10 @@ def bounded_controller(metadata: Metadata) -> OwnerReference | None:
 
 def _controller(metadata: Metadata) -> OwnerReference | None:
     """The first owner that says it is the controller, None without one or if it has no UID."""
-    controller = next((owner for owner in metadata.owner_references or () if owner.controller is True), None)
-    return controller if controller and controller.uid else None
+    for owner in metadata.owner_references or ():
+        if owner.controller is True:
+            return owner if owner.uid else None
+    return None
 
 
 def _fits(owner: OwnerReference) -> bool:
@@ -190,13 +192,6 @@ def _allowed_owner(kind: str, owner: OwnerReference, namespace: str) -> Ref | No
     if namespace and not is_namespace(namespace):
         return None
     return Ref(owner.group, owner.version, owner.kind, namespace, owner.name, owner.uid)
-
-
-def checked(ref: Ref, fact: Fact) -> Fact:
-    """The fact, but Absent when the object found is not the very one that the reference names."""
-    if type(fact) is Found and ref.uid and fact.object.metadata.uid != ref.uid:
-        return Absent(fact.source, fact.age)
-    return fact
 
 
 def wears_labels(pod: Metadata) -> bool:

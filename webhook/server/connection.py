@@ -31,6 +31,8 @@ Begin = Callable[[Scope, bytes], HTTPResponse | Awaitable[HTTPResponse] | None]
 None, and nothing has happened, for a request that the application takes as ASGI only.
 """
 
+_SMALL_DIGITS = len(str(HIGH_WATER_LIMIT))
+
 _STARTS_AT_ONCE = frozenset({b"expect", b"transfer-encoding"})
 """Headers of requests whose body comes later, or without a length that is known before."""
 
@@ -195,13 +197,10 @@ class Connection(HttpToolsProtocol):
     def _is_small_post(self, scope: Scope) -> bool:
         if scope["method"] != "POST" or self.parser.should_upgrade():
             return False
-        length = b""
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                length = value
-            elif name in _STARTS_AT_ONCE:
-                return False
-        return length.isdigit() and int(length) <= HIGH_WATER_LIMIT
+        headers = dict(scope["headers"])
+        length: bytes = headers.get(b"content-length", b"")
+        small = length.isdigit() and len(length) <= _SMALL_DIGITS and int(length) <= HIGH_WATER_LIMIT
+        return small and _STARTS_AT_ONCE.isdisjoint(headers)
 
     def _begin_deferred(self) -> None:
         """Answer the deferred request, or start the task that does."""

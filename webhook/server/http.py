@@ -8,12 +8,20 @@ from typing import Any, Literal
 
 import msgspec
 
+from webhook.text import one_line
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 JSON = b"application/json"
+
+_LONGEST_MESSAGE = 2000
+"""Characters of an error."""
+
+_MOST_DIGITS = 20
+"""Of a Content-Length: those of the largest number that llhttp takes, which has 64 bits."""
 
 _REASONS = {
     400: "BadRequest",
@@ -54,8 +62,9 @@ class ErrorStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def error_body(code: int, message: str) -> bytes:
-    """The body of an error."""
-    return msgspec.json.encode(ErrorStatus("Status", "v1", "Failure", message, _REASONS.get(code, "Unknown"), code))
+    """The body of an error, whose message is one line of bounded length, whatever of the request it repeats."""
+    line = one_line(message, _LONGEST_MESSAGE)
+    return msgspec.json.encode(ErrorStatus("Status", "v1", "Failure", line, _REASONS.get(code, "Unknown"), code))
 
 
 class HTTPResponse(msgspec.Struct, frozen=True):
@@ -93,16 +102,30 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return dict(scope["headers"][::-1])
 
 
+def declared_length(headers: Mapping[bytes, bytes]) -> int:
+    """Bytes of the body by its Content-Length, 0 without one.
+
+    The parser (llhttp) takes any number of leading zeros, and leaves white space behind the number.
+
+    Raises:
+        HTTPError: 400, it is no number of at most 20 digits.
+
+    """
+    digits = headers.get(b"content-length", b"0").strip(b" \t")
+    if not digits.isdigit() or len(digits) > _MOST_DIGITS:
+        raise HTTPError(400, f"Content-Length must be a number of at most {_MOST_DIGITS} digits")
+    return int(digits)
+
+
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """The body of a request with these headers.
 
     Raises:
-        HTTPError: 413, it is longer than `limit` bytes, told at the first byte too many.
+        HTTPError: 413, it is longer than `limit` bytes, told at the first byte too many; 400, its length is no number.
         Disconnected: the client went away.
 
     """
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > limit:
+    if declared_length(headers) > limit:
         raise HTTPError(413, f"the body is larger than {limit} bytes")
     message = await receive()
     body: bytes = message.get("body", b"")

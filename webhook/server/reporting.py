@@ -5,9 +5,9 @@ from msgspec import UNSET, UnsetType
 from webhook.admission.admission_review import Review, encode
 from webhook.name_forms import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
-from webhook.policy.findings import Finding
-from webhook.policy.wording import MOST_TOLD, facts_line
+from webhook.policy.wording import facts_line
 from webhook.policy.workload import Link, Workload
+from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Line, Log
 from webhook.telemetry.metrics import Children, Metrics
 from webhook.text import one_line
@@ -38,7 +38,7 @@ class DecisionLine(RequestLine, frozen=True):
     workload: str | None
     decision: str | None
     rules: str | None
-    violations: list[str] | UnsetType
+    violations: tuple[str, ...] | UnsetType
 
 
 class RefusalLine(RequestLine, frozen=True):
@@ -46,6 +46,7 @@ class RefusalLine(RequestLine, frozen=True):
 
     code: int
     reason: str
+    left_out: int | UnsetType
 
 
 class FailureLine(RequestLine, frozen=True):
@@ -53,6 +54,7 @@ class FailureLine(RequestLine, frozen=True):
 
     error: str
     where: list[str]
+    left_out: int | UnsetType
 
 
 _Names = tuple[str | UnsetType, str | UnsetType, str | UnsetType | None, str | UnsetType | None, bool | UnsetType]
@@ -63,6 +65,7 @@ class Reporter:
 
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self._log = log
+        self._budget = LineBudget()
         self._findings = Children(metrics.findings)
         self._lookups = Children(metrics.lookups)
 
@@ -70,21 +73,18 @@ class Reporter:
         self, webhook: Webhook, review: Review, decision: Decision, links: tuple[Link, ...], seconds: float
     ) -> bytes:
         """Count and log a decision that took so many seconds; the AdmissionReview that answers `review`."""
-        self._count(decision.findings, links)
+        self._count(decision, links)
         facts = facts_line(links)
         answer = encode(
             review,
             allowed=decision.allowed,
             message=decision.message,
-            patch=decision.patch,
+            patch=decision.encoded_patch,
             warnings=decision.warnings,
             annotations=decision.annotations,
             facts=facts,
         )
         identity, annotations = decision.identity, decision.annotations
-        violations: list[str] | UnsetType = UNSET
-        if decision.violations:
-            violations = [one_line(violation.why, _LONGEST_TEXT) for violation in decision.violations[:MOST_TOLD]]
         line = DecisionLine(
             self._log.stamp(),
             "warning" if decision.outcome in _WARNED else "info",
@@ -97,30 +97,37 @@ class Reporter:
             str(identity) if isinstance(identity, Workload) else None,
             annotations.get("decision"),
             annotations.get("rules"),
-            violations,
+            decision.tally.violations or UNSET,
         )
         self._log.write_line(line)
         return answer
 
     def refused(self, webhook: Webhook, review: Review | None, code: int, reason: str) -> None:
-        """Log a request that is answered with a 4xx."""
-        stamp, reason = self._log.stamp(), one_line(reason, _LONGEST_TEXT)
-        self._log.write_line(RefusalLine(stamp, "warning", "not answered", webhook, *_names(review), code, reason))
+        """Log a request that is answered with a 4xx, unless there were many with that status of late."""
+        left_out = self._budget.take(str(code))
+        if left_out is None:
+            return
+        stamp, names, why = self._log.stamp(), _names(review), one_line(reason, _LONGEST_TEXT)
+        line = RefusalLine(stamp, "warning", "not answered", webhook, *names, code, why, left_out or UNSET)
+        self._log.write_line(line)
 
     def failed(self, webhook: Webhook, review: Review | None, error: str, where: list[str]) -> None:
-        """Log a request that vmguard failed on."""
-        stamp = self._log.stamp()
-        self._log.write_line(FailureLine(stamp, "error", "failed", webhook, *_names(review), error, where))
+        """Log a request that vmguard failed on, unless there were many of late that failed in the same place."""
+        left_out = self._budget.take(where[-1] if where else "")
+        if left_out is None:
+            return
+        stamp, names = self._log.stamp(), _names(review)
+        line = FailureLine(stamp, "error", "failed", webhook, *names, error, where, left_out or UNSET)
+        self._log.write_line(line)
 
-    def _count(self, findings: tuple[Finding, ...], links: tuple[Link, ...]) -> None:
-        lookups = self._lookups
+    def _count(self, decision: Decision, links: tuple[Link, ...]) -> None:
+        lookups: dict[tuple[str, str], int] = {}
         for link in links:
-            lookups[link.fact.result, link.fact.source].inc()
-        counts: dict[tuple[str, str], int] = {}
-        for finding in findings:
-            labels = finding.rule, finding.kind
-            counts[labels] = counts.get(labels, 0) + 1
-        for labels, count in counts.items():
+            resolved = link.fact.result, link.fact.source
+            lookups[resolved] = lookups.get(resolved, 0) + 1
+        for result_and_source, count in lookups.items():
+            self._lookups[result_and_source].inc(count)
+        for labels, count in decision.tally.counts:
             self._findings[labels].inc(count)
 
 

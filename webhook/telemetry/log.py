@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from webhook.telemetry.line_budget import LineBudget
 from webhook.text import one_line
 
 _LONGEST = 500
@@ -116,15 +117,22 @@ def described(error: BaseException) -> dict[str, Any]:
 
 
 class Handler(logging.Handler):
-    """Takes what libraries log through `logging` into the same lines, an exception by type, text and place."""
+    """Takes what libraries log through `logging` into the same lines, an exception by type, text and place.
+
+    A client can make some of them log for each of its connections, so each place in their code has a budget of lines.
+    """
 
     def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
+        self._budget = LineBudget()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        fields: dict[str, Any] = {"logger": record.name}
+        left_out = self._budget.take(f"{record.pathname}:{record.lineno}")
+        if left_out is None:
+            return
+        fields: dict[str, Any] = {"logger": record.name, **({"left_out": left_out} if left_out else {})}
         if record.exc_info and record.exc_info[1] is not None:
             fields |= described(record.exc_info[1])
         level = next((name for name, number in reversed(LEVELS.items()) if record.levelno >= number), "debug")

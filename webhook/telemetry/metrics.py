@@ -122,6 +122,14 @@ class Metrics:
             "When the serving certificate expires, in seconds since 1970 (UTC).",
             registry=self.registry,
         )
+        self.certificate_renewals = Counter(
+            "vmguard_certificate_renewals",
+            "Renewals of certificates, by what was renewed (files) and result (success, error).",
+            ("what", "result"),
+            registry=self.registry,
+        )
+        for result in ("success", "error"):
+            self.certificate_renewals.labels("files", result)
         self.tasks = Gauge(
             "vmguard_tasks",
             "Tasks of the event loop: what is watched, looked up and being answered.",

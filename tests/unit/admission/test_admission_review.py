@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.admission.admission_review import API_VERSIONS, decode, encode
-from webhook.admission.patch import Operation
+from webhook.admission.patch import Operation, encoded
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 
@@ -34,7 +34,7 @@ def test_every_text_of_an_answer_arrives_as_it_was(uid, message, warnings, annot
         _review(uid=uid),
         allowed=False,
         message=message,
-        patch=(Operation("add", f"/{message}", uid),),
+        patch=encoded((Operation("add", f"/{message}", uid),)),
         warnings=tuple(warnings),
         annotations=annotations,
         facts=facts,

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from certs import Bundle, CertificateError, DirectoryStore
+from certs.regular_file import read_regular
 from tests.support.certificates import FILES, Issue, fill, fill_with, new_bundle
 
 if TYPE_CHECKING:
@@ -93,15 +94,14 @@ def test_a_secret_that_changes_while_it_is_read_is_read_as_one_version(tmp_path:
     for name in FILES:
         (tmp_path / name).symlink_to(f"..data/{name}")
     mount(tmp_path, "..new", new)
-    really_read = Path.read_bytes
     reads: list[str] = []
 
-    def read_bytes(path: Path) -> bytes:
+    def read(path: Path) -> bytes:
         reads.append(path.name)
         if len(reads) == 3:  # after certificate and authority, before the key
             show(tmp_path)
-        return really_read(path)
+        return read_regular(path)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr("certs.directory.read_regular", read)
     assert DirectoryStore(tmp_path).load() == new
     assert reads[:3] == list(FILES)

@@ -1,6 +1,8 @@
 """The connection to a cluster: which cluster it leads to, and which namespace is vmguard's own."""
 
 import asyncio
+import json
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -22,6 +24,57 @@ def test_a_kubeconfig_that_cannot_be_used_is_told_in_one_line(text, tmp_path):
     with pytest.raises(NoClusterError, match="no cluster to serve") as told:
         asyncio.run(connect())
     assert str(told.value) != ": no cluster to serve"
+
+
+def _refused(kubeconfig):
+    async def connect():
+        async with connected(str(kubeconfig)):
+            pass
+
+    with pytest.raises(NoClusterError) as told:
+        asyncio.run(connect())
+    return str(told.value)
+
+
+def _kubeconfig(path, user, cluster=None):
+    named = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://localhost:1", **(cluster or {})}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "x", **named}))
+
+
+NAMED = {
+    "tokenFile": lambda name: ({"tokenFile": name}, {}),
+    "client-key": lambda name: ({"client-key": name, "client-certificate": name}, {}),
+    "certificate-authority": lambda name: ({}, {"certificate-authority": name}),
+}
+
+
+@pytest.mark.parametrize("field", NAMED)
+def test_a_fifo_that_a_kubeconfig_names_is_an_error_and_blocks_nothing(field, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    _kubeconfig(tmp_path / "config", *NAMED[field]("pipe"))
+    assert f"{tmp_path}/pipe: no regular file" in _refused(tmp_path / "config")
+
+
+@pytest.mark.parametrize("field", NAMED)
+def test_a_file_that_every_user_can_change_is_refused_with_the_command_that_helps(field, tmp_path):
+    (tmp_path / "file").write_text("t")
+    (tmp_path / "file").chmod(0o666)
+    _kubeconfig(tmp_path / "config", *NAMED[field](str(tmp_path / "file")))
+    refusal = _refused(tmp_path / "config")
+    assert f"mode 0666 lets every user of this machine change it: run chmod o-w {tmp_path}/file" in refusal
+
+
+def test_a_kubeconfig_itself_must_be_a_regular_file_that_others_cannot_change(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    _kubeconfig(tmp_path / "config", {})
+    assert "no regular file" in _refused(tmp_path / "pipe")
+    assert "no regular file" in _refused(f"{tmp_path}/config:{tmp_path}/pipe")
+    (tmp_path / "config").chmod(0o646)
+    assert "mode 0646" in _refused(tmp_path / "config")
 
 
 def test_in_a_pod_our_namespace_is_the_pods(tmp_path, monkeypatch):

@@ -87,6 +87,7 @@ def _set(path, value):
 PLACES = sorted({(kind, path) for kind in (*BY_KIND, *PARENTS) for path in paths_of_kind(kind)}, key=str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filler", FILLERS)
 def test_one_resource_takes_little_memory_whatever_fills_it(filler):
     """Fields of each kind that are read, each filled with 300 KB of JSON."""
@@ -100,6 +101,7 @@ def test_one_resource_takes_little_memory_whatever_fills_it(filler):
             assert "too large" in why
 
 
+@pytest.mark.slow
 def test_volumes_without_a_name_cost_next_to_nothing():
     """The example: 24 MiB in every replica, and 86 of empty objects."""
     for filler in ("empty names", "empty objects"):
@@ -108,6 +110,7 @@ def test_volumes_without_a_name_cost_next_to_nothing():
         assert reflector.objects
 
 
+@pytest.mark.slow
 def test_the_resources_of_one_namespace_have_a_share_and_those_of_another_their_own():
     """Of 200 resources of 200 KiB the first ones are cached; the victim's is, and one that is deleted gives room."""
     reflector = watched()

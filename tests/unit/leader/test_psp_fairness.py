@@ -28,7 +28,7 @@ FEW = 40
 """Requests for the attacker's objects that one binding of the victim may wait for."""
 
 
-class Watching:
+class WatchedResources:
     """Resources that are watched, and a set of changes."""
 
     def __init__(self):
@@ -77,7 +77,7 @@ async def reconciling(tmp_path):
         stored_objects() as stored,
         connected(str(kubeconfig_to(stored.url, tmp_path / "c")), (1e6, 1e6)) as client,
     ):
-        watching = Watching()
+        watching = WatchedResources()
         settings = Settings.from_environment({"VM_PSPAUTOCREATEENABLED": "true"})
         discovery = SimpleNamespace(versions={"VMSingle": "v1beta1"})
         reconciler = PolicyReconciler(client, watching, discovery, settings, Log("error"), Metrics())

@@ -1,13 +1,37 @@
 """Modes and enforcement decide what findings come to, and people read the reasons."""
 
+import json
+from base64 import b64decode
+
+import msgspec
 import pytest
 
-from tests.support.sample_pods import decide, patched, pod, resource, reviewed, vmsingle, workload
-from webhook.policy.wording import facts_line
+from tests.support.golden import CASES
+from tests.support.sample_pods import admitted, decide, patched, pod, resource, reviewed, vmsingle, workload
+from webhook.offline.file_facts import FileFacts
+from webhook.policy.findings import Violation
+from webhook.policy.wording import MOST_TOLD, facts_line
+from webhook.settings import Settings
 
 
 def _namespace(label):
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mon", "labels": {"vmguard/enforce": label}}}
+
+
+@pytest.mark.parametrize("webhook", ["mutate", "validate"])
+def test_what_is_reported_of_a_decision_is_made_of_its_patch_and_its_findings(webhook):
+    """The encoded patch is the patch; the tally counts each finding once and has the first violations."""
+    tallied = set()
+    for case in CASES:
+        decision, _ = admitted(case.review, FileFacts(case.objects, 37), Settings.from_environment({}), webhook)
+        decoded = json.loads(b64decode(decision.encoded_patch)) if decision.encoded_patch else []
+        assert decoded == msgspec.to_builtins(list(decision.patch))
+        labels = [(finding.rule, finding.kind) for finding in decision.findings]
+        assert dict(decision.tally.counts) == {each: labels.count(each) for each in labels}
+        violations = [finding.why for finding in decision.findings if isinstance(finding, Violation)]
+        assert list(decision.tally.violations) == violations[:MOST_TOLD]
+        tallied |= {kind for _, kind in labels}
+    assert tallied == {"change", "violation", "warn"}
 
 
 def test_audit_changes_nothing_and_tells_all():

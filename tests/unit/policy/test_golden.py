@@ -19,7 +19,7 @@ def _answer(case: Case, body: bytes):
     source = FileFacts(case.objects, 37)
     settings = Settings.from_environment(case.settings)
     decision, looked_up = admitted(body, source, settings)
-    allowed, patch, annotations = decision.allowed, decision.patch, decision.annotations
+    allowed, patch, annotations = decision.allowed, decision.encoded_patch, decision.annotations
     facts = facts_line(looked_up)
     answer = encode(review, allowed=allowed, patch=patch, annotations=annotations, facts=facts)
     return json.loads(answer)["response"]

@@ -3,7 +3,8 @@
 import io
 import json
 
-from webhook.server.complaints import AT_ONCE, RATE, Complaints
+from webhook.server.complaints import Complaints
+from webhook.telemetry.line_budget import AT_ONCE, RATE
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 

@@ -101,6 +101,12 @@ async def _rest(reader):
         return b""
 
 
+def _answer_to_a_writer(ask):
+    """What `_run` comes to; anew while a reset takes the answer: the client wrote after the server had closed."""
+    answers = filter(None, (_run(ask) for _ in range(20)))
+    return next(answers, b"")
+
+
 def _status(answer):
     """The status of an error and its reason, which must be JSON."""
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -149,7 +155,7 @@ def test_a_request_that_trickles_is_a_408_all_the_same(start):
             await asyncio.sleep(0.05)
         return await answer
 
-    assert _status(_run(ask))[0] == 408
+    assert _status(_answer_to_a_writer(ask))[0] == 408
 
 
 def test_half_a_request_after_a_whole_one_is_a_408():
@@ -177,7 +183,7 @@ def test_a_body_that_nobody_waits_for_is_bounded_too():
             await asyncio.sleep(0.05)
         return await answer
 
-    assert _status(_run(ask))[0] == 408
+    assert _status(_answer_to_a_writer(ask))[0] == 408
 
 
 def test_a_client_that_takes_no_answer_is_cut_off():

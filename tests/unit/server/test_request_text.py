@@ -19,13 +19,13 @@ from webhook.facts import Found, Lookup, Ref
 from webhook.objects import KubeObject, Metadata, OwnerReference
 from webhook.policy.custom_resources import GROUP
 
-LONG = 128 * 1024
+LONG = 32 * 1024
 """Characters of one text: no name in a cluster has more than 253."""
 
-REQUESTS = 20
+REQUESTS = 12
 
-MOST_LEFT = 5 * LONG
-"""Bytes that may be left of all requests, each with another long text: a quarter of what these texts are together."""
+MOST_LEFT = 4 * LONG
+"""Bytes that may be left of all requests, each with another long text: a third of what these texts are together."""
 
 Review = dict[str, Any]
 
@@ -80,7 +80,7 @@ ATTACKS: dict[str, Callable[[int], Review]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_long_text_of_a_request_is_gone_after_its_answer(attack):
-    """Requests that have another long text each leave less than a quarter of these texts in memory."""
+    """Requests that have another long text each leave less than a third of these texts in memory."""
     app = admission(vmsingle()[1])
     first, *bodies = (json.dumps(ATTACKS[attack](number)).encode() for number in range(REQUESTS + 1))
 

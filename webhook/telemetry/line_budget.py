@@ -1,0 +1,41 @@
+"""How many log lines there may be for one reason: some at once, then few, each with the count of those left out.
+
+A client that sends garbage without a pause must not fill the node's disk with log lines.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+AT_ONCE = 20
+"""Lines for one reason after a quiet time."""
+
+RATE = 0.1
+"""Lines a second for one reason after that."""
+
+
+@dataclass
+class _Lines:
+    allowed: float
+    at: float
+    left_out: int = 0
+
+
+class LineBudget:
+    """Counts lines by reason. The code must have few reasons: no text of a client may be one."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lines: dict[str, _Lines] = {}
+
+    def take(self, reason: str) -> int | None:
+        """How many lines of this reason were left out before this one; None where this one is left out too."""
+        now = self._clock()
+        lines = self._lines.setdefault(reason, _Lines(AT_ONCE, now))
+        lines.allowed, lines.at = min(AT_ONCE, lines.allowed + (now - lines.at) * RATE), now
+        if lines.allowed < 1:
+            lines.left_out += 1
+            return None
+        left_out, lines.left_out = lines.left_out, 0
+        lines.allowed -= 1
+        return left_out
