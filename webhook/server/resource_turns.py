@@ -9,6 +9,7 @@ does not wait.
 import asyncio
 import time
 
+from webhook.facts import FactSource, Lookup, Names, Resolved
 from webhook.round_robin import RoundRobin
 
 _SHORT = 0.001
@@ -65,3 +66,24 @@ class ResourceTurns:
             if not turn.done():  # else it was cancelled a moment ago
                 turn.set_result(None)
             self._use()
+
+
+class FactsInTurn:
+    """The facts for one resource, whose decision continues after each lookup when it is the namespace's turn."""
+
+    def __init__(self, source: FactSource, turns: ResourceTurns, namespace: str) -> None:
+        self._source = source
+        self._turns = turns
+        self._namespace = namespace
+        self.minor = source.minor
+        self.labels_suffice = source.labels_suffice
+
+    def cached(self, lookup: Lookup | Names) -> Resolved | None:
+        """As the source's."""
+        return self._source.cached(lookup)
+
+    async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
+        """As the source's, in turn."""
+        answer = await self._source.get(lookup, deadline)
+        await self._turns.turn(self._namespace)
+        return answer
