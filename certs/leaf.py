@@ -68,6 +68,10 @@ class Leaf:
         """Whether the key is the one the certificate was made for."""
         return self._key.public_key() == self._chain[0].public_key()
 
+    def untimely(self, *, now: datetime) -> CertificateFault | None:
+        """Why the certificate itself is not valid at a moment; None if it is."""
+        return _untimely(self._chain[:1], now)
+
     def why_unusable(self, *, now: datetime, names: Iterable[str], authority_pem: bytes) -> CertificateFault | None:
         """Why clients that trust this authority would refuse it under one of these names; None if they would not.
 

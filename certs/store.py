@@ -53,6 +53,27 @@ class Contents:
     def empty(self) -> bool:
         return self.authority.pem is None and self.chain.pem is None and self.key.pem is None
 
+    def leaf(self) -> Leaf:
+        """The server's certificate and its key, read; the authority's certificate need not be there.
+
+        Raises:
+            CertificateError: one of the two is missing or cannot be read, or they are no pair.
+
+        """
+        if self.chain.pem is None or self.key.pem is None:
+            missing = [part.where for part in (self.chain, self.key) if part.pem is None]
+            raise CertificateError(
+                f"Missing: {', '.join(missing)}. Needed are the server's certificate ({self.chain.where}) and its key "
+                f"({self.key.where}). Put it there."
+            )
+        leaf = Leaf(self.chain.pem, self.key.pem, self.chain.where, self.key.where)
+        if not leaf.key_matches:
+            raise CertificateError(
+                f"{self.key.where} is not the private key of the first certificate in {self.chain.where}. Both were "
+                "left as they are: put the pair that belongs together there, the server's certificate first."
+            )
+        return leaf
+
     def bundle(self) -> Bundle:
         """The contents, read.
 
@@ -68,13 +89,7 @@ class Contents:
                 f"the server's certificate ({self.chain.where}) and its key ({self.key.where}). Put it there."
             )
         certificates_in(self.authority.pem, self.authority.where)
-        leaf = Leaf(self.chain.pem, self.key.pem, self.chain.where, self.key.where)
-        if not leaf.key_matches:
-            raise CertificateError(
-                f"{self.key.where} is not the private key of the first certificate in {self.chain.where}. Both were "
-                "left as they are: put the pair that belongs together there, the server's certificate first."
-            )
-        return Bundle(self.authority.pem, leaf)
+        return Bundle(self.authority.pem, self.leaf())
 
 
 class Store(Protocol):

@@ -2,7 +2,8 @@
 
     review -> facts (owner chain, parents, what is referenced) -> workload -> posture -> rules -> decision
 
-`admit` is a generator: it yields a lookup for each fact that it needs and returns the decision. Its callers drive it
+`admit` is a generator: it yields a lookup for each fact that it needs, yields a request for the preview of a resource's
+pods, and returns the decision. Its callers drive it
 (`webhook/driver.py`), so `/mutate`, `/validate`, `/dry-run`, the command line and the audit scan decide alike.
 """
 
@@ -34,10 +35,11 @@ from webhook.policy.findings import Finding, Violation
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
 from webhook.policy.posture import posture_of
-from webhook.policy.preview import PodsOfResource, preview_pods
+from webhook.policy.preview import DecisionSteps, NotPreviewed, PodsOfResource, Preview, PreviewRequest
 from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
 from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
 from webhook.policy.token_volume import TOKEN_PATH
+from webhook.policy.wording import postures_line
 from webhook.policy.workload import (
     Identity,
     Link,
@@ -166,7 +168,7 @@ def admit(
     minor: int,
     labels_suffice: bool = False,
     cache: DecisionCache | None = None,
-) -> Steps[tuple[Decision, tuple[Link, ...]]]:
+) -> DecisionSteps[tuple[Decision, tuple[Link, ...]]]:
     """The decision on a review, and every fact that it rests on.
 
     `minor` and `labels_suffice` are those of the `FactSource` that answers the lookups. `cache` holds decisions that
@@ -315,7 +317,7 @@ def _ephemeral_containers(pod: Raw) -> list[Raw]:
     return objects_of(object_of(pod.get("spec")).get("ephemeralContainers"))
 
 
-def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]:
+def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link, ...]]]:
     request, settings = admission.request, admission.settings
     custom = decode_object(request.object)
     if custom is None:
@@ -345,11 +347,25 @@ def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]
     pods = PodsOfResource(ref, spec, parentage)
     if settings.mode == "enforce" and any(type(finding) is Violation and finding.denies for finding in findings):
         # a preview costs far more than this, and it could only add to the reasons
-        return decide.decide_resource(str(ref), pods.postures(settings), (), tuple(findings), settings), inquiry.links
-    pods_before = PodsOfResource(ref, had, parentage) if old else None
-    preview = preview_pods(pods, pods_before, settings, admission.minor)
-    findings += preview.findings
-    decision = decide.decide_resource(str(ref), preview.postures, preview.predicted_levels, tuple(findings), settings)
+        postures = pods.postures(settings)
+        decision = decide.decide_resource(
+            str(ref), tuple(findings), settings, posture=postures_line(postures), postures=postures
+        )
+        return decision, inquiry.links
+    if old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references:
+        return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    preview: Preview | NotPreviewed = yield PreviewRequest(pods, had if old else None, settings, admission.minor)
+    if isinstance(preview, NotPreviewed):
+        findings.append(preview.warning(str(ref)))
+        return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    decision = decide.decide_resource(
+        str(ref),
+        (*findings, *preview.findings),
+        settings,
+        posture=preview.posture,
+        postures=preview.postures,
+        predicted_levels=preview.predicted_levels,
+    )
     return decision, inquiry.links
 
 

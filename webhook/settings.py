@@ -98,7 +98,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise _NotAllowedError("HOST:PORT, [IPV6]:PORT or :PORT with a port from 0 to 65535")
     if host.startswith("[") and host.endswith("]"):
         return host[1:-1], int(port)
@@ -185,7 +185,9 @@ class Settings:
     ops_listen: Annotated[
         str, Variable("VMGUARD_OPS_LISTEN", _address, "address of the operations listener (plain HTTP)")
     ] = ":8080"
-    cert_dir: Annotated[str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt, tls.key and ca.crt")] = ""
+    cert_dir: Annotated[
+        str, Variable("VMGUARD_CERT_DIR", str, "directory with tls.crt and tls.key, read anew every 10 s")
+    ] = ""
     shutdown_delay: Annotated[
         float,
         Variable(

@@ -7,12 +7,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextmanager
-def canned_api(code: int, body: str, seconds: float = 0.0) -> Iterator[str]:
-    """The URL of a running server that answers each GET with a status and a body, after some seconds."""
+def canned_api(code: int, body: str, seconds: float = 0.0, seen: list[str] | None = None) -> Iterator[str]:
+    """The URL of a running server that answers each GET with a status and a body, after some seconds.
+
+    It adds the path of each request to `seen`, in the order in which they come.
+    """
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if seen is not None:
+                seen.append(self.path)
             over.wait(seconds)
             self.send_response(code)
             self.send_header("Content-Length", str(len(body)))

@@ -51,6 +51,28 @@ def test_a_wrong_value_is_answered_with_its_variable_and_what_is_allowed(name, t
     assert str(refused.value) == f"{name}={text!r} is not allowed: write {allowed}"
 
 
+LONG = "0" * 98_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("VMGUARD_ENFORCE", LONG),
+        ("VMGUARD_LISTEN", f":{LONG}1"),
+        ("VMGUARD_LISTEN", f"{LONG}:x"),
+        ("VMGUARD_KUBE_API_QPS", LONG),
+        ("VMGUARD_KUBE_API_BURST", f"9{LONG}"),
+        ("VMGUARD_SHUTDOWN_DELAY", f"-1{LONG}"),
+        ("WATCH_NAMESPACE", LONG),
+        ("POD_NAMESPACE", LONG),
+    ],
+)
+def test_a_long_wrong_value_is_not_repeated_whole(name, text):
+    with pytest.raises(SettingsError, match=rf"^{name}='.*…' is not allowed: write [a-zH]") as refused:
+        Settings.from_environment({name: text})
+    assert len(str(refused.value)) < 300
+
+
 def test_each_kind_of_value_is_read_into_its_type():
     read = Settings.from_environment(
         {

@@ -2,26 +2,12 @@
 
 from pathlib import Path
 from socket import socket
-from typing import Any
 
-from certs import Bundle, DirectoryStore
+from certs import AUTHORITY_FILE, DirectoryStore
 from webhook.cli.usage import UsageError
-from webhook.facts import FactSource
 from webhook.server.run import Plan, bind, serve, url
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
-
-
-def plan(settings: Settings, source: FactSource, directory: Path, bundle: Bundle, **more: Any) -> Plan:
-    """The plan of a server whose certificate files are in `directory`; `more` are further fields of it."""
-    return Plan(
-        settings=settings,
-        source=source,
-        certificate=directory / "tls.crt",
-        key=directory / "tls.key",
-        expiry=bundle.leaf.not_after.timestamp(),
-        **more,
-    )
 
 
 def warn_of_exposure(store: DirectoryStore, log: Log) -> None:
@@ -44,7 +30,9 @@ async def serve_until_signal(plan: Plan, listeners: tuple[socket, socket], direc
     """Serve; print one line on standard output once the server is ready."""
 
     def ready() -> None:
-        print(f"vmguard serves {url('https', listeners[0])}, trust {directory / 'ca.crt'}", flush=True)
+        authority = directory / AUTHORITY_FILE
+        trust = f", trust {authority}" if authority.exists() else ""  # others may give clients what they trust
+        print(f"vmguard serves {url('https', listeners[0])}{trust}", flush=True)
 
     await serve(plan, *listeners, log, ready)
 

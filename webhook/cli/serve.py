@@ -22,9 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="VERSION",
         help=f"standalone: such as 1.30 (default 1.{NEWEST_MINOR})",
     )
-    parser.add_argument(
-        "--cert-dir", metavar="DIR", help="where ca.crt, tls.crt and tls.key are; default VMGUARD_CERT_DIR"
-    )
+    parser.add_argument("--cert-dir", metavar="DIR", help="where tls.crt and tls.key are; default VMGUARD_CERT_DIR")
 
 
 def run(options: argparse.Namespace) -> int:

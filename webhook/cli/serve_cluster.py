@@ -8,9 +8,11 @@ import uvloop
 
 from certs import CertificateError, DirectoryStore
 from webhook.cli.cluster_runtime import Cluster
-from webhook.cli.listening import listeners, plan, serve_until_signal, warn_of_exposure
+from webhook.cli.listening import listeners, serve_until_signal, warn_of_exposure
 from webhook.cli.usage import UsageError
 from webhook.cluster.client import NoClusterError, connected
+from webhook.server.run import Plan
+from webhook.server.serving_certificate import ServingCertificate
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -30,20 +32,19 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     settings, directory = _for_cluster(options)
     store = DirectoryStore(directory)
-    bundle = store.load()
-    log = Log(settings.log_level)
+    log, metrics = Log(settings.log_level), Metrics()
+    certificate = ServingCertificate(store, log, metrics)
     warn_of_exposure(store, log)
     sockets = listeners(settings)  # before anything runs beside it, so that a taken address is one line
 
     async def serving() -> None:
-        metrics = Metrics()
         rate = (settings.kube_api_qps, settings.kube_api_burst)
         async with (
             connected(options.kubeconfig, rate, metrics.count_api_request) as client,
             connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request) as leaders,
         ):
             cluster = Cluster(settings, client, leaders, log, metrics)
-            what = plan(settings, cluster.source, directory, bundle, metrics=metrics, **cluster.of_plan())
+            what = Plan(settings, cluster.source, certificate, metrics=metrics, **cluster.of_plan())
             async with cluster.running():
                 await serve_until_signal(what, sockets, directory, log)
 
@@ -63,9 +64,7 @@ def _for_cluster(options: argparse.Namespace) -> tuple[Settings, Path]:
         raise UsageError("vmguard serve: --objects and --kubernetes-version go with --standalone; a cluster tells both")
     settings = Settings.from_environment(os.environ)
     if not (options.cert_dir or settings.cert_dir):
-        raise UsageError(
-            "vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt, tls.key and ca.crt"
-        )
+        raise UsageError("vmguard serve: VMGUARD_CERT_DIR is not set: name the directory with tls.crt and tls.key")
     if settings.psp_autocreate and settings.watch_namespaces:
         raise UsageError(
             "vmguard serve: VM_PSPAUTOCREATEENABLED=true needs the whole cluster, as PodSecurityPolicies belong to it: "

@@ -10,13 +10,16 @@ import uvloop
 
 from certs import CertificateError, DirectoryStore, ensure
 from webhook.cli.files import read_files
-from webhook.cli.listening import listeners, plan, serve_until_signal, warn_of_exposure
+from webhook.cli.listening import listeners, serve_until_signal, warn_of_exposure
 from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR
 from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import InputError, facts_only
+from webhook.server.run import Plan
+from webhook.server.serving_certificate import ServingCertificate
 from webhook.settings import Settings, SettingsError
 from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
 
 NAMES = ("localhost", "127.0.0.1")
 """What the standalone certificate is for."""
@@ -48,12 +51,13 @@ def _run(options: argparse.Namespace) -> int:
     source = FileFacts(objects, minor)
     directory = Path(options.cert_dir or settings.cert_dir or _cache() / "standalone")
     store = DirectoryStore(directory)
-    bundle, _ = ensure(store, NAMES, now=datetime.now(UTC))
-    log = Log(settings.log_level)
+    ensure(store, NAMES, now=datetime.now(UTC))
+    log, metrics = Log(settings.log_level), Metrics()
+    certificate = ServingCertificate(store, log, metrics)
     warn_of_exposure(store, log)
     if settings.psp_autocreate:
         log.write("warning", "VM_PSPAUTOCREATEENABLED has no effect without a cluster")
-    what = plan(settings, source, directory, bundle, known=msgspec.json.encode(objects))
+    what = Plan(settings, source, certificate, known=msgspec.json.encode(objects), metrics=metrics)
     uvloop.run(serve_until_signal(what, listeners(settings), directory, log))
     return 0
 

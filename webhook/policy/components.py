@@ -6,7 +6,8 @@ write, when which controller runs them, and when they need the Kubernetes API. A
 no kind, component or container by name. A new kind is one row of KINDS. Columns are data: fields that decide something
 are paths and conditions.
 
-Source: operator v0.42 to v0.74, and recorded pods of v0.53, v0.54 and v0.74.
+Source: operator v0.42 to v0.74, and recorded pods of v0.53, v0.54 and v0.74. VTAgent: operator v0.75. VMEstimator: the
+documentation of v0.76, and the sources just before it, where the layout of single-node mode still changed.
 """
 
 from collections.abc import Iterable
@@ -90,6 +91,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     label       the value of app.kubernetes.io/name on its workload and pods, if that is not the component's name
     beside      the operator's containers beside the main one
     enabled     when the resource has the component; a part of a cluster must be an object as well
+    without_part whether the operator runs the component even where the resource has no part for it
     stateful    when a StatefulSet runs it
     daemonset   when a DaemonSet runs it, and what that changes
     api         when the main container calls the Kubernetes API
@@ -105,6 +107,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     beside: tuple[OperatorContainer, ...] = ()
     enabled: Condition = True
+    without_part: bool = False
     stateful: Condition = False
     daemonset: DaemonSetMode | None = None
     api: Condition = False
@@ -143,7 +146,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 
     def runs_in(self, spec: dict[str, Any]) -> bool:
         """Whether the resource has this component."""
-        if len(self.path) == 1:
+        if len(self.path) == 1 or self.without_part:
             return True
         return isinstance(spec.get(self.path[1]), dict) and holds(self.enabled, spec)
 
@@ -326,6 +329,17 @@ KINDS: tuple[Kind, ...] = (
             gets_token=False,
         ),
     ),
+    _kind(
+        "VTAgent",
+        "v1",
+        Component(
+            name="vtagent",
+            writes=Data(
+                volume="tmp-data", path="/vtagent-data", flag="tmpDataPath", moves_flag=(_QUEUE_PATH, ("tmpDataPath",))
+            ),
+            stateful=True,
+        ),
+    ),
     _kind("VTSingle", "v1", Component(name="vtsingle", writes=_single_data("/victoria-traces-data"))),
     _kind(
         "VMAnomaly",
@@ -373,6 +387,24 @@ KINDS: tuple[Kind, ...] = (
         Component(name="vtselect", path=("spec", "select"), writes=_QUERIES),
         Component(name="vtinsert", path=("spec", "insert"), writes=_PASSES_ON),
         _balancer("vtclusterlb"),
+    ),
+    _kind(
+        "VMEstimator",
+        "v1",
+        Component(
+            name="vmestimator-storage",
+            path=("spec", "storage"),
+            main="vmestimator",
+            writes=Nothing("it holds its estimations in memory"),
+            without_part=True,
+            stateful=True,
+        ),
+        Component(
+            name="vmestimator-select",
+            path=("spec", "select"),
+            main="vmestimator",
+            writes=Nothing("it queries the storage nodes and holds results in memory"),
+        ),
     ),
     _parent(
         "VMDistributed",

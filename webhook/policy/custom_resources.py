@@ -1,7 +1,7 @@
 """Every resource of the operator's API group: kind, names and version.
 
 Roles, webhook configurations, stand-in definitions and lookups follow from this table. The kinds that make pods are
-rows of the component table; the others have their rows here. Source: the CRDs of operator v0.42 to v0.74.
+rows of the component table; the others have their rows here. Source: the CRDs of operator v0.42 to v0.76.
 """
 
 import msgspec

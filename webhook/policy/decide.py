@@ -26,7 +26,6 @@ from webhook.policy.wording import (
     left_as_json,
     not_compliant,
     posture_line,
-    postures_line,
     rules_line,
     tally_of,
     warning_line,
@@ -316,12 +315,14 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
 
 def decide_resource(
     what: str,
-    postures: tuple[Posture, ...],
-    predicted_levels: tuple[PredictedLevels | None, ...],
     findings: tuple[Finding, ...],
     settings: Settings,
+    *,
+    posture: str = "",
+    postures: tuple[Posture, ...] = (),
+    predicted_levels: tuple[PredictedLevels | None, ...] = (),
 ) -> Decision:
-    """The decision on a custom resource."""
+    """The decision on a custom resource; `posture` is the line that says what its pods must look like, "" for none."""
     denials = [finding for finding in findings if type(finding) is Violation and finding.denies]
     outcome: Outcome = "unchanged"
     spared: list[str] = []
@@ -335,9 +336,10 @@ def decide_resource(
     annotations = {
         "decision": f"{outcome}: {message}" if message else outcome,
         "workload": one_line(what, LONGEST_WARNING),
-        "posture": postures_line(postures),
         "rules": rules_line(findings),
     }
+    if posture:
+        annotations["posture"] = posture
     if denials:
         annotations["findings"] = left_as_json(denials)
     return Decision(

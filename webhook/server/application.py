@@ -1,61 +1,44 @@
 """What the webhook listener serves besides admissions: `/healthz`, `/dry-run`, and the documentation.
 
-The documentation comes from this process alone: its page loads nothing from another host.
+The documentation comes from this process alone: its page loads nothing and runs no script.
 """
 
 import msgspec
-import swagger_ui_bundle
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 
-from webhook.server.dry_run import MAX_BODY, Worker
+from webhook.server.docs_page import POLICY, page
+from webhook.server.dry_run import MAX_BODY, DryRun
 from webhook.server.http import Disconnected, HTTPError, error_body, headers_of, read_body
 from webhook.server.openapi import description
 from webhook.telemetry.metrics import Metrics
 
 _JSON = "application/json"
-_FILES = "/docs/files"
-_PAGE = f"""<!DOCTYPE html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>vmguard</title>
-    <link rel="icon" href="{_FILES}/favicon-32x32.png">
-    <link rel="stylesheet" href="{_FILES}/swagger-ui.css">
-  </head>
-  <body>
-    <main id="description"></main>
-    <script src="{_FILES}/swagger-ui-bundle.js"></script>
-    <script>SwaggerUIBundle({{url: "/openapi.json", dom_id: "#description", deepLinking: true}})</script>
-  </body>
-</html>
-"""
+_HEADERS = {"X-Content-Type-Options": "nosniff"}
+_PAGE_HEADERS = {**_HEADERS, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
-def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> Starlette:
+def application(questions: DryRun, metrics: Metrics, *, dry_run: bool) -> Starlette:
     """The ASGI application; without `dry_run` it serves /healthz only."""
 
     async def answer_dry_run(request: Request) -> Response:
         try:
-            code, body = await worker.ask(await read_body(headers_of(request.scope), request.receive, MAX_BODY))
+            code, body = await questions.ask(await read_body(headers_of(request.scope), request.receive, MAX_BODY))
         except HTTPError as error:
             code, body = error.code, error_body(error.code, str(error))
         except Disconnected:
             return Response(status_code=400)
         metrics.dry_runs.labels(str(code)).inc()
-        return Response(body, code, media_type=_JSON)
+        return Response(body, code, _HEADERS, media_type=_JSON)
 
     routes: list[BaseRoute] = [Route("/healthz", _healthz)]
     if dry_run:
         routes += [
             Route("/dry-run", answer_dry_run, methods=["POST"]),
             Route("/openapi.json", _openapi),
-            Mount(_FILES, StaticFiles(directory=str(swagger_ui_bundle.swagger_ui_path))),
             Route("/docs", _docs),
         ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
@@ -68,11 +51,11 @@ async def _healthz(_: Request) -> Response:
 
 
 async def _openapi(_: Request) -> Response:
-    return Response(msgspec.json.encode(description()), media_type=_JSON)
+    return Response(msgspec.json.encode(description()), headers=_HEADERS, media_type=_JSON)
 
 
 async def _docs(_: Request) -> Response:
-    return HTMLResponse(_PAGE)
+    return HTMLResponse(page(description()), headers=_PAGE_HEADERS)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

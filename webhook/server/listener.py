@@ -8,10 +8,10 @@ do wrong is counted, and logged once in a while.
 import asyncio
 import errno
 import socket
-import ssl
 from collections.abc import Callable
 
 from webhook.server.connection import Connection, ListenerState
+from webhook.server.serving_certificate import ServingCertificate
 from webhook.text import one_line
 
 HANDSHAKE = 10.0
@@ -27,19 +27,22 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Listener:
-    """Accepts the connections of one socket and makes a protocol for each. It has what uvicorn uses of a server."""
+    """Accepts the connections of one socket and makes a protocol for each. It has what uvicorn uses of a server.
+
+    A connection is shown the `certificate` of its moment; None is plain HTTP.
+    """
 
     def __init__(
         self,
         listener: socket.socket,
         make: Callable[[], Connection],
         state: ListenerState,
-        context: ssl.SSLContext | None,
+        certificate: ServingCertificate | None,
     ) -> None:
         self._socket = listener
         self._make = make
         self._state = state
-        self._context = context
+        self._certificate = certificate
         self._loop = asyncio.get_running_loop()
         self._handshakes: set[asyncio.Task[None]] = set()
         self._resume: asyncio.TimerHandle | None = None
@@ -95,11 +98,12 @@ class Listener:
         task.add_done_callback(self._handshakes.discard)
 
     async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
-        seconds = HANDSHAKE if self._context else None
+        context = self._certificate.context if self._certificate else None
+        seconds = HANDSHAKE if context else None
         accepted.setblocking(False)
         try:
             await self._loop.connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._context, ssl_handshake_timeout=seconds
+                lambda: connection, accepted, ssl=context, ssl_handshake_timeout=seconds
             )
         except BaseException as error:
             self._state.open.remove(connection)

@@ -10,11 +10,9 @@ import logging
 import resource
 import signal
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import uvicorn
@@ -25,12 +23,15 @@ from webhook.server.application import application
 from webhook.server.body_budget import BodyBudget
 from webhook.server.complaints import Complaints
 from webhook.server.connection import Connection, ListenerState
-from webhook.server.dry_run import Worker
+from webhook.server.dry_run import DryRun
 from webhook.server.lifecycle import Check, State
 from webhook.server.listener import Listener
 from webhook.server.malloc_trim import trim
 from webhook.server.open_connections import MOST, OpenConnections
 from webhook.server.operations import Operations
+from webhook.server.previews import Previews
+from webhook.server.serving_certificate import ServingCertificate
+from webhook.server.worker_process import WorkerProcess
 from webhook.settings import Settings, parse_address
 from webhook.telemetry.log import Handler, Log
 from webhook.telemetry.metrics import Metrics
@@ -72,9 +73,7 @@ class Plan:
 
     settings: Settings
     source: FactSource
-    certificate: Path
-    key: Path
-    expiry: float
+    certificate: ServingCertificate
     known: bytes = b"[]"
     prepare: Callable[[], Awaitable[None]] = _nothing
     checks: Mapping[str, Check] = field(default_factory=dict)
@@ -92,12 +91,12 @@ class _Server(uvicorn.Server):
     """
 
     def __init__(
-        self, app: AdmissionHandler | Operations, state: ListenerState, context: ssl.SSLContext | None
+        self, app: AdmissionHandler | Operations, state: ListenerState, certificate: ServingCertificate | None
     ) -> None:
         super().__init__(_config(app))
         self.server_state = state
         self._listener_state = state
-        self._context = context
+        self._certificate = certificate
         self._ended = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -107,7 +106,8 @@ class _Server(uvicorn.Server):
             return Connection(self.config, self._listener_state, {})
 
         self.servers = [
-            cast("asyncio.Server", Listener(each, make, self._listener_state, self._context)) for each in sockets or ()
+            cast("asyncio.Server", Listener(each, make, self._listener_state, self._certificate))
+            for each in sockets or ()
         ]
         self.started = True
 
@@ -183,17 +183,18 @@ async def serve(
         "operations": _listener_state("operations", _MOST_OPERATIONS, bodies, log, metrics),
     }
     metrics.body_bytes.set_function(lambda: bodies.held)
-    state = State(checks=plan.checks, notes=lambda: {**plan.notes(), **_full(listeners)}, tells=plan.tells)
-    metrics.certificate_expiry.set(plan.expiry)
-    worker = Worker(plan.known, lambda: plan.source.minor, log)
-    rest = application(worker, metrics, dry_run=plan.settings.dry_run)
-    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows which cipher its processor has
-    context.load_cert_chain(plan.certificate, plan.key)
+    worker = WorkerProcess("dry-run", lambda: (str(plan.source.minor),), plan.known, log)
+    previews = Previews(WorkerProcess("preview", tuple, b"", log), metrics.count_preview, log)
+
+    def notes() -> dict[str, str]:
+        troubles = {"certificate": plan.certificate.note, "previews": previews.trouble}
+        return {**plan.notes(), **troubles, **_full(listeners)}
+
+    state = State(checks=plan.checks, notes=notes, tells=plan.tells)
+    rest = application(DryRun(worker), metrics, dry_run=plan.settings.dry_run)
+    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state, previews)
     servers = [
-        _Server(front, listeners["webhook"], context),
+        _Server(front, listeners["webhook"], plan.certificate),
         _Server(Operations(metrics, state), listeners["operations"], None),
     ]
     _take_logging(log)
@@ -207,6 +208,7 @@ async def serve(
     ]
     ending = asyncio.create_task(asked_to_end.wait())
     started = asyncio.create_task(_started(plan, servers, worker))
+    renewing = asyncio.create_task(plan.certificate.run())
     await asyncio.wait([ending, started, *tasks], return_when=asyncio.FIRST_COMPLETED)
     if started.done():
         started.result()
@@ -224,16 +226,17 @@ async def serve(
     for server in servers:
         server.end()
     await asyncio.gather(*tasks)
-    for task in (ending, started):
+    for task in (ending, started, renewing):
         task.cancel()
-    await asyncio.gather(ending, started, return_exceptions=True)
+    await asyncio.gather(ending, started, renewing, return_exceptions=True)
+    await previews.stop()
     await worker.stop()
     await leaving
     log.write("info", "ended")
     log.flush()
 
 
-async def _started(plan: Plan, servers: list[_Server], worker: Worker) -> None:
+async def _started(plan: Plan, servers: list[_Server], worker: WorkerProcess) -> None:
     """Return once both listeners serve, what they depend on is there, and the dry-run worker runs."""
     while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn tells by an attribute
         await asyncio.sleep(0.005)

@@ -76,6 +76,12 @@ class Metrics:
         self.dry_runs = Counter(
             "vmguard_dry_run_requests", "Dry-run requests, by HTTP status code.", ("code",), registry=self.registry
         )
+        self.previews = Counter(
+            "vmguard_previews",
+            "Previews of the pods of resources, by outcome: previewed, too-busy, too-large or failed.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.api_requests = Counter(
             "vmguard_api_requests",
             "Requests to the API server, by verb, resource (plural) and HTTP status; 0 is no answer.",
@@ -116,6 +122,14 @@ class Metrics:
             "When the serving certificate expires, in seconds since 1970 (UTC).",
             registry=self.registry,
         )
+        self.certificate_renewals = Counter(
+            "vmguard_certificate_renewals",
+            "Renewals of certificates, by what was renewed (files) and result (success, error).",
+            ("what", "result"),
+            registry=self.registry,
+        )
+        for result in ("success", "error"):
+            self.certificate_renewals.labels("files", result)
         self.tasks = Gauge(
             "vmguard_tasks",
             "Tasks of the event loop: what is watched, looked up and being answered.",
@@ -163,6 +177,10 @@ class Metrics:
     def count_api_request(self, verb: str, resource: str, code: int) -> None:
         """Count one request to the API server."""
         self.api_requests.labels(verb, resource, str(code)).inc()
+
+    def count_preview(self, outcome: str) -> None:
+        """Count one preview, or that there was none."""
+        self.previews.labels(outcome).inc()
 
     def text(self) -> bytes:
         """All of it in the Prometheus text format."""

@@ -11,8 +11,8 @@ from tests.support.sample_pods import pod
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("serve", "--kubeconfig", "nofile", "--cert-dir", "nodir"), "Missing: nodir/ca.crt"),
-        (("serve",), "VMGUARD_CERT_DIR is not set: name the directory with tls.crt, tls.key and ca.crt"),
+        (("serve", "--kubeconfig", "nofile", "--cert-dir", "nodir"), "Missing: nodir/tls.crt, nodir/tls.key"),
+        (("serve",), "VMGUARD_CERT_DIR is not set: name the directory with tls.crt and tls.key"),
         (("serve", "--standalone", "--kubeconfig", "x"), "--standalone knows no cluster"),
         (("serve", "--objects", "x"), "--objects and --kubernetes-version go with --standalone"),
     ],
