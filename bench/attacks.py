@@ -138,29 +138,39 @@ def _garbage(server: Victim) -> str:
     return f"{len([line for line in server.log.read_text().splitlines() if 'warning' in line])} lines"
 
 
-def _previews(server: Victim) -> str:
-    """24 connections of dry-run creates of a VMDistributed of 25 KB; how long others wait meanwhile."""
-    over = threading.Event()
+def _resources(made: Callable[[str], dict[str, Any]]) -> Callable[[Victim], str]:
+    """24 connections of dry-run creates of a costly resource; how long others wait meanwhile."""
 
-    def attack(number: int) -> None:
+    def attack(server: Victim, number: int, over: threading.Event) -> None:
         connection = server.connect()
+        name = f"attack-{number}"
+        body = review_of(made(name), uid=name, namespace="attacker", name=name)
         while not over.is_set():
-            name = f"attack-{number}"
-            body = review_of(costly_distributed(name, "attacker"), uid=name, namespace="attacker", name=name)
             connection.request("POST", "/validate", body, {"Content-Type": "application/json"})
             connection.getresponse().read()
         connection.close()
 
-    attackers = [threading.Thread(target=attack, args=(number,)) for number in range(24)]
-    for each in attackers:
-        each.start()
-    time.sleep(3)
-    pod = _longest(lambda: server.ask("/mutate", server.pod))
-    ready = _longest(lambda: httpx.get(f"{server.operations}/readyz", timeout=60, trust_env=False))
-    over.set()
-    for each in attackers:
-        each.join()
-    return f"pod {pod:.0f} ms, /readyz {ready:.0f} ms"
+    def measured(server: Victim) -> str:
+        over = threading.Event()
+        attackers = [threading.Thread(target=attack, args=(server, number, over)) for number in range(24)]
+        for each in attackers:
+            each.start()
+        time.sleep(3)
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            pod = _longest(lambda: server.ask("/mutate", server.pod))
+            ready = _longest(lambda: client.get(f"{server.operations}/readyz"))
+        over.set()
+        for each in attackers:
+            each.join()
+        return f"pod {pod:.0f} ms, /readyz {ready:.0f} ms"
+
+    return measured
+
+
+def _many_volumes(name: str) -> dict[str, Any]:
+    """A VMSingle of 1.4 MB."""
+    volumes = [{"name": ""} for _ in range(117_000)]
+    return {**costly_distributed(name, "attacker"), "kind": "VMSingle", "spec": {"volumes": volumes}}
 
 
 def _longest(ask: Callable[[], Any]) -> float:
@@ -207,7 +217,14 @@ ATTACKS: dict[str, tuple[str, Callable[[Victim], str]]] = {
         _shut_out(lambda server: server.plain()),
     ),
     "500 connections that send garbage": ("the log of the node", _garbage),
-    "24 connections that create a VMDistributed of 25 KB": ("longest wait of a pod, and of /readyz", _previews),
+    "24 connections that create a VMDistributed of 25 KB": (
+        "longest wait of a pod, and of /readyz",
+        _resources(lambda name: costly_distributed(name, "attacker")),
+    ),
+    "24 connections that create a VMSingle of 1.4 MB": (
+        "longest wait of a pod, and of /readyz",
+        _resources(_many_volumes),
+    ),
 }
 """What the attacker sends: what it costs whom, and how that is measured."""
 

@@ -36,7 +36,7 @@ from webhook.server.http import (
 )
 from webhook.server.lifecycle import State
 from webhook.server.reporting import Reporter
-from webhook.server.resource_turns import ResourceTurns
+from webhook.server.resource_turns import FactsInTurn, ResourceTurns
 from webhook.settings import Settings
 from webhook.telemetry.log import Log, described
 from webhook.telemetry.metrics import Children, Metrics
@@ -154,7 +154,7 @@ class AdmissionHandler:
         self, exchange: _Exchange, review: Review, endpoint: Endpoint, query: bytes
     ) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
         """The response to a review; to be awaited where a step takes time."""
-        source, previews = self._source, self._previews
+        source, previews, request = self._source, self._previews, review.request
         steps = admit(
             review,
             endpoint.webhook,
@@ -166,7 +166,8 @@ class AdmissionHandler:
         step = advance(steps, source, None, previews)
         if not isinstance(step, Done):
             deadline = exchange.started + time_allowed(query)  # it is the event loop's clock too
-            return self._decide_late(exchange, drive_async(steps, source, deadline, step, previews))
+            facts = FactsInTurn(source, self._turns, request.namespace or "") if request.kind.group else source
+            return self._decide_late(exchange, drive_async(steps, facts, deadline, step, previews))
         return self._decided(exchange, *step.result)
 
     async def _decide_in_turn(

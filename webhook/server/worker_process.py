@@ -12,7 +12,7 @@ from webhook.cluster.backoff import Backoff
 from webhook.server.frames import ANSWER, QUESTION
 from webhook.telemetry.log import Log
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 """For the start of the process, on a machine that is busy."""
 
 LONGEST_PAUSE = 2.0
