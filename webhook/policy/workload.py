@@ -18,9 +18,9 @@ from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.name_forms import LONGEST_LABEL, LONGEST_NAME, is_namespace, is_subdomain
 from webhook.objects import Metadata, OwnerReference
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
-from webhook.policy.conditions import EACH, Path, text_at
+from webhook.policy.conditions import EACH, Path, text_at, value_at
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.json_access import objects_of, texts_of
+from webhook.policy.json_access import object_of, objects_of, texts_of
 from webhook.policy.parents import Layers, layers_of_child
 from webhook.text import one_line
 
@@ -44,14 +44,6 @@ VOLUME_NAMES: Path = ("volumes", EACH, "name")
 """The field of a component's part that `user_volumes` reads."""
 
 _LISTS = ("containers", "initContainers")
-
-MOUNTS: tuple[Path, ...] = (
-    ("volumeMounts", EACH, "name"),
-    ("volumeMounts", EACH, "mountPath"),
-    *((group, EACH, "name") for group in _LISTS),
-    *((group, EACH, "volumeMounts", EACH, field) for group in _LISTS for field in ("name", "mountPath")),
-)
-"""The fields of a component's part that `user_mounts` reads."""
 
 ACCOUNT: Path = ("serviceAccountName",)
 """The field of a resource's root that `account_of` reads."""
@@ -296,13 +288,33 @@ def account_of(spec: dict[str, Any]) -> str:
     return text_at(spec, ACCOUNT)
 
 
+def mounts_in(component: Component) -> tuple[Path, ...]:
+    """The fields of a component's part that `user_containers` and `user_mounts` read."""
+    settings = (each.settings for each in component.beside if each.mounts_data)
+    holders: list[Path] = [(), *dict.fromkeys(settings), *((group, EACH) for group in _LISTS)]
+    mounts = ((*holder, "volumeMounts", EACH, field) for holder in holders for field in ("name", "mountPath"))
+    return (*((group, EACH, "name") for group in _LISTS), *mounts)
+
+
+def user_containers(workload: Workload) -> frozenset[str] | None:
+    """Names of the containers and init containers that a workload's resource brings; None if only labels are known."""
+    if workload.source == "labels":
+        return None
+    part = workload.component.part_of(workload.spec)
+    return frozenset(name for group in _LISTS for name in texts_of(objects_of(part.get(group)), "name"))
+
+
 def user_mounts(workload: Workload, path: str) -> frozenset[tuple[str, str]]:
     """The mounts at a path that a workload's resource brings: the names of container and volume.
 
-    The mounts of the component's part are those of its main container.
+    The mounts of the component's part are those of its main container, and of the containers that mount its data too.
     """
-    part = workload.component.part_of(workload.spec)
-    holders = [(workload.component.main, part)]
+    component = workload.component
+    part = component.part_of(workload.spec)
+    holders = [(component.main, part)]
+    for row in component.beside:
+        if row.mounts_data:
+            holders += [(row.name, part), (row.name, object_of(value_at(part, row.settings)))]
     holders += [(text_at(each, ("name",)), each) for group in _LISTS for each in objects_of(part.get(group))]
     return frozenset(
         (container, text_at(mount, ("name",)))

@@ -35,7 +35,7 @@ _BUILT = 1500
 
 
 def _program(command):
-    (program,) = (each for each in SMALL if command.startswith(each))
+    (program,) = (each for each in SMALL if f"{command} ".startswith(f"{each} "))
     return program
 
 
