@@ -66,7 +66,7 @@ def test_a_value_of_a_wrong_type_is_refused_or_the_patch_applies_and_is_enough(c
     ("pod", "says"),
     [
         ({}, "spec"),
-        ({"spec": {"containers": [{"name": "a"}] * 1001}}, "1001 containers are too many: at most 1000"),
+        ({"spec": {"containers": [{"name": "a"}] * 1001}}, "1001 containers are too many: at most 500"),
         ({"spec": None}, "$.spec"),
         ({"spec": {"containers": [{"name": "a", "securityContext": {"capabilities": "x"}}]}}, "capabilities"),
     ],
