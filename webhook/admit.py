@@ -51,6 +51,7 @@ from webhook.policy.workload import (
     identify_by_labels,
     owner_of,
     parentage_of,
+    user_annotations,
     user_containers,
     user_mounts,
     user_volumes,
@@ -267,6 +268,7 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
         user_volumes=volumes,
         user_mounts=mounts,
         user_containers=user_containers(identity),
+        user_annotations=user_annotations(identity),
         policies=(yield from inquiry.policies(named)) if named else (),
     )
     findings = tuple(check_pod(subject, posture))

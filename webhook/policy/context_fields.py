@@ -69,6 +69,8 @@ class ContextField(msgspec.Struct, frozen=True):
     runs_as     whether it is about the user that runs: not filled on the pod of a DaemonSet, which reads host files
     filled      the levels that strict security fills, if not all
     own         the levels that take it from a resource's own securityContext, if not all
+    unset       a value that means the same as no value
+    safer       of a list, whether more or fewer elements are never weaker
     annotation  where the field stood before it existed
     schema      the JSON types of its value, if they do not follow from the strict value
     """
@@ -84,6 +86,8 @@ class ContextField(msgspec.Struct, frozen=True):
     runs_as: bool = False
     filled: Levels = ()
     own: Levels = ()
+    unset: Any = None
+    safer: Literal["", "more", "fewer"] = ""
     annotation: Annotation | None = None
     schema: Schema | None = None
 
@@ -120,24 +124,41 @@ class ContextField(msgspec.Struct, frozen=True):
         """Whether a value that is set is no violation at Kubernetes 1.`minor`."""
         return (value == self.strict and type(value) is type(self.strict)) or self.accepted.allows(value, minor)
 
+    def no_weaker(self, value: Any, own: Any) -> bool:
+        """Whether a value is surely no weaker than `own`, which may be None for no value."""
+        if own is None and self.unset is not None and value is self.unset:
+            return True
+        if not self.safer or not isinstance(value, list):
+            return False
+        others = own if isinstance(own, list) else []
+        fewer, more = (value, others) if self.safer == "fewer" else (others, value)
+        return all(each in more for each in fewer)
+
 
 _SCHEMAS: dict[type, Schema] = {bool: "boolean", int: "integer", str: "string", list: {EACH: "string"}}
 _PROFILE: Schema = {"type": "string", "localhostProfile": "string"}
 
 FIELDS: tuple[ContextField, ...] = (
     ContextField("privileged", CONTAINER, False, NOTHING_ELSE, "a privileged container is root on the node"),
-    ContextField("allowPrivilegeEscalation", CONTAINER, False, NOTHING_ELSE, "a process could gain more privileges"),
-    ContextField("readOnlyRootFilesystem", CONTAINER, True, NOTHING_ELSE, "a process could change its programs"),
-    ContextField("capabilities/drop", CONTAINER, ["ALL"], accept.DROPPED, "the rest are powers of root"),
+    ContextField(
+        "allowPrivilegeEscalation", CONTAINER, False, NOTHING_ELSE, "a process could gain more privileges", unset=True
+    ),
+    ContextField(
+        "readOnlyRootFilesystem", CONTAINER, True, NOTHING_ELSE, "a process could change its programs", unset=False
+    ),
+    ContextField("capabilities/drop", CONTAINER, ["ALL"], accept.DROPPED, "the rest are powers of root", safer="more"),
     ContextField(
         "capabilities/add",
         CONTAINER,
         LeftAlone("a container without it adds none"),
         accept.ADDED,
         "other capabilities are powers of root",
+        safer="fewer",
         schema={EACH: "string"},
     ),
-    ContextField("runAsNonRoot", BOTH, True, NOTHING_ELSE, "it could run as root", windows=True, runs_as=True),
+    ContextField(
+        "runAsNonRoot", BOTH, True, NOTHING_ELSE, "it could run as root", windows=True, runs_as=True, unset=False
+    ),
     ContextField("runAsUser", BOTH, NOBODY, accept.USER, "user 0 is root", platform=True, runs_as=True),
     ContextField("runAsGroup", BOTH, NOBODY, accept.GROUP, "group 0 is root's group", platform=True, runs_as=True),
     ContextField("fsGroup", POD, NOBODY, accept.GROUP, "group 0 is root's group", platform=True),
@@ -156,6 +177,7 @@ FIELDS: tuple[ContextField, ...] = (
         LeftAlone("a pod without it adds no group"),
         accept.GROUPS,
         "group 0 is root's group",
+        safer="fewer",
         schema={EACH: "integer"},
     ),
     ContextField(
@@ -224,6 +246,7 @@ FIELDS: tuple[ContextField, ...] = (
         LeftAlone("a pod without it sets none"),
         accept.SYSCTLS,
         "other sysctls can affect the node or other pods",
+        safer="fewer",
         schema={EACH: {"name": "string", "value": "string"}},
     ),
     ContextField(

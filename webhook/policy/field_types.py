@@ -30,6 +30,7 @@ _CONDITIONS = (condition for component in COMPONENTS for condition in (component
 
 LEAVES: dict[str, JsonType] = {
     _CONTEXT: "object",
+    "annotations": "object",
     "disableAutomountServiceAccountToken": "boolean",
     "mountPath": "string",
     "name": "string",

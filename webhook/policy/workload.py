@@ -40,9 +40,9 @@ OWNERS: dict[str, frozenset[tuple[str, str]]] = {
 }
 """Group and kind of the controllers that may own an object of a kind, for the chain to go on."""
 
-VOLUME_NAMES: Path = ("volumes", EACH, "name")
-"""The field of a component's part that `user_volumes` reads."""
-
+_VOLUME_NAMES: Path = ("volumes", EACH, "name")
+_ANNOTATIONS: Path = ("podMetadata", "annotations")
+_CONTEXT = "securityContext"
 _LISTS = ("containers", "initContainers")
 
 ACCOUNT: Path = ("serviceAccountName",)
@@ -277,31 +277,41 @@ def _where_it_ended(chain: tuple[Link, ...]) -> str:
     return f"{ref} has no controller that is a resource of the operator"
 
 
-def user_volumes(workload: Workload) -> frozenset[str]:
-    """Names of the volumes that a workload's resource brings."""
-    volumes, _, name = VOLUME_NAMES
-    return texts_of(objects_of(workload.component.part_of(workload.spec).get(volumes)), name)
-
-
 def account_of(spec: dict[str, Any]) -> str:
     """The ServiceAccount that a resource names for its pods, "" for none: then the operator makes one."""
     return text_at(spec, ACCOUNT)
 
 
-def mounts_in(component: Component) -> tuple[Path, ...]:
-    """The fields of a component's part that `user_containers` and `user_mounts` read."""
+def fields_in(component: Component) -> tuple[Path, ...]:
+    """The fields of a component's part that the functions below read."""
     settings = (each.settings for each in component.beside if each.mounts_data)
     holders: list[Path] = [(), *dict.fromkeys(settings), *((group, EACH) for group in _LISTS)]
     mounts = ((*holder, "volumeMounts", EACH, field) for holder in holders for field in ("name", "mountPath"))
-    return (*((group, EACH, "name") for group in _LISTS), *mounts)
+    containers = ((group, EACH, field) for group in _LISTS for field in ("name", _CONTEXT))
+    return (_VOLUME_NAMES, _ANNOTATIONS, *containers, *mounts)
 
 
-def user_containers(workload: Workload) -> frozenset[str] | None:
-    """Names of the containers and init containers that a workload's resource brings; None if only labels are known."""
+def user_volumes(workload: Workload) -> frozenset[str]:
+    """Names of the volumes that a workload's resource brings."""
+    volumes, _, name = _VOLUME_NAMES
+    return texts_of(objects_of(workload.component.part_of(workload.spec).get(volumes)), name)
+
+
+def user_containers(workload: Workload) -> dict[str, dict[str, Any]] | None:
+    """The securityContext of each container and init container in a workload's resource by name, {} for none.
+
+    A container with the name of the operator's is a patch over it. None where only labels are known.
+    """
     if workload.source == "labels":
         return None
     part = workload.component.part_of(workload.spec)
-    return frozenset(name for group in _LISTS for name in texts_of(objects_of(part.get(group)), "name"))
+    containers = (each for group in _LISTS for each in objects_of(part.get(group)))
+    return {text_at(each, ("name",)): object_of(each.get(_CONTEXT)) for each in containers}
+
+
+def user_annotations(workload: Workload) -> dict[str, Any]:
+    """The annotations that a workload's resource gives its pods."""
+    return object_of(value_at(workload.component.part_of(workload.spec), _ANNOTATIONS))
 
 
 def user_mounts(workload: Workload, path: str) -> frozenset[tuple[str, str]]:

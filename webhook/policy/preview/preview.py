@@ -28,7 +28,7 @@ from webhook.policy.rules.subject import OperatorPod, PreviewedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.wording import as_json, postures_line
-from webhook.policy.workload import Workload, user_containers, user_mounts, user_volumes
+from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
 
 MOST = 40
@@ -145,6 +145,7 @@ def _judge(predicted: PredictedPod, posture: Posture, settings: Settings, minor:
         user_volumes=user_volumes(predicted.workload),
         user_mounts=user_mounts(predicted.workload, TOKEN_PATH),
         user_containers=user_containers(predicted.workload),
+        user_annotations=user_annotations(predicted.workload),
     )
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)
