@@ -14,6 +14,7 @@ from webhook.policy.preview import NotPreviewed, Preview, PreviewRequest
 from webhook.round_robin import RoundRobin
 from webhook.server.preview_frames import decode_preview, encode_request
 from webhook.server.worker_process import WorkerEndedError, WorkerProcess, WorkerStartError
+from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Log, described
 
 MOST_BYTES = 1024 * 1024
@@ -57,6 +58,7 @@ class Previews:
         self._queue: RoundRobin[_Waiting] = RoundRobin()
         self._bytes: dict[str, int] = {}
         self._working: asyncio.Task[None] | None = None
+        self._budget = LineBudget()
 
     @property
     def trouble(self) -> str:
@@ -136,6 +138,12 @@ class Previews:
         except (WorkerEndedError, WorkerStartError):
             return FAILED
         except Exception as error:  # noqa: BLE001 - the resource is admitted, and the next one is previewed
-            self._log.write("error", "preview failed", **described(error))
+            self._report(error)
             return FAILED
         return TOO_LARGE if code == 413 else FAILED
+
+    def _report(self, error: Exception) -> None:
+        left_out = self._budget.take("preview failed")
+        if left_out is not None:
+            more = {"left_out": left_out} if left_out else {}
+            self._log.write("error", "preview failed", **described(error), **more)
