@@ -336,9 +336,10 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     parentage = parentage_of(owners, kind.kind, name)
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
-    if wrong := wrong_types(ref.kind, spec):
-        settled = old is not None and set(wrong) <= set(wrong_types(ref.kind, old.spec or {}))
-        return decide.wrong_types(str(ref), wrong, settings, settled=settled), inquiry.links
+    wrong = wrong_types(ref.kind, spec)
+    settled = old is not None and set(wrong) <= set(wrong_types(ref.kind, old.spec or {}))
+    if wrong and not settled:
+        return decide.wrong_types(str(ref), wrong, settings, settled=False), inquiry.links
     annotated = frozenset(policies_annotated(ref, spec))
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
@@ -348,8 +349,13 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
         for each in (yield from inquiry.policies(named, before))
         for finding in check_policy_reference(each, of_pod=(each.place, each.name) in annotated)
     ]
+    denied = any(type(finding) is Violation and finding.denies for finding in findings)
+    if wrong and denied:
+        return decide.decide_resource(str(ref), (), (), tuple(findings), settings), inquiry.links
+    if wrong:
+        return decide.wrong_types(str(ref), wrong, settings, settled=True), inquiry.links
     pods = PodsOfResource(ref, spec, parentage)
-    if settings.mode == "enforce" and any(type(finding) is Violation and finding.denies for finding in findings):
+    if settings.mode == "enforce" and denied:
         # a preview costs far more than this, and it could only add to the reasons
         postures = pods.postures(settings)
         decision = decide.decide_resource(

@@ -2,11 +2,14 @@
 
 The controller chain answers: pod, workload, custom resource, its parents; labels only where nothing else is known.
 
-An owner counts only when it is the controller, has a UID, its group and kind may stand at that place of the chain, its
-name is a DNS subdomain, and the object found has the UID that the reference names. The API server stores no owner
+An owner counts only when it is the controller, has a UID, its group and kind may control such an object, its name is a
+DNS subdomain, and the object found has the UID that the reference names. The API server stores no owner
 reference without a UID. A chain that is known to end elsewhere makes the pod unmanaged. A chain that leads to a kind or
-component of the operator's group without a row in the tables is an unknown kind. A chain that cannot be known is never
-guessed.
+component of the operator's group without a row in the tables is an unknown kind. So is a resource at a place where no
+operator that vmguard knows puts it, such as a VMSingle that controls a ReplicaSet. A chain that cannot be known is
+never guessed.
+
+No operator up to v0.76 makes Jobs, so the owners of a Job are not looked up, and its pods are unmanaged.
 """
 
 from functools import lru_cache
@@ -30,15 +33,23 @@ MANAGED_BY = ("managed-by", "vm-operator")
 _RESOURCES = frozenset((GROUP, kind) for kind in BY_KIND)
 _PARENTS = frozenset((GROUP, kind) for kind in PARENTS)
 
+_OF_OPERATOR = _RESOURCES | _PARENTS
+
 OWNERS: dict[str, frozenset[tuple[str, str]]] = {
-    "Pod": frozenset({("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet")}),
-    "ReplicaSet": frozenset({("apps", "Deployment")}),
-    "Deployment": _RESOURCES,
-    "StatefulSet": _RESOURCES,
-    "DaemonSet": _RESOURCES,
+    "Pod": frozenset({("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet")}) | _OF_OPERATOR,
+    "ReplicaSet": frozenset({("apps", "Deployment")}) | _OF_OPERATOR,
+    "Deployment": _OF_OPERATOR,
+    "StatefulSet": _OF_OPERATOR,
+    "DaemonSet": _OF_OPERATOR,
     **dict.fromkeys(BY_KIND, _PARENTS),
 }
-"""Group and kind of the controllers that may own an object of a kind, for the chain to go on."""
+"""Group and kind of the controllers that are looked up for an object of a kind."""
+
+_PLACES = frozenset(
+    [(workload, kind) for workload in ("Deployment", "StatefulSet", "DaemonSet") for kind in BY_KIND]
+    + [(kind, parent) for kind in BY_KIND for parent in PARENTS]
+)
+"""Pairs of a kind and the kind of the operator that may control it."""
 
 _VOLUME_NAMES: Path = ("volumes", EACH, "name")
 _ANNOTATIONS: Path = ("podMetadata", "annotations")
@@ -114,7 +125,7 @@ class UnknownOwner(msgspec.Struct, frozen=True):
 
 
 class UnknownKind(msgspec.Struct, frozen=True):
-    """The chain leads to a kind or a component of the operator's group that the tables do not have.
+    """The chain leads to a kind or a component of the operator's group that the tables do not have at that place.
 
     `kind` is the owner's kind; `owner` names the owner for a person, such as `VMFoo mon/db`.
     """
@@ -228,11 +239,17 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
 
 
 def _unknown_kind(pod: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
-    """The unknown kind of the operator's group that controls the last object of a chain, None for none."""
-    last = chain[-1].fact if chain else None
-    if last is not None and type(last) is not Found:
-        return None
-    owner = _controller(last.object.metadata if last else pod)
+    """The kind of the operator's group in a chain that has no row in the tables, or no place there; None for none."""
+    controlled = "Pod"
+    last = pod
+    for link in chain:
+        if type(link.fact) is not Found:
+            return None
+        if link.ref.group == GROUP and (controlled, link.ref.kind) not in _PLACES:
+            named = f"{link.ref}, the controller of a {controlled}"
+            return UnknownKind(link.ref.kind, one_line(named, _LONGEST_OWNER))
+        controlled, last = link.ref.kind, link.fact.object.metadata
+    owner = _controller(last)
     if owner is None or owner.group != GROUP or owner.kind in BY_KIND or owner.kind in PARENTS:
         return None
     place = f"{chain[-1].ref.namespace}/" if chain else ""

@@ -7,7 +7,7 @@ value is a violation, and so is a field that is not in the table. With VMGUARD_E
 Where pod and container both have a field, the container's value counts, and a container without it takes the pod's.
 
 A DaemonSet's pod reads the host's files, so the pod gets no runAs field, and its containers do. A component that must
-run as root there (a VLAgent that collects logs) may run as any user.
+run as root there (a VLAgent that collects logs) may run as any user. The user's containers in its pod may not.
 
 A resource's own securityContext takes the place of the strict one. Every value that the resource itself sets is
 accepted: in that context, in a patch over the operator's container, or by an annotation of its pods. A value that
@@ -77,7 +77,7 @@ def _against_rows(
     source = posture.context_setting.place
     level: Level = "container" if container else "pod"
     rows = ROWS[level]
-    any_user = runs_as_root(subject, posture)
+    any_user = _may_be_root(subject, posture, container)
     for name, found in present.items():
         row = rows.get(name)
         if row is None:
@@ -110,7 +110,7 @@ def _against_own(
     own = patched = flat(posture.own_context)
     if container and subject.user_containers:
         patched = flat(laid_over(posture.own_context, subject.user_containers.get(container.name, {})))
-    any_user = runs_as_root(subject, posture)
+    any_user = _may_be_root(subject, posture, container)
     for name, found in present.items():
         row, path = rows.get(name), f"{base}/{name}"
         value = patched.get(name)
@@ -129,6 +129,12 @@ def _against_own(
         key = violation.path.rpartition("/")[2]
         if all(token(known) != key or text != violation.found for known, text in subject.user_annotations.items()):
             yield violation
+
+
+def _may_be_root(subject: Subject, posture: Posture, container: Container | None) -> bool:
+    """Whether the pod (None) or a container may run as any user, as it must read the host's files."""
+    of_operator = container is None or container.name in posture.component.containers
+    return of_operator and runs_as_root(subject, posture)
 
 
 def _acceptable(row: ContextField, found: Any, value: Any, minor: int, *, any_user: bool) -> bool:

@@ -276,6 +276,19 @@ def test_a_daemonset_pod_keeps_root_and_a_collector_its_container_too():
         assert ("runAsUser" in spec["containers"][0]["securityContext"]) is not root
 
 
+@pytest.mark.parametrize(("name", "allowed"), [("vlagent", True), ("side", False)])
+def test_a_collector_may_run_as_root_and_a_users_container_beside_it_may_not(name, allowed):
+    """With VMGUARD_HARDEN_SIDECARS the user's containers are judged like the operator's."""
+    cr = resource("VLAgent", "a", {"k8sCollector": {"enabled": True}, "containers": [{"name": "side"}]})
+    ds = workload("DaemonSet", "vlagent-a", cr)
+    settings = {"VMGUARD_HARDEN_SIDECARS": "true", "VMGUARD_ENFORCE": "deny"}
+    asked = pod(ds, {"containers": [{"name": each} for each in ("vlagent", "side")]})
+    for container in asked["spec"]["containers"]:
+        container["securityContext"] = {"runAsUser": 0} if container["name"] == name else {}
+    done = patched(asked, decide(asked, [cr, ds], VMGUARD_HARDEN_SIDECARS="true"))
+    assert decide(done, [cr, ds], webhook="validate", **settings).allowed is allowed
+
+
 def test_the_resources_own_root_is_not_filled_beside_non_root():
     own = {"securityContext": {"runAsUser": 0}}
     spec, decision = _out({"securityContext": {"runAsNonRoot": True}}, own)
