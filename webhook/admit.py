@@ -351,7 +351,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     ]
     denied = any(type(finding) is Violation and finding.denies for finding in findings)
     if wrong and denied:
-        return decide.decide_resource(str(ref), (), (), tuple(findings), settings), inquiry.links
+        return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
     if wrong:
         return decide.wrong_types(str(ref), wrong, settings, settled=True), inquiry.links
     pods = PodsOfResource(ref, spec, parentage)

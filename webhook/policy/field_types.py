@@ -103,7 +103,8 @@ def _fits(tree: Tree, value: Any) -> bool:
         return False
     for field, inner in tree.items():
         found = value.get(field)
-        if found is not None and (inner is not None or _TYPES.get(type(found)) != LEAVES[field]):
+        whole = inner is None and field != _CONTEXT
+        if found is not None and not (whole and _TYPES.get(type(found)) == LEAVES[field]):
             return False
     return True
 
