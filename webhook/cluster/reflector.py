@@ -176,7 +176,8 @@ class Reflector:
         accept = METADATA if self.resource.metadata_only else JSON
         async with self._client.lines(path, accept, SILENCE) as (code, lines):
             if code != 200:
-                check(code, await anext(aiter(lines), b""), "watch", self.resource, self.namespace)
+                body = b"".join([line async for line in lines])  # metadata only: indented, on many lines
+                check(code, body, "watch", self.resource, self.namespace)
             self._well()
             began = self.heard
             try:

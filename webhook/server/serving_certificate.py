@@ -23,6 +23,9 @@ EVERY = 10.0
 _AGAIN = 360
 """Readings between two log lines about the same trouble: an hour."""
 
+_SOON = 0.1
+"""The part of a certificate's life that is left when it counts as near its end; others renew it earlier."""
+
 
 class ServingCertificate:
     """The pair of a directory. `trouble` is why the files there are not what is shown, "" when they are."""
@@ -44,7 +47,8 @@ class ServingCertificate:
         self._log = log
         self._metrics = metrics
         self._clock = clock
-        self._reported = 0
+        self._reported = ""
+        self._readings = 0
         self.trouble = ""
         self._contents = store.contents()
         self._leaf = self._contents.leaf()
@@ -54,14 +58,23 @@ class ServingCertificate:
     @property
     def note(self) -> str:
         """What a person must know of the certificate, "" for nothing."""
-        if self._clock() > self._leaf.not_after:
+        return " ".join(filter(None, (self._end(), self.trouble)))
+
+    def _end(self) -> str:
+        """What is wrong with the end of the certificate that is shown, "" for nothing."""
+        leaf, now = self._leaf, self._clock()
+        end = leaf.not_after.isoformat()
+        if now > leaf.not_after:
             return (
-                f"expired at {self._leaf.not_after.isoformat()}, so the API server refuses it. {self.trouble}".rstrip()
+                f"The certificate expired at {end}: the API server refuses it, and no pod of the operator is created."
             )
-        return self.trouble
+        if leaf.not_after - now < (leaf.not_after - leaf.not_before) * _SOON:
+            return f"The certificate expires at {end}: after that no pod of the operator is created. Renew it."
+        return ""
 
     async def run(self) -> None:
         """Read the files again and again, until this task is cancelled."""
+        self._report()
         while True:
             await asyncio.sleep(EVERY)
             await self.look()
@@ -78,6 +91,7 @@ class ServingCertificate:
             self._keep(f"the files cannot be read: {error!r}")
         else:
             self.trouble = ""
+        self._report()
 
     def _show(self, contents: Contents) -> None:
         leaf = contents.leaf()
@@ -95,13 +109,21 @@ class ServingCertificate:
             self._log.write("info", "certificate renewed", file=contents.chain.where, not_after=end)
 
     def _keep(self, trouble: str) -> None:
-        """Count a failed reading. Log it once, and once an hour while it stays the same."""
+        """Count a reading of files that are not shown."""
         self._metrics.certificate_renewals.labels("files", "error").inc()
-        self._reported = self._reported + 1 if trouble == self.trouble else 0
         self.trouble = trouble
-        if self._reported % _AGAIN == 0:
+
+    def _report(self) -> None:
+        """Log what is wrong at once, and once an hour while it stays the same."""
+        note = self.note
+        self._readings = self._readings + 1 if note == self._reported else 0
+        if note and self._readings % _AGAIN == 0:
+            level = "error" if self.trouble or self._clock() > self._leaf.not_after else "warning"
             end = self._leaf.not_after.isoformat()
-            self._log.write("error", "certificate not renewed", reason=trouble, served_until=end)
+            self._log.write(level, "certificate needs attention", reason=note, served_until=end)
+        elif self._reported and not note:
+            self._log.write("info", "certificate is good again", served_until=self._leaf.not_after.isoformat())
+        self._reported = note
 
 
 def _context(leaf: Leaf) -> ssl.SSLContext:

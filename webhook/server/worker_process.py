@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from webhook.cluster.backoff import Backoff
 from webhook.server.frames import ANSWER, QUESTION
+from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Log
 
 START_SECONDS = 60.0
@@ -40,8 +41,10 @@ class WorkerProcess:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._starting: asyncio.Task[asyncio.subprocess.Process] | None = None
+        self._ends: set[asyncio.Task[tuple[bytes, bytes]]] = set()
         self._backoff = Backoff(0.1, LONGEST_PAUSE)
         self._began = 0.0
+        self._budget = LineBudget()
         self.trouble = ""
 
     async def ask(self, body: bytes, seconds: float) -> tuple[int, bytes]:
@@ -59,10 +62,10 @@ class WorkerProcess:
             async with asyncio.timeout(seconds):
                 answer = await self._exchange(process, body)
         except TimeoutError:
-            self.trouble = f"the {self._role} worker did not answer within {seconds:g} s and was ended"
+            self._failed(f"the {self._role} worker did not answer within {seconds:g} s and was ended")
             raise
         except (asyncio.IncompleteReadError, ConnectionError):
-            self.trouble = f"the {self._role} worker ended before it answered"
+            self._failed(f"the {self._role} worker ended before it answered")
             raise WorkerEndedError(self.trouble) from None
         self.trouble = ""
         return answer
@@ -77,9 +80,9 @@ class WorkerProcess:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         process, self._process = self._process, None
-        if process and process.returncode is None:
-            process.kill()
-            await process.wait()
+        if process:
+            self._end(process)
+        await asyncio.gather(*self._ends, return_exceptions=True)
 
     async def _running(self) -> asyncio.subprocess.Process:
         """The process, started if there is none; a start goes on when whoever waited for it has given up."""
@@ -102,11 +105,25 @@ class WorkerProcess:
             async with asyncio.timeout(START_SECONDS):
                 await self._exchange(process, self._first)
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-            self.trouble = f"the {self._role} worker does not start"
-            self._log.write("error", f"{self._role} worker did not start")
+            self._failed(f"the {self._role} worker does not start")
             raise WorkerStartError(self.trouble) from None
         self._process = process
         return process
+
+    def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Kill a process, and wait for its end beside all else."""
+        if process.returncode is None:
+            process.kill()
+        end = asyncio.create_task(process.communicate())
+        self._ends.add(end)
+        end.add_done_callback(self._ends.discard)
+
+    def _failed(self, trouble: str) -> None:
+        self.trouble = trouble
+        left_out = self._budget.take(self._role)
+        if left_out is not None:
+            more = {"left_out": left_out} if left_out else {}
+            self._log.write("error", "worker failed", reason=trouble, **more)
 
     async def _exchange(self, process: asyncio.subprocess.Process, body: bytes) -> tuple[int, bytes]:
         """Send a frame and read its answer; a process that did not answer whole is ended."""
@@ -123,5 +140,4 @@ class WorkerProcess:
         finally:
             if not done:  # too slow or dead: what is half read belongs to no other question
                 self._process = None
-                if process.returncode is None:
-                    process.kill()
+                self._end(process)

@@ -38,7 +38,7 @@ def test_a_worker_that_cannot_start_is_tried_again_and_named_in_its_trouble(capf
 
     trouble, log = _running(test, "no such role")
     assert trouble == "the no such role worker does not start"
-    assert log.count("no such role worker did not start") == 2
+    assert log.count("the no such role worker does not start") == 2
     assert "KeyError" in capfd.readouterr().err
 
 
