@@ -126,6 +126,6 @@ def test_a_parents_postures_are_those_of_its_children():
 def test_warnings_are_one_line_and_end_with_their_rule():
     cr = resource("VMCluster", "c", {"podSecurityPolicyName": "a\nb"})
     sts = workload("StatefulSet", "vmselect-c", cr)
-    (warning,) = decide(pod(sts), [cr, sts], minor=30).warnings
+    (warning,) = decide(pod(sts, {"containers": [{"name": "vmselect"}]}), [cr, sts], minor=30).warnings
     assert "\n" not in warning
     assert warning.endswith(" [pod-security-policy]")
