@@ -13,7 +13,7 @@ import msgspec
 
 from webhook.admission.patch import Operation, build, encoded
 from webhook.podsecurity import Verdict
-from webhook.policy.enforcement import Enforce
+from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, Enforce
 from webhook.policy.field_types import WrongType
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
@@ -134,7 +134,7 @@ def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce, no
     `note` is added to the message of a denial.
     """
     what = f"the pod belongs to {identity.owner}: this version of vmguard does not know how the operator makes its pods"
-    fix = "update vmguard, or exempt the namespace"
+    fix = f"update vmguard, or exempt the namespace with its label {EXEMPT}: {EXEMPT_VALUE}"
     if enforce != "deny":
         warning = warning_line("workload", f"not secured: {what}; {fix}")
         annotations = {"decision": one_line(f"unknown-kind: {identity.owner}", LONGEST_WARNING)}
