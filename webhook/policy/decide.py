@@ -108,10 +108,11 @@ def ignored(reason: str) -> Decision:
 
 @lru_cache(1024)
 def unmanaged(identity: Unmanaged) -> Decision:
-    """The decision on nobody's pod: allowed untouched, with a warning if it wears the operator's labels."""
+    """The decision on an unmanaged pod: allowed unchanged, with a warning if it has the operator's labels."""
     warnings: tuple[str, ...] = ()
     if identity.labelled:
-        text = f"the pod wears the operator's labels but is not its pod: {identity.reason}; nothing was changed"
+        text = "the pod has the operator's labels, but no resource of the operator owns it:"
+        text = f"{text} {identity.reason}; nothing was changed"
         warnings = (warning_line("workload", text),)
     annotations = {"decision": f"unmanaged: {identity.reason}"}
     return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity)

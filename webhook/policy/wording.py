@@ -138,7 +138,7 @@ def dotted(path: str) -> str:
 
 
 def complaint(violation: Violation, place: str = "") -> str:
-    """What someone must mend, in one line; `place` is where, when that is not the violation's path."""
+    """What needs a manual change, in one line; `place` is where, when that is not the violation's path."""
     if violation.denies:
         return violation.why
     wanted = violation.wanted
