@@ -22,7 +22,7 @@ from webhook.policy.workload import MANAGED_BY
 NAME = "vmguard"
 """The name of both configurations."""
 
-Path = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enforced"]
+WebhookPath = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enforced"]
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class Entry(msgspec.Struct, frozen=True):
     """
 
     name: str
-    path: Path
+    path: WebhookPath
     failure_policy: Literal["Fail", "Ignore"]
     rule: RequestRule
     namespaces: tuple[Match, ...] | None = ()
@@ -166,7 +166,7 @@ def _webhook(entry: Entry, target: Target, ca: bytes) -> dict[str, Any]:
     }
 
 
-def _client(target: Target, path: Path) -> dict[str, Any]:
+def _client(target: Target, path: WebhookPath) -> dict[str, Any]:
     if isinstance(target, Url):
         return {"url": f"{target.base}{path}"}
     return {"service": {"namespace": target.namespace, "name": target.name, "path": path, "port": target.port}}

@@ -92,6 +92,16 @@ class Decision(msgspec.Struct, frozen=True):
     encoded_patch: str = ""
     tally: Tally = Tally()
 
+    def __post_init__(self) -> None:
+        """Refuse a decision that would be answered without its patch.
+
+        Raises:
+            ValueError: `patch` has operations and `encoded_patch` has none, or the reverse.
+
+        """
+        if bool(self.patch) != bool(self.encoded_patch):
+            raise ValueError("encoded_patch must be the encoded form of patch")
+
     @property
     def changes(self) -> tuple[Change, ...]:
         return tuple(finding for finding in self.findings if type(finding) is Change)
@@ -166,7 +176,7 @@ def _denied(text: str, why: Sequence[Change | Violation], settings: Settings) ->
     return Decision("denied", allowed=False, message=message, annotations=annotations)
 
 
-def wrong_types(resource: str, wrong: Sequence[WrongType], settings: Settings, *, settled: bool) -> Decision:
+def wrongly_typed(resource: str, wrong: Sequence[WrongType], settings: Settings, *, settled: bool) -> Decision:
     """The decision on a resource that has fields of the wrong JSON type: denied, and nothing is read from it.
 
     With `settled`, an update that changes none of them, it is allowed with a warning, so that it can be deleted and its
@@ -237,11 +247,12 @@ def decide_pod(
     message = one_line("; ".join(denials), _LONGEST_MESSAGE)
     if outcome == "would-deny":
         warnings.insert(0, _would_deny((denying or left)[0].rule, message, LONGEST_WARNING))
+    tally = tally_of(findings)
     annotations = {
         "decision": f"{outcome}: {message}" if message else outcome,
         "workload": f"{workload.component.name} of {workload}",
         "posture": posture_line(posture),
-        "rules": rules_line(findings),
+        "rules": rules_line(tally),
     }
     if left and (webhook == "validate" or denials):
         annotations["findings"] = left_as_json(left)
@@ -258,7 +269,7 @@ def decide_pod(
         postures=(posture,),
         deniable=deniable,
         encoded_patch=encoded(patch),
-        tally=tally_of(findings),
+        tally=tally,
     )
 
 
@@ -299,6 +310,7 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
     """The decision on new ephemeral containers in a pod of the operator: allowed, and told what is wrong with them."""
     outcome: Outcome = "warned" if findings else "unchanged"
     told = "; ".join(finding.text for finding in findings if type(finding) is Warn)
+    tally = tally_of(findings)
     return Decision(
         outcome,
         warnings=_most(findings),
@@ -306,12 +318,12 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
             "decision": one_line(f"{outcome}: {told}" if told else outcome, _LONGEST_MESSAGE),
             "workload": f"{workload.component.name} of {workload}",
             "posture": posture_line(posture),
-            "rules": rules_line(findings),
+            "rules": rules_line(tally),
         },
         findings=findings,
         identity=workload,
         postures=(posture,),
-        tally=tally_of(findings),
+        tally=tally,
     )
 
 
@@ -333,11 +345,12 @@ def decide_resource(
         outcome = "denied"
     denied = outcome == "denied"
     message = one_line("; ".join(denial.why for denial in denials), _LONGEST_MESSAGE)
+    tally = tally_of(findings)
     annotations = {
         "decision": f"{outcome}: {message}" if message else outcome,
         "workload": one_line(what, LONGEST_WARNING),
         "posture": postures_line(postures),
-        "rules": rules_line(findings),
+        "rules": rules_line(tally),
     }
     if denials:
         annotations["findings"] = left_as_json(denials)
@@ -350,7 +363,7 @@ def decide_resource(
         findings=findings,
         postures=postures,
         predicted_levels=predicted_levels,
-        tally=tally_of(findings),
+        tally=tally,
     )
 
 

@@ -129,3 +129,12 @@ def test_warnings_are_one_line_and_end_with_their_rule():
     (warning,) = decide(pod(sts, {"containers": [{"name": "vmselect"}]}), [cr, sts], minor=30).warnings
     assert "\n" not in warning
     assert warning.endswith(" [pod-security-policy]")
+
+
+def test_a_decision_whose_patch_would_not_be_answered_cannot_be_made():
+    """`encoded_patch` is what the response carries."""
+    asked, objects = vmsingle()
+    decision = decide(asked, objects)
+    assert decision.patch
+    with pytest.raises(ValueError, match="encoded_patch"):
+        msgspec.structs.replace(decision, encoded_patch="")
