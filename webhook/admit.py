@@ -8,6 +8,7 @@ pods, and returns the decision. Its callers drive it
 """
 
 from collections import Counter
+from collections.abc import Collection
 
 import msgspec
 
@@ -33,7 +34,7 @@ from webhook.policy.enforcement import enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
 from webhook.policy.findings import Finding, Violation
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
+from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod, policies_of_posture
 from webhook.policy.posture import posture_of
 from webhook.policy.preview import DecisionSteps, NotPreviewed, PodsOfResource, Preview, PreviewRequest
 from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
@@ -111,9 +112,15 @@ class _Inquiry:
         return self.links[before:]
 
     def policies(
-        self, named: list[tuple[str, str]], before: frozenset[tuple[str, str]] = frozenset()
+        self,
+        named: list[tuple[str, str]],
+        before: frozenset[tuple[str, str]] = frozenset(),
+        *,
+        by_plugin: Collection[tuple[str, str]] = (),
     ) -> Steps[tuple[PolicyReference, ...]]:
         """The state of the policies that are named; `before` are the references of the object that is updated.
+
+        For those `by_plugin` a cached fact suffices: the plugin annotates every pod with a policy it has just used.
 
         A reference that the object had before is settled. One that moved to another place is settled too, once for
         each place where it is gone.
@@ -126,7 +133,7 @@ class _Inquiry:
         for place, name in named:
             ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
             if name not in facts:
-                fresh = not place.startswith("Pod ")  # the plugin annotates every pod with a policy it has just used
+                fresh = (place, name) not in by_plugin
                 if len(facts) < MOST_POLICIES:
                     facts[name] = self.found(ref, (yield self.lookup(ref, fresh=fresh)))
                 else:
@@ -257,7 +264,8 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
         return decide.unknown_kind(identity, settings, settings.enforce)
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
-    named = policies_of_pod(pod, namespace, posture)
+    annotated = policies_of_pod(pod, namespace)
+    named = [*policies_of_posture(posture), *annotated]
     volumes, mounts = user_volumes(identity), user_mounts(identity, TOKEN_PATH)
     subject = Subject(
         pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
@@ -269,7 +277,7 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
         user_mounts=mounts,
         user_containers=user_containers(identity),
         user_annotations=user_annotations(identity),
-        policies=(yield from inquiry.policies(named)) if named else (),
+        policies=(yield from inquiry.policies(named, by_plugin=annotated)) if named else (),
     )
     findings = tuple(check_pod(subject, posture))
     decision = decide.decide_pod(
@@ -339,7 +347,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     wrong = wrong_types(ref.kind, spec)
     settled = old is not None and set(wrong) <= set(wrong_types(ref.kind, old.spec or {}))
     if wrong and not settled:
-        return decide.wrong_types(str(ref), wrong, settings, settled=False), inquiry.links
+        return decide.wrongly_typed(str(ref), wrong, settings, settled=False), inquiry.links
     annotated = frozenset(policies_annotated(ref, spec))
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
@@ -353,7 +361,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     if wrong and denied:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
     if wrong:
-        return decide.wrong_types(str(ref), wrong, settings, settled=True), inquiry.links
+        return decide.wrongly_typed(str(ref), wrong, settings, settled=True), inquiry.links
     pods = PodsOfResource(ref, spec, parentage)
     if settings.mode == "enforce" and denied:
         # a preview costs far more than this, and it could only add to the reasons

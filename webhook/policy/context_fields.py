@@ -20,12 +20,12 @@ from webhook.policy.conditions import EACH
 Schema = str | dict[str, Any]
 """A JSON type, the fields of an object with their schemas, or with EACH the schema of an array's elements."""
 
-Level = Literal["pod", "container"]
-Levels = tuple[Level, ...]
+ContextLevel = Literal["pod", "container"]
+ContextLevels = tuple[ContextLevel, ...]
 
-POD: Levels = ("pod",)
-CONTAINER: Levels = ("container",)
-BOTH: Levels = ("pod", "container")
+POD: ContextLevels = ("pod",)
+CONTAINER: ContextLevels = ("container",)
+BOTH: ContextLevels = ("pod", "container")
 
 NOBODY = 65534
 """The user and group `nobody`, which the images of VictoriaMetrics run as."""
@@ -76,7 +76,7 @@ class ContextField(msgspec.Struct, frozen=True):
     """
 
     name: str
-    levels: Levels
+    levels: ContextLevels
     strict: Any
     accepted: Accepted
     danger: str
@@ -84,8 +84,8 @@ class ContextField(msgspec.Struct, frozen=True):
     windows: bool = False
     platform: bool = False
     runs_as: bool = False
-    filled: Levels = ()
-    own: Levels = ()
+    filled: ContextLevels = ()
+    own: ContextLevels = ()
     unset: Any = None
     safer: Literal["", "more", "fewer"] = ""
     annotation: Annotation | None = None
@@ -112,11 +112,11 @@ class ContextField(msgspec.Struct, frozen=True):
         more = self.accepted.text if type(self.strict) is not LeftAlone else ""
         return f"{self.danger}; {more} is accepted too" if more else self.danger
 
-    def fills(self, level: Level) -> bool:
+    def fills(self, level: ContextLevel) -> bool:
         """Whether strict security fills the field at a level."""
         return type(self.strict) is not LeftAlone and level in (self.filled or self.levels)
 
-    def takes_own(self, level: Level) -> bool:
+    def takes_own(self, level: ContextLevel) -> bool:
         """Whether a resource's own securityContext sets the field at a level."""
         return level in (self.own or self.levels)
 
@@ -266,7 +266,7 @@ FIELDS: tuple[ContextField, ...] = (
     ),
 )
 
-ROWS: dict[Level, dict[str, ContextField]] = {
+ROWS: dict[ContextLevel, dict[str, ContextField]] = {
     level: {row.name: row for row in FIELDS if level in row.levels} for level in BOTH
 }
 """The rows of each level by name."""

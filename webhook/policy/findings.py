@@ -1,4 +1,4 @@
-"""What rules say: a change to make, a violation that someone must mend, or a warning.
+"""What rules say: a change to make, a violation that needs a manual change, or a warning.
 
 Each carries the id of its rule, why, and whose setting asked for it (`source`: an environment variable or a field of a
 custom resource). A finding says; it does nothing.

@@ -112,7 +112,7 @@ class Workload(msgspec.Struct, frozen=True):
 
 
 class Unmanaged(msgspec.Struct, frozen=True):
-    """No pod of the operator; `reason` says where the chain ended. `labelled` when it wears the operator's labels."""
+    """No pod of the operator; `reason` says where the chain ended. `labelled` when it has the operator's labels."""
 
     reason: str
     labelled: bool
@@ -267,7 +267,7 @@ def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
     gone = "is not among the objects given" if fact.source == "file" else "does not exist"
     if type(fact) is Unknown:
         gone = f"could not be read: {fact.reason}"
-    return Parentage(None, (), f"its parent {ref} {gone}; where the parent's word would count, the default does")
+    return Parentage(None, (), f"its parent {ref} {gone}; where the parent's setting would count, the default does")
 
 
 def identify_by_labels(pod: Metadata, namespace: str) -> Workload | Unmanaged:

@@ -24,7 +24,7 @@ from webhook.server.body_budget import BodyBudget
 from webhook.server.complaints import Complaints
 from webhook.server.connection import Connection, ListenerState
 from webhook.server.dry_run import DryRun
-from webhook.server.lifecycle import Check, State
+from webhook.server.lifecycle import ReadinessCheck, State
 from webhook.server.listener import Listener
 from webhook.server.malloc_trim import trim
 from webhook.server.open_connections import MOST, OpenConnections
@@ -76,7 +76,7 @@ class Plan:
     certificate: ServingCertificate
     known: bytes = b"[]"
     prepare: Callable[[], Awaitable[None]] = _nothing
-    checks: Mapping[str, Check] = field(default_factory=dict)
+    checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)
     notes: Callable[[], Mapping[str, str]] = dict
     tells: Callable[[], Mapping[str, str]] = dict
     metrics: Metrics = field(default_factory=Metrics)

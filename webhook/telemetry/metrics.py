@@ -144,13 +144,13 @@ class Metrics:
         )
         self.noncompliant = Gauge(
             "vmguard_noncompliant_pods",
-            "Running pods that are not as they must be, by namespace and kind of their resource; told by the leader.",
+            "Running pods that are not as they must be, by namespace and kind of their resource; set by the leader.",
             ("namespace", "kind"),
             registry=self.registry,
         )
         self.unjudged = Gauge(
             "vmguard_unjudged_pods",
-            "Running pods whose resource could not be known when they were surveyed; told by the leader.",
+            "Running pods whose resource could not be known when they were surveyed; set by the leader.",
             ("namespace",),
             registry=self.registry,
         )
@@ -167,7 +167,7 @@ class Metrics:
         )
         self.policy_troubles = Gauge(
             "vmguard_policy_troubles",
-            "Resources that are not bound to the policy they need, by namespace and reason; told by the leader.",
+            "Resources that are not bound to the policy they need, by namespace and reason; set by the leader.",
             ("namespace", "reason"),
             registry=self.registry,
         )

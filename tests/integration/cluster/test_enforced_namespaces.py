@@ -21,7 +21,7 @@ from tests.support.injector import (
 )
 from tests.support.server import free_port, serving_cluster
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.enforcement import LABEL, OLD_LABEL
+from webhook.policy.enforcement import EXEMPT, LABEL, OLD_LABEL
 
 NOT_COMPLIANT = "not compliant: spec.containers[0].securityContext.privileged is true"
 
@@ -224,6 +224,23 @@ def test_the_stricter_label_counts_and_an_unknown_value_is_deny(plane, guarding,
     assert f"the namespace label {wrong} counts as deny" in refusal
     reported = [line for line in guarding.server.lines() if line["message"] == "namespace label not known"]
     assert wrong in next(line["reason"] for line in reported if line["namespace"] == namespace)
+
+
+def test_an_exempt_namespace_is_left_alone(plane, guarding):
+    """The API server calls no entry for it: no pod is filled or denied, and no resource is denied."""
+    namespace = guarding.namespace(**{LABEL: "deny"})
+    weak, fillable = (weak_pod(plane, namespace, privileged=privileged) for privileged in (True, False))
+    single = {"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "metadata": {"name": "named"}}
+    single["spec"] = {"podSecurityPolicyName": "there-is-none"}
+    assert _created(plane, weak, namespace)
+    assert _created(plane, single, namespace)
+    plane.api.patch("v1", "Namespace", namespace, {"metadata": {"labels": {EXEMPT: "true"}}})
+    wait_for(lambda: not _created(plane, weak, namespace), "the label to be learnt")
+    assert _created(plane, single, namespace) == ""
+    assert not _is_filled(plane.api.create(fillable, namespace, dryRun="All"))
+    plane.api.patch("v1", "Namespace", namespace, {"metadata": {"labels": {EXEMPT: "yes"}}})
+    wait_for(lambda: _created(plane, weak, namespace), "another value to be learnt")
+    assert _created(plane, single, namespace)
 
 
 def test_a_label_that_is_taken_off_denies_no_longer(plane, guarding):

@@ -16,8 +16,8 @@ def test_labels_alone_make_nobodys_pod_and_a_warning():
     decision = decide(pod(), [resource("VMSingle")])
     assert decision.outcome == "unmanaged"
     assert decision.warnings == (
-        "the pod wears the operator's labels but is not its pod: it has no controller that leads to a resource of the"
-        " operator; nothing was changed [workload]",
+        "the pod has the operator's labels, but no resource of the operator owns it: it has no controller that leads to"
+        " a resource of the operator; nothing was changed [workload]",
     )
 
 

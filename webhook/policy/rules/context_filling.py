@@ -18,7 +18,7 @@ import msgspec
 
 from webhook.admission.patch import Edit
 from webhook.objects import Container
-from webhook.policy.context_fields import ROWS, Level
+from webhook.policy.context_fields import ROWS, ContextLevel
 from webhook.policy.findings import Change, Violation
 from webhook.policy.rules.subject import Subject
 
@@ -97,7 +97,7 @@ def fill_container(
             yield wanted.change(leaf, value, _missing_parent(base, name, container.security_context), whole)
 
 
-def annotations_of(subject: Subject, level: Level, container: str | None) -> dict[str, tuple[str, str]]:
+def annotations_of(subject: Subject, level: ContextLevel, container: str | None) -> dict[str, tuple[str, str]]:
     """The annotations that stand for fields of the pod, or of the container of that name: key and value by field."""
     annotations = subject.pod.metadata.annotations
     if not annotations:

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 from webhook.objects import Container
-from webhook.policy.context_fields import ROWS, ContextField, Level
+from webhook.policy.context_fields import ROWS, ContextField, ContextLevel
 from webhook.policy.context_table import context_table
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.json_access import laid_over
@@ -75,7 +75,7 @@ def _against_rows(
 ) -> Iterator[Violation]:
     """Strict security: each field that is set, and each annotation that stands for one, against its row."""
     source = posture.context_setting.place
-    level: Level = "container" if container else "pod"
+    level: ContextLevel = "container" if container else "pod"
     rows = ROWS[level]
     any_user = _may_be_root(subject, posture, container)
     for name, found in present.items():
@@ -91,7 +91,7 @@ def _annotations(
     subject: Subject, source: str, present: dict[str, Any], container: Container | None
 ) -> Iterator[Violation]:
     """Each annotation that stands for a field that is not set, against the field's row."""
-    level: Level = "container" if container else "pod"
+    level: ContextLevel = "container" if container else "pod"
     rows = ROWS[level]
     for name, (key, text) in annotations_of(subject, level, container.name if container else None).items():
         annotation = rows[name].annotation
@@ -105,7 +105,7 @@ def _against_own(
 ) -> Iterator[Violation | Warn]:
     """A resource's own securityContext: each field that is set, and each annotation, against what the resource sets."""
     source = posture.context_setting.place
-    level: Level = "container" if container else "pod"
+    level: ContextLevel = "container" if container else "pod"
     rows = ROWS[level]
     own = patched = flat(posture.own_context)
     if container and subject.user_containers:

@@ -94,7 +94,7 @@ def test_nothing_says_non_root_where_the_pod_runs_as_root():
 
 def test_a_root_sidecar_under_a_non_root_pod_is_a_violation_that_names_it():
     sidecar = {"name": "shipper", "securityContext": {"runAsUser": 0}}
-    spec, decision = _out({"containers": [{"name": "vmsingle"}, sidecar]})
+    spec, decision = _out({"containers": [{"name": "vmsingle"}, sidecar]}, {"containers": [sidecar]})
     assert spec["containers"][1] == sidecar, "the user's container is left as it is"
     assert spec["securityContext"]["runAsNonRoot"] is True
     (violation,) = decision.violations
