@@ -51,7 +51,7 @@ bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, an hour; BESI
 	$(BIN)/python -m bench.pods $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.start --cluster $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.memory $(BESIDE:%=--beside %)
-	$(BIN)/python -m bench.decision_cache
+	$(BIN)/python -m bench.pods_of_one_owner
 	$(BIN)/python -m bench.flood
 	$(BIN)/python -m bench.attacks $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.scale

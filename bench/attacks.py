@@ -1,13 +1,15 @@
 """One tenant attacks, another one is the victim: `python -m bench.attacks`.
 
 Each row is one attack on a server of its own, and what it costs the victim: memory of the process, connections,
-answers. With `--beside PATH` the vmguard of another checkout is attacked as well. Figures are bytes and counts.
+answers. With `--beside PATH` the vmguard of another checkout is attacked as well. Figures are bytes, counts and
+waits.
 """
 
 import argparse
 import json
 import resource
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,8 +18,12 @@ from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from bench.contestants import Contestant, Ground, running
 from bench.recorded import cases, prepared
+from tests.support.costly_resources import costly_distributed
+from webhook.admission.admission_review import review_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,17 @@ class Victim:
     @property
     def port(self) -> int:
         return int(self.contestant.url.rpartition(":")[2])
+
+    @property
+    def log(self) -> Path:
+        return self.ground.folder / f"{Path(self.contestant.name).name}.log"
+
+    @property
+    def operations(self) -> str:
+        """The address of the operations listener."""
+        lines = map(json.loads, self.log.read_text().splitlines())
+        address: str = next(line["operations"] for line in lines if line["message"] == "serving")
+        return address
 
     def connect(self, seconds: float = 60) -> HTTPSConnection:
         return HTTPSConnection("localhost", self.port, context=self.ground.trusted(), timeout=seconds)
@@ -118,8 +135,58 @@ def _garbage(server: Victim) -> str:
         connection.sendall(b"garbage\r\n\r\n")
         connection.close()
     time.sleep(1)
-    log = server.ground.folder / f"{Path(server.contestant.name).name}.log"
-    return f"{len([line for line in log.read_text().splitlines() if 'warning' in line])} lines"
+    return f"{len([line for line in server.log.read_text().splitlines() if 'warning' in line])} lines"
+
+
+def _resources(made: Callable[[str], dict[str, Any]]) -> Callable[[Victim], str]:
+    """24 connections of dry-run creates of a costly resource; how long others wait meanwhile."""
+
+    def attack(server: Victim, number: int, over: threading.Event) -> None:
+        connection = server.connect()
+        name = f"attack-{number}"
+        body = review_of(made(name), uid=name, namespace="attacker", name=name)
+        while not over.is_set():
+            try:
+                connection.request("POST", "/validate", body, {"Content-Type": "application/json"})
+                connection.getresponse().read()
+            except (OSError, HTTPException):
+                connection.close()
+        connection.close()
+
+    def measured(server: Victim) -> str:
+        over = threading.Event()
+        attackers = [threading.Thread(target=attack, args=(server, number, over)) for number in range(24)]
+        for each in attackers:
+            each.start()
+        time.sleep(3)
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            pod = _longest(lambda: server.ask("/mutate", server.pod))
+            ready = _longest(lambda: client.get(f"{server.operations}/readyz"))
+        over.set()
+        for each in attackers:
+            each.join()
+        return f"pod {pod}, /readyz {ready}"
+
+    return measured
+
+
+def _many_volumes(name: str) -> dict[str, Any]:
+    """A VMSingle of 1.4 MB."""
+    volumes = [{"name": ""} for _ in range(117_000)]
+    return {**costly_distributed(name, "attacker"), "kind": "VMSingle", "spec": {"volumes": volumes}}
+
+
+def _longest(ask: Callable[[], Any]) -> str:
+    """The longest of 10 waits, and how many of them brought no answer."""
+    waits, unanswered = [], 0
+    for _ in range(10):
+        begun = time.monotonic()
+        try:
+            ask()
+        except (OSError, HTTPException, httpx.HTTPError):
+            unanswered += 1
+        waits.append(time.monotonic() - begun)
+    return f"{max(waits) * 1000:.0f} ms{f' ({unanswered} of 10 not answered)' if unanswered else ''}"
 
 
 @contextmanager
@@ -156,6 +223,14 @@ ATTACKS: dict[str, tuple[str, Callable[[Victim], str]]] = {
         _shut_out(lambda server: server.plain()),
     ),
     "500 connections that send garbage": ("the log of the node", _garbage),
+    "24 connections that create a VMDistributed of 25 KB": (
+        "longest wait of a pod, and of /readyz",
+        _resources(lambda name: costly_distributed(name, "attacker")),
+    ),
+    "24 connections that create a VMSingle of 1.4 MB": (
+        "longest wait of a pod, and of /readyz",
+        _resources(_many_volumes),
+    ),
 }
 """What the attacker sends: what it costs whom, and how that is measured."""
 

@@ -2,11 +2,13 @@
 
     review -> facts (owner chain, parents, what is referenced) -> workload -> posture -> rules -> decision
 
-`admit` is a generator: it yields a lookup for each fact that it needs and returns the decision. Its callers drive it
+`admit` is a generator: it yields a lookup for each fact that it needs, yields a request for the preview of a resource's
+pods, and returns the decision. Its callers drive it
 (`webhook/driver.py`), so `/mutate`, `/validate`, `/dry-run`, the command line and the audit scan decide alike.
 """
 
 from collections import Counter
+from collections.abc import Collection
 
 import msgspec
 
@@ -32,12 +34,13 @@ from webhook.policy.enforcement import enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
 from webhook.policy.findings import Finding, Violation
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod
+from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod, policies_of_posture
 from webhook.policy.posture import posture_of
-from webhook.policy.preview import PodsOfResource, preview_pods
+from webhook.policy.preview import DecisionSteps, NotPreviewed, PodsOfResource, Preview, PreviewRequest
 from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
 from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
 from webhook.policy.token_volume import TOKEN_PATH
+from webhook.policy.wording import postures_line
 from webhook.policy.workload import (
     Identity,
     Link,
@@ -49,6 +52,8 @@ from webhook.policy.workload import (
     identify_by_labels,
     owner_of,
     parentage_of,
+    user_annotations,
+    user_containers,
     user_mounts,
     user_volumes,
 )
@@ -107,9 +112,15 @@ class _Inquiry:
         return self.links[before:]
 
     def policies(
-        self, named: list[tuple[str, str]], before: frozenset[tuple[str, str]] = frozenset()
+        self,
+        named: list[tuple[str, str]],
+        before: frozenset[tuple[str, str]] = frozenset(),
+        *,
+        by_plugin: Collection[tuple[str, str]] = (),
     ) -> Steps[tuple[PolicyReference, ...]]:
         """The state of the policies that are named; `before` are the references of the object that is updated.
+
+        For those `by_plugin` a cached fact suffices: the plugin annotates every pod with a policy it has just used.
 
         A reference that the object had before is settled. One that moved to another place is settled too, once for
         each place where it is gone.
@@ -122,7 +133,7 @@ class _Inquiry:
         for place, name in named:
             ref = Ref("policy", "v1beta1", "PodSecurityPolicy", "", name)
             if name not in facts:
-                fresh = not place.startswith("Pod ")  # the plugin annotates every pod with a policy it has just used
+                fresh = (place, name) not in by_plugin
                 if len(facts) < MOST_POLICIES:
                     facts[name] = self.found(ref, (yield self.lookup(ref, fresh=fresh)))
                 else:
@@ -166,7 +177,7 @@ def admit(
     minor: int,
     labels_suffice: bool = False,
     cache: DecisionCache | None = None,
-) -> Steps[tuple[Decision, tuple[Link, ...]]]:
+) -> DecisionSteps[tuple[Decision, tuple[Link, ...]]]:
     """The decision on a review, and every fact that it rests on.
 
     `minor` and `labels_suffice` are those of the `FactSource` that answers the lookups. `cache` holds decisions that
@@ -253,7 +264,8 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
         return decide.unknown_kind(identity, settings, settings.enforce)
     pod = decode_pod(sent)
     posture = posture_of(identity, settings)
-    named = policies_of_pod(pod, namespace, posture)
+    annotated = policies_of_pod(pod, namespace)
+    named = [*policies_of_posture(posture), *annotated]
     volumes, mounts = user_volumes(identity), user_mounts(identity, TOKEN_PATH)
     subject = Subject(
         pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
@@ -263,7 +275,9 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
         harden_sidecars=settings.harden_sidecars,
         user_volumes=volumes,
         user_mounts=mounts,
-        policies=(yield from inquiry.policies(named)) if named else (),
+        user_containers=user_containers(identity),
+        user_annotations=user_annotations(identity),
+        policies=(yield from inquiry.policies(named, by_plugin=annotated)) if named else (),
     )
     findings = tuple(check_pod(subject, posture))
     decision = decide.decide_pod(
@@ -315,7 +329,7 @@ def _ephemeral_containers(pod: Raw) -> list[Raw]:
     return objects_of(object_of(pod.get("spec")).get("ephemeralContainers"))
 
 
-def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]:
+def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link, ...]]]:
     request, settings = admission.request, admission.settings
     custom = decode_object(request.object)
     if custom is None:
@@ -330,9 +344,10 @@ def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]
     parentage = parentage_of(owners, kind.kind, name)
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
-    if wrong := wrong_types(ref.kind, spec):
-        settled = old is not None and set(wrong) <= set(wrong_types(ref.kind, old.spec or {}))
-        return decide.wrong_types(str(ref), wrong, settings, settled=settled), inquiry.links
+    wrong = wrong_types(ref.kind, spec)
+    settled = old is not None and set(wrong) <= set(wrong_types(ref.kind, old.spec or {}))
+    if wrong and not settled:
+        return decide.wrongly_typed(str(ref), wrong, settings, settled=False), inquiry.links
     annotated = frozenset(policies_annotated(ref, spec))
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}
@@ -342,14 +357,33 @@ def _resource(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]
         for each in (yield from inquiry.policies(named, before))
         for finding in check_policy_reference(each, of_pod=(each.place, each.name) in annotated)
     ]
+    denied = any(type(finding) is Violation and finding.denies for finding in findings)
+    if wrong and denied:
+        return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    if wrong:
+        return decide.wrongly_typed(str(ref), wrong, settings, settled=True), inquiry.links
     pods = PodsOfResource(ref, spec, parentage)
-    if settings.mode == "enforce" and any(type(finding) is Violation and finding.denies for finding in findings):
+    if settings.mode == "enforce" and denied:
         # a preview costs far more than this, and it could only add to the reasons
-        return decide.decide_resource(str(ref), pods.postures(settings), (), tuple(findings), settings), inquiry.links
-    pods_before = PodsOfResource(ref, had, parentage) if old else None
-    preview = preview_pods(pods, pods_before, settings, admission.minor)
-    findings += preview.findings
-    decision = decide.decide_resource(str(ref), preview.postures, preview.predicted_levels, tuple(findings), settings)
+        postures = pods.postures(settings)
+        decision = decide.decide_resource(
+            str(ref), tuple(findings), settings, posture=postures_line(postures), postures=postures
+        )
+        return decision, inquiry.links
+    if old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references:
+        return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    preview: Preview | NotPreviewed = yield PreviewRequest(pods, had if old else None, settings, admission.minor)
+    if isinstance(preview, NotPreviewed):
+        findings.append(preview.warning(str(ref)))
+        return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    decision = decide.decide_resource(
+        str(ref),
+        (*findings, *preview.findings),
+        settings,
+        posture=preview.posture,
+        postures=preview.postures,
+        predicted_levels=preview.predicted_levels,
+    )
     return decision, inquiry.links
 
 

@@ -1,14 +1,18 @@
-"""Drive a decision: answer each lookup that it yields from a source of facts, until it returns its result.
+"""Drive a decision: answer each step that it yields, until it returns its result.
 
-`drive` is for a source that knows every answer at once (files). `drive_async` waits for what is not cached.
-`advance` is the step that both share: a server calls it first, and starts a task only where a lookup is left.
+A step is a lookup, which a source of facts answers, or the request for a preview, which a source of previews answers.
+`drive` is for sources that know every answer at once (files). `drive_async` waits for what is not known. `advance` is
+the step that both share: a server calls it first, and starts a task only where a step is left.
 """
 
-from typing import Generic
+from typing import Generic, Protocol
 
 import msgspec
 
-from webhook.facts import FactSource, Lookup, Names, Resolved, Steps, T
+from webhook.facts import FactSource, Lookup, Names, Resolved, T
+from webhook.policy.preview import DecisionSteps, NotPreviewed, Preview, PreviewRequest
+
+Step = Lookup | Names | PreviewRequest
 
 
 class Done(msgspec.Struct, Generic[T], frozen=True):
@@ -17,22 +21,52 @@ class Done(msgspec.Struct, Generic[T], frozen=True):
     result: T
 
 
-def advance(steps: Steps[T], source: FactSource, answer: Resolved | None = None) -> Done[T] | Lookup | Names:
-    """Send `answer` (None at the start) and answer from the cache as far as it goes.
+class PreviewSource(Protocol):
+    """Where previews are made."""
 
-    Returns the result, or the lookup that is not cached; its answer is what `steps` must be sent next.
+    def now(self, request: PreviewRequest) -> Preview | None:
+        """The preview, if it may be made in this process; None where `get` must be awaited."""
+
+    async def get(self, request: PreviewRequest, deadline: float) -> Preview | NotPreviewed:
+        """The preview, by `deadline`, a time of the running loop's clock in seconds; never raises."""
+
+
+class PreviewsHere:
+    """Previews that are made in this process, when they are requested."""
+
+    def now(self, request: PreviewRequest) -> Preview:
+        """The preview."""
+        return request.preview()
+
+    async def get(self, request: PreviewRequest, deadline: float) -> Preview:  # noqa: ARG002 - the protocol's shape
+        """As `now`."""
+        return request.preview()
+
+
+_HERE = PreviewsHere()
+
+
+def advance(
+    steps: DecisionSteps[T],
+    source: FactSource,
+    answer: Resolved | Preview | NotPreviewed | None = None,
+    previews: PreviewSource = _HERE,
+) -> Done[T] | Step:
+    """Send `answer` (None at the start) and answer what is known without waiting.
+
+    Returns the result, or the step that must be awaited; its answer is what `steps` must be sent next.
     """
     try:
         while True:
-            lookup = steps.send(answer)
-            answer = source.cached(lookup)
+            step = steps.send(answer)
+            answer = previews.now(step) if isinstance(step, PreviewRequest) else source.cached(step)
             if answer is None:
-                return lookup
+                return step
     except StopIteration as end:
         return Done(end.value)
 
 
-def drive(steps: Steps[T], source: FactSource) -> T:
+def drive(steps: DecisionSteps[T], source: FactSource) -> T:
     """The result, by a source whose answers are all cached.
 
     Raises:
@@ -42,12 +76,20 @@ def drive(steps: Steps[T], source: FactSource) -> T:
     step = advance(steps, source)
     if isinstance(step, Done):
         return step.result
-    raise LookupError(f"{step.ref} is not cached")
+    raise LookupError(f"{step} is not cached")
 
 
-async def drive_async(steps: Steps[T], source: FactSource, deadline: float, needed: Lookup | Names | None = None) -> T:
-    """The result, by the deadline of `FactSource.get`; `needed` is the lookup that `steps` wait for already."""
-    step = needed or advance(steps, source)
+async def drive_async(
+    steps: DecisionSteps[T],
+    source: FactSource,
+    deadline: float,
+    needed: Step | None = None,
+    previews: PreviewSource = _HERE,
+) -> T:
+    """The result, by the deadline of `FactSource.get`; `needed` is the step that `steps` wait for already."""
+    step = needed or advance(steps, source, None, previews)
     while not isinstance(step, Done):
-        step = advance(steps, source, await source.get(step, deadline))
+        waited_for = previews if isinstance(step, PreviewRequest) else source
+        answer = await waited_for.get(step, deadline)  # type: ignore[arg-type]  # each is asked for its own steps
+        step = advance(steps, source, answer, previews)
     return step.result

@@ -158,7 +158,8 @@ class Settings:
         Variable(
             "VMGUARD_ENFORCE",
             _one_of("off", "warn", "deny"),
-            "what vmguard does with a pod that is not compliant after filling",
+            "what vmguard does with a pod that is not compliant after filling: `off` only counts it, `warn` warns,"
+            " `deny` denies it",
         ),
     ] = "warn"
     unknown: Annotated[
@@ -166,7 +167,7 @@ class Settings:
         Variable(
             "VMGUARD_UNKNOWN",
             _one_of("refuse", "allow"),
-            "a pod whose CR cannot be known: HTTP 500, or allowed untouched",
+            "a pod whose CR cannot be known: `refuse` answers HTTP 500, `allow` allows it unchanged, under deny too",
         ),
     ] = "refuse"
     psp_bindable: Annotated[

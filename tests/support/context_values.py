@@ -7,7 +7,7 @@ cannot decode it (400), or drops it, as it does not know it.
 
 from typing import Any, Literal, NamedTuple
 
-from webhook.policy.context_fields import BOTH, CONTAINER, POD, Levels
+from webhook.policy.context_fields import BOTH, CONTAINER, POD, ContextLevels
 
 PATHS = {
     "pod": "/spec/securityContext",
@@ -55,7 +55,7 @@ ID: dict[str, list[Any]] = {
 }
 OTHER = ("Other", "invalid")
 
-VALUES: dict[tuple[str, Levels], dict[str, list[Any]]] = {
+VALUES: dict[tuple[str, ContextLevels], dict[str, list[Any]]] = {
     ("privileged", CONTAINER): NO,
     ("allowPrivilegeEscalation", CONTAINER): NO,
     ("readOnlyRootFilesystem", CONTAINER): YES,

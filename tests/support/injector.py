@@ -14,6 +14,7 @@ from typing import Any
 from certs import DirectoryStore, ensure
 from tests.controlplane.api import Object
 from tests.controlplane.registration import LABEL
+from webhook.policy.token_volume import TOKEN_PATH
 
 Mutate = Callable[[str, Object], list[dict[str, Any]]]
 """From the path that the API server calls, without its slash, and a pod, to a JSON Patch."""
@@ -34,13 +35,37 @@ def make_privileged(_name: str, _pod: Object) -> list[dict[str, Any]]:
     return [{"op": "add", "path": _CONTEXT, "value": {"privileged": True}}]
 
 
-def make_privileged_at_last(_name: str, pod: Object) -> list[dict[str, Any]]:
-    """As `make_privileged`, when the API server calls for the second time, so that no mutating webhook runs after it.
+def make_privileged_at_last(name: str, pod: Object) -> list[dict[str, Any]]:
+    """As `make_privileged`, when no mutating webhook runs after it."""
+    return _at_last(pod, make_privileged(name, pod))
 
-    Before that it takes the security context away, which brings the API server to call every webhook again.
+
+def weaken_at_last(_name: str, pod: Object) -> list[dict[str, Any]]:
+    """Gives the first container privileges that its resource does not set, when no mutating webhook runs after it."""
+    weaker = {"privileged": True, "capabilities": {"add": ["SYS_ADMIN"]}}
+    return _at_last(pod, [{"op": "add", "path": _CONTEXT, "value": weaker}])
+
+
+def mount_token_at_last(_name: str, pod: Object) -> list[dict[str, Any]]:
+    """Mounts a token of its own in the first container, when no mutating webhook runs after it."""
+    volume = {"name": "mine", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    mount = {"name": "mine", "mountPath": TOKEN_PATH}
+    volumes = pod["spec"].get("volumes", [])
+    operations = [
+        {"op": "add", "path": "/spec/volumes", "value": [*volumes, volume]},
+        {"op": "add", "path": "/spec/containers/0/volumeMounts", "value": [mount]},
+    ]
+    return _at_last(pod, operations)
+
+
+def _at_last(pod: Object, operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The operations when the API server calls for the second time.
+
+    The first call takes the first container's security context away. That brings the API server to call every webhook
+    again.
     """
     if "example.com/seen" in pod["metadata"].get("annotations", {}):
-        return make_privileged(_name, pod)
+        return operations
     marked = {"op": "add", "path": "/metadata/annotations", "value": {"example.com/seen": "once"}}
     if pod["metadata"].get("annotations"):
         marked = {"op": "add", "path": f"/metadata/annotations/{_SEEN}", "value": "once"}

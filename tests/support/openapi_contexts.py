@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from webhook.policy.context_fields import ROWS, Level
+from webhook.policy.context_fields import ROWS, ContextLevel
 
-TYPES: dict[Level, str] = {"pod": "PodSecurityContext", "container": "SecurityContext"}
-Properties = dict[Level, dict[str, list[str]]]
+TYPES: dict[ContextLevel, str] = {"pod": "PodSecurityContext", "container": "SecurityContext"}
+Properties = dict[ContextLevel, dict[str, list[str]]]
 """By level, the fields of its context; by field, the members of the object, or of the objects in the list."""
 
 RECORDED: dict[str, Properties] = json.loads((Path(__file__).parent / "openapi_contexts.json").read_text())

@@ -13,7 +13,7 @@ from webhook.text import one_line
 
 T = TypeVar("T")
 
-MOST_CONTAINERS = 500
+MOST_CONTAINERS = 1000
 """Containers of a pod, init containers among them; the largest that are seen in the field have some dozens.
 
 A patch has some 250 bytes for each container, so this bounds the answer.

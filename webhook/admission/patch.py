@@ -6,22 +6,30 @@ server applies the patch to the very object it sent. Nothing here knows what an 
 
 from base64 import b64encode
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any, Literal
 
 import msgspec
+
+_OPERATION = 32
+"""Bytes of an operation beside its path and value, about."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Edit(msgspec.Struct, frozen=True):
     """One leaf to add or one array element to remove, as a decision sees it.
 
     `path` is a JSON pointer. `within` is the pointer of the outermost parent that is absent or empty, "" when the
-    leaf's parent is there; its members must need no escaping.
+    leaf's parent is there; its members must need no escaping. `whole` is an object above the leaf that has members, and
+    its pointer: it may be written anew, with its members and the leaf.
     """
 
     op: Literal["add", "remove"]
     path: str
     value: Any = None
     within: str = ""
+    whole: tuple[str, dict[str, Any]] | None = None
 
 
 class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,21 +52,41 @@ def build(edits: Iterable[Edit]) -> tuple[Operation, ...]:
     """The operations for edits, in their order; leaves below one missing parent are added together, as one object.
 
     An empty object that is there is added over, which replaces nothing: that saves an operation for every further leaf.
+    An object with members is added over with these members where that is shorter than an operation for each leaf.
     """
+    edits = tuple(edits)
     operations: list[Operation] = []
-    objects: dict[str, dict[str, Any]] = {}
+    objects = _written_anew(edits)
+    for base, target in objects.items():
+        operations.append(Operation("add", base, target))
     for edit in edits:
-        within = edit.within
+        within = edit.whole[0] if edit.whole and edit.whole[0] in objects else edit.within
         if not within:
             operations.append(Operation(edit.op, edit.path, edit.value))
             continue
-        target = objects.get(within)
-        if target is None:
-            target = objects[within] = {}
-            operations.append(Operation("add", within, target))
+        if within not in objects:
+            objects[within] = {}
+            operations.append(Operation("add", within, objects[within]))
+        target = objects[within]
         leaf = edit.path[len(within) + 1 :]
         while "/" in leaf:
             parent, _, leaf = leaf.partition("/")
-            target = target.setdefault(parent, {})
+            below = target.get(parent) or {}
+            target[parent], target = below, below
         target[leaf] = edit.value
     return tuple(operations)
+
+
+def _written_anew(edits: tuple[Edit, ...]) -> dict[str, dict[str, Any]]:
+    """Copies of the objects with members that are shorter to write whole, by pointer."""
+    leaves: dict[str, int] = {}
+    for edit in edits:
+        if edit.whole:
+            leaves[edit.whole[0]] = leaves.get(edit.whole[0], 0) + 1
+    anew: dict[str, dict[str, Any]] = {}
+    for edit in edits if leaves else ():
+        if edit.whole and edit.whole[0] not in anew:
+            base, present = edit.whole
+            if len(_encode(present)) < (leaves[base] - 1) * (len(base) + _OPERATION):
+                anew[base] = deepcopy(present)
+    return anew

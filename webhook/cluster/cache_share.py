@@ -9,8 +9,8 @@ from collections import Counter
 MOST_OF_NAMESPACE = 8 * 1024 * 1024
 """The weight of one namespace in one collection: thousands of resources as they are recorded."""
 
-Key = tuple[str, str]
-"""Namespace and name."""
+ObjectKey = tuple[str, str]
+"""Namespace ("" for a cluster-scoped object) and name."""
 
 
 class CacheShare:
@@ -18,10 +18,10 @@ class CacheShare:
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
-        self._weights: dict[Key, int] = {}
+        self._weights: dict[ObjectKey, int] = {}
         self._of_namespace: Counter[str] = Counter()
 
-    def take(self, key: Key, weight: int) -> str:
+    def take(self, key: ObjectKey, weight: int) -> str:
         """Count an object in its new state; "" if it may be cached, else why not, and then it does not count."""
         namespace = key[0]
         self.drop(key)
@@ -35,7 +35,7 @@ class CacheShare:
         self._of_namespace[namespace] += weight
         return ""
 
-    def drop(self, key: Key) -> None:
+    def drop(self, key: ObjectKey) -> None:
         """Count an object no more."""
         weight = self._weights.pop(key, 0)
         self._of_namespace[key[0]] -= weight

@@ -7,11 +7,12 @@ namespace and in all.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from webhook.cluster.rate import Bucket
+from webhook.round_robin import RoundRobin
 
 OWN = ""
 """The namespace of vmguard's own requests."""
@@ -38,8 +39,7 @@ class FairQueue:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._count = 0
+        self._waiting: RoundRobin[asyncio.Future[None]] = RoundRobin()
         self._under_way: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -62,12 +62,11 @@ class FairQueue:
         if not self._waiting and self._has_room(namespace) and self._bucket.take(loop.time()):
             self._under_way[namespace] += 1
             return
-        if len(self._waiting.get(namespace, ())) >= MOST_WAITING_OF_ONE or self._count >= MOST_WAITING:
+        if self._waiting.waiting(namespace) >= MOST_WAITING_OF_ONE or len(self._waiting) >= MOST_WAITING:
             of = f" of namespace {namespace}" if namespace else ""
             raise NoTurnError(f"too many requests{of} wait for the API server: VMGUARD_KUBE_API_QPS limits their rate")
         turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.setdefault(namespace, deque()).append(turn)
-        self._count += 1
+        self._waiting.add(namespace, turn)
         self._grant()
         try:
             async with asyncio.timeout_at(deadline):
@@ -76,18 +75,12 @@ class FairQueue:
             if turn.done() and not turn.cancelled():  # its turn came at the same time, and is not used
                 self._bucket.give_back()
                 self._end(namespace)
-            elif turn in self._waiting.get(namespace, ()):
-                self._forget(namespace, turn)
+            else:
+                self._waiting.discard(namespace, turn)
             if isinstance(error, TimeoutError):
                 text = "more requests wait for the API server than VMGUARD_KUBE_API_QPS allows in time"
                 raise NoTurnError(text) from None
             raise
-
-    def _forget(self, namespace: str, turn: asyncio.Future[None]) -> None:
-        self._waiting[namespace].remove(turn)
-        self._count -= 1
-        if not self._waiting[namespace]:
-            del self._waiting[namespace]
 
     def _end(self, namespace: str) -> None:
         self._under_way[namespace] -= 1
@@ -106,11 +99,7 @@ class FairQueue:
             if seconds > 0:
                 self._timer = loop.call_later(seconds, self._grant)
                 return
-            queue = self._waiting.pop(namespace)
-            turn = queue.popleft()
-            self._count -= 1
-            if queue:
-                self._waiting[namespace] = queue  # now the last of all
+            turn = self._waiting.take(namespace)
             if not turn.done():  # else it was cancelled a moment ago
                 self._bucket.take(loop.time())
                 self._under_way[namespace] += 1

@@ -15,7 +15,7 @@ import msgspec
 
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.bounded_json import decoded
-from webhook.cluster.cache_share import CacheShare
+from webhook.cluster.cache_share import CacheShare, ObjectKey
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import JSON, METADATA, Collection
 from webhook.cluster.listing import ExpiredError, NotAllowedError, check, pages
@@ -33,9 +33,6 @@ SILENCE = 150.0
 """Seconds without a word, not even a bookmark, after which a connection counts as dead."""
 
 _UNWATCHED = "listed, but its watch is not open yet"
-
-Key = tuple[str, str]
-"""Namespace ("" for a cluster-scoped object) and name."""
 
 
 class _Event(msgspec.Struct):
@@ -73,7 +70,7 @@ class Reflector:
         namespace: str,
         keep: Callable[[KubeObject], KubeObject],
         log: Log,
-        changed: Callable[[Key, KubeObject | None], None] | None = None,
+        changed: Callable[[ObjectKey, KubeObject | None], None] | None = None,
         weigh: Callable[[KubeObject], int] | None = None,
     ) -> None:
         self._client = client
@@ -85,8 +82,8 @@ class Reflector:
         self._changed = changed
         self._weigh = weigh
         self._share = CacheShare(LARGEST_CACHED)
-        self.objects: dict[Key, KubeObject] = {}
-        self.unreadable: dict[Key, str] = {}
+        self.objects: dict[ObjectKey, KubeObject] = {}
+        self.unreadable: dict[ObjectKey, str] = {}
         self.synced = asyncio.Event()
         self.trouble = "not listed yet"
         self._told = ""
@@ -133,8 +130,8 @@ class Reflector:
 
     async def _list_all(self) -> str:
         """List every page, then serve the new state; the version that it is of."""
-        found: dict[Key, KubeObject] = {}
-        unreadable: dict[Key, str] = {}
+        found: dict[ObjectKey, KubeObject] = {}
+        unreadable: dict[ObjectKey, str] = {}
         share = CacheShare(LARGEST_CACHED)
         version = ""
         async for page in pages(self._client, self.resource, self.namespace, self._selector()):
@@ -176,7 +173,8 @@ class Reflector:
         accept = METADATA if self.resource.metadata_only else JSON
         async with self._client.lines(path, accept, SILENCE) as (code, lines):
             if code != 200:
-                check(code, await anext(aiter(lines), b""), "watch", self.resource, self.namespace)
+                body = b"".join([line async for line in lines])  # metadata only: indented, on many lines
+                check(code, body, "watch", self.resource, self.namespace)
             self._well()
             began = self.heard
             try:
@@ -202,7 +200,7 @@ class Reflector:
         self._version = found.metadata.resource_version or self._version
         self.heard = asyncio.get_running_loop().time()
 
-    def _put(self, key: Key, found: KubeObject) -> None:
+    def _put(self, key: ObjectKey, found: KubeObject) -> None:
         before = self.objects.get(key)
         kept, why = self._cacheable(key, found, self._share)
         if why:
@@ -213,7 +211,7 @@ class Reflector:
         if self._changed and kept is not before:
             self._changed(key, kept)
 
-    def _cacheable(self, key: Key, found: KubeObject, share: CacheShare) -> tuple[KubeObject, str]:
+    def _cacheable(self, key: ObjectKey, found: KubeObject, share: CacheShare) -> tuple[KubeObject, str]:
         """What is kept of an object, and "" or why it cannot be cached; it counts in its namespace's share."""
         try:
             kept = self._kept(key, found)
@@ -222,12 +220,12 @@ class Reflector:
             return found, f"its spec is too large: {error}: its pods count as not known until it is changed"
         return kept, share.take(key, self._weigh(kept)) if self._weigh else ""
 
-    def _kept(self, key: Key, found: KubeObject) -> KubeObject:
+    def _kept(self, key: ObjectKey, found: KubeObject) -> KubeObject:
         """What is kept of an object: the very same as before while nothing that is read of it differs."""
         kept, before = self._keep(found), self.objects.get(key)
         return before if before is not None and _same(before, kept) else kept
 
-    def _drop(self, key: Key, why: str = "") -> None:
+    def _drop(self, key: ObjectKey, why: str = "") -> None:
         if why:
             self._cannot_read(key, why)
         else:
@@ -236,7 +234,7 @@ class Reflector:
         if self.objects.pop(key, None) is not None and self._changed:
             self._changed(key, None)
 
-    def _cannot_read(self, key: Key, why: str) -> None:
+    def _cannot_read(self, key: ObjectKey, why: str) -> None:
         changed, self.unreadable[key] = self.unreadable.get(key) != why, why
         left_out = self._budget.take("not readable") if changed else None
         if left_out is not None:
@@ -260,7 +258,7 @@ class Reflector:
         self.trouble = self._told = why
 
 
-def _key(found: KubeObject) -> Key:
+def _key(found: KubeObject) -> ObjectKey:
     return found.metadata.namespace or "", found.metadata.name or ""
 
 

@@ -13,10 +13,11 @@ from itertools import islice
 from typing import Any
 
 from webhook.cluster.backoff import Backoff
+from webhook.cluster.cache_share import ObjectKey
 from webhook.cluster.client import Client
 from webhook.cluster.collections import DEFINITIONS, JUDGED, NAMESPACES, PSP, WORKLOADS, Collection, custom
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.reflector import Key, Reflector
+from webhook.cluster.reflector import Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
@@ -39,7 +40,7 @@ _SETTLES = (0.3, 2.0, 6.0)
 _COMPONENT = "app.kubernetes.io/name"
 _OUR_LABELS = "vmguard"
 
-Place = tuple[str, str]
+CollectionPlace = tuple[str, str]
 """Kind and namespace ("" for all)."""
 
 
@@ -55,8 +56,8 @@ class Watching:
         self.whole_cluster = not namespaces
         self._log = log
         self._metrics = metrics
-        self._reflectors: dict[Place, Reflector] = {}
-        self._newer: dict[Place, Reflector] = {}
+        self._reflectors: dict[CollectionPlace, Reflector] = {}
+        self._newer: dict[CollectionPlace, Reflector] = {}
         self._tasks: dict[Reflector, asyncio.Task[None]] = {}
         self._asking: list[asyncio.Task[None]] = []
         self._definitions_changed = asyncio.Event()
@@ -147,7 +148,7 @@ class Watching:
         self,
         resource: Collection,
         keep: Callable[[KubeObject], KubeObject],
-        changed: Callable[[Key, KubeObject | None], None] | None = None,
+        changed: Callable[[ObjectKey, KubeObject | None], None] | None = None,
         weigh: Callable[[KubeObject], int] | None = None,
     ) -> None:
         for namespace in self._namespaces if resource.namespaced else ("",):
@@ -160,7 +161,7 @@ class Watching:
             self._tasks[reflector] = asyncio.create_task(self._run(place, reflector))
             self._metrics.cached.labels(str(resource), namespace).set_function(partial(self._count, place))
 
-    async def _run(self, place: Place, reflector: Reflector) -> None:
+    async def _run(self, place: CollectionPlace, reflector: Reflector) -> None:
         backoff, loop = Backoff(1.0), asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -176,7 +177,7 @@ class Watching:
                 self._log.write("error", "reflector failed", resource=str(reflector), error=why)
             await asyncio.sleep(backoff.after(loop.time() - began))
 
-    async def _take_over(self, place: Place, reflector: Reflector) -> None:
+    async def _take_over(self, place: CollectionPlace, reflector: Reflector) -> None:
         """Put a reflector in the place of an older one as soon as it knows everything."""
         await reflector.synced.wait()
         if self._newer.get(place) is reflector:
@@ -216,20 +217,20 @@ class Watching:
             if kind in served:
                 self._start(custom(kind, served[kind]), partial(_resource, kind), self._tell, _weight)
 
-    def _tell(self, _key: Key, _found: KubeObject | None) -> None:
+    def _tell(self, _key: ObjectKey, _found: KubeObject | None) -> None:
         self.changed.set()
 
-    def _count(self, place: Place) -> float:
+    def _count(self, place: CollectionPlace) -> float:
         """How many objects serve."""
         reflector = self._reflectors.get(place)
         return float(len(reflector.objects)) if reflector else 0.0
 
-    def _definition(self, key: Key, _: KubeObject | None) -> None:
+    def _definition(self, key: ObjectKey, _: KubeObject | None) -> None:
         if key[1].endswith(f".{GROUP}"):
             self._definitions_changed.set()
             self.definitions_told.set()
 
-    def _namespace(self, key: Key, found: KubeObject | None) -> None:
+    def _namespace(self, key: ObjectKey, found: KubeObject | None) -> None:
         """Report a label that enforces deny by an unknown value, before it denies a pod."""
         unknown = unknown_values(found.metadata.labels or {}) if found else ""
         if unknown:

@@ -54,7 +54,7 @@ _DEADLINE = 20.0
 
 _LONGEST = 500
 
-Key = tuple[str, str]
+NamespaceAndKind = tuple[str, str]
 """Namespace, and kind of the operator's resource."""
 
 
@@ -75,11 +75,11 @@ class Wrong:
 class Result:
     """What one survey found. `wrong` is by workload, `unknown` (pods that nobody could judge) by namespace."""
 
-    judged: Counter[Key] = field(default_factory=Counter)
-    noncompliant: Counter[Key] = field(default_factory=Counter)
+    judged: Counter[NamespaceAndKind] = field(default_factory=Counter)
+    noncompliant: Counter[NamespaceAndKind] = field(default_factory=Counter)
     wrong: dict[str, Wrong] = field(default_factory=dict)
     unknown: Counter[str] = field(default_factory=Counter)
-    unknown_kinds: Counter[Key] = field(default_factory=Counter)
+    unknown_kinds: Counter[NamespaceAndKind] = field(default_factory=Counter)
     unknown_why: str = ""
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from webhook.leader.in_turn import in_turn
-from webhook.leader.psp_objects import Object, Place
+from webhook.leader.psp_objects import NamespacedName, Object
 from webhook.name_forms import LONGEST_NAME, is_subdomain
 from webhook.policy.components import BY_KIND
 from webhook.policy.custom_resources import GROUP
@@ -33,7 +33,7 @@ class Leftover(msgspec.Struct, frozen=True, order=True):
     can have that name.
     """
 
-    place: Place
+    place: NamespacedName
     uid: str
     kind: str
     owner: str
@@ -52,7 +52,7 @@ class Leftovers:
         self._held = 0
         self._unfinished: set[str] = set()
 
-    def add(self, place: Place, thing: Object) -> None:
+    def add(self, place: NamespacedName, thing: Object) -> None:
         """Take note of a leftover, unless it is none for this round."""
         namespace, name = place
         leftover = _leftover(place, thing)
@@ -86,7 +86,7 @@ class Leftovers:
         return bool(self._unfinished)
 
 
-def _leftover(place: Place, thing: Object) -> Leftover | None:
+def _leftover(place: NamespacedName, thing: Object) -> Leftover | None:
     """The object as a leftover; None where it belongs to a kind that makes no pods, and so was not made here."""
     metadata = thing["metadata"]
     owner = next(each for each in metadata["ownerReferences"] if each["apiVersion"].partition("/")[0] == GROUP)

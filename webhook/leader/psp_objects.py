@@ -21,7 +21,7 @@ from webhook.policy.workload import account_of
 from webhook.settings import Settings
 
 Object = dict[str, Any]
-Place = tuple[str, str]
+NamespacedName = tuple[str, str]
 """Namespace and name."""
 
 LABEL, OURS = "app.kubernetes.io/managed-by", "vmguard"
@@ -95,10 +95,10 @@ class DesiredObjects(msgspec.Struct, frozen=True):
 
     policies: dict[str, Object]
     users: dict[str, list[Custom]]
-    accounts: dict[Place, Object]
-    roles: dict[Place, Object]
-    bindings: dict[Place, Object]
-    owners: dict[Place, Custom]
+    accounts: dict[NamespacedName, Object]
+    roles: dict[NamespacedName, Object]
+    bindings: dict[NamespacedName, Object]
+    owners: dict[NamespacedName, Custom]
     refused: tuple[Refused, ...]
 
 

@@ -48,8 +48,8 @@ from webhook.leader.psp_objects import (
     RBAC,
     Custom,
     DesiredObjects,
+    NamespacedName,
     Object,
-    Place,
     is_as,
     is_beyond,
     is_ours,
@@ -99,7 +99,7 @@ class PolicyReconciler:
         self._discovery = discovery
         self._settings = settings
         self._status = PolicyStatus(client, log, metrics)
-        self._right: dict[Collection, dict[Place, tuple[str, int]]] = {}
+        self._right: dict[Collection, dict[NamespacedName, tuple[str, int]]] = {}
         self._passed: dict[Collection, dict[str, str]] = {ROLES: {}, BINDINGS: {}}
         self._bound: dict[str, KubeObject] = {}
         self._due = asyncio.Event()
@@ -247,7 +247,7 @@ class PolicyReconciler:
         found = (_custom(resource, found) for resource, found in self._watching.customs())
         return in_turn((custom.namespace, custom) for custom in found if custom)
 
-    async def _there(self, resource: Collection, query: str = "") -> AsyncIterator[tuple[Place, Object]]:
+    async def _there(self, resource: Collection, query: str = "") -> AsyncIterator[tuple[NamespacedName, Object]]:
         async for page in pages(self._client, resource, "", query):
             for raw in page.items or ():
                 thing: Object = _object.decode(raw)
@@ -268,12 +268,12 @@ class PolicyReconciler:
     async def _bind(
         self,
         resource: Collection,
-        things: Mapping[Place, Object],
-        owners: Mapping[Place, Custom],
+        things: Mapping[NamespacedName, Object],
+        owners: Mapping[NamespacedName, Custom],
         leftovers: Leftovers,
-    ) -> list[Place]:
+    ) -> list[NamespacedName]:
         """Write Roles or RoleBindings, and note vmguard's own that are not wanted; the places of the right ones."""
-        versions: dict[Place, str] = {}
+        versions: dict[NamespacedName, str] = {}
         async for place, there in self._there(msgspec.structs.replace(resource, metadata_only=True), _OF_OURS):
             if place in things:
                 versions[place] = there["metadata"]["resourceVersion"]
@@ -332,7 +332,7 @@ class PolicyReconciler:
     async def _get(self, path: str, accept: str, payer: str = OWN) -> tuple[int, bytes]:
         return await self._client.get(path, accept, asyncio.get_running_loop().time() + _SECONDS, payer)
 
-    async def _read(self, resource: Collection, place: Place) -> Object:
+    async def _read(self, resource: Collection, place: NamespacedName) -> Object:
         code, body = await self._get(resource.path(*place), JSON, place[0])
         if code == 404:
             raise RefusedError("it was deleted meanwhile")
@@ -340,7 +340,7 @@ class PolicyReconciler:
         found: Object = _object.decode(body)
         return found
 
-    async def _remove(self, resource: Collection, place: Place, uid: str) -> None:
+    async def _remove(self, resource: Collection, place: NamespacedName, uid: str) -> None:
         what = _named(resource, place)
         try:
             await delete(self._client, resource, *place, uid)
@@ -419,9 +419,9 @@ def _is_ours(resource: Collection, thing: Object) -> bool:
     return is_ours(thing, PREFIX if resource.group == RBAC else "")
 
 
-def _named(resource: Collection, place: Place) -> str:
+def _named(resource: Collection, place: NamespacedName) -> str:
     return f"{resource} {'/'.join(filter(None, place))}"
 
 
-def _place(thing: Object) -> Place:
+def _place(thing: Object) -> NamespacedName:
     return thing["metadata"].get("namespace", ""), thing["metadata"]["name"]

@@ -3,6 +3,7 @@
 One table has the entries. The path of an entry says what its namespaceSelector selects: `/mutate/enforced` and
 `/validate/enforced` are called for namespaces that enforce deny, so that no lookup of the Namespace decides that. Only
 an entry with failurePolicy Fail can be relied on to deny: the API server ignores the others when vmguard is too slow.
+For a namespace that is exempt the API server calls no entry.
 
 The object selector only pre-filters pods by label. The chain of owners decides which resource owns a pod. Every
 webhook has a name of its own: the API server stores audit annotations under that name and drops duplicates.
@@ -15,13 +16,13 @@ import msgspec
 
 from webhook.policy import components
 from webhook.policy.custom_resources import GROUP, RESOURCES
-from webhook.policy.enforcement import LABEL, LABELS, LEVELS, OLD_LABEL
+from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, LABEL, LABELS, LEVELS, OLD_LABEL
 from webhook.policy.workload import MANAGED_BY
 
 NAME = "vmguard"
 """The name of both configurations."""
 
-Path = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enforced"]
+WebhookPath = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enforced"]
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -60,10 +61,13 @@ class RequestRule(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One webhook of a configuration. `namespaces` selects the namespaces of pods; None is no selector at all."""
+    """One webhook of a configuration. `namespaces` selects namespaces of pods; None is for resources, in any namespace.
+
+    The selector of every entry leaves out exempt namespaces.
+    """
 
     name: str
-    path: Path
+    path: WebhookPath
     failure_policy: Literal["Fail", "Ignore"]
     rule: RequestRule
     namespaces: tuple[Match, ...] | None = ()
@@ -157,24 +161,27 @@ def _webhook(entry: Entry, target: Target, ca: bytes) -> dict[str, Any]:
         "sideEffects": "None",
         "timeoutSeconds": 10,
         "failurePolicy": entry.failure_policy,
-        **({} if entry.namespaces is None else _selectors(target, entry.namespaces)),
+        **_selectors(target, entry.namespaces),
         "rules": [_rule(entry.rule)],
     }
 
 
-def _client(target: Target, path: Path) -> dict[str, Any]:
+def _client(target: Target, path: WebhookPath) -> dict[str, Any]:
     if isinstance(target, Url):
         return {"url": f"{target.base}{path}"}
     return {"service": {"namespace": target.namespace, "name": target.name, "path": path, "port": target.port}}
 
 
-def _selectors(target: Target, namespaces: tuple[Match, ...]) -> dict[str, Any]:
-    """Excludes vmguard's own namespace: with no replica running, the webhook would block its own pods."""
+def _selectors(target: Target, namespaces: tuple[Match, ...] | None) -> dict[str, Any]:
+    """Excludes vmguard's own namespace from entries for pods: with no replica running, it would block its own pods."""
+    exempt = Match(EXEMPT, "NotIn", (EXEMPT_VALUE,))
+    if namespaces is None:
+        return {"namespaceSelector": {"matchExpressions": [_expression(exempt)]}}
     own = (target.namespace,) if isinstance(target, Service) else ()
     excluded = Match("kubernetes.io/metadata.name", "NotIn", ("kube-system", *own))
     label, value = MANAGED_BY
     return {
-        "namespaceSelector": {"matchExpressions": [_expression(match) for match in (excluded, *namespaces)]},
+        "namespaceSelector": {"matchExpressions": [_expression(match) for match in (excluded, exempt, *namespaces)]},
         "objectSelector": {"matchLabels": {label: value}},
     }
 

@@ -15,7 +15,7 @@ from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, Sorted, facts_only, sort_documents
 from webhook.offline.judge import Judged, apply, judge
 from webhook.offline.question import Question
-from webhook.offline.reply import ComponentPosture, DryRunAnswer, Level, PodChange, PodSecurity, WhosePod
+from webhook.offline.reply import ComponentPosture, DryRunAnswer, LevelName, PodChange, PodSecurity, WhosePod
 from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change
 from webhook.policy.posture import Posture
@@ -149,6 +149,6 @@ def _reasons(reasons: Iterable[str]) -> list[str]:
     return [*lines[:_MOST_REASONS], f"and {more} more"] if more > 0 else lines
 
 
-def _level(verdict: Verdict) -> Level:
-    levels: tuple[Level, ...] = ("privileged", "baseline", "restricted")
+def _level(verdict: Verdict) -> LevelName:
+    levels: tuple[LevelName, ...] = ("privileged", "baseline", "restricted")
     return levels[verdict.level]

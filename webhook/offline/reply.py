@@ -6,7 +6,7 @@ import msgspec
 
 from webhook.admission.patch import Operation
 
-Level = Literal["privileged", "baseline", "restricted"]
+LevelName = Literal["privileged", "baseline", "restricted"]
 
 
 class WhosePod(msgspec.Struct, frozen=True):
@@ -47,8 +47,8 @@ class PodSecurity(msgspec.Struct, frozen=True):
     Of a resource: the lowest that its pods reach without vmguard and with it, and the reasons a component.
     """
 
-    before: Level
-    after: Level
+    before: LevelName
+    after: LevelName
     reasons: list[str]
 
 

@@ -35,7 +35,7 @@ class Forbidden:
     detail: str
 
 
-Rule = Callable[[PodView], Forbidden | None]
+CheckFunction = Callable[[PodView], Forbidden | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Check:
 
     id: str
     level: Level
-    versions: tuple[tuple[int, Rule], ...]
+    versions: tuple[tuple[int, CheckFunction], ...]
     overrides: tuple[str, ...] = ()
 
-    def rule(self, minor: int) -> Rule | None:
+    def rule(self, minor: int) -> CheckFunction | None:
         """The rule of that minor, None before there was one."""
         return next((rule for minimum, rule in reversed(self.versions) if minimum <= minor), None)
 

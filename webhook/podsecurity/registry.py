@@ -27,7 +27,7 @@ from webhook.podsecurity import (
     sysctls,
     windows_host_process,
 )
-from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, Reason, Rule, Verdict
+from webhook.podsecurity.check import OLDEST, Check, CheckFunction, Forbidden, Level, Reason, Verdict
 from webhook.podsecurity.pod_view import PodView, read_pod
 
 CHECKS: tuple[Check, ...] = (
@@ -56,7 +56,7 @@ CHECKS: tuple[Check, ...] = (
 NEWEST = max(check.versions[-1][0] for check in CHECKS)
 """The newest minor that changed a rule; every later one is treated like it."""
 
-_Rules = tuple[tuple[Check, Rule], ...]
+_Rules = tuple[tuple[Check, CheckFunction], ...]
 
 
 def _rules(minor: int, level: Level) -> _Rules:
@@ -72,7 +72,7 @@ _RESTRICTED = tuple(_rules(minor, Level.RESTRICTED) for minor in _MINORS)
 _COMPLIANT = Verdict(Level.RESTRICTED, ())
 
 
-def _broken(rules: Iterable[tuple[Check, Rule]], pod: PodView) -> list[tuple[Check, Forbidden]]:
+def _broken(rules: Iterable[tuple[Check, CheckFunction]], pod: PodView) -> list[tuple[Check, Forbidden]]:
     return [(check, forbidden) for check, rule in rules if (forbidden := rule(pod)) is not None]
 
 

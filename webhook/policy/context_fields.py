@@ -20,12 +20,12 @@ from webhook.policy.conditions import EACH
 Schema = str | dict[str, Any]
 """A JSON type, the fields of an object with their schemas, or with EACH the schema of an array's elements."""
 
-Level = Literal["pod", "container"]
-Levels = tuple[Level, ...]
+ContextLevel = Literal["pod", "container"]
+ContextLevels = tuple[ContextLevel, ...]
 
-POD: Levels = ("pod",)
-CONTAINER: Levels = ("container",)
-BOTH: Levels = ("pod", "container")
+POD: ContextLevels = ("pod",)
+CONTAINER: ContextLevels = ("container",)
+BOTH: ContextLevels = ("pod", "container")
 
 NOBODY = 65534
 """The user and group `nobody`, which the images of VictoriaMetrics run as."""
@@ -69,12 +69,14 @@ class ContextField(msgspec.Struct, frozen=True):
     runs_as     whether it is about the user that runs: not filled on the pod of a DaemonSet, which reads host files
     filled      the levels that strict security fills, if not all
     own         the levels that take it from a resource's own securityContext, if not all
+    unset       a value that means the same as no value
+    safer       of a list, whether more or fewer elements are never weaker
     annotation  where the field stood before it existed
     schema      the JSON types of its value, if they do not follow from the strict value
     """
 
     name: str
-    levels: Levels
+    levels: ContextLevels
     strict: Any
     accepted: Accepted
     danger: str
@@ -82,8 +84,10 @@ class ContextField(msgspec.Struct, frozen=True):
     windows: bool = False
     platform: bool = False
     runs_as: bool = False
-    filled: Levels = ()
-    own: Levels = ()
+    filled: ContextLevels = ()
+    own: ContextLevels = ()
+    unset: Any = None
+    safer: Literal["", "more", "fewer"] = ""
     annotation: Annotation | None = None
     schema: Schema | None = None
 
@@ -108,11 +112,11 @@ class ContextField(msgspec.Struct, frozen=True):
         more = self.accepted.text if type(self.strict) is not LeftAlone else ""
         return f"{self.danger}; {more} is accepted too" if more else self.danger
 
-    def fills(self, level: Level) -> bool:
+    def fills(self, level: ContextLevel) -> bool:
         """Whether strict security fills the field at a level."""
         return type(self.strict) is not LeftAlone and level in (self.filled or self.levels)
 
-    def takes_own(self, level: Level) -> bool:
+    def takes_own(self, level: ContextLevel) -> bool:
         """Whether a resource's own securityContext sets the field at a level."""
         return level in (self.own or self.levels)
 
@@ -120,24 +124,41 @@ class ContextField(msgspec.Struct, frozen=True):
         """Whether a value that is set is no violation at Kubernetes 1.`minor`."""
         return (value == self.strict and type(value) is type(self.strict)) or self.accepted.allows(value, minor)
 
+    def no_weaker(self, value: Any, own: Any) -> bool:
+        """Whether a value is surely no weaker than `own`, which may be None for no value."""
+        if own is None and self.unset is not None and value is self.unset:
+            return True
+        if not self.safer or not isinstance(value, list):
+            return False
+        others = own if isinstance(own, list) else []
+        fewer, more = (value, others) if self.safer == "fewer" else (others, value)
+        return all(each in more for each in fewer)
+
 
 _SCHEMAS: dict[type, Schema] = {bool: "boolean", int: "integer", str: "string", list: {EACH: "string"}}
 _PROFILE: Schema = {"type": "string", "localhostProfile": "string"}
 
 FIELDS: tuple[ContextField, ...] = (
     ContextField("privileged", CONTAINER, False, NOTHING_ELSE, "a privileged container is root on the node"),
-    ContextField("allowPrivilegeEscalation", CONTAINER, False, NOTHING_ELSE, "a process could gain more privileges"),
-    ContextField("readOnlyRootFilesystem", CONTAINER, True, NOTHING_ELSE, "a process could change its programs"),
-    ContextField("capabilities/drop", CONTAINER, ["ALL"], accept.DROPPED, "the rest are powers of root"),
+    ContextField(
+        "allowPrivilegeEscalation", CONTAINER, False, NOTHING_ELSE, "a process could gain more privileges", unset=True
+    ),
+    ContextField(
+        "readOnlyRootFilesystem", CONTAINER, True, NOTHING_ELSE, "a process could change its programs", unset=False
+    ),
+    ContextField("capabilities/drop", CONTAINER, ["ALL"], accept.DROPPED, "the rest are powers of root", safer="more"),
     ContextField(
         "capabilities/add",
         CONTAINER,
         LeftAlone("a container without it adds none"),
         accept.ADDED,
         "other capabilities are powers of root",
+        safer="fewer",
         schema={EACH: "string"},
     ),
-    ContextField("runAsNonRoot", BOTH, True, NOTHING_ELSE, "it could run as root", windows=True, runs_as=True),
+    ContextField(
+        "runAsNonRoot", BOTH, True, NOTHING_ELSE, "it could run as root", windows=True, runs_as=True, unset=False
+    ),
     ContextField("runAsUser", BOTH, NOBODY, accept.USER, "user 0 is root", platform=True, runs_as=True),
     ContextField("runAsGroup", BOTH, NOBODY, accept.GROUP, "group 0 is root's group", platform=True, runs_as=True),
     ContextField("fsGroup", POD, NOBODY, accept.GROUP, "group 0 is root's group", platform=True),
@@ -156,6 +177,7 @@ FIELDS: tuple[ContextField, ...] = (
         LeftAlone("a pod without it adds no group"),
         accept.GROUPS,
         "group 0 is root's group",
+        safer="fewer",
         schema={EACH: "integer"},
     ),
     ContextField(
@@ -224,6 +246,7 @@ FIELDS: tuple[ContextField, ...] = (
         LeftAlone("a pod without it sets none"),
         accept.SYSCTLS,
         "other sysctls can affect the node or other pods",
+        safer="fewer",
         schema={EACH: {"name": "string", "value": "string"}},
     ),
     ContextField(
@@ -243,7 +266,7 @@ FIELDS: tuple[ContextField, ...] = (
     ),
 )
 
-ROWS: dict[Level, dict[str, ContextField]] = {
+ROWS: dict[ContextLevel, dict[str, ContextField]] = {
     level: {row.name: row for row in FIELDS if level in row.levels} for level in BOTH
 }
 """The rows of each level by name."""

@@ -13,7 +13,7 @@ import msgspec
 
 from webhook.admission.patch import Operation, build, encoded
 from webhook.podsecurity import Verdict
-from webhook.policy.enforcement import Enforce
+from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, Enforce
 from webhook.policy.field_types import WrongType
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
@@ -26,7 +26,6 @@ from webhook.policy.wording import (
     left_as_json,
     not_compliant,
     posture_line,
-    postures_line,
     rules_line,
     tally_of,
     warning_line,
@@ -92,6 +91,16 @@ class Decision(msgspec.Struct, frozen=True):
     encoded_patch: str = ""
     tally: Tally = Tally()
 
+    def __post_init__(self) -> None:
+        """Refuse a decision that would be answered without its patch.
+
+        Raises:
+            ValueError: `patch` has operations and `encoded_patch` has none, or the reverse.
+
+        """
+        if bool(self.patch) != bool(self.encoded_patch):
+            raise ValueError("encoded_patch must be the encoded form of patch")
+
     @property
     def changes(self) -> tuple[Change, ...]:
         return tuple(finding for finding in self.findings if type(finding) is Change)
@@ -108,10 +117,11 @@ def ignored(reason: str) -> Decision:
 
 @lru_cache(1024)
 def unmanaged(identity: Unmanaged) -> Decision:
-    """The decision on nobody's pod: allowed untouched, with a warning if it wears the operator's labels."""
+    """The decision on an unmanaged pod: allowed unchanged, with a warning if it has the operator's labels."""
     warnings: tuple[str, ...] = ()
     if identity.labelled:
-        text = f"the pod wears the operator's labels but is not its pod: {identity.reason}; nothing was changed"
+        text = "the pod has the operator's labels, but no resource of the operator owns it:"
+        text = f"{text} {identity.reason}; nothing was changed"
         warnings = (warning_line("workload", text),)
     annotations = {"decision": f"unmanaged: {identity.reason}"}
     return Decision("unmanaged", warnings=warnings, annotations=annotations, identity=identity)
@@ -134,7 +144,7 @@ def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce, no
     `note` is added to the message of a denial.
     """
     what = f"the pod belongs to {identity.owner}: this version of vmguard does not know how the operator makes its pods"
-    fix = "update vmguard, or exempt the namespace"
+    fix = f"update vmguard, or exempt the namespace with its label {EXEMPT}: {EXEMPT_VALUE}"
     if enforce != "deny":
         warning = warning_line("workload", f"not secured: {what}; {fix}")
         annotations = {"decision": one_line(f"unknown-kind: {identity.owner}", LONGEST_WARNING)}
@@ -165,7 +175,7 @@ def _denied(text: str, why: Sequence[Change | Violation], settings: Settings) ->
     return Decision("denied", allowed=False, message=message, annotations=annotations)
 
 
-def wrong_types(resource: str, wrong: Sequence[WrongType], settings: Settings, *, settled: bool) -> Decision:
+def wrongly_typed(resource: str, wrong: Sequence[WrongType], settings: Settings, *, settled: bool) -> Decision:
     """The decision on a resource that has fields of the wrong JSON type: denied, and nothing is read from it.
 
     With `settled`, an update that changes none of them, it is allowed with a warning, so that it can be deleted and its
@@ -236,11 +246,12 @@ def decide_pod(
     message = one_line("; ".join(denials), _LONGEST_MESSAGE)
     if outcome == "would-deny":
         warnings.insert(0, _would_deny((denying or left)[0].rule, message, LONGEST_WARNING))
+    tally = tally_of(findings)
     annotations = {
         "decision": f"{outcome}: {message}" if message else outcome,
         "workload": f"{workload.component.name} of {workload}",
         "posture": posture_line(posture),
-        "rules": rules_line(findings),
+        "rules": rules_line(tally),
     }
     if left and (webhook == "validate" or denials):
         annotations["findings"] = left_as_json(left)
@@ -257,7 +268,7 @@ def decide_pod(
         postures=(posture,),
         deniable=deniable,
         encoded_patch=encoded(patch),
-        tally=tally_of(findings),
+        tally=tally,
     )
 
 
@@ -298,6 +309,7 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
     """The decision on new ephemeral containers in a pod of the operator: allowed, and told what is wrong with them."""
     outcome: Outcome = "warned" if findings else "unchanged"
     told = "; ".join(finding.text for finding in findings if type(finding) is Warn)
+    tally = tally_of(findings)
     return Decision(
         outcome,
         warnings=_most(findings),
@@ -305,23 +317,25 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
             "decision": one_line(f"{outcome}: {told}" if told else outcome, _LONGEST_MESSAGE),
             "workload": f"{workload.component.name} of {workload}",
             "posture": posture_line(posture),
-            "rules": rules_line(findings),
+            "rules": rules_line(tally),
         },
         findings=findings,
         identity=workload,
         postures=(posture,),
-        tally=tally_of(findings),
+        tally=tally,
     )
 
 
 def decide_resource(
     what: str,
-    postures: tuple[Posture, ...],
-    predicted_levels: tuple[PredictedLevels | None, ...],
     findings: tuple[Finding, ...],
     settings: Settings,
+    *,
+    posture: str = "",
+    postures: tuple[Posture, ...] = (),
+    predicted_levels: tuple[PredictedLevels | None, ...] = (),
 ) -> Decision:
-    """The decision on a custom resource."""
+    """The decision on a custom resource; `posture` is the line that says what its pods must look like, "" for none."""
     denials = [finding for finding in findings if type(finding) is Violation and finding.denies]
     outcome: Outcome = "unchanged"
     spared: list[str] = []
@@ -332,12 +346,14 @@ def decide_resource(
         outcome = "denied"
     denied = outcome == "denied"
     message = one_line("; ".join(denial.why for denial in denials), _LONGEST_MESSAGE)
+    tally = tally_of(findings)
     annotations = {
         "decision": f"{outcome}: {message}" if message else outcome,
         "workload": one_line(what, LONGEST_WARNING),
-        "posture": postures_line(postures),
-        "rules": rules_line(findings),
+        "rules": rules_line(tally),
     }
+    if posture:
+        annotations["posture"] = posture
     if denials:
         annotations["findings"] = left_as_json(denials)
     return Decision(
@@ -349,7 +365,7 @@ def decide_resource(
         findings=findings,
         postures=postures,
         predicted_levels=predicted_levels,
-        tally=tally_of(findings),
+        tally=tally,
     )
 
 

@@ -27,6 +27,12 @@ OLD_LABEL = "vmguard/enforce"
 
 LABELS = (LABEL, OLD_LABEL)
 
+EXEMPT = "vmguard.io/exempt"
+"""The namespace label that takes a namespace out of every entry of the webhook configurations."""
+
+EXEMPT_VALUE = "true"
+"""The only value that exempts: a typing error must not."""
+
 _LONGEST = 100
 """Characters of a value that are repeated."""
 

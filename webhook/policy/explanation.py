@@ -1,4 +1,4 @@
-"""A decision in words, as a good code review says it: what, why, whose setting asked, what to do. Pure text."""
+"""A decision in words: what changes, why, which setting requires it, and what to do. Pure text."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ from webhook.text import one_line, printable
 _NOT_GIVEN = Absent("file")
 _WIDEST = 48
 _WIDEST_CELL = 200
-_HEAD = ("RULE", "CHANGE", "PATH", "VALUE", "WHO ASKED")
-_WANTED = ("RULE", "WANTED", "PATH", "VALUE", "WHO ASKED")
+_HEAD = ("RULE", "CHANGE", "PATH", "VALUE", "SET BY")
+_WANTED = ("RULE", "WANTED", "PATH", "VALUE", "SET BY")
 _CHANGING = frozenset({"patched", "would-patch"})
 
 
@@ -28,7 +28,7 @@ def explain_pod(title: str, decision: Decision, looked_up: Sequence[Link], pod_s
         return _text(lines + _warnings(decision))
     chain = " > ".join(f"{link.ref.kind} {link.ref.name}" for link in looked_up if link.ref.uid)
     found = f"by its owners: {chain}" if chain else "by its labels"
-    lines.append(f"  whose       {identity}, component {identity.component.name}, found {found}")
+    lines.append(f"  owner       {identity}, component {identity.component.name}, found {found}")
     lines += _posture(decision.postures[0])
     lines.append(f"  standard    {pod_security}")
     lines.append(f"  decision    {_verdict(decision)}")
@@ -36,7 +36,7 @@ def explain_pod(title: str, decision: Decision, looked_up: Sequence[Link], pod_s
         head = _HEAD if decision.outcome in _CHANGING else _WANTED
         lines += ["", *_table([head, *map(_row, decision.changes)])]
     if decision.violations:
-        lines += ["", "  Someone must mend:"]
+        lines += ["", "  Needs manual changes:"]
         lines += [f"    {complaint(violation)} [{violation.rule}]" for violation in decision.violations]
     lines += _warnings(decision)
     advice = _advice(decision, identity)
@@ -73,7 +73,7 @@ def explain_resource(title: str, decision: Decision) -> str:
             )
             for p, of in zip(decision.postures, predicted_levels, strict=True)
         ]
-        head = ("COMPONENT", "SECURITY CONTEXT", "WHO ASKED", "API ACCESS", "WHO ASKED", "POD SECURITY")
+        head = ("COMPONENT", "SECURITY CONTEXT", "SET BY", "API ACCESS", "SET BY", "POD SECURITY")
         lines += _table([head, *rows])
     elif decision.outcome in {"unchanged", "ignored"}:
         lines.append("  makes no pods of its own")
@@ -103,9 +103,9 @@ def summary(decisions: Sequence[tuple[str, Decision, Sequence[Link]]]) -> str:
             parts.append(f"not judged whole, as owners were not given: {', '.join(missing)}")
     if others:
         parts.append(_count(len(others), "resource"))
-    mend = sum(len(decision.violations) for decision in pods)
+    manual = sum(len(decision.violations) for decision in pods)
     denied = sum(1 for _, decision, _ in decisions if decision.outcome in {"denied", "would-deny"})
-    return f"Summary: {'; '.join(parts) or 'nothing to judge'}; {mend} to mend by someone; {denied} denied"
+    return f"Summary: {'; '.join(parts) or 'nothing to judge'}; {manual} need manual changes; {denied} denied"
 
 
 def _not_given(looked_up: Sequence[Link]) -> list[str]:
@@ -115,8 +115,8 @@ def _not_given(looked_up: Sequence[Link]) -> list[str]:
 
 def _posture(posture: Posture) -> list[str]:
     return [
-        f"  security    {posture.security_context}, asked by {posture.context_setting}",
-        f"  API access  {posture.api_access}, asked by {posture.api_setting}",
+        f"  security    {posture.security_context}, set by {posture.context_setting}",
+        f"  API access  {posture.api_access}, set by {posture.api_setting}",
     ]
 
 

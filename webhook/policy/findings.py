@@ -1,4 +1,4 @@
-"""What rules say: a change to make, a violation that someone must mend, or a warning.
+"""What rules say: a change to make, a violation that needs a manual change, or a warning.
 
 Each carries the id of its rule, why, and whose setting asked for it (`source`: an environment variable or a field of a
 custom resource). A finding says; it does nothing.
@@ -22,7 +22,7 @@ class Change(msgspec.Struct, frozen=True):
     source: str
 
 
-class Violation(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True, tag=True):
     """Something that cannot be filled. `found` and `wanted` are JSON values; `denies` refuses the object outright."""
 
     kind: ClassVar[str] = "violation"
@@ -36,7 +36,7 @@ class Violation(msgspec.Struct, frozen=True):
     denies: bool = False
 
 
-class Warn(msgspec.Struct, frozen=True, gc=False):
+class Warn(msgspec.Struct, frozen=True, gc=False, tag=True):
     """One line for a person; neither changes nor refuses anything."""
 
     kind: ClassVar[str] = "warn"

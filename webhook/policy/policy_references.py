@@ -38,15 +38,16 @@ def policies_annotated(ref: Ref, spec: dict[str, Any]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
-def policies_of_pod(pod: Pod, namespace: str, posture: Posture) -> list[tuple[str, str]]:
-    """Place and name of the PodSecurityPolicies that a pod names itself or through its resource."""
-    found = []
-    if posture.pod_security_policy:
-        found.append((posture.pod_security_policy.place, posture.pod_security_policy.word))
+def policies_of_posture(posture: Posture) -> list[tuple[str, str]]:
+    """Place and name of the PodSecurityPolicy that a pod names through its resource."""
+    setting = posture.pod_security_policy
+    return [(setting.place, setting.word)] if setting else []
+
+
+def policies_of_pod(pod: Pod, namespace: str) -> list[tuple[str, str]]:
+    """Place and name of the PodSecurityPolicy that a pod names itself."""
     annotation = (pod.metadata.annotations or {}).get(ANNOTATION)
-    if annotation:
-        found.append((f"Pod {namespace}/{pod.display_name} annotation {ANNOTATION}", annotation))
-    return found
+    return [(f"Pod {namespace}/{pod.display_name} annotation {ANNOTATION}", annotation)] if annotation else []
 
 
 def _parts(ref: Ref, place: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -136,7 +136,7 @@ def paths_of_kind(kind: str) -> tuple[Path, ...]:
     paths: list[Path] = [(field,) for field in posture.ROOT_FIELDS] if components else []
     for component in components:
         part = component.path[1:]
-        read = (*posture.paths_in(component), workload.VOLUME_NAMES, *workload.MOUNTS)
+        read = (*posture.paths_in(component), *workload.fields_in(component))
         paths += [(*part, *path) for path in read]
         paths += paths_of([component.enabled])
     if components:

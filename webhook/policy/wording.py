@@ -99,11 +99,11 @@ def posture_line(posture: Posture) -> str:
     return one_line(line, LONGEST_WARNING)
 
 
-def rules_line(findings: tuple[Finding, ...]) -> str:
+def rules_line(tally: Tally) -> str:
     """How many findings each rule had, such as `security-context=13`."""
     counts: dict[str, int] = {}
-    for finding in findings:
-        counts[finding.rule] = counts.get(finding.rule, 0) + 1
+    for (rule, _), count in tally.counts:
+        counts[rule] = counts.get(rule, 0) + count
     return ", ".join(f"{rule}={count}" for rule, count in counts.items())
 
 
@@ -138,7 +138,7 @@ def dotted(path: str) -> str:
 
 
 def complaint(violation: Violation, place: str = "") -> str:
-    """What someone must mend, in one line; `place` is where, when that is not the violation's path."""
+    """What needs a manual change, in one line; `place` is where, when that is not the violation's path."""
     if violation.denies:
         return violation.why
     wanted = violation.wanted

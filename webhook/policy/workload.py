@@ -2,11 +2,14 @@
 
 The controller chain answers: pod, workload, custom resource, its parents; labels only where nothing else is known.
 
-An owner counts only when it is the controller, has a UID, its group and kind may stand at that place of the chain, its
-name is a DNS subdomain, and the object found has the UID that the reference names. The API server stores no owner
+An owner counts only when it is the controller, has a UID, its group and kind may control such an object, its name is a
+DNS subdomain, and the object found has the UID that the reference names. The API server stores no owner
 reference without a UID. A chain that is known to end elsewhere makes the pod unmanaged. A chain that leads to a kind or
-component of the operator's group without a row in the tables is an unknown kind. A chain that cannot be known is never
-guessed.
+component of the operator's group without a row in the tables is an unknown kind. So is a resource at a place where no
+operator that vmguard knows puts it, such as a VMSingle that controls a ReplicaSet. A chain that cannot be known is
+never guessed.
+
+No operator up to v0.76 makes Jobs, so the owners of a Job are not looked up, and its pods are unmanaged.
 """
 
 from functools import lru_cache
@@ -18,9 +21,9 @@ from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.name_forms import LONGEST_LABEL, LONGEST_NAME, is_namespace, is_subdomain
 from webhook.objects import Metadata, OwnerReference
 from webhook.policy.components import BY_KIND, BY_LABEL, PARENTS, Component, component_of
-from webhook.policy.conditions import EACH, Path, text_at
+from webhook.policy.conditions import EACH, Path, text_at, value_at
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.json_access import objects_of, texts_of
+from webhook.policy.json_access import object_of, objects_of, texts_of
 from webhook.policy.parents import Layers, layers_of_child
 from webhook.text import one_line
 
@@ -30,28 +33,28 @@ MANAGED_BY = ("managed-by", "vm-operator")
 _RESOURCES = frozenset((GROUP, kind) for kind in BY_KIND)
 _PARENTS = frozenset((GROUP, kind) for kind in PARENTS)
 
+_OF_OPERATOR = _RESOURCES | _PARENTS
+
 OWNERS: dict[str, frozenset[tuple[str, str]]] = {
-    "Pod": frozenset({("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet")}),
-    "ReplicaSet": frozenset({("apps", "Deployment")}),
-    "Deployment": _RESOURCES,
-    "StatefulSet": _RESOURCES,
-    "DaemonSet": _RESOURCES,
+    "Pod": frozenset({("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet")}) | _OF_OPERATOR,
+    "ReplicaSet": frozenset({("apps", "Deployment")}) | _OF_OPERATOR,
+    "Deployment": _OF_OPERATOR,
+    "StatefulSet": _OF_OPERATOR,
+    "DaemonSet": _OF_OPERATOR,
     **dict.fromkeys(BY_KIND, _PARENTS),
 }
-"""Group and kind of the controllers that may own an object of a kind, for the chain to go on."""
+"""Group and kind of the controllers that are looked up for an object of a kind."""
 
-VOLUME_NAMES: Path = ("volumes", EACH, "name")
-"""The field of a component's part that `user_volumes` reads."""
-
-_LISTS = ("containers", "initContainers")
-
-MOUNTS: tuple[Path, ...] = (
-    ("volumeMounts", EACH, "name"),
-    ("volumeMounts", EACH, "mountPath"),
-    *((group, EACH, "name") for group in _LISTS),
-    *((group, EACH, "volumeMounts", EACH, field) for group in _LISTS for field in ("name", "mountPath")),
+_PLACES = frozenset(
+    [(workload, kind) for workload in ("Deployment", "StatefulSet", "DaemonSet") for kind in BY_KIND]
+    + [(kind, parent) for kind in BY_KIND for parent in PARENTS]
 )
-"""The fields of a component's part that `user_mounts` reads."""
+"""Pairs of a kind and the kind of the operator that may control it."""
+
+_VOLUME_NAMES: Path = ("volumes", EACH, "name")
+_ANNOTATIONS: Path = ("podMetadata", "annotations")
+_CONTEXT = "securityContext"
+_LISTS = ("containers", "initContainers")
 
 ACCOUNT: Path = ("serviceAccountName",)
 """The field of a resource's root that `account_of` reads."""
@@ -109,7 +112,7 @@ class Workload(msgspec.Struct, frozen=True):
 
 
 class Unmanaged(msgspec.Struct, frozen=True):
-    """No pod of the operator; `reason` says where the chain ended. `labelled` when it wears the operator's labels."""
+    """No pod of the operator; `reason` says where the chain ended. `labelled` when it has the operator's labels."""
 
     reason: str
     labelled: bool
@@ -122,7 +125,7 @@ class UnknownOwner(msgspec.Struct, frozen=True):
 
 
 class UnknownKind(msgspec.Struct, frozen=True):
-    """The chain leads to a kind or a component of the operator's group that the tables do not have.
+    """The chain leads to a kind or a component of the operator's group that the tables do not have at that place.
 
     `kind` is the owner's kind; `owner` names the owner for a person, such as `VMFoo mon/db`.
     """
@@ -236,11 +239,17 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
 
 
 def _unknown_kind(pod: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
-    """The unknown kind of the operator's group that controls the last object of a chain, None for none."""
-    last = chain[-1].fact if chain else None
-    if last is not None and type(last) is not Found:
-        return None
-    owner = _controller(last.object.metadata if last else pod)
+    """The kind of the operator's group in a chain that has no row in the tables, or no place there; None for none."""
+    controlled = "Pod"
+    last = pod
+    for link in chain:
+        if type(link.fact) is not Found:
+            return None
+        if link.ref.group == GROUP and (controlled, link.ref.kind) not in _PLACES:
+            named = f"{link.ref}, the controller of a {controlled}"
+            return UnknownKind(link.ref.kind, one_line(named, _LONGEST_OWNER))
+        controlled, last = link.ref.kind, link.fact.object.metadata
+    owner = _controller(last)
     if owner is None or owner.group != GROUP or owner.kind in BY_KIND or owner.kind in PARENTS:
         return None
     place = f"{chain[-1].ref.namespace}/" if chain else ""
@@ -258,7 +267,7 @@ def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
     gone = "is not among the objects given" if fact.source == "file" else "does not exist"
     if type(fact) is Unknown:
         gone = f"could not be read: {fact.reason}"
-    return Parentage(None, (), f"its parent {ref} {gone}; where the parent's word would count, the default does")
+    return Parentage(None, (), f"its parent {ref} {gone}; where the parent's setting would count, the default does")
 
 
 def identify_by_labels(pod: Metadata, namespace: str) -> Workload | Unmanaged:
@@ -285,24 +294,54 @@ def _where_it_ended(chain: tuple[Link, ...]) -> str:
     return f"{ref} has no controller that is a resource of the operator"
 
 
-def user_volumes(workload: Workload) -> frozenset[str]:
-    """Names of the volumes that a workload's resource brings."""
-    volumes, _, name = VOLUME_NAMES
-    return texts_of(objects_of(workload.component.part_of(workload.spec).get(volumes)), name)
-
-
 def account_of(spec: dict[str, Any]) -> str:
     """The ServiceAccount that a resource names for its pods, "" for none: then the operator makes one."""
     return text_at(spec, ACCOUNT)
 
 
+def fields_in(component: Component) -> tuple[Path, ...]:
+    """The fields of a component's part that the functions below read."""
+    settings = (each.settings for each in component.beside if each.mounts_data)
+    holders: list[Path] = [(), *dict.fromkeys(settings), *((group, EACH) for group in _LISTS)]
+    mounts = ((*holder, "volumeMounts", EACH, field) for holder in holders for field in ("name", "mountPath"))
+    containers = ((group, EACH, field) for group in _LISTS for field in ("name", _CONTEXT))
+    return (_VOLUME_NAMES, _ANNOTATIONS, *containers, *mounts)
+
+
+def user_volumes(workload: Workload) -> frozenset[str]:
+    """Names of the volumes that a workload's resource brings."""
+    volumes, _, name = _VOLUME_NAMES
+    return texts_of(objects_of(workload.component.part_of(workload.spec).get(volumes)), name)
+
+
+def user_containers(workload: Workload) -> dict[str, dict[str, Any]] | None:
+    """The securityContext of each container and init container in a workload's resource by name, {} for none.
+
+    A container with the name of the operator's is a patch over it. None where only labels are known.
+    """
+    if workload.source == "labels":
+        return None
+    part = workload.component.part_of(workload.spec)
+    containers = (each for group in _LISTS for each in objects_of(part.get(group)))
+    return {text_at(each, ("name",)): object_of(each.get(_CONTEXT)) for each in containers}
+
+
+def user_annotations(workload: Workload) -> dict[str, Any]:
+    """The annotations that a workload's resource gives its pods."""
+    return object_of(value_at(workload.component.part_of(workload.spec), _ANNOTATIONS))
+
+
 def user_mounts(workload: Workload, path: str) -> frozenset[tuple[str, str]]:
     """The mounts at a path that a workload's resource brings: the names of container and volume.
 
-    The mounts of the component's part are those of its main container.
+    The mounts of the component's part are those of its main container, and of the containers that mount its data too.
     """
-    part = workload.component.part_of(workload.spec)
-    holders = [(workload.component.main, part)]
+    component = workload.component
+    part = component.part_of(workload.spec)
+    holders = [(component.main, part)]
+    for row in component.beside:
+        if row.mounts_data:
+            holders += [(row.name, part), (row.name, object_of(value_at(part, row.settings)))]
     holders += [(text_at(each, ("name",)), each) for group in _LISTS for each in objects_of(part.get(group))]
     return frozenset(
         (container, text_at(mount, ("name",)))

@@ -17,7 +17,7 @@ import msgspec
 from webhook.admission.admission_review import Review, ReviewError, decode
 from webhook.admit import admit
 from webhook.decision_cache import DecisionCache
-from webhook.driver import Done, advance, drive_async
+from webhook.driver import Done, PreviewsHere, PreviewSource, advance, drive_async
 from webhook.facts import FactSource
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.workload import Link
@@ -36,6 +36,7 @@ from webhook.server.http import (
 )
 from webhook.server.lifecycle import State
 from webhook.server.reporting import Reporter
+from webhook.server.resource_turns import FactsInTurn, ResourceTurns
 from webhook.settings import Settings
 from webhook.telemetry.log import Log, described
 from webhook.telemetry.metrics import Children, Metrics
@@ -89,9 +90,12 @@ class AdmissionHandler:
         metrics: Metrics,
         log: Log,
         state: State,
+        previews: PreviewSource | None = None,
     ) -> None:
         self._rest = rest
         self._source = source
+        self._previews = previews or PreviewsHere()
+        self._turns = ResourceTurns()
         self._settings = {False: settings, True: replace(settings, enforce="deny")}
         self._state = state
         self._cache = DecisionCache(metrics.decision_cache_hits.inc)
@@ -135,26 +139,47 @@ class AdmissionHandler:
     def _decide(
         self, endpoint: Endpoint, query: bytes, body: bytes
     ) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
-        """The response to a whole request; to be awaited where a fact is not cached."""
+        """The response to a whole request; to be awaited where it is not a resource's turn, or a step takes time."""
         exchange = _Exchange(endpoint.webhook)
-        source = self._source
         try:
             exchange.review = decode(body)
-            steps = admit(
-                exchange.review,
-                endpoint.webhook,
-                self._settings[endpoint.enforced],
-                minor=source.minor,
-                labels_suffice=source.labels_suffice,
-                cache=self._cache,
-            )
-            step = advance(steps, source)
-            if not isinstance(step, Done):
-                deadline = exchange.started + time_allowed(query)  # it is the event loop's clock too
-                return self._decide_late(exchange, drive_async(steps, source, deadline, step))
-            return self._decided(exchange, *step.result)
+            request = exchange.review.request
+            if request.kind.group and not self._turns.take():
+                return self._decide_in_turn(exchange, endpoint, query, request.namespace or "")
+            return self._begun(exchange, exchange.review, endpoint, query)
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(exchange, error)
+
+    def _begun(
+        self, exchange: _Exchange, review: Review, endpoint: Endpoint, query: bytes
+    ) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
+        """The response to a review; to be awaited where a step takes time."""
+        source, previews, request = self._source, self._previews, review.request
+        steps = admit(
+            review,
+            endpoint.webhook,
+            self._settings[endpoint.enforced],
+            minor=source.minor,
+            labels_suffice=source.labels_suffice,
+            cache=self._cache,
+        )
+        step = advance(steps, source, None, previews)
+        if not isinstance(step, Done):
+            deadline = exchange.started + time_allowed(query)  # it is the event loop's clock too
+            facts = FactsInTurn(source, self._turns, request.namespace or "") if request.kind.group else source
+            return self._decide_late(exchange, drive_async(steps, facts, deadline, step, previews))
+        return self._decided(exchange, *step.result)
+
+    async def _decide_in_turn(
+        self, exchange: _Exchange, endpoint: Endpoint, query: bytes, namespace: str
+    ) -> HTTPResponse:
+        await self._turns.turn(namespace)
+        assert exchange.review  # noqa: S101 - it was decoded before
+        try:
+            begun = self._begun(exchange, exchange.review, endpoint, query)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._failed(exchange, error)
+        return begun if isinstance(begun, HTTPResponse) else await begun
 
     async def _decide_late(
         self, exchange: _Exchange, deciding: Awaitable[tuple[Decision, tuple[Link, ...]]]

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from webhook.server.docs_page import POLICY, page
-from webhook.server.dry_run import MAX_BODY, Worker
+from webhook.server.dry_run import MAX_BODY, DryRun
 from webhook.server.http import Disconnected, HTTPError, error_body, headers_of, read_body
 from webhook.server.openapi import description
 from webhook.telemetry.metrics import Metrics
@@ -21,12 +21,12 @@ _HEADERS = {"X-Content-Type-Options": "nosniff"}
 _PAGE_HEADERS = {**_HEADERS, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
-def application(worker: Worker, metrics: Metrics, *, dry_run: bool) -> Starlette:
+def application(questions: DryRun, metrics: Metrics, *, dry_run: bool) -> Starlette:
     """The ASGI application; without `dry_run` it serves /healthz only."""
 
     async def answer_dry_run(request: Request) -> Response:
         try:
-            code, body = await worker.ask(await read_body(headers_of(request.scope), request.receive, MAX_BODY))
+            code, body = await questions.ask(await read_body(headers_of(request.scope), request.receive, MAX_BODY))
         except HTTPError as error:
             code, body = error.code, error_body(error.code, str(error))
         except Disconnected:

@@ -16,11 +16,15 @@ class Complaints:
         self._listener = listener
         self._budget = LineBudget(clock)
 
-    def note(self, reason: str, message: str, level: str = "warning") -> None:
-        """Count what a client did, and log it unless this reason was logged too often of late."""
+    def note(self, reason: str, message: str, client: str = "", level: str = "warning") -> None:
+        """Count what a client did, and log it unless this reason was logged too often of late.
+
+        `client` is the address that did it, "" where there is none.
+        """
         self._counter.labels(self._listener, reason).inc()
         left_out = self._budget.take(reason)
         if left_out is None:
             return
         more = {"left_out": left_out} if left_out else {}
-        self._log.write(level, message, listener=self._listener, **more)
+        who = {"client": client} if client else {}
+        self._log.write(level, message, listener=self._listener, **who, **more)

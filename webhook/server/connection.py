@@ -121,9 +121,16 @@ class Connection(HttpToolsProtocol):
         if cast("Transport | None", self.transport):  # None during the handshake
             self.transport.abort()
 
+    @property
+    def _host(self) -> str:
+        """The address of the client, "" where there is none."""
+        return self.client[0] if self.client else ""
+
     def give_way(self) -> None:
         """End the request, as others need the memory that its body takes."""
-        self._state.complain("body-budget", "a request was ended: its body was not whole, and others needed the memory")
+        self._state.complain(
+            "body-budget", "a request was ended: its body was not whole, and others needed the memory", self._host
+        )
         self._refuse(503, "too many bytes of requests are not answered yet, and this body came too slowly")
 
     def data_received(self, data: bytes) -> None:
@@ -143,7 +150,7 @@ class Connection(HttpToolsProtocol):
             if isinstance(error.__context__, _MoreBytesError):
                 self._end_with_answer()
             else:
-                self._state.complain("invalid", "a connection was closed: its client does not send HTTP")
+                self._state.complain("invalid", "a connection was closed: its client does not send HTTP", self._host)
                 self._refuse(400, "Invalid HTTP request received.")
         if self.transport.is_closing():
             return
@@ -156,7 +163,7 @@ class Connection(HttpToolsProtocol):
         """Count what has come of the body of a request that is not answered yet."""
         self._counted = self._body
         if not self._state.bodies.hold(self, self._body, whole=not self._reading):
-            self._state.complain("body-budget", "a request was refused: there is no memory for its body")
+            self._state.complain("body-budget", "a request was refused: there is no memory for its body", self._host)
             self._refuse(503, "too many bytes of requests are not answered yet")
 
     def _drop_body(self) -> None:
@@ -253,7 +260,9 @@ class Connection(HttpToolsProtocol):
 
     def _end_with_answer(self) -> None:
         """Read no more, and close when the request that is whole is answered: the API server never sends ahead."""
-        self._state.complain("early", "a connection was closed: its client sent more before the answer to its request")
+        self._state.complain(
+            "early", "a connection was closed: its client sent more before the answer to its request", self._host
+        )
         self._ended = True
         if self.cycle.response_complete:
             self._close()

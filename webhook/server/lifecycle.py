@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-Check = Callable[[], str]
+ReadinessCheck = Callable[[], str]
 """Says what is wrong, "" for nothing."""
 
 
@@ -17,7 +17,7 @@ class State:
 
     ready: bool = False
     draining: bool = False
-    checks: Mapping[str, Check] = field(default_factory=dict)
+    checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)
     notes: Callable[[], Mapping[str, str]] = dict
     tells: Callable[[], Mapping[str, str]] = dict
 

@@ -7,6 +7,7 @@ do wrong is counted, and logged once in a while.
 
 import asyncio
 import errno
+import re
 import socket
 from collections.abc import Callable
 
@@ -22,6 +23,11 @@ _AT_ONCE = 100
 
 _WITHOUT_FILES = 1.0
 """Seconds until connections are accepted again where there was no file descriptor or memory for one."""
+
+_NOT_TRUSTED = re.compile(
+    r"ALERT_(BAD_CERTIFICATE|CERTIFICATE_(EXPIRED|UNKNOWN|REVOKED)|UNKNOWN_CA|UNSUPPORTED_CERTIFICATE)"
+)
+"""In an error of OpenSSL: the client has refused the certificate. Clients of Go send the first of these."""
 
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -88,16 +94,18 @@ class Listener:
         connection, connections = self._make(), self._state.open
         closed = connections.closed
         if not connections.add(connection, host):
-            self._state.complain("refused", f"a connection was refused: {len(connections)} are answering requests")
+            text = f"a connection was refused: {len(connections)} are answering requests"
+            self._state.complain("refused", text, host)
             accepted.close()
             return
         if connections.closed > closed:
-            self._state.complain("full", f"a connection was closed to make room: {connections.most} were open")
-        task = connection.handshake = self._loop.create_task(self._connect(accepted, connection))
+            text = f"a connection was closed to make room: {connections.most} were open"
+            self._state.complain("full", text, connections.last_closed)
+        task = connection.handshake = self._loop.create_task(self._connect(accepted, connection, host))
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
 
-    async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
+    async def _connect(self, accepted: socket.socket, connection: Connection, host: str) -> None:
         context = self._certificate.context if self._certificate else None
         seconds = HANDSHAKE if context else None
         accepted.setblocking(False)
@@ -110,6 +118,11 @@ class Listener:
             accepted.close()
             if not isinstance(error, OSError):
                 raise
-            self._state.complain("handshake", f"a TLS handshake failed: {one_line(error, 200)}", "debug")
+            text = one_line(error, 200)
+            if _NOT_TRUSTED.search(text):
+                text = f"a client does not trust the certificate that it was shown: {text}"
+                self._state.complain("not-trusted", text, host)
+            else:
+                self._state.complain("handshake", f"a TLS handshake failed: {text}", host, "debug")
         finally:
             connection.handshake = None

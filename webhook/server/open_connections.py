@@ -29,11 +29,16 @@ class Closable(Protocol):
 
 
 class OpenConnections:
-    """The connections of one listener. `closed` counts those that made room for others, `refused` those not taken."""
+    """The connections of one listener.
+
+    `closed` counts those that made room for others, and `last_closed` is the address of the last of them. `refused`
+    counts those not taken.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self.most = most
         self.closed = 0
+        self.last_closed = ""
         self.refused = 0
         self._unused: dict[str, dict[Closable, None]] = {}
         self._used: dict[Closable, str] = {}
@@ -79,6 +84,7 @@ class OpenConnections:
         connection = self._first_unused() or self._first_used()
         if connection is None:
             return False
+        self.last_closed = self._addresses[connection]
         self.remove(connection)
         self.closed += 1
         connection.make_way()

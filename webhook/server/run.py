@@ -23,13 +23,15 @@ from webhook.server.application import application
 from webhook.server.body_budget import BodyBudget
 from webhook.server.complaints import Complaints
 from webhook.server.connection import Connection, ListenerState
-from webhook.server.dry_run import Worker
-from webhook.server.lifecycle import Check, State
+from webhook.server.dry_run import DryRun
+from webhook.server.lifecycle import ReadinessCheck, State
 from webhook.server.listener import Listener
 from webhook.server.malloc_trim import trim
 from webhook.server.open_connections import MOST, OpenConnections
 from webhook.server.operations import Operations
+from webhook.server.previews import Previews
 from webhook.server.serving_certificate import ServingCertificate
+from webhook.server.worker_process import WorkerProcess
 from webhook.settings import Settings, parse_address
 from webhook.telemetry.log import Handler, Log
 from webhook.telemetry.metrics import Metrics
@@ -74,7 +76,7 @@ class Plan:
     certificate: ServingCertificate
     known: bytes = b"[]"
     prepare: Callable[[], Awaitable[None]] = _nothing
-    checks: Mapping[str, Check] = field(default_factory=dict)
+    checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)
     notes: Callable[[], Mapping[str, str]] = dict
     tells: Callable[[], Mapping[str, str]] = dict
     metrics: Metrics = field(default_factory=Metrics)
@@ -181,14 +183,16 @@ async def serve(
         "operations": _listener_state("operations", _MOST_OPERATIONS, bodies, log, metrics),
     }
     metrics.body_bytes.set_function(lambda: bodies.held)
+    worker = WorkerProcess("dry-run", lambda: (str(plan.source.minor),), plan.known, log)
+    previews = Previews(WorkerProcess("preview", tuple, b"", log), metrics.count_preview, log)
 
     def notes() -> dict[str, str]:
-        return {**plan.notes(), "certificate": plan.certificate.note, **_full(listeners)}
+        troubles = {"certificate": plan.certificate.note, "previews": previews.trouble}
+        return {**plan.notes(), **troubles, **_full(listeners)}
 
     state = State(checks=plan.checks, notes=notes, tells=plan.tells)
-    worker = Worker(plan.known, lambda: plan.source.minor, log)
-    rest = application(worker, metrics, dry_run=plan.settings.dry_run)
-    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state)
+    rest = application(DryRun(worker), metrics, dry_run=plan.settings.dry_run)
+    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state, previews)
     servers = [
         _Server(front, listeners["webhook"], plan.certificate),
         _Server(Operations(metrics, state), listeners["operations"], None),
@@ -225,13 +229,14 @@ async def serve(
     for task in (ending, started, renewing):
         task.cancel()
     await asyncio.gather(ending, started, renewing, return_exceptions=True)
+    await previews.stop()
     await worker.stop()
     await leaving
     log.write("info", "ended")
     log.flush()
 
 
-async def _started(plan: Plan, servers: list[_Server], worker: Worker) -> None:
+async def _started(plan: Plan, servers: list[_Server], worker: WorkerProcess) -> None:
     """Return once both listeners serve, what they depend on is there, and the dry-run worker runs."""
     while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn tells by an attribute
         await asyncio.sleep(0.005)

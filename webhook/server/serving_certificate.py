@@ -20,6 +20,9 @@ from webhook.telemetry.metrics import Metrics
 _AGAIN = 3600.0
 """Seconds between two log lines about the same trouble."""
 
+_SOON = 0.1
+"""The part of a certificate's life that is left when it counts as near its end; others renew it earlier."""
+
 
 class CertificateSource(Protocol):
     """Where the pair comes from. `what` names the source in metrics, `place` in the log.
@@ -75,6 +78,7 @@ class ServingCertificate:
         self._log = log
         self._metrics = metrics
         self._clock = clock
+        self._reported = ""
         self._waited = 0.0
         self._there = asyncio.Event()
         self.trouble = ""
@@ -86,11 +90,21 @@ class ServingCertificate:
     @property
     def note(self) -> str:
         """What a person must know of the certificate, "" for nothing."""
-        if self.leaf and self._clock() > self.leaf.not_after:
+        return " ".join(filter(None, (self._end(), self.trouble)))
+
+    def _end(self) -> str:
+        """What is wrong with the end of the certificate that is shown, "" for nothing."""
+        leaf, now = self.leaf, self._clock()
+        if leaf is None:
+            return ""
+        end = leaf.not_after.isoformat()
+        if now > leaf.not_after:
             return (
-                f"expired at {self.leaf.not_after.isoformat()}, so the API server refuses it. {self.trouble}".rstrip()
+                f"The certificate expired at {end}: the API server refuses it, and no pod of the operator is created."
             )
-        return self.trouble
+        if leaf.not_after - now < (leaf.not_after - leaf.not_before) * _SOON:
+            return f"The certificate expires at {end}: after that no pod of the operator is created. Renew it."
+        return ""
 
     async def there(self) -> None:
         """Wait until there is a pair."""
@@ -98,6 +112,7 @@ class ServingCertificate:
 
     async def run(self) -> None:
         """Read the source again and again, until this task is cancelled."""
+        self._report()
         while True:
             await asyncio.sleep(self._source.pause)
             await self.look()
@@ -119,7 +134,8 @@ class ServingCertificate:
         except Exception as error:  # noqa: BLE001 - nothing may end the readings: a renewal would not be seen
             trouble = f"{self._source.place} cannot be read: {error!r}"
             self._metrics.certificate_renewals.labels(self._source.what, "error").inc()
-        self._report(trouble)
+        self.trouble = trouble
+        self._report()
 
     def _show(self, leaf: Leaf) -> None:
         self.context = _context(leaf)
@@ -127,15 +143,19 @@ class ServingCertificate:
         self._metrics.certificate_expiry.set(leaf.not_after.timestamp())
         self._there.set()
 
-    def _report(self, trouble: str) -> None:
-        """Log a trouble once, and once an hour while it stays the same."""
-        is_new = trouble != self.trouble
-        self.trouble = trouble
+    def _report(self) -> None:
+        """Log what is wrong at once, and once an hour while it stays the same."""
+        note, end = self.note, self.leaf.not_after if self.leaf else None
+        until = end.isoformat() if end else ""
+        is_new = note != self._reported
         self._waited = 0.0 if is_new else self._waited + self._source.pause
-        if trouble and (is_new or self._waited >= _AGAIN):
+        if note and (is_new or self._waited >= _AGAIN):
             self._waited = 0.0
-            end = self.leaf.not_after.isoformat() if self.leaf else ""
-            self._log.write("error", "certificate not renewed", reason=trouble, served_until=end)
+            level = "error" if self.trouble or (end and self._clock() > end) else "warning"
+            self._log.write(level, "certificate needs attention", reason=note, served_until=until)
+        elif self._reported and not note:
+            self._log.write("info", "certificate is good again", served_until=until)
+        self._reported = note
 
 
 def _settings() -> ssl.SSLContext:

@@ -1,62 +1,126 @@
-"""The dry-run worker: a process of its own, so that a person's question never slows an admission.
+"""The worker: a process of its own, so that neither a person's question nor a preview ever slows an admission.
 
-Reads frames on standard input and writes framed answers on standard output, one at a time. The first frame is the known
-objects, a JSON array, and is answered with an empty frame; every further one is a question. A frame is four bytes of
-length and, in an answer, two of HTTP status, then the body. Its memory is bounded by the kernel.
+It serves one role: `dry-run` answers questions to `/dry-run`, `preview` makes the previews of resources. It reads
+frames on standard input and writes framed answers on standard output, one at a time. The first frame is answered with
+an empty frame; every further one is a question. A frame is four bytes of length and, in an answer, two of HTTP status,
+then the body. The kernel bounds its memory. It runs with a lower priority than the server.
 """
 
 import os
 import resource
 import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import msgspec
 
-from webhook.offline.answer import QuestionError, answer
 from webhook.server.frames import ANSWER, QUESTION
 from webhook.server.http import error_body
 from webhook.settings import Settings
 
-MEMORY = 1024 * 1024 * 1024
-"""Bytes of address space."""
+PRIORITY = 10
+"""The nice value, from 0 (the server's) to 19."""
+
+PREVIEW_SECONDS = 1.0
+"""Of processor time for one preview; those of recorded resources take some milliseconds."""
+
+_AGAIN = 0.1
+"""Seconds until the next signal, as the exception of one can get lost where Python ignores exceptions."""
+
+MOST_ANSWER = 256 * 1024
+"""Bytes of a preview: of more findings than that, a person is shown the first few."""
+
+Answering = Callable[[bytes], tuple[int, bytes]]
+"""HTTP status and body of the answer to a question."""
+
+
+class _OutOfTimeError(BaseException):
+    """The processor time of a preview is used up."""
+
+
+def dry_run(first: bytes, arguments: list[str], settings: Settings) -> Answering:
+    """Answers to `/dry-run`. `first` is the known objects, a JSON array; the argument is the 1.x minor version."""
+    from webhook.offline.answer import QuestionError, answer  # noqa: PLC0415 - the other role needs no YAML
+
+    known: tuple[dict[str, Any], ...] = tuple(msgspec.json.decode(first))
+    minor = int(arguments[0])
+
+    def answered(body: bytes) -> tuple[int, bytes]:
+        try:
+            return 200, msgspec.json.encode(answer(body, known, settings, minor))
+        except QuestionError as error:
+            return error.code, error_body(error.code, str(error))
+        except (MemoryError, RecursionError):
+            return 422, error_body(422, "the question is too large to be answered here: use vmguard review")
+        except Exception as error:  # noqa: BLE001 - the process goes on; the person gets no trace
+            _log("dry run failed", error, settings)
+            return 500, error_body(500, "vmguard failed on this question; its log says why")
+
+    return answered
+
+
+def preview(first: bytes, arguments: list[str], settings: Settings) -> Answering:  # noqa: ARG001 - as all roles
+    """Previews, each within a bound of processor time: 200 with a preview, 413 for too much work, 500 for a fault."""
+    from webhook.server.preview_frames import decode_request, encode_preview  # noqa: PLC0415 - as above
+
+    signal.signal(signal.SIGPROF, _end_preview)
+
+    def timed(body: bytes) -> bytes:
+        signal.setitimer(signal.ITIMER_PROF, PREVIEW_SECONDS, _AGAIN)
+        try:
+            return encode_preview(decode_request(body, settings).preview())
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def answered(body: bytes) -> tuple[int, bytes]:
+        try:
+            answer = timed(body)
+        except (_OutOfTimeError, MemoryError, RecursionError):
+            return 413, b""
+        except Exception as error:  # noqa: BLE001 - the process goes on, and the resource is admitted
+            _log("preview failed", error, settings)
+            return 500, b""
+        return (200, answer) if len(answer) <= MOST_ANSWER else (413, b"")
+
+    return answered
+
+
+def _end_preview(*_: object) -> NoReturn:
+    raise _OutOfTimeError
+
+
+ROLES: dict[str, tuple[Callable[[bytes, list[str], Settings], Answering], int]] = {
+    "dry-run": (dry_run, 1024 * 1024 * 1024),
+    "preview": (preview, 256 * 1024 * 1024),
+}
+"""What a worker may serve, and bytes of address space for that; a preview takes some 60 MiB at the most."""
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until standard input ends. The one argument is the Kubernetes 1.x minor version."""
+    """Serve one role until standard input ends; the arguments are its name and its own arguments."""
+    role, memory = ROLES[arguments[0]]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    minor, settings = int(arguments[0]), Settings.from_environment(os.environ)
-    known: tuple[dict[str, Any], ...] | None = None
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    answering: Answering | None = None
     while header := sys.stdin.buffer.read(QUESTION.size):
         body = sys.stdin.buffer.read(QUESTION.unpack(header)[0])
-        if known is None:
-            known = tuple(msgspec.json.decode(body))
+        if answering is None:
+            answering = role(body, arguments[1:], Settings.from_environment(os.environ))
+            os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
             code, text = 200, b""
         else:
-            code, text = _answered(body, known, settings, minor)
+            code, text = answering(body)
         sys.stdout.buffer.write(ANSWER.pack(len(text), code) + text)
         sys.stdout.buffer.flush()
     return 0
 
 
-def _answered(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> tuple[int, bytes]:
-    try:
-        return 200, msgspec.json.encode(answer(body, known, settings, minor))
-    except QuestionError as error:
-        return error.code, error_body(error.code, str(error))
-    except (MemoryError, RecursionError):
-        return 422, error_body(422, "the question is too large to be answered here: use vmguard review")
-    except Exception as error:  # noqa: BLE001 - the process goes on; the person gets no trace
-        _log(error, settings)
-        return 500, error_body(500, "vmguard failed on this question; its log says why")
-
-
-def _log(error: Exception, settings: Settings) -> None:
+def _log(message: str, error: Exception, settings: Settings) -> None:
     # The log brings asyncio and with it TLS: 10 MiB of the 27 that each replica would keep for its worker.
     from webhook.telemetry.log import Log, described  # noqa: PLC0415
 
-    Log(settings.log_level).write("error", "dry run failed", **described(error))
+    Log(settings.log_level).write("error", message, **described(error))
 
 
 if __name__ == "__main__":

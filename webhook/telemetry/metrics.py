@@ -76,6 +76,12 @@ class Metrics:
         self.dry_runs = Counter(
             "vmguard_dry_run_requests", "Dry-run requests, by HTTP status code.", ("code",), registry=self.registry
         )
+        self.previews = Counter(
+            "vmguard_previews",
+            "Previews of the pods of resources, by outcome: previewed, too-busy, too-large or failed.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.api_requests = Counter(
             "vmguard_api_requests",
             "Requests to the API server, by verb, resource (plural) and HTTP status; 0 is no answer.",
@@ -150,13 +156,13 @@ class Metrics:
         )
         self.noncompliant = Gauge(
             "vmguard_noncompliant_pods",
-            "Running pods that are not as they must be, by namespace and kind of their resource; told by the leader.",
+            "Running pods that are not as they must be, by namespace and kind of their resource; set by the leader.",
             ("namespace", "kind"),
             registry=self.registry,
         )
         self.unjudged = Gauge(
             "vmguard_unjudged_pods",
-            "Running pods whose resource could not be known when they were surveyed; told by the leader.",
+            "Running pods whose resource could not be known when they were surveyed; set by the leader.",
             ("namespace",),
             registry=self.registry,
         )
@@ -173,7 +179,7 @@ class Metrics:
         )
         self.policy_troubles = Gauge(
             "vmguard_policy_troubles",
-            "Resources that are not bound to the policy they need, by namespace and reason; told by the leader.",
+            "Resources that are not bound to the policy they need, by namespace and reason; set by the leader.",
             ("namespace", "reason"),
             registry=self.registry,
         )
@@ -183,6 +189,10 @@ class Metrics:
     def count_api_request(self, verb: str, resource: str, code: int) -> None:
         """Count one request to the API server."""
         self.api_requests.labels(verb, resource, str(code)).inc()
+
+    def count_preview(self, outcome: str) -> None:
+        """Count one preview, or that there was none."""
+        self.previews.labels(outcome).inc()
 
     def text(self) -> bytes:
         """All of it in the Prometheus text format."""

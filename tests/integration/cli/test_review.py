@@ -53,10 +53,10 @@ def test_explain_says_what_why_whose_and_what_to_do(files):
     lines = out.splitlines()
     assert lines[0] == "Pod mon/db-0  (pod.json:1)"
     assert "found by its owners: ReplicaSet vmsingle-db-1 > Deployment vmsingle-db > VMSingle db" in lines[1]
-    assert lines[2] == "  security    strict, asked by VM_ENABLESTRICTSECURITY=true"
+    assert lines[2] == "  security    strict, set by VM_ENABLESTRICTSECURITY=true"
     assert "  security-context  add     spec.securityContext.runAsNonRoot" in out
     assert "to differ: write spec.securityContext; an empty one opts out" in out
-    assert lines[-1] == "Summary: 1 pod: 1 would change, 0 would not; 0 to mend by someone; 0 denied"
+    assert lines[-1] == "Summary: 1 pod: 1 would change, 0 would not; 0 need manual changes; 0 denied"
 
 
 def test_explain_says_what_is_wanted_where_nothing_would_be_changed(files):

@@ -11,10 +11,17 @@ from tests.controlplane.registration import LABEL as NAMESPACE_OF_TEST
 from tests.controlplane.registration import registered
 from tests.support.accounts import Account
 from tests.support.admission_pods import STRICT_SECURITY, failed_create, weak_pod
-from tests.support.injector import injecting, make_privileged, make_privileged_at_last, registration
+from tests.support.injector import (
+    injecting,
+    make_privileged,
+    make_privileged_at_last,
+    mount_token_at_last,
+    registration,
+    weaken_at_last,
+)
 from tests.support.server import free_port, serving_cluster
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.enforcement import LABEL, OLD_LABEL
+from webhook.policy.enforcement import EXEMPT, LABEL, OLD_LABEL
 
 NOT_COMPLIANT = "not compliant: spec.containers[0].securityContext.privileged is true"
 
@@ -38,14 +45,19 @@ def _denied_by(entry):
 
 
 @contextmanager
-def _later_webhook(plane, guarding, folder, mutate):
-    """A mutating webhook that the API server calls after vmguard, until the end of the block."""
+def _later_webhook(plane, guarding, folder, mutate, changed=None):
+    """A mutating webhook that the API server calls after vmguard, until the end of the block.
+
+    It is there when the API server changes a pod; `changed` tells such a pod, and is by default `_is_privileged`.
+    """
     with injecting(folder, mutate) as (base, ca):
         made = plane.api.create(registration(f"z-{guarding.label}", base, ca, guarding.label))
         try:
             probe = guarding.namespace()
             pod = weak_pod(plane, probe, privileged=False)
-            wait_for(lambda: _is_privileged(plane.api.create(pod, probe, dryRun="All")), "the later webhook")
+            wait_for(
+                lambda: (changed or _is_privileged)(plane.api.create(pod, probe, dryRun="All")), "the later webhook"
+            )
             yield
         finally:
             plane.api.delete(made["apiVersion"], made["kind"], made["metadata"]["name"])
@@ -103,6 +115,38 @@ def test_a_later_webhook_gets_no_privileged_pod_admitted(plane, guarding, tmp_pa
     assert "privileged" in {each["path"].rpartition("/")[2] for each in guarding.findings(namespace, "weak")}
     last = [line for line in guarding.decisions(namespace) if line["name"] == "weak"][-1]
     assert (last["webhook"], last["outcome"], last["level"]) == (webhook, "denied", "warning")
+
+
+OWN_CONTEXT = {"securityContext": {"runAsUser": 1000, "runAsNonRoot": True, "privileged": False}}
+LIMITED_ACCESS = {"disableAutomountServiceAccountToken": True}
+
+
+@pytest.mark.parametrize(
+    ("resource_spec", "mutate", "path"),
+    [
+        (OWN_CONTEXT, weaken_at_last, "/spec/containers/0/securityContext/privileged"),
+        (OWN_CONTEXT, weaken_at_last, "/spec/containers/0/securityContext/capabilities/add"),
+        (LIMITED_ACCESS, mount_token_at_last, "/spec/containers/0/volumeMounts/0/name"),
+    ],
+    ids=["set by the resource", "left unset by the resource", "token"],
+)
+def test_a_later_webhook_gets_no_pod_admitted_that_is_weaker_than_its_resource(
+    plane, guarding, tmp_path, resource_spec, mutate, path
+):
+    """The resource has its own security context, or limits API access. Without the webhook the pod is admitted."""
+    namespace = guarding.namespace(**{LABEL: "deny"})
+    pod = weak_pod(plane, namespace, privileged=False)
+    (resource,) = plane.api.list(f"{GROUP}/v1beta1", "VMSingle", namespace)
+    name = resource["metadata"]["name"]
+    plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", name, {"spec": resource_spec}, namespace)
+    assert _created(plane, pod, namespace) == ""
+    with _later_webhook(plane, guarding, tmp_path, mutate, changed=_was_seen):
+        assert 'admission webhook "enforced-pods.vmguard.io" denied' in _created(plane, pod, namespace)
+    assert path in {each["path"] for each in guarding.findings(namespace, "weak")}
+
+
+def _was_seen(pod):
+    return "example.com/seen" in pod["metadata"].get("annotations", {})
 
 
 def test_a_flood_of_previews_gets_no_privileged_pod_admitted(plane, guarding, tmp_path):
@@ -180,6 +224,23 @@ def test_the_stricter_label_counts_and_an_unknown_value_is_deny(plane, guarding,
     assert f"the namespace label {wrong} counts as deny" in refusal
     reported = [line for line in guarding.server.lines() if line["message"] == "namespace label not known"]
     assert wrong in next(line["reason"] for line in reported if line["namespace"] == namespace)
+
+
+def test_an_exempt_namespace_is_left_alone(plane, guarding):
+    """The API server calls no entry for it: no pod is filled or denied, and no resource is denied."""
+    namespace = guarding.namespace(**{LABEL: "deny"})
+    weak, fillable = (weak_pod(plane, namespace, privileged=privileged) for privileged in (True, False))
+    single = {"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "metadata": {"name": "named"}}
+    single["spec"] = {"podSecurityPolicyName": "there-is-none"}
+    assert _created(plane, weak, namespace)
+    assert _created(plane, single, namespace)
+    plane.api.patch("v1", "Namespace", namespace, {"metadata": {"labels": {EXEMPT: "true"}}})
+    wait_for(lambda: not _created(plane, weak, namespace), "the label to be learnt")
+    assert _created(plane, single, namespace) == ""
+    assert not _is_filled(plane.api.create(fillable, namespace, dryRun="All"))
+    plane.api.patch("v1", "Namespace", namespace, {"metadata": {"labels": {EXEMPT: "yes"}}})
+    wait_for(lambda: _created(plane, weak, namespace), "another value to be learnt")
+    assert _created(plane, single, namespace)
 
 
 def test_a_label_that_is_taken_off_denies_no_longer(plane, guarding):

@@ -32,6 +32,7 @@ def _readiness(server):
         ("list vmsingles", GROUP, False),
         ("watch vmsingles", GROUP, True),
         ("get vmsingles", GROUP, True),
+        ("watch replicasets", "apps", True),
         ("list replicasets", "apps", False),
         ("get statefulsets", "apps", True),
         ("get namespaces", "", True),

@@ -207,7 +207,7 @@ def test_without_its_secret_vmguard_serves_on_and_goes_on_when_it_is_back(runnin
     installation, server = running
     before = installation.state().current
     installation.plane.api.delete("v1", "Secret", SECRET, installation.namespace)
-    line = logged(server, "certificate not renewed")
+    line = logged(server, "certificate needs attention")
     command = f"kubectl create secret generic {SECRET} --namespace {installation.namespace}"
     assert command in line["reason"]
     assert installation.admits()

@@ -44,7 +44,7 @@ def test_a_pod_that_only_wears_the_labels_stays_as_it_is_and_its_maker_is_told(p
     stored = plane.api.create(bare_pod(), namespace)
     assert stored["spec"]["securityContext"] == {}
     (warning,) = plane.api.warnings
-    assert warning.startswith("the pod wears the operator's labels but is not its pod")
+    assert warning.startswith("the pod has the operator's labels, but no resource of the operator owns it")
     assert warning.endswith("[workload]")
 
 

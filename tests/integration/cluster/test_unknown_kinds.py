@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.controlplane.api import wait_for
+from tests.controlplane.api import ApiError, wait_for
 from tests.support.admission_pods import bare_pod, failed_create
 from tests.support.audit_scans import AuditScans
 from tests.support.sample_pods import LABELS, owned_by
@@ -49,6 +49,15 @@ def test_its_pods_are_refused_under_deny_and_the_event_names_the_kind(plane, gua
     _stateful_set(plane, namespace)
     assert f"{KIND} {namespace}/x" in failed_create(plane, namespace, "denied the request")
     assert plane.api.list("v1", "Pod", namespace) == []
+
+
+def test_a_pod_that_a_known_resource_controls_directly_is_refused_under_deny(plane, guard):
+    """No operator puts a resource there, so vmguard does not know what the pod must look like."""
+    namespace = guard(VMGUARD_ENFORCE="deny").namespace()
+    resource = {"apiVersion": f"{GROUP}/v1beta1", "kind": "VMSingle", "metadata": {"name": "x"}}
+    (owner,) = owned_by(plane.api.create(resource, namespace))
+    with pytest.raises(ApiError, match=f"VMSingle {namespace}/x, the controller of a Pod"):
+        plane.api.create(bare_pod("direct", owner), namespace, dryRun="All")
 
 
 def test_the_survey_counts_its_pods_by_namespace_and_kind(plane, namespace, new_kind):

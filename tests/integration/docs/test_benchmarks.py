@@ -19,7 +19,7 @@ SMALL = {
     "-m bench.attacks": "--only 1",
     "-m bench.flood": "--seconds 0.1 --bytes 10000",
     "-m bench.pods": "--rounds 1 --pods 20",
-    "-m bench.decision_cache": "--rounds 1 --pods 20",
+    "-m bench.pods_of_one_owner": "--rounds 1 --pods 20",
     "-m bench.scale": "--resources 20 --minutes 0.02 --changes 3 --rounds 1",
 }
 BY_HAND = {"bench/line.py", "-m bench.instructions"}
@@ -35,7 +35,7 @@ _BUILT = 1500
 
 
 def _program(command):
-    (program,) = (each for each in SMALL if command.startswith(each))
+    (program,) = (each for each in SMALL if f"{command} ".startswith(f"{each} "))
     return program
 
 

@@ -76,7 +76,7 @@ def test_slow_answers_for_one_namespace_leave_room_for_the_others():
             pass
         release.set()
         await asyncio.gather(*attackers)
-        return dict(queue._under_way), queue._count
+        return dict(queue._under_way), len(queue._waiting)
 
     assert asyncio.run(run()) == ({}, 0)
 

@@ -90,8 +90,8 @@ PLACES = sorted({(kind, path) for kind in (*BY_KIND, *PARENTS) for path in paths
 @pytest.mark.slow
 @pytest.mark.parametrize("filler", FILLERS)
 def test_one_resource_takes_little_memory_whatever_fills_it(filler):
-    """Fields of each kind that are read, each filled with 300 KB of JSON."""
-    value = FILLERS[filler](300_000)
+    """Fields of each kind that are read, each filled with 100 KB of JSON."""
+    value = FILLERS[filler](100_000)
     for kind, path in PLACES[list(FILLERS).index(filler) :: 20]:
         reflector = watched(kind)
         held = kept_bytes(reflector, stored(_set(path, value), kind=kind))

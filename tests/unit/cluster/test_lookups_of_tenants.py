@@ -8,10 +8,10 @@ from tests.support.patience import PATIENCE
 from webhook.cluster.client import UnreachableError, connected
 from webhook.cluster.collections import JSON
 
-RATE = (500.0, 1)
+RATE = (200.0, 1)
 """Requests a second, and at once: slow enough that all that are sent below wait for the first."""
 
-FEW = 5
+FEW = 20
 """Requests of the attacker before one of the victim; first come, first served, it is all of them."""
 
 
@@ -57,9 +57,9 @@ def test_a_few_requests_of_the_attacker_go_before_the_victims_and_not_all_of_the
     assert before <= FEW
 
 
-def test_each_lookup_of_the_victims_pod_waits_for_as_few(tmp_path):
+def test_each_lookup_of_the_victims_pod_waits_for_a_few(tmp_path):
     before, _ = _before_the_victim(tmp_path, 100, lookups=3)
-    assert before <= 3 * FEW
+    assert before <= 2 * FEW
 
 
 def test_more_requests_of_the_attacker_change_nothing_and_some_are_refused(tmp_path):

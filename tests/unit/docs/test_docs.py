@@ -1,5 +1,6 @@
 """The documentation says what the code does."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as RESOURCES
 from webhook.server.admission_handler import WEBHOOKS
 from webhook.settings import SETTINGS, Settings
+from webhook.telemetry.log import LEVELS
 from webhook.telemetry.metrics import Metrics
 
 DOCS = ROOT / "docs"
@@ -152,3 +154,21 @@ def test_every_option_in_the_code_is_in_the_documentation():
     for path in (ROOT / "webhook" / "cli").glob("*.py"):
         for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', Path(path).read_text()):
             assert option == "--version" or option in text
+
+
+def _messages():
+    """The messages that the code logs, where they are one text."""
+    for path in (ROOT / "webhook").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "write":
+                texts = [each.value for each in call.args[:2] if isinstance(each, ast.Constant)]
+                if len(texts) == 2 and texts[0] in LEVELS:
+                    yield texts[1]
+
+
+def test_every_message_of_the_log_is_documented():
+    first_cells = re.findall(r"^\| ([^`|][^|]*) \|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
+    documented = {message.strip() for cell in first_cells for message in re.split("[,;]", cell)}
+    messages = set(_messages())
+    assert len(messages) > 30
+    assert messages <= documented

@@ -23,6 +23,15 @@ def test_the_server_serves_the_path_of_each_webhook(enforce_deny):
 
 
 @pytest.mark.parametrize("enforce_deny", [False, True])
+@pytest.mark.parametrize("target", [Service(), Url("https://localhost:1")])
+def test_no_entry_selects_an_exempt_namespace(target, enforce_deny):
+    """The label takes a namespace out of every entry, those for resources and for ephemeral containers included."""
+    for webhook in _webhooks(target, enforce_deny=enforce_deny):
+        expressions = webhook["namespaceSelector"]["matchExpressions"]
+        assert {"key": "vmguard.io/exempt", "operator": "NotIn", "values": ["true"]} in expressions
+
+
+@pytest.mark.parametrize("enforce_deny", [False, True])
 def test_every_webhook_has_a_name_of_its_own(enforce_deny):
     """Of both configurations together, as audit annotations are stored under the name alone."""
     names = [webhook["name"] for webhook in _webhooks(Service(), enforce_deny=enforce_deny)]

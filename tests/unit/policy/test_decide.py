@@ -126,6 +126,15 @@ def test_a_parents_postures_are_those_of_its_children():
 def test_warnings_are_one_line_and_end_with_their_rule():
     cr = resource("VMCluster", "c", {"podSecurityPolicyName": "a\nb"})
     sts = workload("StatefulSet", "vmselect-c", cr)
-    (warning,) = decide(pod(sts), [cr, sts], minor=30).warnings
+    (warning,) = decide(pod(sts, {"containers": [{"name": "vmselect"}]}), [cr, sts], minor=30).warnings
     assert "\n" not in warning
     assert warning.endswith(" [pod-security-policy]")
+
+
+def test_a_decision_whose_patch_would_not_be_answered_cannot_be_made():
+    """`encoded_patch` is what the response carries."""
+    asked, objects = vmsingle()
+    decision = decide(asked, objects)
+    assert decision.patch
+    with pytest.raises(ValueError, match="encoded_patch"):
+        msgspec.structs.replace(decision, encoded_patch="")

@@ -139,6 +139,17 @@ def test_an_update_that_leaves_a_wrong_type_as_it_was_is_allowed_with_a_warning(
     assert (brought.outcome, brought.allowed) == ("denied", False)
 
 
+@pytest.mark.parametrize(("mode", "outcome"), [("enforce", "denied"), ("audit", "would-deny")])
+def test_a_settled_wrong_type_hides_no_missing_policy(mode, outcome):
+    """An update that names a missing PodSecurityPolicy is denied, whatever else was wrong before."""
+    wrong = {"useStrictSecurity": "false"}
+    before, after = (resource("VMSingle", spec={**wrong, **more}) for more in ({}, {"podSecurityPolicyName": "gone"}))
+    review = {"operation": "UPDATE", "oldObject": before}
+    decision = decide(after, [], webhook="validate", minor=24, review=review, VMGUARD_MODE=mode)
+    assert decision.outcome == outcome
+    assert "'gone'" in (decision.message or decision.warnings[0])
+
+
 def test_audit_mode_denies_nothing_and_warns():
     cr, asked, objects = _of_single({"securityContext": ""})
     decision = decide(cr, [], webhook="validate", VMGUARD_MODE="audit")

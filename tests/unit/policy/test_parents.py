@@ -48,7 +48,7 @@ def test_where_the_parent_is_gone_the_default_counts_and_a_warning_says_so():
     assert decision.outcome == "patched"
     assert decision.postures[0].because[0] == "VM_ENABLESTRICTSECURITY=true"
     assert decision.warnings == (
-        "its parent VMDistributed mon/d is not among the objects given; where the parent's word would count, the"
+        "its parent VMDistributed mon/d is not among the objects given; where the parent's setting would count, the"
         " default does [workload]",
     )
 

@@ -14,8 +14,9 @@ from webhook.policy.findings import Change, Violation
 from webhook.policy.preview import PodsOfResource
 from webhook.policy.rules import check_pod
 from webhook.policy.rules.subject import Subject
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.wording import complaint
-from webhook.policy.workload import user_volumes
+from webhook.policy.workload import user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
 
 DEFAULTS = Settings.from_environment({})
@@ -67,6 +68,9 @@ def test_the_predicted_pod_has_the_findings_of_the_recorded_pod(case: Case):
         run_as_platform=False,
         harden_sidecars=False,
         user_volumes=user_volumes(predicted.workload),
+        user_mounts=user_mounts(predicted.workload, TOKEN_PATH),
+        user_containers=user_containers(predicted.workload),
+        user_annotations=user_annotations(predicted.workload),
     )
     findings = check_pod(subject, predicted.posture)
     real = [text for text in _reported(decision.findings, pod) if "its ServiceAccount or its pod says" not in text]

@@ -111,8 +111,9 @@ def test_a_setting_and_the_field_that_differs_are_both_in_the_object_applied():
         "zoneCommon": {"vmsingle": {"spec": {"securityContext": {"runAsUser": 1000}}}},
     }
     assert warnings_on("VMDistributed", spec, "security-context") == [
-        "zones[a].vmsingle: zones[a].vmsingle.spec.containers[vmsingle].securityContext.runAsUser is 5 and stays;"
-        " VMDistributed mon/db spec.zoneCommon.vmsingle.spec.securityContext sets it to 1000 [security-context]"
+        "zones[a].vmsingle: zones[a].vmsingle.spec.containers[vmsingle].securityContext.runAsUser is 5; vmguard does"
+        " not change it; VMDistributed mon/db spec.zoneCommon.vmsingle.spec.securityContext sets it to 1000"
+        " [security-context]"
     ]
 
 

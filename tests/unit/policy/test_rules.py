@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -34,6 +35,21 @@ def test_the_ids_are_those_that_users_know():
         "volume-ownership",
     ]
     assert [name for name in rules.IDS if name in known] == known
+
+
+def test_a_rule_file_that_loses_its_record_is_an_error_at_import():
+    """Such a rule would check nothing any longer, and nobody would notice."""
+    modules = {"subject": ModuleType("subject"), "new": ModuleType("new")}
+    modules["new"].RULE = _rule()
+    assert [rule.id for rule in rules.rules_in(modules)] == ["new"]
+    del modules["new"].RULE
+    with pytest.raises(ValueError, match="without a RULE: new"):
+        rules.rules_in(modules)
+
+
+def test_every_part_of_the_registry_is_a_module_without_a_record():
+    stems = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+    assert stems - set(RULE_FILES) == rules.PARTS
 
 
 def test_every_rule_file_is_registered():

@@ -16,8 +16,8 @@ def test_labels_alone_make_nobodys_pod_and_a_warning():
     decision = decide(pod(), [resource("VMSingle")])
     assert decision.outcome == "unmanaged"
     assert decision.warnings == (
-        "the pod wears the operator's labels but is not its pod: it has no controller that leads to a resource of the"
-        " operator; nothing was changed [workload]",
+        "the pod has the operator's labels, but no resource of the operator owns it: it has no controller that leads to"
+        " a resource of the operator; nothing was changed [workload]",
     )
 
 
@@ -43,7 +43,7 @@ def _forged(changes):
         {"name": ""},
         {"kind": "Deployment"},
         {"kind": "Job", "apiVersion": "batch/v1"},
-        {"kind": "VMSingle", "apiVersion": "operator.victoriametrics.com/v1beta1", "name": "db", "uid": "VMSingle-db"},
+        {"kind": "VMSingle", "apiVersion": "operator.victoriametrics.com/v1beta1", "name": "db", "uid": "another"},
         {"apiVersion": "apps.evil.example/v1"},
     ],
 )
@@ -73,12 +73,21 @@ def _unknown_kinds():
     cluster = resource("VMCluster", "c")
     part = workload("StatefulSet", "something-c", cluster)
     rule = {**resource("VMSingle", "x"), "kind": "VMUser"}
+    single, distributed = resource("VMSingle", "s"), resource("VMDistributed", "d")
+    of_single, of_parent = workload("ReplicaSet", "r", single), workload("Deployment", "r", distributed)
+    of_parents = workload("ReplicaSet", "r-1", of_parent)
     return {
         "VMFoo mon/x": (pod(direct), [new, direct]),
         "VMFoo mon/x, through a Deployment": (pod(replicas), [new, deployment, replicas]),
         "VMFoo x": (pod(new), [new]),
         "VMGalaxy mon/p": (pod(childs), [parent, child, childs]),
         "StatefulSet mon/something-c, which is no known component of VMCluster mon/c": (pod(part), [cluster, part]),
+        "VMSingle mon/s, the controller of a Pod": (pod(single), [single]),
+        "VMSingle mon/s, the controller of a ReplicaSet": (pod(of_single), [single, of_single]),
+        "VMDistributed mon/d, the controller of a Deployment": (
+            pod(of_parents),
+            [distributed, of_parent, of_parents],
+        ),
         "VMUser mon/x": (pod(workload("DaemonSet", "d", rule)), [rule, workload("DaemonSet", "d", rule)]),
     }
 
@@ -103,6 +112,13 @@ def test_a_pod_of_an_unknown_kind_is_denied_under_deny(owner, webhook):
     audited = decide(*_unknown_kinds()[owner], webhook=webhook, VMGUARD_ENFORCE="deny", VMGUARD_MODE="audit")
     assert (audited.outcome, audited.allowed) == ("would-deny", True)
     assert owner.partition(", through")[0] in audited.warnings[0]
+
+
+def test_the_pods_of_a_job_are_unmanaged():
+    """No operator makes Jobs, so vmguard does not look up who controls one."""
+    owner = {**resource("VMSingle", "x"), "kind": "VMFoo"}
+    job = {**workload("Job", "j", owner), "apiVersion": "batch/v1"}
+    assert decide(pod(job), [owner, job], VMGUARD_ENFORCE="deny").outcome == "unmanaged"
 
 
 def test_the_name_of_an_unknown_kind_is_cut_and_stays_on_one_line():

@@ -70,8 +70,8 @@ def test_a_fault_of_the_worker_is_a_500_and_one_line_of_its_log(monkeypatch, cap
     def fail(*_):
         raise KeyError("no such place")
 
-    monkeypatch.setattr(worker, "answer", fail)
-    code, text = worker._answered(b"{}", (), Settings(), 30)
+    monkeypatch.setattr("webhook.offline.answer.answer", fail)
+    code, text = worker.dry_run(b"[]", ["30"], Settings())(b"{}")
     assert (code, json.loads(text)["message"]) == (500, "vmguard failed on this question; its log says why")
     (line,) = map(json.loads, capfd.readouterr().err.splitlines())
     assert (line["level"], line["message"], line["error"]) == ("error", "dry run failed", "KeyError('no such place')")

@@ -50,6 +50,9 @@ class Shown:
         lines = map(json.loads, self.stream.getvalue()[before:].splitlines())
         return [line for line in lines if line["level"] == "error"]
 
+    def lines(self):
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
     @property
     def days(self):
         """Days until the end of what is shown, by the metric."""
@@ -131,7 +134,7 @@ def test_the_last_good_pair_is_shown_until_there_is_another_one(shown, fault, fi
     before = shown.certificate.context
     fault(shown.folder / file)
     (line,) = shown.look()
-    assert line["message"] == "certificate not renewed"
+    assert line["message"] == "certificate needs attention"
     assert file in line["reason"]
     assert shown.certificate.note == line["reason"]
     assert (shown.certificate.context, shown.days) == (before, 30)
@@ -171,14 +174,37 @@ def test_a_pair_that_is_not_valid_now_does_not_replace_one_that_is(shown, days, 
 def test_of_two_expired_pairs_the_newer_one_is_shown_and_readiness_has_a_note(tmp_path):
     write(tmp_path, *made(-20, since=40))
     shown = Shown(tmp_path)
-    assert "so the API server refuses it" in shown.certificate.note
+    assert "the API server refuses it" in shown.certificate.note
     write(tmp_path, *made(-10, since=40))
-    assert not shown.look()
+    (line,) = shown.look()
+    assert "expired at" in line["reason"]
     assert shown.days == -10
     write(tmp_path, *made(-20, since=40))
     assert shown.look()
     assert shown.days == -10
     assert "expired at" in shown.certificate.note
+
+
+def test_a_certificate_that_ends_is_reported_at_the_start_near_its_end_and_when_a_newer_one_is_there(tmp_path):
+    write(tmp_path, *made(-1, since=40))
+    shown = Shown(tmp_path)
+    asyncio.run(begun(shown.certificate))
+    assert [line["level"] for line in shown.lines()] == ["error"]
+    write(tmp_path, *made(2, since=40))
+    assert not shown.look()
+    assert "expires at" in shown.certificate.note
+    assert [line["level"] for line in shown.lines()][1:] == ["info", "warning"]
+    write(tmp_path, *made(30, since=40))
+    assert not shown.look()
+    assert shown.certificate.note == ""
+    assert shown.lines()[-1]["message"] == "certificate is good again"
+
+
+async def begun(certificate):
+    """The first steps of its task, before its first pause."""
+    task = asyncio.ensure_future(certificate.run())
+    await asyncio.sleep(0)
+    task.cancel()
 
 
 @pytest.mark.parametrize("file", ["tls.crt", "tls.key"])

@@ -27,8 +27,8 @@ from webhook.policy.rules import check_operator_pod, check_pod, check_preview
 from webhook.policy.rules.subject import OperatorPod, PreviewedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.token_volume import TOKEN_PATH
-from webhook.policy.wording import as_json
-from webhook.policy.workload import Workload, user_mounts, user_volumes
+from webhook.policy.wording import as_json, postures_line
+from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
 
 MOST = 40
@@ -51,11 +51,16 @@ _Key = tuple[str, str, str]
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """The findings, and, for each workload, its posture and its Pod Security levels (None if it was not judged)."""
+    """The findings, and the postures as a line of text.
 
-    findings: tuple[Finding, ...]
-    postures: tuple[Posture, ...]
-    predicted_levels: tuple[PredictedLevels | None, ...]
+    For each workload there is its posture and its Pod Security levels, None if it was not judged. Both are left out of
+    a preview that comes from another process: only answers for people have them.
+    """
+
+    findings: tuple[Violation | Warn, ...]
+    posture: str
+    postures: tuple[Posture, ...] = ()
+    predicted_levels: tuple[PredictedLevels | None, ...] = ()
 
 
 def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: Settings, minor: int) -> Preview:
@@ -70,7 +75,7 @@ def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: 
     earlier = before.predicted(settings) if before and not too_large else ()
     impossible, unchecked = _impossible(applied, predicted, minor)
     settled, unknown = _impossible(applied, earlier, minor)
-    findings: list[Finding] = list(_new(impossible, None if too_large or unknown else settled))
+    findings: list[Violation | Warn] = list(_new(impossible, None if too_large or unknown else settled))
     if unchecked:
         findings.append(Warn("workload", f"{unchecked} of its pods have too many containers to be looked over here"))
     was_strict = {_key(each.workload): each.posture.security_context == "strict" for each in earlier}
@@ -78,7 +83,8 @@ def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: 
     findings += [*warnings, *(Warn("workload", note) for note in pods.notes())]
     workloads = tuple(pods.workloads())
     postures = tuple(posture_of(each, settings) for each in workloads)
-    return Preview(tuple(findings), postures, tuple(levels.get(_key(each)) for each in workloads))
+    predicted_levels = tuple(levels.get(_key(each)) for each in workloads)
+    return Preview(tuple(findings), postures_line(postures), postures, predicted_levels)
 
 
 class _Judged(msgspec.Struct, frozen=True):
@@ -138,6 +144,8 @@ def _judge(predicted: PredictedPod, posture: Posture, settings: Settings, minor:
         harden_sidecars=settings.harden_sidecars,
         user_volumes=user_volumes(predicted.workload),
         user_mounts=user_mounts(predicted.workload, TOKEN_PATH),
+        user_containers=user_containers(predicted.workload),
+        user_annotations=user_annotations(predicted.workload),
     )
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)

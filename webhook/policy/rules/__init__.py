@@ -1,19 +1,38 @@
-"""The registry of rules: every module of this package with a RULE is a rule, and each phase is one function here.
+"""The registry of rules: every module of this package but PARTS has a RULE, and each phase is one function here.
 
 Callers run the rules of a phase and know no rule. To add a rule, add a file with its record.
 """
 
 import pkgutil
+from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 
 from webhook.policy.findings import Finding, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule, ordered
 from webhook.policy.rules.subject import EphemeralContainer, OperatorPod, PolicyReference, PreviewedPod, Subject
 
-_MODULES = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+PARTS = frozenset({"api_users", "context_filling", "rule", "subject", "wanted_context", "windows_options"})
+"""Modules that rules share or are split into. Every other module is a rule, so that none can be lost silently."""
 
-RULES: tuple[Rule, ...] = ordered(module.RULE for module in _MODULES if hasattr(module, "RULE"))
+
+def rules_in(modules: Mapping[str, ModuleType]) -> tuple[Rule, ...]:
+    """The rules of modules by their names, in their order.
+
+    Raises:
+        ValueError: a module that is no part has no RULE, or as `ordered`.
+
+    """
+    without = [name for name, module in modules.items() if name not in PARTS and not hasattr(module, "RULE")]
+    if without:
+        raise ValueError(f"modules of rules without a RULE: {', '.join(without)}")
+    return ordered(module.RULE for name, module in modules.items() if name not in PARTS)
+
+
+_MODULES = {module.name: import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)}
+
+RULES: tuple[Rule, ...] = rules_in(_MODULES)
 """All rules, the most important first: their findings come in this order."""
 
 IDS: tuple[str, ...] = tuple(rule.id for rule in RULES)

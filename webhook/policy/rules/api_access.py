@@ -8,7 +8,9 @@ API. No container gets a second mount at that path.
 
 The plugin mounts the first volume whose name starts with `kube-api-access-` in every container, even a volume that the
 user wrote. A mount at the token path is the user's only if the resource's volumeMounts, containers or initContainers
-contain it. vmguard never changes a volume or a mount of the user.
+contain it. vmguard never changes a volume or a mount of the user. A mount at the token path that neither the resource
+nor the operator brings is a violation: another webhook may have added a token there. vmguard does not judge it in a
+container that is neither the operator's nor in the resource, nor where the resource is not known.
 
 vmguard reports a volume that takes the place of the token but is no use to a client of the API: it holds no token, a
 token for another audience or in another file, or no certificate of the API server.
@@ -40,6 +42,7 @@ ID = "api-access"
 _READS_SECRET = ("--config-secret-name", "-config-secret-name")
 _SECRET_TOKENS_UNTIL = 22
 _WHY = "API access only where it is needed"
+_FOREIGN = f"the resource does not mount this volume at {TOKEN_PATH}, and neither does the operator"
 
 
 def check(subject: Subject, posture: Posture) -> list[Finding]:
@@ -78,6 +81,9 @@ def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Conta
             else:
                 own = mount.name
                 still_mounted.add(mount.name)
+                if _is_foreign(container, mount.name, subject, posture):
+                    at = f"{path}/volumeMounts/{index}/name"
+                    findings.append(Violation(ID, at, mount.name, "no such mount", _FOREIGN, source))
         if path not in needy:
             continue
         if own is not None:
@@ -174,6 +180,15 @@ def _is_adopted(volume: Volume, subject: Subject) -> bool:
         return False
     account = subject.pod.spec.service_account_name or "default"
     return (volume.secret.secret_name or "").startswith(f"{account}-token-")
+
+
+def _is_foreign(container: Container, volume: str, subject: Subject, posture: Posture) -> bool:
+    """Whether neither the resource nor the operator mounts a volume at the token path of one of their containers."""
+    if subject.user_containers is None or (container.name, volume) in subject.user_mounts:
+        return False
+    if container.name in posture.component.containers:
+        return volume != VOLUME
+    return container.name in subject.user_containers
 
 
 def _is_api_servers(volume: Volume, subject: Subject) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 
 from webhook.admission.patch import Edit
 from webhook.objects import Container
-from webhook.policy.context_fields import ROWS, Level
+from webhook.policy.context_fields import ROWS, ContextLevel
 from webhook.policy.findings import Change, Violation
 from webhook.policy.rules.subject import Subject
 
@@ -41,8 +41,8 @@ class Wanted(msgspec.Struct, frozen=True):
     rule: str
     source: str
 
-    def change(self, path: str, value: Any, within: str) -> Change:
-        return Change(self.rule, Edit("add", path, value, within), self.why, self.source)
+    def change(self, path: str, value: Any, within: str, whole: tuple[str, dict[str, Any]] | None) -> Change:
+        return Change(self.rule, Edit("add", path, value, within, whole), self.why, self.source)
 
     def violation(self, path: str, found: Any, wanted: Any, why: str) -> Violation:
         return Violation(self.rule, path, found, wanted, why, self.source)
@@ -51,7 +51,8 @@ class Wanted(msgspec.Struct, frozen=True):
 def fill_pod(subject: Subject, wanted: Wanted, pod: dict[str, Any]) -> Iterator[Change | Violation]:
     """What is filled into the pod's context, whose fields are `pod`."""
     base = "/spec/securityContext"
-    within = "" if subject.pod.spec.security_context else base
+    context = subject.pod.spec.security_context
+    within, whole = ("", (base, context)) if context else (base, None)
     annotations = annotations_of(subject, "pod", None)
     user = pod.get("runAsUser", wanted.pod.get("runAsUser"))
     for name, value in wanted.pod.items():
@@ -63,7 +64,7 @@ def fill_pod(subject: Subject, wanted: Wanted, pod: dict[str, Any]) -> Iterator[
         elif name == "runAsUser" and value == 0 and (holder := _non_root_holder(subject, pod)):
             yield wanted.violation(path, None, 0, _not_filled(holder))
         else:
-            yield wanted.change(path, value, within)
+            yield wanted.change(path, value, within, whole)
 
 
 def fill_container(
@@ -75,6 +76,7 @@ def fill_container(
     user = present.get("runAsUser", pod.get("runAsUser", wanted.container.get("runAsUser")))
     escalation = _escalation({**wanted.container, **present})
     rows = ROWS["container"]
+    whole = (base, container.security_context) if container.security_context else None
     for name, value in wanted.container.items():
         leaf = f"{base}/{name}"
         if name in present or name in annotations:
@@ -92,10 +94,10 @@ def fill_container(
         elif name == "allowPrivilegeEscalation" and value is False and escalation:
             yield wanted.violation(leaf, None, False, f"a container with {escalation} always can escalate privileges")
         else:
-            yield wanted.change(leaf, value, _missing_parent(base, name, container.security_context))
+            yield wanted.change(leaf, value, _missing_parent(base, name, container.security_context), whole)
 
 
-def annotations_of(subject: Subject, level: Level, container: str | None) -> dict[str, tuple[str, str]]:
+def annotations_of(subject: Subject, level: ContextLevel, container: str | None) -> dict[str, tuple[str, str]]:
     """The annotations that stand for fields of the pod, or of the container of that name: key and value by field."""
     annotations = subject.pod.metadata.annotations
     if not annotations:

@@ -7,9 +7,14 @@ value is a violation, and so is a field that is not in the table. With VMGUARD_E
 Where pod and container both have a field, the container's value counts, and a container without it takes the pod's.
 
 A DaemonSet's pod reads the host's files, so the pod gets no runAs field, and its containers do. A component that must
-run as root there (a VLAgent that collects logs) may run as any user.
+run as root there (a VLAgent that collects logs) may run as any user. The user's containers in its pod may not.
 
-A resource's own securityContext takes the place of the strict one. A value that differs from it is a warning.
+A resource's own securityContext takes the place of the strict one. Every value that the resource itself sets is
+accepted: in that context, in a patch over the operator's container, or by an annotation of its pods. A value that
+differs is a warning if the table accepts it. Any other value came from elsewhere, such as another webhook, and is a
+violation. So is such a value of a field that the resource leaves unset, except where it means the same as no value
+(`readOnlyRootFilesystem: false`) or is surely no weaker (more capabilities to drop). An empty securityContext opts out:
+vmguard then judges none of these fields.
 
 Filling never makes a pod that the API server refuses or the kubelet does not start, and never changes which user runs:
 a container gets no user or group that differs from its pod's; nothing gets runAsNonRoot where the user is root; a
@@ -21,19 +26,22 @@ from functools import partial
 from typing import Any
 
 from webhook.objects import Container
-from webhook.policy.context_fields import ROWS, Level
+from webhook.policy.context_fields import ROWS, ContextField, ContextLevel
 from webhook.policy.context_table import context_table
 from webhook.policy.findings import Change, Finding, Violation, Warn
+from webhook.policy.json_access import laid_over
 from webhook.policy.posture import Posture
 from webhook.policy.rules.context_filling import Wanted, annotations_of, fill_container, fill_pod
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import Subject
 from webhook.policy.rules.wanted_context import flat, runs_as_root, token, wanted_context
+from webhook.policy.wording import as_json, dotted
 
 ID = "security-context"
 
 _POD = "/spec/securityContext"
 _UNKNOWN_FIELD = "vmguard does not know this field; remove it, or update vmguard"
+_WIDEST = 60
 _WHY = {"strict": "strict security", "custom": "the resource's own"}
 
 Compare = Callable[[str, dict[str, Any], Container | None], Iterator[Finding]]
@@ -47,7 +55,7 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
     strict = posture.security_context == "strict"
     why = _WHY[posture.security_context]
     wanted = Wanted(*wanted_context(subject, posture), why, ID, posture.context_setting.place)
-    compare: Compare = partial(_against_rows, subject, posture) if strict else partial(_against_own, wanted)
+    compare: Compare = partial(_against_rows if strict else _against_own, subject, posture)
     pod = flat(subject.pod.spec.security_context)
     filled = list(fill_pod(subject, wanted, pod))
     findings = [*compare(_POD, pod, None), *filled]
@@ -67,15 +75,24 @@ def _against_rows(
 ) -> Iterator[Violation]:
     """Strict security: each field that is set, and each annotation that stands for one, against its row."""
     source = posture.context_setting.place
-    level: Level = "container" if container else "pod"
+    level: ContextLevel = "container" if container else "pod"
     rows = ROWS[level]
-    any_user = runs_as_root(subject, posture)
+    any_user = _may_be_root(subject, posture, container)
     for name, found in present.items():
         row = rows.get(name)
         if row is None:
             yield Violation(ID, f"{base}/{name}", found, "absent", _UNKNOWN_FIELD, source)
         elif not row.accepts(found, subject.minor) and not (any_user and row.runs_as):
             yield Violation(ID, f"{base}/{name}", found, row.wanted, row.why, source)
+    yield from _annotations(subject, source, present, container)
+
+
+def _annotations(
+    subject: Subject, source: str, present: dict[str, Any], container: Container | None
+) -> Iterator[Violation]:
+    """Each annotation that stands for a field that is not set, against the field's row."""
+    level: ContextLevel = "container" if container else "pod"
+    rows = ROWS[level]
     for name, (key, text) in annotations_of(subject, level, container.name if container else None).items():
         annotation = rows[name].annotation
         if annotation and name not in present and not annotation.accepted.allows(text, subject.minor):
@@ -83,13 +100,46 @@ def _against_rows(
             yield Violation(ID, path, text, annotation.accepted.text, rows[name].danger, source)
 
 
-def _against_own(wanted: Wanted, base: str, present: dict[str, Any], container: Container | None) -> Iterator[Warn]:
-    """A resource's own securityContext: each field that is set and differs from it."""
-    for name, value in (wanted.container if container else wanted.pod).items():
-        if name in present and present[name] != value:
-            path = f"{base}/{name}".removeprefix("/").replace("/", ".")
-            text = f"{path} is {_short(present[name])} and stays; {wanted.source} sets it to {_short(value)}"
-            yield Warn(ID, text)
+def _against_own(
+    subject: Subject, posture: Posture, base: str, present: dict[str, Any], container: Container | None
+) -> Iterator[Violation | Warn]:
+    """A resource's own securityContext: each field that is set, and each annotation, against what the resource sets."""
+    source = posture.context_setting.place
+    level: ContextLevel = "container" if container else "pod"
+    rows = ROWS[level]
+    own = patched = flat(posture.own_context)
+    if container and subject.user_containers:
+        patched = flat(laid_over(posture.own_context, subject.user_containers.get(container.name, {})))
+    any_user = _may_be_root(subject, posture, container)
+    for name, found in present.items():
+        row, path = rows.get(name), f"{base}/{name}"
+        value = patched.get(name)
+        acceptable = row is not None and _acceptable(row, found, value, subject.minor, any_user=any_user)
+        if acceptable or found in (value, own.get(name)):
+            if name in own and found != own[name]:
+                text = f"{dotted(path)} is {as_json(found, _WIDEST)}; vmguard does not change it;"
+                yield Warn(ID, f"{text} {source} sets it to {as_json(own[name], _WIDEST)}")
+        elif row is None:
+            yield Violation(ID, path, found, "absent", _UNKNOWN_FIELD, source)
+        elif value is not None:
+            yield Violation(ID, path, found, value, row.danger, source)
+        else:
+            yield Violation(ID, path, found, "absent", f"{row.danger}, and the resource does not set it", source)
+    for violation in _annotations(subject, source, present, container):
+        key = violation.path.rpartition("/")[2]
+        if all(token(known) != key or text != violation.found for known, text in subject.user_annotations.items()):
+            yield violation
+
+
+def _may_be_root(subject: Subject, posture: Posture, container: Container | None) -> bool:
+    """Whether the pod (None) or a container may run as any user, as it must read the host's files."""
+    of_operator = container is None or container.name in posture.component.containers
+    return of_operator and runs_as_root(subject, posture)
+
+
+def _acceptable(row: ContextField, found: Any, value: Any, minor: int, *, any_user: bool) -> bool:
+    """Whether a value that the resource does not set, in place of `value` or of none, is no violation."""
+    return row.accepts(found, minor) or row.no_weaker(found, value) or (any_user and row.runs_as)
 
 
 def _root_under_non_root(base: str, container: Container, non_root: bool, wanted: Wanted) -> Iterator[Violation | Warn]:  # noqa: FBT001
@@ -122,11 +172,6 @@ def _once(findings: list[Finding]) -> list[Finding]:
             seen.add(finding.path)
         result.append(finding)
     return result
-
-
-def _short(value: Any) -> str:
-    text = repr(value) if not isinstance(value, bool) else str(value).lower()
-    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 RULE = Rule(id=ID, order=30, text=__doc__, table=context_table, pod=check)

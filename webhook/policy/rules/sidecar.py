@@ -3,8 +3,12 @@
 vmguard leaves them as they are unless VMGUARD_HARDEN_SIDECARS is true. A pod with one that does not pass Pod Security
 `restricted` is refused where a namespace enforces that level. vmguard warns the person who applies the resource, and
 for a new ephemeral container the person who adds it. It advises hardening where that helps: hardening fills what is
-missing and changes no value that is there and weaker. The rule applies only where the posture is strict. A resource
-with a securityContext of its own sets all of it deliberately.
+missing and changes no value that is there and weaker. This applies only where the posture is strict. A resource with a
+securityContext of its own sets all of it deliberately.
+
+A container of a pod that neither the operator nor the resource brings came from elsewhere: another webhook injected it,
+such as the proxy of a service mesh, or the operator is newer than vmguard. vmguard does not judge such a container and
+warns of it: log, metric and audit annotation of the pod have the warning. It never denies the pod for it.
 """
 
 from typing import Any
@@ -14,7 +18,7 @@ from webhook.policy.findings import Finding, Warn
 from webhook.policy.json_access import laid_over, object_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import EphemeralContainer, PreviewedPod
+from webhook.policy.rules.subject import EphemeralContainer, PreviewedPod, Subject
 
 ID = "sidecar"
 
@@ -42,8 +46,22 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
         text = f"{_named(bare)} left as it is and does not pass Pod Security restricted: write its securityContext, or"
         findings.append(Warn(ID, f"{text} set VMGUARD_HARDEN_SIDECARS=true"))
     if weak:
-        findings.append(Warn(ID, f"{_named(weak)} weaker than Pod Security restricted by its own word: {first}"))
+        findings.append(
+            Warn(ID, f"{_named(weak)} weaker than Pod Security restricted, as the resource sets it: {first}")
+        )
     return findings
+
+
+def check_names(subject: Subject, posture: Posture) -> list[Finding]:
+    """A warning about the containers of a pod that neither the operator nor the resource brings."""
+    if subject.user_containers is None:
+        return []
+    known = {*posture.component.containers, *subject.user_containers}
+    names = [container.name for _, container in subject.containers() if container.name not in known]
+    if not names:
+        return []
+    text = f"{_named(names)} neither the operator's nor in the resource: vmguard does not judge what another webhook"
+    return [Warn(ID, f"{text} injects; if the operator made it, update vmguard")]
 
 
 def _named(names: list[str]) -> str:
@@ -73,4 +91,4 @@ def _reasons(container: dict[str, Any], spec: dict[str, Any], minor: int) -> tup
     return evaluate({"spec": {**shared, "containers": [container]}}, minor).reasons
 
 
-RULE = Rule(id=ID, order=60, text=__doc__, preview=check, ephemeral_container=check_ephemeral)
+RULE = Rule(id=ID, order=60, text=__doc__, pod=check_names, preview=check, ephemeral_container=check_ephemeral)

@@ -27,7 +27,9 @@ class Subject(msgspec.Struct, frozen=True):
     """One pod to judge. `minor` is the Kubernetes 1.x minor version; `in_daemonset` whether a DaemonSet runs it.
 
     `user_volumes` are the names of the volumes that its resource brings. `user_mounts` are the mounts at the token path
-    that its resource brings, as names of container and volume.
+    that its resource brings, as names of container and volume. `user_containers` has the securityContext of each
+    container and init container that its resource brings, by name; it is None where the resource is not known.
+    `user_annotations` are the annotations that its resource brings.
     """
 
     pod: Pod
@@ -37,6 +39,8 @@ class Subject(msgspec.Struct, frozen=True):
     harden_sidecars: bool
     user_volumes: frozenset[str] = frozenset()
     user_mounts: frozenset[tuple[str, str]] = frozenset()
+    user_containers: dict[str, dict[str, Any]] | None = None
+    user_annotations: dict[str, Any] = {}
     policies: tuple[PolicyReference, ...] = ()
 
     @property

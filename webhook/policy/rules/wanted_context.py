@@ -6,7 +6,7 @@ Reads the table of fields, `context_fields`, and nothing of what the pod has.
 from functools import cache
 from typing import Any
 
-from webhook.policy.context_fields import ROWS, ContextField, Level
+from webhook.policy.context_fields import ROWS, ContextField, ContextLevel
 from webhook.policy.posture import Posture
 from webhook.policy.rules.subject import Subject
 
@@ -65,7 +65,7 @@ def nested(context: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _own_fields(level: Level) -> tuple[str, ...]:
+def _own_fields(level: ContextLevel) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.partition("/")[0] for name, row in ROWS[level].items() if row.takes_own(level)))
 
 
@@ -73,7 +73,7 @@ OWN_FIELDS = (*_own_fields("pod"), *_own_fields("container"))
 """All fields that any level takes from a resource's own securityContext."""
 
 
-def _own_part(level: Level, own: dict[str, Any]) -> dict[str, Any]:
+def _own_part(level: ContextLevel, own: dict[str, Any]) -> dict[str, Any]:
     return {field: own[field] for field in _own_fields(level) if own.get(field) is not None}
 
 
@@ -90,7 +90,7 @@ def strict_context(
     `root` says whether the component must run as root in its DaemonSet.
     """
 
-    def filled(level: Level, *, without_user: bool) -> dict[str, Any]:
+    def filled(level: ContextLevel, *, without_user: bool) -> dict[str, Any]:
         return {
             name: row.strict
             for name, row in ROWS[level].items()
@@ -103,7 +103,7 @@ def strict_context(
     return filled("pod", without_user=daemonset), filled("container", without_user=root)
 
 
-def _existing(level: Level, context: dict[str, Any], subject: Subject) -> dict[str, Any]:
+def _existing(level: ContextLevel, context: dict[str, Any], subject: Subject) -> dict[str, Any]:
     rows = ROWS[level]
     return {
         name: value

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.sample_pods import decide, patched, pod, resource, vmsingle, workload
+from webhook.offline.file_facts import FileFacts
 from webhook.policy.token_volume import TOKEN_MOUNT, TOKEN_PATH, TOKEN_VOLUME
 
 OFF = {"VM_ENABLESTRICTSECURITY": "false"}
@@ -108,6 +109,58 @@ def test_a_mount_of_the_users_volume_stays_only_where_the_resource_has_it(mounte
     assert spec["volumes"] == [MINE], "a volume of the user stays, mounted or not"
     mounting = [each["name"] for each in (*spec["containers"], *spec["initContainers"]) if each["volumeMounts"]]
     assert mounting == ([container] if container else [])
+
+
+FOREIGN = {"name": "mine", "projected": {"sources": [{"serviceAccountToken": {"expirationSeconds": 360000}}]}}
+FOREIGN_MOUNT = {"name": "mine", "mountPath": TOKEN_PATH}
+
+
+@pytest.mark.parametrize("webhook", ["mutate", "validate"])
+@pytest.mark.parametrize("container", ["vmsingle", "side"])
+def test_a_token_that_neither_resource_nor_operator_mounts_is_denied(container, webhook):
+    """Another webhook adds a volume without the plugin's prefix and mounts it at the token path."""
+    names = ("vmsingle", "side")
+    containers = [{"name": name, "volumeMounts": [FOREIGN_MOUNT] if name == container else []} for name in names]
+    asked, objects = vmsingle(
+        {**ASKED, "containers": [{"name": "side"}], "volumes": [FOREIGN]},
+        {"containers": containers, "volumes": [FOREIGN], "automountServiceAccountToken": False},
+    )
+    decision = decide(asked, objects, webhook=webhook, VMGUARD_ENFORCE="deny", **OFF)
+    assert not decision.allowed
+    path = f"/spec/containers/{names.index(container)}/volumeMounts/0/name"
+    assert [(each.path, each.found) for each in decision.violations] == [(path, "mine")]
+
+
+BACKUP = {"vmBackup": {"volumeMounts": [FOREIGN_MOUNT]}}
+
+
+@pytest.mark.parametrize(
+    ("resource_spec", "mounting"),
+    [
+        ({"volumeMounts": [FOREIGN_MOUNT]}, "vmsingle"),
+        ({"volumeMounts": [FOREIGN_MOUNT]}, "vmbackuper"),
+        (BACKUP, "vmbackuper"),
+        (BACKUP, "vmbackuper-restore"),
+        ({"containers": [{"name": "vmsingle", "volumeMounts": [FOREIGN_MOUNT]}]}, "vmsingle"),
+        ({"containers": [{"name": "side", "volumeMounts": [FOREIGN_MOUNT]}]}, "side"),
+        ({"initContainers": [{"name": "side", "volumeMounts": [FOREIGN_MOUNT]}]}, "side"),
+    ],
+)
+def test_a_token_that_the_resource_mounts_is_not_denied(resource_spec, mounting):
+    """The operator puts the component's mounts and those of `vmBackup` into its backup containers too."""
+    containers = [{"name": mounting, "volumeMounts": [FOREIGN_MOUNT]}]
+    asked, objects = vmsingle({**ASKED, **resource_spec}, {"containers": containers, "volumes": [FOREIGN]})
+    assert not decide(asked, objects, VMGUARD_ENFORCE="deny", **OFF).violations
+
+
+def test_a_token_mount_is_not_denied_where_the_resource_is_not_known():
+    """Only the resource says which mounts are the user's."""
+    containers = [{"name": "vmsingle", "volumeMounts": [FOREIGN_MOUNT]}]
+    asked, _ = vmsingle({}, {"containers": containers, "volumes": [FOREIGN]})
+    settings = {"VMGUARD_ENFORCE": "deny", "VMGUARD_DISABLE_AUTOMOUNT": "true"}
+    decision = decide(asked, source=FileFacts([], 30, complete=False), **settings, **OFF)
+    assert decision.allowed
+    assert not decision.violations
 
 
 TOKEN = {"serviceAccountToken": {"path": "token"}}

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.sample_pods import UNREACHABLE, Answers, decide, resource, reviewed, vmsingle
-from webhook import admit as deciding
+from webhook.policy.preview import PreviewRequest
 
 POLICY = {"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "restricted-vm"}}
 
@@ -144,10 +144,10 @@ def test_only_so_many_policies_are_looked_up():
 def test_a_missing_policy_is_decided_before_any_preview(monkeypatch, operation):
     """A preview that takes too long, or is left out, cannot lose the denial."""
 
-    def preview_pods(*arguments):
+    def preview(request):
         raise AssertionError("it was previewed")
 
-    monkeypatch.setattr(deciding, "preview_pods", preview_pods)
+    monkeypatch.setattr(PreviewRequest, "preview", preview)
     asked = resource("VMCluster", "c", {"vmselect": {"podSecurityPolicyName": "gone"}})
     review = {"oldObject": resource("VMCluster", "c", {})} if operation == "UPDATE" else None
     decision = decide(asked, [], webhook="validate", minor=24, operation=operation, review=review)

@@ -94,7 +94,7 @@ def test_nothing_says_non_root_where_the_pod_runs_as_root():
 
 def test_a_root_sidecar_under_a_non_root_pod_is_a_violation_that_names_it():
     sidecar = {"name": "shipper", "securityContext": {"runAsUser": 0}}
-    spec, decision = _out({"containers": [{"name": "vmsingle"}, sidecar]})
+    spec, decision = _out({"containers": [{"name": "vmsingle"}, sidecar]}, {"containers": [sidecar]})
     assert spec["containers"][1] == sidecar, "the user's container is left as it is"
     assert spec["securityContext"]["runAsNonRoot"] is True
     (violation,) = decision.violations
@@ -169,9 +169,99 @@ def test_a_field_that_differs_from_the_own_context_stays_and_is_told():
     spec, decision = _out({"securityContext": {"runAsUser": 5}}, {"securityContext": {"runAsUser": 6}})
     assert spec["securityContext"] == {"runAsUser": 5}
     assert decision.warnings == (
-        "spec.securityContext.runAsUser is 5 and stays; VMSingle mon/db spec.securityContext sets it to 6"
+        "spec.securityContext.runAsUser is 5; vmguard does not change it;"
+        " VMSingle mon/db spec.securityContext sets it to 6"
         " [security-context]",
     )
+
+
+OWN = {"runAsUser": 1000, "runAsNonRoot": True, "privileged": False, "capabilities": {"drop": ["KILL"]}}
+
+
+def _final(context, cr_spec, name="vmsingle", **metadata):
+    """The decision on a final pod under deny; `context` is of its container, "pod" in it that of the pod."""
+    of_pod = context.pop("pod", {"runAsUser": 1000, "runAsNonRoot": True})
+    containers = [{"name": name, "securityContext": context}]
+    asked, objects = vmsingle(cr_spec, {"containers": containers, "securityContext": of_pod}, **metadata)
+    return decide(asked, objects, webhook="validate", minor=37, VMGUARD_ENFORCE="deny")
+
+
+WEAKER = [
+    {"privileged": True},
+    {"runAsUser": 0, "runAsNonRoot": False},
+    {"capabilities": {"drop": ["NET_RAW"]}},
+    {"capabilities": {"drop": ["KILL"], "add": ["SYS_ADMIN"]}},
+    {"procMount": "Unmasked"},
+    {"seccompProfile": {"type": "Unconfined"}},
+    {"appArmorProfile": {"type": "Unconfined"}},
+    {"seLinuxOptions": {"type": "spc_t"}},
+    {"windowsOptions": {"hostProcess": True}},
+    {"runAsGroup": 0},
+    {"newField": 1},
+]
+
+
+@pytest.mark.parametrize("change", WEAKER, ids=str)
+def test_a_weak_value_that_the_resource_with_an_own_context_does_not_set_is_denied(change):
+    """Another webhook sets it after vmguard; the resource sets another value or leaves the field unset."""
+    decision = _final({**OWN, **change}, {"securityContext": OWN})
+    assert not decision.allowed
+    assert "/spec/containers/0/securityContext/" in decision.annotations["findings"]
+
+
+@pytest.mark.parametrize("change", WEAKER, ids=str)
+@pytest.mark.parametrize("by", ["own context", "patch"])
+def test_every_value_that_the_resource_itself_sets_is_accepted(by, change):
+    """It sets the value in its own context, or in a patch over the operator's container."""
+    if by == "patch":
+        spec = {"securityContext": OWN, "containers": [{"name": "vmsingle", "securityContext": change}]}
+    else:
+        spec = {"securityContext": {**OWN, **change}}
+    assert not _paths(_final({**OWN, **change}, spec))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"allowPrivilegeEscalation": True},
+        {"readOnlyRootFilesystem": False},
+        {"procMount": "Default"},
+        {"capabilities": {"drop": ["KILL", "NET_RAW"]}},
+        {"capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}},
+        {"runAsUser": 2000},
+        {"seccompProfile": {"type": "RuntimeDefault"}},
+        {"seLinuxOptions": {"level": "s0:c1"}},
+        {"windowsOptions": {"hostProcess": False}},
+    ],
+    ids=str,
+)
+def test_a_value_that_is_no_weaker_than_what_the_resource_sets_is_accepted(change):
+    """One that the table accepts, one that means the same as no value, or one that takes more away."""
+    assert _final({**OWN, **change}, {"securityContext": OWN}).allowed
+
+
+@pytest.mark.parametrize(
+    "weak", [{"fsGroup": 0}, {"supplementalGroups": [0]}, {"sysctls": [{"name": "kernel.msgmax"}]}]
+)
+def test_the_pods_own_context_is_judged_as_its_containers_is(weak):
+    of_pod = {"runAsUser": 1000, "runAsNonRoot": True}
+    (field,) = weak
+    assert _paths(_final({"pod": {**of_pod, **weak}, **OWN}, {"securityContext": OWN})) == [
+        f"/spec/securityContext/{field}"
+    ]
+    assert _final({"pod": {**of_pod, **weak}, **OWN}, {"securityContext": {**OWN, **weak}}).allowed
+
+
+@pytest.mark.parametrize("by_resource", [True, False])
+def test_an_annotation_that_turns_apparmor_off_is_denied_unless_the_resource_sets_it(by_resource):
+    annotations = {"container.apparmor.security.beta.kubernetes.io/vmsingle": "unconfined"}
+    spec = {"securityContext": OWN, **({"podMetadata": {"annotations": annotations}} if by_resource else {})}
+    assert _final(dict(OWN), spec, annotations=annotations).allowed is by_resource
+
+
+def test_an_empty_own_context_is_not_judged():
+    """It opts out, so no value of the pod is anybody's fault."""
+    assert _final({"privileged": True, "runAsUser": 0, "runAsNonRoot": False}, {"securityContext": {}}).allowed
 
 
 def test_a_daemonset_pod_keeps_root_and_a_collector_its_container_too():
@@ -184,6 +274,19 @@ def test_a_daemonset_pod_keeps_root_and_a_collector_its_container_too():
         spec = patched(asked, decide(asked, [cr, ds]))["spec"]
         assert spec["securityContext"] == pod_context
         assert ("runAsUser" in spec["containers"][0]["securityContext"]) is not root
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("vlagent", True), ("side", False)])
+def test_a_collector_may_run_as_root_and_a_users_container_beside_it_may_not(name, allowed):
+    """With VMGUARD_HARDEN_SIDECARS the user's containers are judged like the operator's."""
+    cr = resource("VLAgent", "a", {"k8sCollector": {"enabled": True}, "containers": [{"name": "side"}]})
+    ds = workload("DaemonSet", "vlagent-a", cr)
+    settings = {"VMGUARD_HARDEN_SIDECARS": "true", "VMGUARD_ENFORCE": "deny"}
+    asked = pod(ds, {"containers": [{"name": each} for each in ("vlagent", "side")]})
+    for container in asked["spec"]["containers"]:
+        container["securityContext"] = {"runAsUser": 0} if container["name"] == name else {}
+    done = patched(asked, decide(asked, [cr, ds], VMGUARD_HARDEN_SIDECARS="true"))
+    assert decide(done, [cr, ds], webhook="validate", **settings).allowed is allowed
 
 
 def test_the_resources_own_root_is_not_filled_beside_non_root():

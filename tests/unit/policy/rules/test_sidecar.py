@@ -2,8 +2,11 @@
 
 import pytest
 
+from tests.support.golden import CASES
 from tests.support.preview_warnings import PASSES_RESTRICTED, warnings_on
-from tests.support.sample_pods import UNREACHABLE, Answers, decide, vmsingle
+from tests.support.sample_pods import UNREACHABLE, Answers, admitted, decide, patched, vmsingle
+from webhook.offline.file_facts import FileFacts
+from webhook.settings import Settings
 
 
 def test_a_sidecar_that_does_not_pass_restricted_is_a_warning_unless_it_is_hardened():
@@ -20,6 +23,48 @@ def test_a_sidecar_that_does_not_pass_restricted_is_a_warning_unless_it_is_harde
     spec["containers"] += [{"name": "two"}, {"name": "three"}, {"name": "four"}]
     (warning,) = warnings_on("VMSingle", spec, "sidecar")
     assert warning.startswith("vmsingle: each of the containers 'side', 'two', 'three' and 1 more is left as it is")
+
+
+@pytest.mark.parametrize(
+    "injected",
+    [
+        {"containers": [{"name": "vmsingle"}, {"name": "linkerd-proxy"}]},
+        {"initContainers": [{"name": "istio-proxy", "restartPolicy": "Always"}]},
+        {"containers": [{"name": "vmsingle"}, {"name": "evil", "securityContext": {"privileged": True}}]},
+    ],
+    ids=["container", "native sidecar", "privileged container"],
+)
+@pytest.mark.parametrize("resource_spec", [{}, {"securityContext": {}}, {"useStrictSecurity": False}], ids=str)
+def test_a_container_that_another_webhook_injects_is_a_warning_and_never_denied(injected, resource_spec):
+    """The warning is counted by the metric of findings and is in the audit annotation `rules`."""
+    asked, objects = vmsingle(resource_spec, injected)
+    final = patched(asked, decide(asked, objects))
+    decision = decide(final, objects, webhook="validate", VMGUARD_ENFORCE="deny")
+    assert decision.allowed
+    (warning,) = decision.warnings
+    assert "neither the operator's nor in the resource" in warning
+    assert (("sidecar", "warn"), 1) in decision.tally.counts
+    assert "sidecar=1" in decision.annotations["rules"]
+
+
+def test_a_container_of_the_resource_and_every_one_of_the_operator_is_no_injected_one():
+    names = {
+        "containers": ("vmsingle", "vmbackuper", "config-reloader", "side"),
+        "initContainers": ("vmbackuper-restore",),
+    }
+    spec = {group: [{"name": name} for name in each] for group, each in names.items()}
+    asked, objects = vmsingle({"containers": [{"name": "side"}]}, spec)
+    assert decide(asked, objects).warnings == ()
+    spec["containers"].append({"name": "another"})
+    unknown = decide(asked, source=FileFacts([], 30, complete=False))
+    assert "neither the operator's" not in str(unknown.warnings), "without the resource nobody knows"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
+def test_no_recorded_pod_has_an_injected_container(case):
+    """The component table has every container that a recorded operator made."""
+    decision, _ = admitted(case.review, FileFacts(case.objects, 37), Settings.from_environment(case.settings))
+    assert "neither the operator's nor in the resource" not in str(decision.warnings)
 
 
 def test_an_empty_list_in_a_sidecars_context_counts_as_absent():
@@ -44,7 +89,9 @@ def test_an_empty_list_in_a_sidecars_context_counts_as_absent():
 def test_hardening_is_no_advice_where_it_does_not_help(weak, harden):
     spec = {"containers": [{"name": "side", **weak}]}
     (warning,) = warnings_on("VMSingle", spec, "sidecar", VMGUARD_HARDEN_SIDECARS=harden)
-    assert warning.startswith("vmsingle: container 'side' is weaker than Pod Security restricted by its own word: ")
+    assert warning.startswith(
+        "vmsingle: container 'side' is weaker than Pod Security restricted, as the resource sets it: "
+    )
     assert "VMGUARD_HARDEN_SIDECARS" not in warning
 
 

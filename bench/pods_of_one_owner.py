@@ -1,4 +1,4 @@
-"""What the decision cache saves of vmguard's CPU for each pod: `python -m bench.decision_cache`.
+"""What the decision cache saves of vmguard's CPU for each pod: `python -m bench.pods_of_one_owner`.
 
 In a real control plane, the ReplicaSet of a recorded strict VMSingle is scaled to many pods and back, again and again.
 One vmguard with the cache and one without it serve it in turn, each in its own namespace and registered as shipped.
@@ -78,7 +78,7 @@ class Served:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.decision_cache", description="the decision cache's share")
+    parser = argparse.ArgumentParser(prog="python -m bench.pods_of_one_owner", description="the decision cache's share")
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each way (default 15)")
     parser.add_argument("--pods", type=int, default=300, help="pods a round (default 300)")
     options = parser.parse_args()

@@ -1,0 +1,56 @@
+"""A preview as a step of a decision: what is requested, and how it is answered where there is no preview.
+
+A preview takes far longer than all else in a decision. So a decision yields a `PreviewRequest` as it yields lookups,
+and its driver says where the preview is made: in this process (files), or in a worker process (the server).
+"""
+
+from collections.abc import Generator
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from webhook.facts import Lookup, Names
+from webhook.policy.findings import Warn
+from webhook.policy.json_access import Raw
+from webhook.policy.preview.preview import Preview, preview_pods
+from webhook.policy.preview.resource_pods import PodsOfResource
+from webhook.settings import Settings
+
+T = TypeVar("T")
+
+Reason = Literal["too busy", "too large", "failed"]
+
+_ADVICE: dict[Reason, str] = {
+    "too busy": "apply it again later, or use vmguard review",
+    "too large": "use vmguard review",
+    "failed": "vmguard failed on it, and its log says why",
+}
+
+
+class PreviewRequest(msgspec.Struct, frozen=True):
+    """The pods of a resource that are to be previewed; `had` is its spec before an update, None for a new resource."""
+
+    pods: PodsOfResource
+    had: Raw | None
+    settings: Settings
+    minor: int
+
+    def preview(self) -> Preview:
+        """The preview, made here and now."""
+        pods = self.pods
+        before = None if self.had is None else PodsOfResource(pods.resource, self.had, pods.parentage)
+        return preview_pods(pods, before, self.settings, self.minor)
+
+
+class NotPreviewed(msgspec.Struct, frozen=True):
+    """There is no preview. This denies nothing: the pods are judged when they are created."""
+
+    reason: Reason
+
+    def warning(self, resource: str) -> Warn:
+        """What the person who applies the resource must know."""
+        return Warn("workload", f"pods not previewed: {self.reason} ({resource}); {_ADVICE[self.reason]}")
+
+
+DecisionSteps = Generator[Lookup | Names | PreviewRequest, Any, T]
+"""As `webhook.facts.Steps`, with previews among the steps. A preview is answered by `Preview` or `NotPreviewed`."""
