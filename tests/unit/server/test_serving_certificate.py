@@ -175,7 +175,8 @@ def test_of_two_expired_pairs_the_newer_one_is_shown_and_readiness_has_a_note(tm
     shown = Shown(tmp_path)
     assert "the API server refuses it" in shown.certificate.note
     write(tmp_path, *made(-10, since=40))
-    assert not shown.look()
+    (line,) = shown.look()
+    assert "The certificate expired at" in line["reason"]
     assert shown.days == -10
     write(tmp_path, *made(-20, since=40))
     assert shown.look()
