@@ -296,9 +296,12 @@ class PolicyReconciler:
             return False  # the namespace is being deleted, and the resource with it
         except (RefusedError, *FAILURES) as error:
             what = _named(resource, _place(thing))
-            for owner in owners:
+            watched = {custom.uid for custom in self._customs()}
+            present = [owner for owner in owners if owner.uid in watched]  # else it was deleted, and this with it
+            for owner in present:
                 self._status.trouble(owner, "failed", f"{what} could not be written: {error}")
-            self._failed.add(what)
+            if present:
+                self._failed.add(what)
             return False
 
     async def _correct(
