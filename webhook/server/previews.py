@@ -143,7 +143,6 @@ class Previews:
         return TOO_LARGE if code == 413 else FAILED
 
     def _report(self, error: Exception) -> None:
-        left_out = self._budget.take("preview failed")
-        if left_out is not None:
-            more = {"left_out": left_out} if left_out else {}
+        more = self._budget.fields("preview failed")
+        if more is not None:
             self._log.write("error", "preview failed", **described(error), **more)
