@@ -39,7 +39,6 @@ from webhook.policy.posture import posture_of
 from webhook.policy.preview import DecisionSteps, NotPreviewed, PodsOfResource, Preview, PreviewRequest
 from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
 from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
-from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.wording import postures_line
 from webhook.policy.workload import (
     Identity,
@@ -266,7 +265,7 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
     posture = posture_of(identity, settings)
     annotated = policies_of_pod(pod, namespace)
     named = [*policies_of_posture(posture), *annotated]
-    volumes, mounts = user_volumes(identity), user_mounts(identity, TOKEN_PATH)
+    volumes, mounts = user_volumes(identity), user_mounts(identity)
     subject = Subject(
         pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
         minor=admission.minor,

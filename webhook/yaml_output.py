@@ -1,5 +1,6 @@
 """Objects as YAML text for people. Reading YAML is in `webhook/offline/documents.py`."""
 
+import re
 from typing import Any
 
 import yaml
@@ -11,8 +12,15 @@ def as_yaml(value: Any) -> str:
     return text
 
 
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|0o[0-7]+$")
+"""Numbers of YAML 1.2, as kubectl reads them. PyYAML knows those of 1.1 only, and would write the text `1e3` bare."""
+
+
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Shared objects are written out, never as anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's shape
         return True
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))

@@ -13,6 +13,10 @@ from webhook.text import one_line
 
 T = TypeVar("T")
 
+MOST_VOLUMES = 2000
+MOST_MOUNTS = 20_000
+"""Of all containers of a pod; as of containers, a pod beyond these is refused and not judged."""
+
 MOST_CONTAINERS = 1000
 """Containers of a pod, init containers among them; the largest that are seen in the field have some dozens.
 
@@ -183,6 +187,13 @@ def decode_pod(sent: PodObject) -> Pod:
     count = len(pod.spec.containers or ()) + len(pod.spec.init_containers or ())
     if count > MOST_CONTAINERS:
         raise ReviewError(f"not a valid Pod: {count} containers are too many: at most {MOST_CONTAINERS} are judged")
+    count = len(pod.spec.volumes or ())
+    if count > MOST_VOLUMES:
+        raise ReviewError(f"not a valid Pod: {count} volumes are too many: at most {MOST_VOLUMES} are judged")
+    containers = (*(pod.spec.containers or ()), *(pod.spec.init_containers or ()))
+    count = sum(len(container.volume_mounts or ()) for container in containers)
+    if count > MOST_MOUNTS:
+        raise ReviewError(f"not a valid Pod: {count} mounts are too many: at most {MOST_MOUNTS} are judged")
     return pod
 
 

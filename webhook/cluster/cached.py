@@ -35,8 +35,8 @@ BUDGET = (20.0, 200.0)
 FREE_BYTES = 32 * 1024
 """Bytes of an answer that one live read pays for; a larger one costs as many more, as it takes longer to decode."""
 
-_NO_NAMESPACE = "-"
-"""What pays for all that is requested from a namespace that cannot exist; no namespace has this name."""
+_UNSEEN = "-"
+"""What pays for all namespaces that the watch has not seen; no namespace has this name."""
 
 _Generation = tuple[str, str, str, str, str]
 """Kind, namespace, name and UID of a resource that was found, and the generation of pods that it was read for."""
@@ -83,7 +83,7 @@ class CachedFacts:
         if ref.kind == POLICIES and not self._watching.whole_cluster:
             return Unknown("with WATCH_NAMESPACE vmguard reads no PodSecurityPolicies", "cache")
         if ref.kind == POLICIES:  # no cached state serves where it cannot be read
-            payer = _payer(lookup)
+            payer = self._payer(lookup)
             return await self._live.get(ref, deadline, payer) if self._affordable(lookup) else _over_budget(lookup)
         if not lookup.fresh and self._last_state(ref):
             deadline = min(deadline, asyncio.get_running_loop().time() + SHORT_WAIT)
@@ -98,7 +98,7 @@ class CachedFacts:
 
     async def _names(self, names: Names, deadline: float) -> tuple[str, ...]:
         if self._watching.whole_cluster and self._affordable(names):
-            return await self._live.names(names.ref, deadline, _payer(names))
+            return await self._live.names(names.ref, deadline, self._payer(names))
         return ()
 
     def _last_state(self, ref: Ref) -> Found | None:
@@ -129,7 +129,7 @@ class CachedFacts:
 
     async def _read_live(self, lookup: Lookup, deadline: float) -> Fact:
         ref, generation = lookup.ref, lookup.generation
-        fact = await self._live.get(ref, deadline, _payer(lookup))
+        fact = await self._live.get(ref, deadline, self._payer(lookup))
         if type(fact) is Found:
             reflector = self._watching.of(ref)
             if reflector is not None:
@@ -144,12 +144,24 @@ class CachedFacts:
         return fact
 
     def _affordable(self, lookup: Lookup | Names) -> bool:
-        return self._budget(_payer(lookup)).take(asyncio.get_running_loop().time())
+        return self._budget(self._payer(lookup)).take(asyncio.get_running_loop().time())
 
     def _charge(self, payer: str, size: int) -> None:
         """Let a namespace pay for the size of what was read for it, too."""
         if size > FREE_BYTES:
             self._budget(payer).spend(size / FREE_BYTES, asyncio.get_running_loop().time())
+
+    def _payer(self, lookup: Lookup | Names) -> str:
+        """The namespace whose budget pays for a live read, "" for none.
+
+        All namespaces that the watch has not seen pay together: a client can invent any number of them.
+        """
+        payer = lookup.ref.namespace or lookup.requester
+        if not payer:
+            return payer
+        seen = self._watching.of(Ref("", "v1", "Namespace", "", payer))
+        invented = seen is not None and seen.synced.is_set() and ("", payer) not in seen.objects
+        return _UNSEEN if invented or not is_namespace(payer) else payer
 
     def _budget(self, namespace: str) -> Bucket:
         budget = self._budgets.get(namespace)
@@ -170,13 +182,7 @@ def _can_exist(ref: Ref) -> bool:
     return is_namespace(ref.namespace) and is_subdomain(ref.name) and len(ref.uid) <= LONGEST_NAME
 
 
-def _payer(lookup: Lookup | Names) -> str:
-    """The namespace whose budget pays for a live read, "" for none."""
-    payer = lookup.ref.namespace or lookup.requester
-    return payer if not payer or is_namespace(payer) else _NO_NAMESPACE
-
-
 def _over_budget(lookup: Lookup) -> Unknown:
-    namespace = _payer(lookup)
+    namespace = lookup.ref.namespace or lookup.requester
     payer = f"namespace {namespace}" if namespace else f"objects like {lookup.ref}"
     return Unknown(f"too many live look-ups for {payer}: the budget is used up", "live")

@@ -236,9 +236,8 @@ class Reflector:
 
     def _cannot_read(self, key: ObjectKey, why: str) -> None:
         changed, self.unreadable[key] = self.unreadable.get(key) != why, why
-        left_out = self._budget.take("not readable") if changed else None
-        if left_out is not None:
-            more = {"left_out": left_out} if left_out else {}
+        more = self._budget.fields("not readable") if changed else None
+        if more is not None:
             self._log.write(
                 "warning", "object not readable", resource=str(self), object="/".join(key), reason=why, **more
             )

@@ -296,10 +296,15 @@ class PolicyReconciler:
             return False  # the namespace is being deleted, and the resource with it
         except (RefusedError, *FAILURES) as error:
             what = _named(resource, _place(thing))
-            for owner in owners:
+            present = [owner for owner in owners if self._is_watched(owner)]  # else it was deleted, and this with it
+            for owner in present:
                 self._status.trouble(owner, "failed", f"{what} could not be written: {error}")
-            self._failed.add(what)
+            if present:
+                self._failed.add(what)
             return False
+
+    def _is_watched(self, owner: Custom) -> bool:
+        return self._watching.knows(Ref(GROUP, "", owner.kind, owner.namespace, owner.name, owner.uid))
 
     async def _correct(
         self, resource: Collection, thing: Object, there: Object | None, owners: tuple[Custom, ...]

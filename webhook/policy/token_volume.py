@@ -3,6 +3,7 @@
 Source: operators v0.54 and v0.74; the path and the name prefix are those of the ServiceAccount admission plugin.
 """
 
+import posixpath
 from typing import Any
 
 from webhook.objects import ProjectedSource, Volume
@@ -10,6 +11,9 @@ from webhook.text import one_line
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 """Where clients of the Kubernetes API look for their token."""
+
+_TOKEN_PATHS = frozenset({TOKEN_PATH, TOKEN_PATH.removeprefix("/var")})
+"""In images `/var/run` leads to `/run`."""
 
 VOLUME = "kube-api-access"
 """The operator's name of the volume; the admission plugin adds a hyphen and five characters to it."""
@@ -37,6 +41,13 @@ It mounts that volume at TOKEN_PATH in every container that mounts nothing there
 _TOKEN_FILE, _CA_FILE = "token", "ca.crt"
 _API_AUDIENCE = "https://kubernetes.default.svc"
 _LONGEST = 80
+
+
+def is_token_path(path: str) -> bool:
+    """Whether a mount at a path takes the place of the token, however the path is written."""
+    if path == TOKEN_PATH or "serviceaccount" not in path:
+        return path == TOKEN_PATH
+    return posixpath.normpath(f"/{path.lstrip('/')}") in _TOKEN_PATHS
 
 
 def unusable(volume: Volume) -> str:

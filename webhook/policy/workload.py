@@ -25,6 +25,7 @@ from webhook.policy.conditions import EACH, Path, text_at, value_at
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import object_of, objects_of, texts_of
 from webhook.policy.parents import Layers, layers_of_child
+from webhook.policy.token_volume import is_token_path
 from webhook.text import one_line
 
 MANAGED_BY = ("managed-by", "vm-operator")
@@ -331,8 +332,8 @@ def user_annotations(workload: Workload) -> dict[str, Any]:
     return object_of(value_at(workload.component.part_of(workload.spec), _ANNOTATIONS))
 
 
-def user_mounts(workload: Workload, path: str) -> frozenset[tuple[str, str]]:
-    """The mounts at a path that a workload's resource brings: the names of container and volume.
+def user_mounts(workload: Workload) -> frozenset[tuple[str, str]]:
+    """The mounts at the token path that a workload's resource brings: the names of container and volume.
 
     The mounts of the component's part are those of its main container, and of the containers that mount its data too.
     """
@@ -347,5 +348,5 @@ def user_mounts(workload: Workload, path: str) -> frozenset[tuple[str, str]]:
         (container, text_at(mount, ("name",)))
         for container, holder in holders
         for mount in objects_of(holder.get("volumeMounts"))
-        if mount.get("mountPath") == path
+        if is_token_path(text_at(mount, ("mountPath",)))
     )

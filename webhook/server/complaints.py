@@ -22,9 +22,8 @@ class Complaints:
         `client` is the address that did it, "" where there is none.
         """
         self._counter.labels(self._listener, reason).inc()
-        left_out = self._budget.take(reason)
-        if left_out is None:
+        more = self._budget.fields(reason)
+        if more is None:
             return
-        more = {"left_out": left_out} if left_out else {}
         who = {"client": client} if client else {}
         self._log.write(level, message, listener=self._listener, **who, **more)

@@ -38,14 +38,14 @@ RUN_SECONDS = 3.0
 
 TOO_BUSY, TOO_LARGE, FAILED = NotPreviewed("too busy"), NotPreviewed("too large"), NotPreviewed("failed")
 
-Answer = Preview | NotPreviewed
+PreviewAnswer = Preview | NotPreviewed
 
 
 class _Waiting(msgspec.Struct, frozen=True, eq=False):
     """A request that waits for the worker, as the body of its frame."""
 
     body: bytes
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[PreviewAnswer]
 
 
 class Previews:
@@ -69,7 +69,7 @@ class Previews:
         """None: no preview is made in this process."""
         return None
 
-    async def get(self, request: PreviewRequest, deadline: float) -> Answer:
+    async def get(self, request: PreviewRequest, deadline: float) -> PreviewAnswer:
         """The preview, by the deadline and within WAIT_SECONDS."""
         answer = await self._get(request, deadline)
         self._count("previewed" if isinstance(answer, Preview) else answer.reason.replace(" ", "-"))
@@ -82,7 +82,7 @@ class Previews:
             await asyncio.gather(self._working, return_exceptions=True)
         await self._worker.stop()
 
-    async def _get(self, request: PreviewRequest, deadline: float) -> Answer:
+    async def _get(self, request: PreviewRequest, deadline: float) -> PreviewAnswer:
         namespace = request.pods.resource.namespace
         if self._queue.waiting(namespace) >= MOST_WAITING_OF_ONE or len(self._queue) >= MOST_WAITING:
             return TOO_BUSY
@@ -119,7 +119,7 @@ class Previews:
             del self._bytes[namespace]
 
     async def _work(self) -> None:
-        """Answer what waits, each namespace in turn, until nothing waits."""
+        """PreviewAnswer what waits, each namespace in turn, until nothing waits."""
         while self._queue:
             namespace = next(iter(self._queue))
             waiting = self._queue.take(namespace)
@@ -128,7 +128,7 @@ class Previews:
             if not waiting.answer.done():  # else nobody waits for it any more
                 waiting.answer.set_result(answer)
 
-    async def _asked(self, body: bytes) -> Answer:
+    async def _asked(self, body: bytes) -> PreviewAnswer:
         try:
             code, answer = await self._worker.ask(body, RUN_SECONDS)
             if code == 200:
@@ -143,7 +143,6 @@ class Previews:
         return TOO_LARGE if code == 413 else FAILED
 
     def _report(self, error: Exception) -> None:
-        left_out = self._budget.take("preview failed")
-        if left_out is not None:
-            more = {"left_out": left_out} if left_out else {}
+        more = self._budget.fields("preview failed")
+        if more is not None:
             self._log.write("error", "preview failed", **described(error), **more)

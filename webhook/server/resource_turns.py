@@ -20,15 +20,17 @@ _LONGEST_PAUSE = 0.5
 
 
 class ResourceTurns:
-    """The turns in one event loop."""
+    """The turns in one event loop. What waited in an earlier loop, which has ended, is forgotten."""
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: RoundRobin[asyncio.Future[None]] = RoundRobin()
         self._taken = False
         self._since = 0.0
 
     def take(self) -> bool:
         """Take this turn of the event loop, if it is free; whether it was."""
+        self._begin()
         if self._taken:
             return False
         self._use()
@@ -36,6 +38,7 @@ class ResourceTurns:
 
     async def turn(self, namespace: str) -> None:
         """Wait until it is the turn of this namespace."""
+        self._begin()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(namespace, turn)
         if not self._taken:
@@ -44,6 +47,12 @@ class ResourceTurns:
             await turn
         finally:
             self._waiting.discard(namespace, turn)
+
+    def _begin(self) -> None:
+        """Begin anew in another event loop: nothing would end a turn of the one before."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._taken, self._waiting = loop, False, RoundRobin()
 
     def _use(self) -> None:
         """Count the time from now on as that of a resource. `_end` runs in the next turn, after it."""

@@ -120,9 +120,8 @@ class WorkerProcess:
 
     def _failed(self, trouble: str) -> None:
         self.trouble = trouble
-        left_out = self._budget.take(self._role)
-        if left_out is not None:
-            more = {"left_out": left_out} if left_out else {}
+        more = self._budget.fields(self._role)
+        if more is not None:
             self._log.write("error", "worker failed", reason=trouble, **more)
 
     async def _exchange(self, process: asyncio.subprocess.Process, body: bytes) -> tuple[int, bytes]:

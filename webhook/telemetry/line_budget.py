@@ -39,3 +39,8 @@ class LineBudget:
         left_out, lines.left_out = lines.left_out, 0
         lines.allowed -= 1
         return left_out
+
+    def fields(self, reason: str) -> dict[str, int] | None:
+        """As `take`, as the fields of the line: `left_out` where lines were left out before it."""
+        left_out = self.take(reason)
+        return None if left_out is None else {"left_out": left_out} if left_out else {}

@@ -129,10 +129,10 @@ class Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        left_out = self._budget.take(f"{record.pathname}:{record.lineno}")
-        if left_out is None:
+        more = self._budget.fields(f"{record.pathname}:{record.lineno}")
+        if more is None:
             return
-        fields: dict[str, Any] = {"logger": record.name, **({"left_out": left_out} if left_out else {})}
+        fields: dict[str, Any] = {"logger": record.name, **more}
         if record.exc_info and record.exc_info[1] is not None:
             fields |= described(record.exc_info[1])
         level = next((name for name, number in reversed(LEVELS.items()) if record.levelno >= number), "debug")

@@ -139,7 +139,8 @@ def test_a_later_webhook_gets_no_pod_admitted_that_is_weaker_than_its_resource(
     (resource,) = plane.api.list(f"{GROUP}/v1beta1", "VMSingle", namespace)
     name = resource["metadata"]["name"]
     plane.api.patch(f"{GROUP}/v1beta1", "VMSingle", name, {"spec": resource_spec}, namespace)
-    assert _created(plane, pod, namespace) == ""
+    # the first call fills by what the watch has reported; the second one reads the resource before it denies
+    wait_for(lambda: _created(plane, pod, namespace) == "", "the change of the resource")
     with _later_webhook(plane, guarding, tmp_path, mutate, changed=_was_seen):
         assert 'admission webhook "enforced-pods.vmguard.io" denied' in _created(plane, pod, namespace)
     assert path in {each["path"] for each in guarding.findings(namespace, "weak")}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from webhook.cluster import cached as module
 from webhook.cluster.cached import CachedFacts
-from webhook.cluster.collections import custom
+from webhook.cluster.collections import NAMESPACES, custom
 from webhook.cluster.reflector import Reflector
 from webhook.facts import Absent, Found, Lookup, Names, Ref, Unknown
 from webhook.objects import KubeObject, Metadata
@@ -141,6 +141,30 @@ def test_a_namespace_has_a_budget_of_look_ups(monkeypatch):
     assert [type(fact) for fact in mine] == [Absent] * 5 + [Unknown] * 2
     assert "budget is used up" in mine[-1].reason
     assert theirs == Absent("live")
+
+
+def test_namespaces_that_the_watch_has_not_seen_pay_together(monkeypatch):
+    """A client can invent any number of them."""
+    monkeypatch.setattr(module, "BUDGET", (0.001, 5.0))
+    seen = Reflector(None, NAMESPACES, "", lambda found: found, Log("error"))
+    seen.objects["", "mon"] = KubeObject(Metadata(name="mon"))
+    seen.synced.set()
+
+    async def many():
+        live = _Slow()
+        live.answer.set()
+        watching = SimpleNamespace(
+            find=lambda ref: None, of=lambda ref: seen if ref.kind == "Namespace" else None, whole_cluster=True
+        )
+        source = CachedFacts(watching, SimpleNamespace(serves_policies=False, minor=30), live)
+        deadline = asyncio.get_running_loop().time() + 30
+        refs = [Ref(GROUP, "v1beta1", "VMSingle", f"invented-{number}", "x") for number in range(20)]
+        invented = [await source.get(Lookup(ref, "1"), deadline) for ref in refs]
+        return invented, await source.get(Lookup(SINGLE, "1"), deadline)
+
+    invented, real = asyncio.run(many())
+    assert [type(fact) for fact in invented] == [Absent] * 5 + [Unknown] * 15
+    assert real == Absent("live")
 
 
 class _Policies:

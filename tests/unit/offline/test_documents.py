@@ -3,11 +3,11 @@
 import json
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook.offline.documents import COMMAND_LINE, DRY_RUN, DocumentError, Limits, read_documents
+from webhook.yaml_output import as_yaml
 
 VALUES = st.recursive(
     st.none()
@@ -37,7 +37,15 @@ def test_json_comes_back_as_it_was(value):
 @given(st.dictionaries(st.just("kind"), VALUES, min_size=1))
 @settings(deadline=None)
 def test_yaml_comes_back_as_it_was(value):
-    assert read(yaml.safe_dump(value, allow_unicode=True)) == [value]
+    assert read(as_yaml(value)) == [value]
+
+
+@pytest.mark.parametrize(
+    "text", ["0E0", "1e3", "-.5e1", "1.e2", "0o17", "1_000", "0x1f", "017", "1:30", "yes", "null", "~"]
+)
+def test_a_text_that_looks_like_another_type_stays_a_text(text):
+    """A version or a generation may look like a number."""
+    assert read(as_yaml({"kind": text})) == [{"kind": text}]
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))

@@ -67,6 +67,11 @@ def test_a_value_of_a_wrong_type_is_refused_or_the_patch_applies_and_is_enough(c
     [
         ({}, "spec"),
         ({"spec": {"containers": [{"name": "a"}] * 1001}}, "1001 containers are too many: at most 1000"),
+        ({"spec": {"containers": [], "volumes": [{"name": "a"}] * 2001}}, "2001 volumes are too many: at most 2000"),
+        (
+            {"spec": {"containers": [{"name": "a", "volumeMounts": [{"name": "a", "mountPath": "/a"}] * 20_001}]}},
+            "20001 mounts are too many: at most 20000",
+        ),
         ({"spec": None}, "$.spec"),
         ({"spec": {"containers": [{"name": "a", "securityContext": {"capabilities": "x"}}]}}, "capabilities"),
     ],

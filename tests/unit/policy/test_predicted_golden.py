@@ -14,7 +14,6 @@ from webhook.policy.findings import Change, Violation
 from webhook.policy.preview import PodsOfResource
 from webhook.policy.rules import check_pod
 from webhook.policy.rules.subject import Subject
-from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.wording import complaint
 from webhook.policy.workload import user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
@@ -68,7 +67,7 @@ def test_the_predicted_pod_has_the_findings_of_the_recorded_pod(case: Case):
         run_as_platform=False,
         harden_sidecars=False,
         user_volumes=user_volumes(predicted.workload),
-        user_mounts=user_mounts(predicted.workload, TOKEN_PATH),
+        user_mounts=user_mounts(predicted.workload),
         user_containers=user_containers(predicted.workload),
         user_annotations=user_annotations(predicted.workload),
     )

@@ -36,7 +36,7 @@ def _same(kind, spec):
         whole, part = (Workload(kind, "mon", "x", component, "", each) for each in (spec, less))
         assert posture_of(whole, mine) == posture_of(part, mine)
         assert user_volumes(whole) == user_volumes(part)
-        assert user_mounts(whole, TOKEN_PATH) == user_mounts(part, TOKEN_PATH)
+        assert user_mounts(whole) == user_mounts(part)
         assert account_of(spec) == account_of(less)
     ref = Ref(GROUP, "v1", kind, "mon", "x")
     if kind not in PARENTS:  # which are judged whole, when somebody applies them

@@ -5,6 +5,7 @@ import itertools
 import json
 
 from tests.support.asgi import JSON, admission
+from tests.support.patience import PATIENCE
 from tests.support.sample_pods import resource, vmsingle
 from webhook.admission.admission_review import review_of
 from webhook.facts import Absent
@@ -137,3 +138,19 @@ def test_a_resource_with_an_owner_is_answered_after_its_turns():
         return [await each for each in asked]
 
     assert all(answer.json()["response"]["allowed"] for answer in asyncio.run(run()))
+
+
+def test_turns_begin_anew_in_another_event_loop():
+    """A turn that was taken when its loop ended is never given back."""
+    turns = ResourceTurns()
+
+    async def taken():
+        return turns.take()
+
+    async def waited():
+        await asyncio.wait_for(turns.turn("mon"), PATIENCE)
+        return True
+
+    assert asyncio.run(taken())
+    assert asyncio.run(waited())
+    assert asyncio.run(taken())

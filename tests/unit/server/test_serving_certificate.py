@@ -177,7 +177,7 @@ def test_of_two_expired_pairs_the_newer_one_is_shown_and_readiness_has_a_note(tm
     assert "the API server refuses it" in shown.certificate.note
     write(tmp_path, *made(-10, since=40))
     (line,) = shown.look()
-    assert "expired at" in line["reason"]
+    assert "The certificate expired at" in line["reason"]
     assert shown.days == -10
     write(tmp_path, *made(-20, since=40))
     assert shown.look()

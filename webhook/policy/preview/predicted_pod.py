@@ -16,7 +16,7 @@ from webhook.policy.components import Component, DaemonSetMode, Data, OperatorCo
 from webhook.policy.conditions import Path, holds, text_at, value_at
 from webhook.policy.json_access import Raw, laid_over, object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
-from webhook.policy.token_volume import TOKEN_PATH, TOKEN_VOLUME, VOLUME
+from webhook.policy.token_volume import TOKEN_PATH, TOKEN_VOLUME, VOLUME, is_token_path
 from webhook.policy.workload import Workload
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -188,7 +188,7 @@ def _give_token(spec: Raw) -> None:
     """Give a token to every container that mounts nothing at its path, as the API server does."""
     for container in (*spec["containers"], *spec["initContainers"]):
         mounts = objects_of(container.get("volumeMounts"))
-        if not any(mount.get("mountPath") == TOKEN_PATH for mount in mounts):
+        if not any(is_token_path(text_at(mount, ("mountPath",))) for mount in mounts):
             mounts = [*mounts, {"name": _TOKEN, "mountPath": TOKEN_PATH, "readOnly": True}]
         container["volumeMounts"] = mounts
     spec["volumes"].append({**TOKEN_VOLUME, "name": _TOKEN})

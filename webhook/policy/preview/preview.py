@@ -26,7 +26,6 @@ from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
 from webhook.policy.rules import check_operator_pod, check_pod, check_preview
 from webhook.policy.rules.subject import OperatorPod, PreviewedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
-from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.wording import as_json, postures_line
 from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
@@ -143,7 +142,7 @@ def _judge(predicted: PredictedPod, posture: Posture, settings: Settings, minor:
         run_as_platform=settings.run_as == "platform",
         harden_sidecars=settings.harden_sidecars,
         user_volumes=user_volumes(predicted.workload),
-        user_mounts=user_mounts(predicted.workload, TOKEN_PATH),
+        user_mounts=user_mounts(predicted.workload),
         user_containers=user_containers(predicted.workload),
         user_annotations=user_annotations(predicted.workload),
     )

@@ -18,9 +18,9 @@ from webhook.settings import Settings
 
 T = TypeVar("T")
 
-Reason = Literal["too busy", "too large", "failed"]
+SkipReason = Literal["too busy", "too large", "failed"]
 
-_ADVICE: dict[Reason, str] = {
+_ADVICE: dict[SkipReason, str] = {
     "too busy": "apply it again later, or use vmguard review",
     "too large": "use vmguard review",
     "failed": "vmguard failed on it, and its log says why",
@@ -45,7 +45,7 @@ class PreviewRequest(msgspec.Struct, frozen=True):
 class NotPreviewed(msgspec.Struct, frozen=True):
     """There is no preview. This denies nothing: the pods are judged when they are created."""
 
-    reason: Reason
+    reason: SkipReason
 
     def warning(self, resource: str) -> Warn:
         """What the person who applies the resource must know."""

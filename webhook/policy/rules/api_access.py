@@ -26,6 +26,7 @@ Source: ServiceAccount admission plugin 1.20 to 1.37; operators v0.54 and v0.74,
 VMAgent, needed or not.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from webhook.admission.patch import Edit
@@ -35,7 +36,15 @@ from webhook.policy.posture import Posture
 from webhook.policy.rules.api_users import users_without_token
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod, Subject
-from webhook.policy.token_volume import PLUGIN_PREFIX, TOKEN_MOUNT, TOKEN_PATH, TOKEN_VOLUME, VOLUME, unusable
+from webhook.policy.token_volume import (
+    PLUGIN_PREFIX,
+    TOKEN_MOUNT,
+    TOKEN_PATH,
+    TOKEN_VOLUME,
+    VOLUME,
+    is_token_path,
+    unusable,
+)
 
 ID = "api-access"
 
@@ -48,11 +57,12 @@ _FOREIGN = f"the resource does not mount this volume at {TOKEN_PATH}, and neithe
 def check(subject: Subject, posture: Posture) -> list[Finding]:
     """Findings for one pod."""
     needing = [(path, container) for path, container in subject.containers() if _needs_api(container, subject, posture)]
+    volumes = {volume.name: volume for volume in reversed(subject.pod.spec.volumes or ())} if needing else {}
     if posture.api_access == "automount":
-        return [warning for _, container in needing for warning in _no_token(container, subject)]
+        return [warning for _, container in needing for warning in _no_token(container, volumes)]
     source = posture.api_setting.place
     conflict = _conflict(subject, needing, source)
-    return [conflict] if conflict else _explicit(subject, posture, needing, source)
+    return [conflict] if conflict else _explicit(subject, posture, needing, volumes, source)
 
 
 def check_users(pod: PreviewedPod, posture: Posture) -> list[Finding]:
@@ -60,7 +70,13 @@ def check_users(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     return [Warn(ID, text) for text in users_without_token(pod, posture)]
 
 
-def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Container]], source: str) -> list[Finding]:
+def _explicit(
+    subject: Subject,
+    posture: Posture,
+    needing: list[tuple[str, Container]],
+    volumes: Mapping[str, Volume],
+    source: str,
+) -> list[Finding]:
     def change(edit: Edit, why: str = _WHY) -> Change:
         return Change(ID, edit, why, source)
 
@@ -74,7 +90,7 @@ def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Conta
         own: str | None = None
         for index in range(len(mounts) - 1, -1, -1):
             mount = mounts[index]
-            if mount.mount_path != TOKEN_PATH:
+            if not is_token_path(mount.mount_path):
                 still_mounted.add(mount.name)
             elif mount.name in adopted and (container.name, mount.name) not in subject.user_mounts:
                 findings.append(change(Edit("remove", f"{path}/volumeMounts/{index}")))
@@ -87,7 +103,7 @@ def _explicit(subject: Subject, posture: Posture, needing: list[tuple[str, Conta
         if path not in needy:
             continue
         if own is not None:
-            findings += _useless_mount(container, own, spec.volumes)
+            findings += _useless_mount(container, own, volumes)
             continue
         if VOLUME in subject.user_volumes and _forgotten_by_operator(container, posture):
             findings.append(_users_volume(container))
@@ -147,19 +163,19 @@ def _users_volume(container: Container) -> Warn:
     )
 
 
-def _no_token(container: Container, subject: Subject) -> list[Warn]:
+def _no_token(container: Container, volumes: Mapping[str, Volume]) -> list[Warn]:
     """Warnings on a container that needs the API where the API server's own token is left as it is."""
-    mounted = next((mount.name for mount in container.volume_mounts or () if mount.mount_path == TOKEN_PATH), None)
+    mounted = next((mount.name for mount in container.volume_mounts or () if is_token_path(mount.mount_path)), None)
     if mounted is not None:
-        return _useless_mount(container, mounted, subject.pod.spec.volumes)
+        return _useless_mount(container, mounted, volumes)
     text = f"container {container.name!r} needs the Kubernetes API and has no token: its ServiceAccount or its pod says"
     text = f"{text} automountServiceAccountToken: false, or the pod has not been through an API server"
     return [Warn(ID, text)]
 
 
-def _useless_mount(container: Container, name: str, volumes: list[Volume] | None) -> list[Warn]:
+def _useless_mount(container: Container, name: str, volumes: Mapping[str, Volume]) -> list[Warn]:
     """A warning if the volume that is mounted at the token path is no use to a container that needs the API."""
-    volume = next((each for each in volumes or () if each.name == name), None)
+    volume = volumes.get(name)
     fault = unusable(volume) if volume and volume.secret is None else ""
     if not fault:
         return []

@@ -131,6 +131,31 @@ def test_a_token_that_neither_resource_nor_operator_mounts_is_denied(container, 
     assert [(each.path, each.found) for each in decision.violations] == [(path, "mine")]
 
 
+@pytest.mark.parametrize(
+    ("path", "denied"),
+    [
+        (f"{TOKEN_PATH}/", True),
+        ("/run/secrets/kubernetes.io/serviceaccount", True),
+        ("//var/run/secrets//kubernetes.io/serviceaccount", True),
+        ("/var/run/../run/./secrets/kubernetes.io/serviceaccount", True),
+        ("var/run/secrets/kubernetes.io/serviceaccount", True),
+        ("/var/run/secrets/kubernetes.io/serviceaccount2", False),
+        ("/srv/kubernetes.io/serviceaccount", False),
+    ],
+)
+def test_the_token_path_is_found_however_it_is_written(path, denied):
+    asked, objects = vmsingle(
+        {**ASKED, "volumes": [FOREIGN]},
+        {
+            "containers": [{"name": "vmsingle", "volumeMounts": [{"name": "mine", "mountPath": path}]}],
+            "volumes": [FOREIGN],
+            "automountServiceAccountToken": False,
+        },
+    )
+    decision = decide(asked, objects, webhook="validate", VMGUARD_ENFORCE="deny", **OFF)
+    assert any(each.found == "mine" for each in decision.violations) == denied
+
+
 BACKUP = {"vmBackup": {"volumeMounts": [FOREIGN_MOUNT]}}
 
 
