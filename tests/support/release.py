@@ -1,25 +1,25 @@
 """A vmguard that is installed as its manifests install it: a Service, an empty Secret and both configurations.
 
-Any number of replicas serve it; the API server reaches them through the Service.
+Any number of replicas serve it; the API server reaches them through the Service. What routes the requests to them is a
+`Routing`: `egress` on this machine's loopback, or `service_network` with EndpointSlices.
 """
 
 import base64
 import itertools
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography import x509
 
 from certs import Rotation, from_data, to_data
-from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.api import ApiError, Object, wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.registration import LABEL
 from tests.support.admission_pods import bare_pod
-from tests.support.egress import Egress
 from tests.support.server import Server, serving_own_certificate
 from webhook.manifests.webhooks import Service, configurations
 
@@ -30,10 +30,23 @@ SECRET = "vmguard-ca"
 _COUNT = itertools.count(1)
 
 
+class Routing(Protocol):
+    """The way from the API server to the replicas of Services."""
+
+    def listen(self) -> dict[str, str]:
+        """The settings with which the next replica listens."""
+
+    def add(self, service: Object, server: Server) -> None:
+        """A replica belongs to a Service from now on."""
+
+    def cut(self) -> None:
+        """End every connection, where that can be done, so that the API server makes new ones."""
+
+
 class Release:
     """One installation. Its configurations select namespaces with its label only, so that several fit one cluster."""
 
-    def __init__(self, plane: ControlPlane, egress: Egress, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, plane: ControlPlane, routing: Routing, folder: Path, stack: ExitStack) -> None:
         self.plane = plane
         self.name = f"release-{next(_COUNT)}"
         self.namespace = plane.namespace(self.name)
@@ -44,9 +57,8 @@ class Release:
         self._made = itertools.count(1)
         ports = [{"port": 443, "targetPort": 8443}]
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "vmguard"}, "spec": {"ports": ports}}
-        address = plane.api.create(service, self.namespace)["spec"]["clusterIP"]
-        self._ports = egress.ports.setdefault(address, [])
-        self._egress = egress
+        self._service = plane.api.create(service, self.namespace)
+        self._routing = routing
         self.restore_secret()
 
     def restore_secret(self) -> None:
@@ -73,17 +85,18 @@ class Release:
         for kind in KINDS:
             self.plane.api.delete_if_there(ADMISSION, kind, self.name)
 
-    def replica(self, kubeconfig: Path | None = None, **environment: str) -> Server:
+    def replica(self, kubeconfig: Path | None = None, alterations: Sequence[str] = (), **environment: str) -> Server:
         """Start another replica, the administrator's or another user's; it ends with the release.
 
-        It serves, and may not be ready.
+        It serves, and may not be ready. `alterations` are those of `altered_vmguard`.
         """
         folder = self._folder / f"replica-{next(self._replicas)}"
         folder.mkdir(parents=True)
         names = {"POD_NAMESPACE": self.namespace, "VMGUARD_WEBHOOK_CONFIGURATION": self.name}
-        started = serving_own_certificate(folder, kubeconfig or self.plane.kubeconfig(), **names, **environment)
+        settings = {**names, **self._routing.listen(), **environment}
+        started = serving_own_certificate(folder, kubeconfig or self.plane.kubeconfig(), alterations, **settings)
         server = self._stack.enter_context(started)
-        self._ports.append(server.port)
+        self._routing.add(self._service, server)
         return server
 
     def ready(self, *servers: Server) -> None:
@@ -139,7 +152,7 @@ class Release:
 
     def admits(self) -> bool:
         """Whether a pod is admitted, by a connection of its own; without an answer of vmguard it is not."""
-        self._egress.cut()
+        self._routing.cut()
         try:
             self.plane.api.create(bare_pod(name=f"pod-{next(self._made)}"), self.pods)
         except ApiError as error:
@@ -153,17 +166,17 @@ class Release:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
-            socket.create_connection(("127.0.0.1", server.port)) as connection,
+            socket.create_connection((server.host, server.port)) as connection,
             context.wrap_socket(connection, server_hostname=self.server_name) as tls,
         ):
             return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
 
 
 @contextmanager
-def release(plane: ControlPlane, egress: Egress, folder: Path) -> Iterator[Release]:
+def release(plane: ControlPlane, routing: Routing, folder: Path) -> Iterator[Release]:
     """An installation without configurations and replicas; all that is added to it ends with the block."""
     with ExitStack() as stack:
-        made = Release(plane, egress, folder, stack)
+        made = Release(plane, routing, folder, stack)
         try:
             yield made
         finally:
