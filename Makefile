@@ -45,7 +45,7 @@ lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generat
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/vmguard manifests deploy --check
 
-bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, an hour; BESIDE=DIR adds the vmguard of a checkout
+bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, root, an hour and a half; BESIDE=DIR adds the vmguard of a checkout
 	$(BIN)/python -m tests.controlplane.build
 	$(BIN)/python -m bench.reviews $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.pods $(BESIDE:%=--beside %)
@@ -55,6 +55,7 @@ bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, an hour; BESI
 	$(BIN)/python -m bench.flood
 	$(BIN)/python -m bench.attacks $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.scale
+	$(BIN)/python -m bench.availability
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-3.13 .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

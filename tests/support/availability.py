@@ -39,6 +39,11 @@ FLAGS = {
 }
 """No controller acts on the load's pods and their owners."""
 
+ONE_POOL = "--feature-gates=WebhookRoundTripLoadBalancing=false"
+"""The API server of Kubernetes up to 1.36 chooses an address for each connection. That of 1.37 chooses one for each
+request, so it no longer uses connections to an address that has left the EndpointSlice. (Source of apiserver v0.37.2.)
+"""
+
 _COUNT = itertools.count(1)
 
 
