@@ -22,7 +22,7 @@ from webhook import __version__
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.collections import JSON, Collection, asked
 from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
-from webhook.cluster.rate import Bucket
+from webhook.rate import Bucket
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of one answer, several times the largest object that etcd takes; and of a kubeconfig."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from webhook.cluster.rate import Bucket
+from webhook.rate import Bucket
 from webhook.round_robin import RoundRobin
 
 OWN = ""

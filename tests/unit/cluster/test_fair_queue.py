@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from webhook.cluster import fair_queue as module
 from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
-from webhook.cluster.rate import Bucket
+from webhook.rate import Bucket
 
 FOREVER = 3600.0
 
