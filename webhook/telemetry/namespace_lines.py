@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from webhook.name_forms import is_namespace
 from webhook.rate import Bucket
 
 RATE = 100.0
@@ -35,8 +36,11 @@ class NamespaceLines:
         self._lines: OrderedDict[tuple[str, str], _Lines] = OrderedDict()
 
     def take(self, namespace: str, level: str) -> int | None:
-        """How many lines of this namespace and level were left out before this one; None where this one is too."""
-        key = namespace, level
+        """How many lines of this namespace and level were left out before this one; None where this one is too.
+
+        All texts that are no name of a namespace count as one.
+        """
+        key = (namespace if is_namespace(namespace) else ""), level
         lines = self._lines.get(key)
         if lines is None:
             lines = self._lines[key] = _Lines()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from webhook.cluster import fair_queue as module
 from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
 from webhook.rate import Bucket
@@ -52,7 +53,7 @@ def test_own_requests_go_first():
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", OWN]), max_size=60), st.integers(0, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_every_request_gets_its_turn_and_none_gets_two(requests, hold):
     assert sorted(_order(requests, hold)) == sorted(requests)
 
@@ -140,7 +141,7 @@ def test_when_the_queue_is_full_the_namespace_with_most_requests_loses_its_last(
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=30), st.integers(0, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_requests_that_are_given_up_take_no_turn(requests, moment):
     """Whatever is cancelled, before or after its turn came, the others get theirs and nothing stays behind."""
 
