@@ -15,5 +15,6 @@ def grant_documented(account: Account, installation: Release) -> None:
     """Grant those permissions, for the names of an installation, besides what vmguard needs anyway."""
     account.lack()
     for where, text in _RULES.findall((ROOT / "docs" / "certificates.md").read_text()):
-        rule = yaml.safe_load(text.replace("resourceNames: [vmguard]", f"resourceNames: [{installation.name}]"))
+        named = text.replace("[vmguard]", f"[{installation.name}]").replace("[vmguard-ca]", f"[{installation.secret}]")
+        rule = yaml.safe_load(named)
         account.add(rule, installation.namespace if where == "Role" else "")
