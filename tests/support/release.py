@@ -31,27 +31,40 @@ _COUNT = itertools.count(1)
 
 
 class Release:
-    """One installation. Its configurations select namespaces with its label only, so that several fit one cluster."""
+    """One installation. Its configurations select namespaces with its label only, so that several fit one cluster.
 
-    def __init__(self, plane: ControlPlane, egress: Egress, folder: Path, stack: ExitStack) -> None:
+    `service` is the name of its Service. In `namespace`, where that is given, another installation is already.
+    """
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        egress: Egress,
+        folder: Path,
+        stack: ExitStack,
+        service: str = "vmguard",
+        namespace: str = "",
+    ) -> None:
         self.plane = plane
         self.name = f"release-{next(_COUNT)}"
-        self.namespace = plane.namespace(self.name)
+        self.service = service
+        self.secret = f"{service}-ca"
+        self.namespace = namespace or plane.namespace(self.name)
         self.pods = plane.namespace(f"{self.name}-pods", {LABEL: self.name})
-        self.server_name = f"vmguard.{self.namespace}.svc"
+        self.server_name = f"{service}.{self.namespace}.svc"
         self._folder, self._stack = folder, stack
         self._replicas = itertools.count(1)
         self._made = itertools.count(1)
         ports = [{"port": 443, "targetPort": 8443}]
-        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "vmguard"}, "spec": {"ports": ports}}
-        address = plane.api.create(service, self.namespace)["spec"]["clusterIP"]
+        made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": service}, "spec": {"ports": ports}}
+        address = plane.api.create(made, self.namespace)["spec"]["clusterIP"]
         self._ports = egress.ports.setdefault(address, [])
         self._egress = egress
         self.restore_secret()
 
     def restore_secret(self) -> None:
         """Create the empty Secret, as the manifests and the error's command do."""
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "type": "Opaque"}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.secret}, "type": "Opaque"}
         self.plane.api.create(secret, self.namespace)
 
     def configure(self) -> None:
@@ -61,9 +74,8 @@ class Release:
 
     def manifests(self) -> list[dict[str, Any]]:
         """Both configurations, as they are installed."""
-        made = configurations(Service(self.namespace))
+        made = configurations(Service(self.namespace, self.service), name=self.name)
         for each in made:
-            each["metadata"]["name"] = self.name
             for entry in each["webhooks"]:
                 entry.setdefault("namespaceSelector", {})["matchLabels"] = {LABEL: self.name}
         return list(made)
@@ -80,7 +92,11 @@ class Release:
         """
         folder = self._folder / f"replica-{next(self._replicas)}"
         folder.mkdir(parents=True)
-        names = {"POD_NAMESPACE": self.namespace, "VMGUARD_WEBHOOK_CONFIGURATION": self.name}
+        names = {
+            "POD_NAMESPACE": self.namespace,
+            "VMGUARD_WEBHOOK_CONFIGURATION": self.name,
+            "VMGUARD_SERVICE": self.service,
+        }
         started = serving_own_certificate(folder, kubeconfig or self.plane.kubeconfig(), **names, **environment)
         server = self._stack.enter_context(started)
         self._ports.append(server.port)
@@ -93,12 +109,12 @@ class Release:
 
     def data(self) -> dict[str, bytes]:
         """The data of the Secret."""
-        found = self.plane.api.get("v1", "Secret", SECRET, self.namespace).get("data") or {}
+        found = self.plane.api.get("v1", "Secret", self.secret, self.namespace).get("data") or {}
         return {key: base64.b64decode(value) for key, value in found.items()}
 
     def write_data(self, data: dict[str, bytes]) -> None:
         """Replace the data of the Secret."""
-        found = self.plane.api.get("v1", "Secret", SECRET, self.namespace)
+        found = self.plane.api.get("v1", "Secret", self.secret, self.namespace)
         encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
         self.plane.api.replace({**found, "data": encoded})
 
@@ -160,10 +176,10 @@ class Release:
 
 
 @contextmanager
-def release(plane: ControlPlane, egress: Egress, folder: Path) -> Iterator[Release]:
+def release(plane: ControlPlane, egress: Egress, folder: Path, **names: str) -> Iterator[Release]:
     """An installation without configurations and replicas; all that is added to it ends with the block."""
     with ExitStack() as stack:
-        made = Release(plane, egress, folder, stack)
+        made = Release(plane, egress, folder, stack, **names)
         try:
             yield made
         finally:
