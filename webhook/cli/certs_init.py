@@ -21,8 +21,8 @@ def run(options: argparse.Namespace) -> int:
     if sys.stdout.isatty():
         raise failed(
             "init",
-            "the output has a private key, so it is not printed on a terminal: add `| kubectl apply -f -`, or write it "
-            "into a file that only you can read",
+            "the output has a private key, so it is not printed on a terminal: add "
+            "`| kubectl apply --server-side -f -`, or write it into a file that only you can read",
         )
     environment = settings("vmguard certs init")
     namespace = options.namespace or environment.namespace or _NAMESPACE

@@ -295,7 +295,7 @@ def test_a_rotation_by_hand_as_documented_refuses_no_pod(installation, tmp_path)
 def test_a_secret_of_an_administrator_is_never_written_and_its_ca_is_trusted(installation):
     """Without WATCH_NAMESPACE: the leader installs the CA, and leaves its renewal to the administrator."""
     secret = certs(installation, "init", "--days", "59", "--namespace", installation.namespace)[1]
-    done = installation.plane.kubectl("apply", "-f", "-", stdin=secret)
+    done = installation.plane.kubectl("apply", "--server-side", "-f", "-", stdin=secret)
     assert done.returncode == 0, done.stderr
     before = installation.plane.api.get("v1", "Secret", SECRET, installation.namespace)
     server = installation.replica()

@@ -8,7 +8,19 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from certs import OVERLAP, Authority, CertificateError, Rotation, from_data, heal, step, to_data
+from certs import (
+    AUTHORITY_LIFETIME,
+    LEAF_LIFETIME,
+    OVERLAP,
+    SETTLED,
+    Authority,
+    CertificateError,
+    Rotation,
+    from_data,
+    heal,
+    step,
+    to_data,
+)
 from certs.pem import certificates_in
 from certs.rotation import CONFIRMED, MOST_OLD, RETIREMENT
 from tests.support.certificates import DAY, NOON
@@ -23,6 +35,15 @@ def made(now=NOON, only=NAME):
 
 def stepped(rotation, now, *, installed=None, unchanged=timedelta(0)):
     return step(rotation, now=now, installed=installed, unchanged=unchanged, create=lambda: made(now))
+
+
+def test_the_times_are_those_of_the_documentation():
+    """docs/certificates.md: people plan by them, and the alerts are made for them."""
+    assert (timedelta(days=365), timedelta(hours=24)) == (AUTHORITY_LIFETIME, LEAF_LIFETIME)
+    assert (timedelta(seconds=60), timedelta(minutes=2)) == (OVERLAP, SETTLED)
+    assert (timedelta(hours=26), timedelta(hours=1)) == (RETIREMENT, CONFIRMED)
+    authority = made()
+    assert authority.certificate.not_valid_after_utc - authority.renew_at > timedelta(days=120)
 
 
 def test_the_first_authority_signs_at_once():
