@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
-from certs import Rotation, from_data, to_data
+from certs import Authority, Rotation, certificates_in, from_data, to_data
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.registration import LABEL
@@ -55,6 +56,7 @@ class Release:
         self._folder, self._stack = folder, stack
         self._replicas = itertools.count(1)
         self._made = itertools.count(1)
+        self.refusal = ""
         ports = [{"port": 443, "targetPort": 8443}]
         made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": service}, "spec": {"ports": ports}}
         address = plane.api.create(made, self.namespace)["spec"]["clusterIP"]
@@ -139,6 +141,12 @@ class Release:
         found = [self.plane.api.get(ADMISSION, kind, self.name) for kind in KINDS]
         return {entry["clientConfig"].get("caBundle", "") for each in found for entry in each["webhooks"]}
 
+    def bundles_in(self, kind: str) -> list[tuple[x509.Certificate, ...]]:
+        """The certificates in the bundle of each entry of one configuration."""
+        entries = self.plane.api.get(ADMISSION, kind, self.name)["webhooks"]
+        pems = [base64.b64decode(entry["clientConfig"].get("caBundle", "")) for entry in entries]
+        return [certificates_in(pem, kind) if pem else () for pem in pems]
+
     def is_installed(self) -> bool:
         """Whether each entry has the bundle of the state in the Secret."""
         return self.bundles() == {base64.b64encode(self.state().bundle).decode()}
@@ -154,12 +162,16 @@ class Release:
         wait_for(probe, "the bundle to be installed")
 
     def admits(self) -> bool:
-        """Whether a pod is admitted, by a connection of its own; without an answer of vmguard it is not."""
+        """Whether a pod is admitted, by a connection of its own; without an answer of vmguard it is not.
+
+        `refusal` is then what the API server says.
+        """
         self._egress.cut()
         try:
             self.plane.api.create(bare_pod(name=f"pod-{next(self._made)}"), self.pods)
         except ApiError as error:
             if "failed calling webhook" in str(error):
+                self.refusal = str(error)
                 return False
             raise
         return True
@@ -173,6 +185,14 @@ class Release:
             context.wrap_socket(connection, server_hostname=self.server_name) as tls,
         ):
             return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
+
+    def shows_leaf_of(self, server: Server, authority: Authority) -> bool:
+        """Whether an authority has signed the certificate that a replica shows."""
+        try:
+            self.shown(server).verify_directly_issued_by(authority.certificate)
+        except InvalidSignature:
+            return False
+        return True
 
 
 @contextmanager
