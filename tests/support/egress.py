@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.controlplane.api import Object
 from tests.controlplane.plane import ControlPlane
 from tests.support.patience import PATIENCE
+from tests.support.server import Server
 
 
 class Egress:
@@ -24,6 +26,14 @@ class Egress:
         self._listener.listen(128)
         self._open: set[socket.socket] = set()
         self.ports: dict[str, list[int]] = {}
+
+    def listen(self) -> dict[str, str]:
+        """The settings with which the next replica listens: a port of 127.0.0.1."""
+        return {}
+
+    def add(self, service: Object, server: Server) -> None:
+        """A replica belongs to a Service from now on."""
+        self.ports.setdefault(service["spec"]["clusterIP"], []).append(server.port)
 
     def run(self) -> None:
         """Connect until `end`."""
