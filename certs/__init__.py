@@ -11,7 +11,7 @@ from certs.faults import CertificateFault, FaultKind
 from certs.issuing import Installed, Issued, next_leaf
 from certs.leaf import Leaf
 from certs.pem import certificates_in
-from certs.rotation import AUTHORITY_LIFETIME, LEAF_LIFETIME, OVERLAP, Rotation, heal, step
+from certs.rotation import AUTHORITY_LIFETIME, LEAF_LIFETIME, MOST_OLD, OVERLAP, SETTLED, Rotation, heal, step
 from certs.rotation_data import from_data, to_data
 from certs.selfsigned import AUTHORITY, LIFETIME, Created, Event, Replaced, Reused, ensure
 from certs.store import Bundle, Contents, Part, Store
@@ -26,7 +26,9 @@ __all__ = [
     "KEY_FILE",
     "LEAF_LIFETIME",
     "LIFETIME",
+    "MOST_OLD",
     "OVERLAP",
+    "SETTLED",
     "Authority",
     "Bundle",
     "CertificateError",

@@ -216,6 +216,9 @@ class Settings:
         str,
         Variable("VMGUARD_WEBHOOK_CONFIGURATION", _object_name, "name of both webhook configurations"),
     ] = "vmguard"
+    lease: Annotated[str, Variable("VMGUARD_LEASE", _object_name, "name of the Lease that elects the leader")] = (
+        "vmguard"
+    )
     shutdown_delay: Annotated[
         float,
         Variable(

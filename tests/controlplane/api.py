@@ -30,9 +30,10 @@ class ApiError(Exception):
 class Api:
     """One user's connection to one API server. `warnings` are those of the last answer."""
 
-    def __init__(self, url: str, context: ssl.SSLContext) -> None:
+    def __init__(self, url: str, context: ssl.SSLContext, token: str = "") -> None:
         self.warnings: list[str] = []
-        self._http = httpx.Client(base_url=url, verify=context, timeout=PATIENCE, trust_env=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=url, verify=context, timeout=PATIENCE, trust_env=False, headers=headers)
         self._resources: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def close(self) -> None:

@@ -75,8 +75,12 @@ class Identities:
 
     def kubeconfig(self, path: Path, url: str, client: ClientCertificate) -> Path:
         """Write a kubeconfig that holds all it needs, so that it works from anywhere."""
-        authority = {"server": url, "certificate-authority-data": _base64(self.ca.read_bytes())}
         user = {"client-certificate-data": _base64(client.certificate), "client-key-data": _base64(client.key)}
+        return self.kubeconfig_with(path, url, user)
+
+    def kubeconfig_with(self, path: Path, url: str, user: dict[str, str]) -> Path:
+        """The same with other credentials, in the fields that a kubeconfig has for them."""
+        authority = {"server": url, "certificate-authority-data": _base64(self.ca.read_bytes())}
         path.write_text(
             yaml.safe_dump(
                 {

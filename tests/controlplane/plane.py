@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -122,6 +123,23 @@ class ControlPlane:
         api = Api(self.url, self.identities.context(self.identities.client(user, groups)))
         self._apis.append(api)
         return api
+
+    def token(self, namespace: str, service_account: str) -> str:
+        """A token of a ServiceAccount, for an hour, as the kubelet gets it for a pod."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
+        answer = self.api.request("POST", path, {"spec": {"expirationSeconds": 3600}})
+        found: str = answer["status"]["token"]
+        return found
+
+    def api_with(self, token: str) -> Api:
+        """A client that shows a token and no certificate."""
+        api = Api(self.url, ssl.create_default_context(cafile=str(self.identities.ca)), token)
+        self._apis.append(api)
+        return api
+
+    def kubeconfig_with(self, token: str, name: str) -> Path:
+        """A kubeconfig file with a token and no certificate; `name` is that of the file."""
+        return self.identities.kubeconfig_with(self.folder / f"{name}.kubeconfig", self.url, {"token": token})
 
     def kubeconfig(self, user: str = ADMIN[0], groups: tuple[str, ...] | None = None) -> Path:
         """A kubeconfig file of this user, by certificate; without arguments the administrator's."""

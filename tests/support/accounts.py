@@ -30,31 +30,47 @@ def granted(plane: ControlPlane, user: str, rules: list[dict[str, Any]], namespa
 
     A Role or ClusterRole of the user's name holds the rules.
     """
-    _bind(plane, user, user, rules, namespace)
+    _bind(plane, _user(user), user, rules, namespace)
     return plane.kubeconfig(user)
 
 
-def _bind(plane: ControlPlane, user: str, name: str, rules: list[dict[str, Any]], namespace: str) -> None:
-    """Make a role of that name and bind it to the user."""
+def _user(name: str) -> dict[str, Any]:
+    return {"apiGroup": RBAC_GROUP, "kind": "User", "name": name}
+
+
+def _bind(plane: ControlPlane, subject: dict[str, Any], name: str, rules: list[dict[str, Any]], namespace: str) -> None:
+    """Make a role of that name and bind it to the subject."""
     kind = "Role" if namespace else "ClusterRole"
     role = {"apiVersion": RBAC, "metadata": {"name": name}}
     plane.api.create({**role, "kind": kind, "rules": rules}, namespace)
     reference = {"apiGroup": RBAC_GROUP, "kind": kind, "name": name}
-    subjects = [{"apiGroup": RBAC_GROUP, "kind": "User", "name": user}]
-    plane.api.create({**role, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects}, namespace)
+    plane.api.create({**role, "kind": f"{kind}Binding", "roleRef": reference, "subjects": [subject]}, namespace)
 
 
 class Account:
     """A user with the permissions that vmguard needs, without those that `lack` names.
 
-    The permissions hold in one namespace or ("") in the whole cluster.
+    The permissions hold in one namespace or ("") in the whole cluster. `service_account` is the namespace and the name
+    of the ServiceAccount that it is, which is created; without it the user has a certificate.
     """
 
-    def __init__(self, plane: ControlPlane, namespace: str = "") -> None:
+    def __init__(
+        self, plane: ControlPlane, namespace: str = "", *, service_account: tuple[str, str] | None = None
+    ) -> None:
         self._plane, self._namespace = plane, namespace
         self._name = f"account-{next(_COUNT)}"
         self._kind = "Role" if namespace else "ClusterRole"
-        self.kubeconfig = granted(plane, self._name, [], namespace)
+        self.token = ""
+        if service_account is None:
+            self._subject = _user(self._name)
+            self.kubeconfig = plane.kubeconfig(self._name)
+        else:
+            where, name = service_account
+            plane.api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}, where)
+            self._subject = {"kind": "ServiceAccount", "namespace": where, "name": name}
+            self.token = plane.token(where, name)
+            self.kubeconfig = plane.kubeconfig_with(self.token, self._name)
+        _bind(plane, self._subject, self._name, [], namespace)
 
     def lack(self, *taken: str) -> "Account":
         """Grant all permissions but some; each of these is `VERB PLURAL`."""
@@ -72,4 +88,4 @@ class Account:
 
     def add(self, rule: dict[str, Any], namespace: str = "") -> None:
         """Grant one more rule, in a namespace or ("") in the whole cluster."""
-        _bind(self._plane, self._name, f"{self._name}-{next(_COUNT)}", [rule], namespace)
+        _bind(self._plane, self._subject, f"{self._name}-{next(_COUNT)}", [rule], namespace)

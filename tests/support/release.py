@@ -15,11 +15,12 @@ from typing import Any, Protocol
 
 from cryptography import x509
 
-from certs import Rotation, from_data, to_data
+from certs import Authority, Rotation, certificates_in, from_data, to_data
 from tests.controlplane.api import ApiError, Object, wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.registration import LABEL
 from tests.support.admission_pods import bare_pod
+from tests.support.certificates import signed_by
 from tests.support.server import Server, serving_own_certificate
 from webhook.manifests.webhooks import Service, configurations
 
@@ -44,26 +45,40 @@ class Routing(Protocol):
 
 
 class Release:
-    """One installation. Its configurations select namespaces with its label only, so that several fit one cluster."""
+    """One installation. Its configurations select namespaces with its label only, so that several fit one cluster.
 
-    def __init__(self, plane: ControlPlane, routing: Routing, folder: Path, stack: ExitStack) -> None:
+    `service` is the name of its Service. In `namespace`, where that is given, another installation is already.
+    """
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        routing: Routing,
+        folder: Path,
+        stack: ExitStack,
+        service: str = "vmguard",
+        namespace: str = "",
+    ) -> None:
         self.plane = plane
         self.name = f"release-{next(_COUNT)}"
-        self.namespace = plane.namespace(self.name)
+        self.service = service
+        self.secret = f"{service}-ca"
+        self.namespace = namespace or plane.namespace(self.name)
         self.pods = plane.namespace(f"{self.name}-pods", {LABEL: self.name})
-        self.server_name = f"vmguard.{self.namespace}.svc"
+        self.server_name = f"{service}.{self.namespace}.svc"
         self._folder, self._stack = folder, stack
         self._replicas = itertools.count(1)
         self._made = itertools.count(1)
+        self.refusal = ""
         ports = [{"port": 443, "targetPort": 8443}]
-        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "vmguard"}, "spec": {"ports": ports}}
-        self._service = plane.api.create(service, self.namespace)
+        made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": service}, "spec": {"ports": ports}}
+        self._service = plane.api.create(made, self.namespace)
         self._routing = routing
         self.restore_secret()
 
     def restore_secret(self) -> None:
         """Create the empty Secret, as the manifests and the error's command do."""
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "type": "Opaque"}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.secret}, "type": "Opaque"}
         self.plane.api.create(secret, self.namespace)
 
     def configure(self) -> None:
@@ -73,9 +88,8 @@ class Release:
 
     def manifests(self) -> list[dict[str, Any]]:
         """Both configurations, as they are installed."""
-        made = configurations(Service(self.namespace))
+        made = configurations(Service(self.namespace, self.service), name=self.name)
         for each in made:
-            each["metadata"]["name"] = self.name
             for entry in each["webhooks"]:
                 entry.setdefault("namespaceSelector", {})["matchLabels"] = {LABEL: self.name}
         return list(made)
@@ -92,7 +106,11 @@ class Release:
         """
         folder = self._folder / f"replica-{next(self._replicas)}"
         folder.mkdir(parents=True)
-        names = {"POD_NAMESPACE": self.namespace, "VMGUARD_WEBHOOK_CONFIGURATION": self.name}
+        names = {
+            "POD_NAMESPACE": self.namespace,
+            "VMGUARD_WEBHOOK_CONFIGURATION": self.name,
+            "VMGUARD_SERVICE": self.service,
+        }
         settings = {**names, **self._routing.listen(), **environment}
         started = serving_own_certificate(folder, kubeconfig or self.plane.kubeconfig(), alterations, **settings)
         server = self._stack.enter_context(started)
@@ -106,12 +124,12 @@ class Release:
 
     def data(self) -> dict[str, bytes]:
         """The data of the Secret."""
-        found = self.plane.api.get("v1", "Secret", SECRET, self.namespace).get("data") or {}
+        found = self.plane.api.get("v1", "Secret", self.secret, self.namespace).get("data") or {}
         return {key: base64.b64decode(value) for key, value in found.items()}
 
     def write_data(self, data: dict[str, bytes]) -> None:
         """Replace the data of the Secret."""
-        found = self.plane.api.get("v1", "Secret", SECRET, self.namespace)
+        found = self.plane.api.get("v1", "Secret", self.secret, self.namespace)
         encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
         self.plane.api.replace({**found, "data": encoded})
 
@@ -136,6 +154,12 @@ class Release:
         found = [self.plane.api.get(ADMISSION, kind, self.name) for kind in KINDS]
         return {entry["clientConfig"].get("caBundle", "") for each in found for entry in each["webhooks"]}
 
+    def bundles_in(self, kind: str) -> list[tuple[x509.Certificate, ...]]:
+        """The certificates in the bundle of each entry of one configuration."""
+        entries = self.plane.api.get(ADMISSION, kind, self.name)["webhooks"]
+        pems = [base64.b64decode(entry["clientConfig"].get("caBundle", "")) for entry in entries]
+        return [certificates_in(pem, kind) if pem else () for pem in pems]
+
     def is_installed(self) -> bool:
         """Whether each entry has the bundle of the state in the Secret."""
         return self.bundles() == {base64.b64encode(self.state().bundle).decode()}
@@ -151,12 +175,16 @@ class Release:
         wait_for(probe, "the bundle to be installed")
 
     def admits(self) -> bool:
-        """Whether a pod is admitted, by a connection of its own; without an answer of vmguard it is not."""
+        """Whether a pod is admitted, by a connection of its own; without an answer of vmguard it is not.
+
+        `refusal` is then what the API server says.
+        """
         self._routing.cut()
         try:
             self.plane.api.create(bare_pod(name=f"pod-{next(self._made)}"), self.pods)
         except ApiError as error:
             if "failed calling webhook" in str(error):
+                self.refusal = str(error)
                 return False
             raise
         return True
@@ -171,12 +199,16 @@ class Release:
         ):
             return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
 
+    def shows_leaf_of(self, server: Server, authority: Authority) -> bool:
+        """Whether an authority has signed the certificate that a replica shows."""
+        return signed_by(self.shown(server), authority.certificate)
+
 
 @contextmanager
-def release(plane: ControlPlane, routing: Routing, folder: Path) -> Iterator[Release]:
+def release(plane: ControlPlane, routing: Routing, folder: Path, **names: str) -> Iterator[Release]:
     """An installation without configurations and replicas; all that is added to it ends with the block."""
     with ExitStack() as stack:
-        made = Release(plane, routing, folder, stack)
+        made = Release(plane, routing, folder, stack, **names)
         try:
             yield made
         finally:

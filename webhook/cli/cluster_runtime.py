@@ -8,7 +8,7 @@ from typing import Any, cast
 from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
-from webhook.cluster.election import NAME, Elector, Work, identity
+from webhook.cluster.election import Elector, Work, identity
 from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
@@ -50,10 +50,10 @@ class Cluster:
         self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
         self._survey = AuditScan(leaders, memory, self._watching.knows, settings, log, metrics)
         namespace = settings.namespace or client.namespace
-        lease = Lease(leaders, namespace, NAME, identity())
+        lease = Lease(leaders, namespace, settings.lease, identity())
         policies, self._trouble_of_policies = self._policies(leaders, log, metrics)
         self._elector = Elector(lease, {"survey": self._survey.run, **policies}, log)
-        metrics.leader.labels(NAME).set_function(lambda: float(self._elector.leads))
+        metrics.leader.labels(settings.lease).set_function(lambda: float(self._elector.leads))
         service = f"{namespace}/{settings.service}"
         self._trust = WebhookTrust(leaders, settings.webhook_configuration, service, log, metrics)
         self._own = None if files else self._own_certificate(leaders, namespace, log, metrics)

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from webhook.cli.usage import UsageError
 from webhook.manifests.deploy import COMMAND, documents, texts
-from webhook.manifests.webhooks import Service, configurations
-from webhook.name_forms import is_namespace
+from webhook.manifests.fence import ServiceAccount, fence
+from webhook.manifests.webhooks import NAME, Service, configurations
+from webhook.name_forms import is_namespace, is_subdomain
 from webhook.text import quoted
 
 _DIRECTORY = "deploy"
@@ -32,13 +33,41 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     webhooks.add_argument(
         "--service", type=_name, default=usual.name, metavar="NAME", help=f"name of the Service (default {usual.name})"
     )
+    _add_configuration(webhooks)
     webhooks.add_argument(
         "--enforce-deny", action="store_true", help="the entries of a cluster where every namespace enforces deny"
     )
     webhooks.add_argument("--ca-file", metavar="FILE", help="CA certificates (PEM) to put into caBundle; default none")
+    account = ServiceAccount()
+    fenced = targets.add_parser("fence", help="print the policy that limits vmguard's ServiceAccount to CA bundles")
+    fenced.add_argument(
+        "--namespace",
+        type=_name,
+        default=account.namespace,
+        metavar="NAME",
+        help=f"namespace of the ServiceAccount (default {account.namespace})",
+    )
+    fenced.add_argument(
+        "--service-account",
+        type=_object_name,
+        default=account.name,
+        metavar="NAME",
+        help=f"name of the ServiceAccount (default {account.name})",
+    )
+    _add_configuration(fenced)
     deploy = targets.add_parser("deploy", help="write every generated file of the deployment directory")
     deploy.add_argument("--directory", type=Path, default=Path(_DIRECTORY), metavar="DIR", help=f"default {_DIRECTORY}")
     deploy.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not as generated")
+
+
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--webhook-configuration",
+        type=_object_name,
+        default=NAME,
+        metavar="NAME",
+        help=f"name of both webhook configurations (default {NAME})",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,7 +78,14 @@ def run(options: argparse.Namespace) -> int:
 def _webhooks(options: argparse.Namespace) -> int:
     ca = _certificates(options.ca_file) if options.ca_file is not None else b""
     target = Service(options.namespace, options.service)
-    sys.stdout.write(documents(configurations(target, ca, enforce_deny=options.enforce_deny)))
+    made = configurations(target, ca, name=options.webhook_configuration, enforce_deny=options.enforce_deny)
+    sys.stdout.write(documents(made))
+    return 0
+
+
+def _fence(options: argparse.Namespace) -> int:
+    account = ServiceAccount(options.namespace, options.service_account)
+    sys.stdout.write(documents(fence(account, options.webhook_configuration)))
     return 0
 
 
@@ -74,7 +110,11 @@ def _deploy(options: argparse.Namespace) -> int:
     return status
 
 
-TARGETS: Mapping[str, Callable[[argparse.Namespace], int]] = {"webhooks": _webhooks, "deploy": _deploy}
+TARGETS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "webhooks": _webhooks,
+    "fence": _fence,
+    "deploy": _deploy,
+}
 """What can be generated, and the function that does it."""
 
 
@@ -87,6 +127,15 @@ def _name(text: str) -> str:
     if not is_namespace(text):
         raise argparse.ArgumentTypeError(
             f"{quoted(text)} is not a DNS label: lower-case letters, digits and -, at most 63"
+        )
+    return text
+
+
+def _object_name(text: str) -> str:
+    """An option's name of an object of the cluster or of a ServiceAccount: a DNS subdomain."""
+    if not is_subdomain(text):
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} is not a DNS subdomain: lower-case letters, digits, - and ., at most 253"
         )
     return text
 

@@ -22,9 +22,6 @@ from webhook.cluster.lease import ChangedError, Lease, LeaseState
 from webhook.telemetry.log import Log, described
 from webhook.text import one_line
 
-NAME = "vmguard"
-"""The Lease's name."""
-
 _JITTER = 1.2
 """How much longer than the retry period a candidate may wait, as a part of it; so client-go."""
 

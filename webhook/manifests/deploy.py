@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.webhooks import Service, configurations
 from webhook.yaml_output import as_yaml
 
@@ -31,6 +32,14 @@ FILES: Mapping[str, GeneratedFile] = {
             "To set it: vmguard manifests webhooks --ca-file ca.crt | kubectl apply -f -",
         ),
         lambda: configurations(Service()),
+    ),
+    "components/fence/fence.yaml": GeneratedFile(
+        (
+            "The fence: of webhook configurations vmguard's ServiceAccount may change the CA bundles and nothing else.",
+            "Needs Kubernetes 1.30. It names the namespace vmguard-system, the ServiceAccount vmguard and the",
+            "configuration vmguard. For other names: vmguard manifests fence --namespace NAME | kubectl apply -f -",
+        ),
+        lambda: fence(ServiceAccount()),
     ),
 }
 """The files by their paths relative to the directory, with `/` between the parts."""

@@ -20,7 +20,7 @@ from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, LABEL, LABELS, LEVE
 from webhook.policy.workload import MANAGED_BY
 
 NAME = "vmguard"
-"""The name of both configurations."""
+"""The name of both configurations, where an installation has no other."""
 
 WebhookPath = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enforced"]
 
@@ -81,6 +81,10 @@ _RESOURCES = RequestRule(
 )
 
 
+_NOT_KUBE_SYSTEM = Match("kubernetes.io/metadata.name", "NotIn", ("kube-system",))
+"""The pods that a cluster needs to start never wait for vmguard, whatever their labels are."""
+
+
 def _not_deny(label: str) -> Match:
     """Matches a namespace without the label too."""
     return Match(label, "NotIn", ("deny",))
@@ -124,9 +128,9 @@ VALIDATING_ENFORCE_DENY = (Entry("enforced-pods", "/validate/enforced", "Fail", 
 
 
 def configurations(
-    target: Target, ca: bytes = b"", *, enforce_deny: bool = False
+    target: Target, ca: bytes = b"", *, name: str = NAME, enforce_deny: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The mutating and the validating configuration.
+    """The mutating and the validating configuration, both of one name.
 
     `ca` is the CA certificate (PEM) that signs the serving certificate. Without it the objects have no `caBundle` key:
     an empty `caBundle` would remove the bundle of an installed configuration, or conflict with it under server-side
@@ -136,17 +140,17 @@ def configurations(
     validating = VALIDATING_ENFORCE_DENY if enforce_deny else VALIDATING
     return (
         _configuration(
-            "Mutating", [{**_webhook(entry, target, ca), "reinvocationPolicy": "IfNeeded"} for entry in mutating]
+            "Mutating", name, [{**_webhook(entry, target, ca), "reinvocationPolicy": "IfNeeded"} for entry in mutating]
         ),
-        _configuration("Validating", [_webhook(entry, target, ca) for entry in validating]),
+        _configuration("Validating", name, [_webhook(entry, target, ca) for entry in validating]),
     )
 
 
-def _configuration(kind: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
+def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": f"{kind}WebhookConfiguration",
-        "metadata": {"name": NAME},
+        "metadata": {"name": name},
         "webhooks": webhooks,
     }
 
@@ -161,7 +165,7 @@ def _webhook(entry: Entry, target: Target, ca: bytes) -> dict[str, Any]:
         "sideEffects": "None",
         "timeoutSeconds": 10,
         "failurePolicy": entry.failure_policy,
-        **_selectors(target, entry.namespaces),
+        **_selectors(entry.namespaces),
         "rules": [_rule(entry.rule)],
     }
 
@@ -172,16 +176,16 @@ def _client(target: Target, path: WebhookPath) -> dict[str, Any]:
     return {"service": {"namespace": target.namespace, "name": target.name, "path": path, "port": target.port}}
 
 
-def _selectors(target: Target, namespaces: tuple[Match, ...] | None) -> dict[str, Any]:
-    """Excludes vmguard's own namespace from entries for pods: with no replica running, it would block its own pods."""
+def _selectors(namespaces: tuple[Match, ...] | None) -> dict[str, Any]:
+    """Of the namespace that vmguard runs in pods are selected too: none of vmguard's own has the label."""
     exempt = Match(EXEMPT, "NotIn", (EXEMPT_VALUE,))
     if namespaces is None:
         return {"namespaceSelector": {"matchExpressions": [_expression(exempt)]}}
-    own = (target.namespace,) if isinstance(target, Service) else ()
-    excluded = Match("kubernetes.io/metadata.name", "NotIn", ("kube-system", *own))
     label, value = MANAGED_BY
     return {
-        "namespaceSelector": {"matchExpressions": [_expression(match) for match in (excluded, exempt, *namespaces)]},
+        "namespaceSelector": {
+            "matchExpressions": [_expression(match) for match in (_NOT_KUBE_SYSTEM, exempt, *namespaces)]
+        },
         "objectSelector": {"matchLabels": {label: value}},
     }
 

@@ -28,6 +28,25 @@ def test_the_names_of_another_installation_are_options():
     }
 
 
+def test_the_configurations_can_have_another_name():
+    out = vmguard("manifests", "webhooks", "--webhook-configuration", "team.guard")[1]
+    assert [each["metadata"]["name"] for each in yaml.safe_load_all(out)] == ["team.guard"] * 2
+
+
+def test_fence_prints_what_deploy_has():
+    status, out, err = vmguard("manifests", "fence")
+    assert (status, err) == (0, "")
+    assert (ROOT / "deploy" / "components" / "fence" / "fence.yaml").read_text().endswith(f"\n{out}")
+
+
+def test_the_fence_follows_the_names_of_another_installation():
+    names = ("--namespace", "monitoring", "--service-account", "guard.a", "--webhook-configuration", "team")
+    policy, binding = yaml.safe_load_all(vmguard("manifests", "fence", *names)[1])
+    assert policy["metadata"]["name"] == binding["metadata"]["name"] == "team-fence"
+    assert "'system:serviceaccount:monitoring:guard.a'" in policy["spec"]["matchConditions"][0]["expression"]
+    assert any("request.name == 'team'" in rule["expression"] for rule in policy["spec"]["validations"])
+
+
 def test_every_namespace_can_enforce_deny():
     status, out, err = vmguard("manifests", "webhooks", "--enforce-deny")
     assert (status, err) == (0, "")
@@ -50,6 +69,8 @@ def test_the_bundle_has_the_certificates_of_the_file_and_no_key(tmp_path):
         (("webhooks", "--ca-file", "gone"), "vmguard manifests: --ca-file gone: No such file or directory"),
         (("webhooks", "--ca-file", "text"), "vmguard manifests: --ca-file text has no certificate in PEM form"),
         (("webhooks", "--namespace", "a.b"), "'a.b' is not a DNS label"),
+        (("webhooks", "--webhook-configuration", "A"), "'A' is not a DNS subdomain"),
+        (("fence", "--service-account", "a' || true"), "is not a DNS subdomain"),
         (("deploy", "--directory", "text/deploy"), "vmguard manifests: text/deploy/webhook.yaml: Not a directory"),
         ((), "the following arguments are required: TARGET"),
         (("nothing",), "invalid choice: 'nothing'"),
@@ -64,7 +85,8 @@ def test_bad_usage_is_one_line(tmp_path, arguments, said):
 
 
 def test_deploy_writes_what_the_check_then_accepts(tmp_path):
-    assert vmguard("manifests", "deploy", cwd=tmp_path) == (0, "deploy/webhook.yaml\n", "")
+    written = "deploy/webhook.yaml\ndeploy/components/fence/fence.yaml\n"
+    assert vmguard("manifests", "deploy", cwd=tmp_path) == (0, written, "")
     assert vmguard("manifests", "deploy", "--check", cwd=tmp_path) == (0, "", "")
     assert vmguard("manifests", "deploy", cwd=tmp_path) == (0, "", "")
     assert (tmp_path / "deploy" / "webhook.yaml").read_text() == (ROOT / "deploy" / "webhook.yaml").read_text()
@@ -82,6 +104,8 @@ def test_the_check_names_the_file_that_differs_and_the_command(tmp_path):
 
 
 def test_the_check_names_a_file_that_is_missing(tmp_path):
+    vmguard("manifests", "deploy", "--directory", "here", cwd=tmp_path)
+    (tmp_path / "here" / "webhook.yaml").unlink()
     status, out, err = vmguard("manifests", "deploy", "--directory", "here", "--check", cwd=tmp_path)
     assert (status, out) == (1, "")
     assert err == "here/webhook.yaml is missing: run vmguard manifests deploy --directory here\n"

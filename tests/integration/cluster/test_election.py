@@ -21,11 +21,12 @@ from tests.support.patience import PATIENCE
 from tests.support.proxy import proxied
 from tests.support.server import serving_cluster
 from webhook.cluster.client import connected
-from webhook.cluster.election import NAME, Elector, Timing, identity
+from webhook.cluster.election import Elector, Timing, identity
 from webhook.cluster.lease import ChangedError, Lease
 from webhook.telemetry.log import Log
 
 LEASE = ("coordination.k8s.io/v1", "Lease")
+NAME = "vmguard"
 SHORT = Timing(lease=6, renew=3, retry=0.2)
 """For tests that wait until a lease runs out."""
 

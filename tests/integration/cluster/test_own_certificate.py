@@ -4,19 +4,17 @@ import asyncio
 import base64
 import json
 import random
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-import yaml
 
 from certs import AUTHORITY_LIFETIME, AUTHORITY_NAME, Authority, Rotation
 from tests.controlplane.api import wait_for
 from tests.support.accounts import Account
 from tests.support.certificates import signed_by
 from tests.support.clock import Clock
+from tests.support.documented_permissions import grant_documented
 from tests.support.egress import egress_of
 from tests.support.release import ADMISSION, KINDS, SECRET, release
 from webhook.cluster.client import connected
@@ -25,7 +23,6 @@ from webhook.server.webhook_trust import WebhookTrust
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
-PAGE = (Path(__file__).parents[3] / "docs" / "certificates.md").read_text()
 PHASES = ("next", "both", "changed")
 
 
@@ -285,10 +282,7 @@ def test_another_leader_continues_after_one_that_was_killed_in_any_phase(install
 def test_the_documented_permissions_suffice(installation):
     """Those of docs/certificates.md, besides what vmguard needs anyway."""
     account = Account(installation.plane)
-    account.lack()
-    for where, text in re.findall(r"^\| (Role|ClusterRole)[^|]*\| `(.*?)` \|$", PAGE, re.MULTILINE):
-        rule = yaml.safe_load(text.replace("resourceNames: [vmguard]", f"resourceNames: [{installation.name}]"))
-        account.add(rule, installation.namespace if where == "Role" else "")
+    grant_documented(account, installation)
     server = installation.replica(account.kubeconfig)
     installation.ready(server)
     assert installation.is_installed()

@@ -18,6 +18,7 @@ from certs import OVERLAP, Authority, Installed, Issued, Rotation, from_data, he
 from certs.authority import AUTHORITY_NAME
 from certs.pem import certificates_in
 from tests.support.certificates import DAY, NOON
+from tests.support.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,6 +206,9 @@ class World(RuleBasedStateMachine):
 
 
 World.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)
+    max_examples=examples(60),
+    stateful_step_count=40,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )  # a failing order of events takes minutes to shrink
 test_any_order_of_events = World.TestCase

@@ -6,6 +6,7 @@ import yaml
 from tests.support.server import ROOT
 from webhook.manifests.deploy import FILES, texts
 from webhook.manifests.webhooks import Service, configurations
+from webhook.policy.workload import MANAGED_BY
 
 
 @pytest.mark.parametrize(("name", "text"), list(texts()), ids=list(FILES))
@@ -34,3 +35,23 @@ def test_the_text_has_a_line_for_each_value():
     assert "  - operations:" in lines
     assert "    - CREATE" in lines
     assert not any(each in line for line in lines for each in ("&id", "*id", "{", "["))
+
+
+def _labels(value):
+    """All maps of labels that objects have or give to the objects that they make."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "labels":
+                yield inner
+            yield from _labels(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _labels(inner)
+
+
+@pytest.mark.parametrize(("name", "text"), list(texts()), ids=list(FILES))
+def test_no_object_of_vmguard_has_the_label_that_the_webhook_selects_by(name, text):
+    """With it, vmguard's own pods could not start while no replica is there."""
+    key, value = MANAGED_BY
+    for each in yaml.safe_load_all(text):
+        assert all(labels.get(key) != value for labels in _labels(each))

@@ -96,8 +96,14 @@ def test_without_a_ca_there_is_no_bundle_key(target):
     assert all("caBundle" not in webhook["clientConfig"] for webhook in _webhooks(target))
 
 
-def test_pods_in_the_namespace_of_the_service_are_excluded():
-    mutating, _ = configurations(Service(namespace="elsewhere"))
-    for webhook in mutating["webhooks"]:
-        excluded, *_ = webhook["namespaceSelector"]["matchExpressions"]
-        assert excluded["values"] == ["kube-system", "elsewhere"]
+@pytest.mark.parametrize("enforce_deny", [False, True])
+def test_of_all_namespaces_only_kube_system_is_excluded_by_name(enforce_deny):
+    """The namespace of vmguard itself is not: people install vmguard beside the resources of a namespace."""
+    for webhook in _webhooks(Service(namespace="elsewhere"), enforce_deny=enforce_deny):
+        expressions = webhook["namespaceSelector"]["matchExpressions"]
+        by_name = [each["values"] for each in expressions if each["key"] == "kubernetes.io/metadata.name"]
+        assert by_name == ([] if webhook["name"] == "resources.vmguard.io" else [["kube-system"]])
+
+
+def test_both_configurations_have_the_name_of_the_installation():
+    assert [each["metadata"]["name"] for each in configurations(Service(), name="other")] == ["other", "other"]
