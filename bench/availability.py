@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.support.availability import CONTROLS, ONE_POOL, SCENARIOS, availability_plane, played
+from tests.support.availability_scenarios import CONTROLS, ONE_POOL, SCENARIOS, availability_plane, played
 
 
 def main() -> None:
