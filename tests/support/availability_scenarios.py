@@ -59,7 +59,7 @@ class Play:
     replicas: list[Server] = field(default_factory=list)
 
     def start(self) -> Server:
-        """Another replica with the real time to end, ready and in the EndpointSlice."""
+        """Start another replica, with the default time to end."""
         server = self.release.replica(alterations=self.alterations, VMGUARD_SHUTDOWN_DELAY="5")
         self.replicas.append(server)
         return server

@@ -7,12 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_CLOSE_NOTIFY = b"\x17\x03\x03\x00\x13"
+"""The head of the record with which TLS 1.3 announces the end of a connection: no other record has 19 bytes here."""
+
+_CLOSE_NOTIFY_SIZE = len(_CLOSE_NOTIFY) + 19
+
 
 class Proxy:
     """Forwards to one port, until it is told otherwise.
 
     `delay` is seconds before each piece goes on; `refusing` ends newcomers at once; with `tearing` half of a piece goes
-    on and its connection ends. `fin_delay` is seconds until a client learns that the server has ended a connection.
+    on and its connection ends. `fin_delay` is seconds until a client learns that the server has ended a connection,
+    by TLS 1.3 or by TCP.
     """
 
     def __init__(self, target: tuple[str, int], listen: tuple[str, int]) -> None:
@@ -75,7 +81,12 @@ class Proxy:
                 if self.tearing:
                     sink.sendall(piece[: len(piece) // 2])
                     break
-                sink.sendall(piece)
+                if to_client and self.fin_delay and piece[-_CLOSE_NOTIFY_SIZE:].startswith(_CLOSE_NOTIFY):
+                    sink.sendall(piece[:-_CLOSE_NOTIFY_SIZE])
+                    time.sleep(self.fin_delay)
+                    sink.sendall(piece[-_CLOSE_NOTIFY_SIZE:])
+                else:
+                    sink.sendall(piece)
         if to_client and self.fin_delay:
             time.sleep(self.fin_delay)
         for each in (source, sink):

@@ -16,7 +16,7 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.service_network import service_network
 from tests.support.availability_scenarios import CONTROLS, SCENARIOS, availability_plane, played
-from tests.support.pod_load import is_hardened, owned_pods
+from tests.support.pod_load import PodLoad, Rhythm, is_hardened, owned_pods
 from tests.support.release import release
 from tests.support.resource_manifests import custom_resource
 from webhook.manifests.crds import definitions
@@ -43,7 +43,7 @@ def services(pytestconfig, can_have_control_plane):
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
 def test_no_pod_is_refused_or_left_unhardened(services, tmp_path, scenario):
-    """Refused by the address of a replica that was killed is repeated, as controllers do, and then created."""
+    """Only the address of a replica that was killed refuses creates, until it leaves the EndpointSlice."""
     outcome = played(scenario, services, tmp_path, CREATES, short=True)
     assert not scenario.faults(outcome)
     assert not outcome.lost
@@ -55,6 +55,15 @@ def test_a_vmguard_that_is_made_worse_loses_pods(services, tmp_path, control):
     """The scenarios can fail: the same load with a shorter keep-alive, or with a rotation that does not wait."""
     outcome = played(control, services, tmp_path, MOST, short=True)
     assert outcome.refused
+
+
+def test_without_vmguard_each_pod_of_the_load_counts_as_not_hardened(services):
+    load = PodLoad(services, owned_pods(services, [services.namespace("unguarded")]), Rhythm())
+    load.start()
+    wait_for(lambda: load.outcome.created >= 10, "pods")
+    outcome = load.stop()
+    assert not outcome.refused
+    assert len(outcome.unhardened) == outcome.created
 
 
 @pytest.fixture
