@@ -9,7 +9,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.support.availability_scenarios import CONTROLS, ONE_POOL, SCENARIOS, availability_plane, played
+from tests.support.availability_scenarios import (
+    CONTROLS,
+    LONG_SCENARIOS,
+    ONE_POOL,
+    SCENARIOS,
+    availability_plane,
+    played,
+)
 
 
 def main() -> None:
@@ -19,9 +26,10 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="rows whose name has this text")
     parser.add_argument("--one-pool", action="store_true", help="connections as in Kubernetes up to 1.36")
     options = parser.parse_args()
-    chosen = [each for each in (*SCENARIOS, *CONTROLS) if any(text in each.name for text in options.only or [""])]
+    rows = (*SCENARIOS, *LONG_SCENARIOS, *CONTROLS)
+    chosen = [each for each in rows if any(text in each.name for text in options.only or [""])]
     if not chosen:
-        parser.error(f"there is no such scenario: choose from {', '.join(each.name for each in SCENARIOS + CONTROLS)}")
+        parser.error(f"there is no such scenario: choose from {', '.join(each.name for each in rows)}")
     print(f"{'scenario':42}{'replicas':>9}{'created':>9}{'refused':>9}{'lost':>6}{'unhardened':>12}{'slowest s':>11}")
     with availability_plane((ONE_POOL,) if options.one_pool else ()) as plane, tempfile.TemporaryDirectory() as folder:
         for number, scenario in enumerate(chosen):

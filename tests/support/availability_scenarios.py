@@ -49,19 +49,23 @@ _COUNT = itertools.count(1)
 
 @dataclass
 class Play:
-    """A scenario that is being played: the installation, its replicas that serve, and the load."""
+    """A scenario that is being played: the installation, its replicas that serve, all `started` ones, and the load."""
 
     plane: ControlPlane
     network: ServiceNetwork
     release: Release
     load: PodLoad
     alterations: tuple[str, ...]
+    shutdown_delay: str
     replicas: list[Server] = field(default_factory=list)
+    started: list[Server] = field(default_factory=list)
 
     def start(self) -> Server:
-        """Start another replica, with the default time to end."""
-        server = self.release.replica(alterations=self.alterations, VMGUARD_SHUTDOWN_DELAY="5")
+        """Start another replica."""
+        settings = {"VMGUARD_SHUTDOWN_DELAY": self.shutdown_delay}
+        server = self.release.replica(alterations=self.alterations, **settings)
         self.replicas.append(server)
+        self.started.append(server)
         return server
 
     def reached(self) -> None:
@@ -152,8 +156,8 @@ _GONE = (
 class Scenario:
     """One row. `loses` is what a control is for: creates must be refused.
 
-    `alterations` are those of `altered_vmguard`, `when_short` more of them in the short form. `fin_delay` is in
-    seconds. `refusals` is a pattern of the answers that are no fault of vmguard; "" for none.
+    `alterations` are those of `altered_vmguard`, `when_short` more of them in the short form. `fin_delay` and
+    `shutdown_delay` are in seconds. `refusals` is a pattern of the answers that are no fault of vmguard; "" for none.
     """
 
     name: str
@@ -163,6 +167,7 @@ class Scenario:
     alterations: tuple[str, ...] = ()
     when_short: tuple[str, ...] = ()
     fin_delay: float = 0.0
+    shutdown_delay: str = "5"
     refusals: str = ""
     loses: bool = False
 
@@ -182,6 +187,17 @@ SCENARIOS = (
     Scenario("API server restarted", _restart_api_server),
     Scenario("flood of other clients", _flood),
 )
+
+LONG_SCENARIOS = (
+    Scenario(
+        "rolling restart in pauses, ending for 95 s",
+        _rolling_restart,
+        rhythm=PAUSES,
+        fin_delay=1.0,
+        shutdown_delay="95",
+    ),
+)
+"""In the long form only, as they take minutes."""
 
 CONTROLS = (
     Scenario("keep-alive of 5 s", _wait, rhythm=PAUSES, alterations=(SHORT_KEEP_ALIVE,), fin_delay=1.0, loses=True),
@@ -216,7 +232,7 @@ def played(scenario: Scenario, plane: ControlPlane, folder: Path, creates: int, 
         pods = owned_pods(plane, namespaces)
         alterations = scenario.alterations + (scenario.when_short if short else ())
         load = PodLoad(plane, pods, scenario.rhythm)
-        play = Play(plane, network, installation, load, alterations)
+        play = Play(plane, network, installation, load, alterations, scenario.shutdown_delay)
         try:
             for _ in range(scenario.replicas):
                 play.start()
@@ -229,6 +245,6 @@ def played(scenario: Scenario, plane: ControlPlane, folder: Path, creates: int, 
             finally:
                 outcome = load.stop()
         finally:
-            for server in play.replicas:
+            for server in play.started:
                 server.process.kill()
         return outcome
