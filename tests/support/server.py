@@ -164,7 +164,9 @@ def _running(
     log = folder / "log"
     with _process(folder, options, extra, alterations) as process:
         assert process.stdout
-        assert select.select([process.stdout], [], [], PATIENCE)[0], f"not ready: {log.read_text()}"
+        readable = select.poll()  # select() takes no descriptor above 1023
+        readable.register(process.stdout, select.POLLIN)
+        assert readable.poll(PATIENCE * 1000), f"not ready: {log.read_text()}"
         ready = READY.fullmatch(process.stdout.readline())
         assert ready, log.read_text()
         started = next(line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving")
