@@ -38,18 +38,23 @@ _STARTS_AT_ONCE = frozenset({b"expect", b"transfer-encoding"})
 
 
 class ListenerState(ServerState):
-    """What the connections of one listener share. `complain` takes a reason (a fixed word), a message and a level."""
+    """What the connections of one listener share. `complain` takes a reason (a fixed word), a message and a level.
+
+    `refusal` says of a client's certificate why the client is not served, "" where it is.
+    """
 
     def __init__(
         self,
         opened: OpenConnections | None = None,
         bodies: BodyBudget | None = None,
         complain: Callable[..., None] = lambda *_: None,
+        refusal: Callable[[Any], str] = lambda _: "",
     ) -> None:
         super().__init__()
         self.open = OpenConnections() if opened is None else opened
         self.bodies = BodyBudget() if bodies is None else bodies
         self.complain = complain
+        self.refusal = refusal
 
 
 class _MoreBytesError(Exception):
@@ -90,10 +95,12 @@ class Connection(HttpToolsProtocol):
         self._watch: TimerHandle | None = None
         self._begin: Begin | None = getattr(self.app, "begin", None)
         self._deferred: RequestResponseCycle | None = None
+        self._stranger = ""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         if self._state.open.add(self, self.client[0] if self.client else ""):
+            self._stranger = self._state.refusal(transport.get_extra_info("peercert"))
             self._look()
         else:
             transport.abort()
@@ -135,6 +142,10 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._ended or self.transport.is_closing():
+            return
+        if self._stranger:
+            self._state.complain("client-certificate", f"a request was refused: {self._stranger}", self._host)
+            self._refuse(403, self._stranger)
             return
         if self.answering:
             self._end_with_answer()

@@ -182,6 +182,8 @@ async def serve(
         "webhook": _listener_state("webhook", min(MOST, files - _OTHER_FILES), bodies, log, metrics),
         "operations": _listener_state("operations", _MOST_OPERATIONS, bodies, log, metrics),
     }
+    if plan.certificate.clients:
+        listeners["webhook"].refusal = plan.certificate.clients.refusal
     metrics.body_bytes.set_function(lambda: bodies.held)
     worker = WorkerProcess("dry-run", lambda: (str(plan.source.minor),), plan.known, log)
     previews = Previews(WorkerProcess("preview", tuple, b"", log), metrics.count_preview, log)
