@@ -188,3 +188,40 @@ def test_an_editor_of_vmguards_namespace_can_use_its_account_and_read_its_ca(pla
     secret = api.get("v1", "Secret", installation.secret, installation.namespace)
     if "tls.key" in secret.get("data", {}):
         assert b"PRIVATE KEY" in base64.b64decode(secret["data"]["tls.key"])
+
+
+def test_tokens_end_with_their_service_account(plane, namespace):
+    """Also where one of the same name is created: a token is for one UID."""
+    account = Account(plane, service_account=(namespace, "vmguard"))
+    account.add({"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]})
+    api = plane.api_with(account.token)
+
+    def status():
+        try:
+            api.list("v1", "Pod", namespace)
+        except ApiError as error:
+            return error.status
+        return 200
+
+    wait_for(lambda: status() == 200, "the token to be good")
+    plane.api.delete("v1", "ServiceAccount", "vmguard", namespace)
+    plane.api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "vmguard"}}, namespace)
+    wait_for(lambda: status() == 401, "the token to end")
+
+
+def test_a_stolen_ca_is_trusted_no_longer_once_secret_and_bundles_are_emptied(plane, tmp_path):
+    """While no replica runs; one that runs would put back the CA that it has in memory."""
+    with egress_of(plane) as egress, release(plane, egress, tmp_path) as installation:
+        installation.configure()
+        server = installation.replica()
+        installation.ready(server)
+        stolen = installation.state().current.certificate
+        server.end()
+        installation.write_data({})
+        installation.install(b"")
+        installation.ready(installation.replica())
+        installation.installed()
+        state = installation.state()
+        assert state.current.certificate != stolen
+        assert stolen not in state.trusted
+        wait_for(installation.admits, "a pod to be admitted")
