@@ -101,6 +101,7 @@ class OwnCertificate:
         self._log = log
         self._metrics = metrics
         self._monotonic = monotonic
+        self._read_at = 0.0
         self._rotation = Rotation()
         self._installed = Installed()
         self._seen: tuple[dict[str, bytes], float] = ({}, 0.0)
@@ -127,6 +128,7 @@ class OwnCertificate:
             CertificateError: a new leaf is due and cannot be signed.
 
         """
+        self._read_at = self._monotonic()  # before the reading: what it finds may be old when it ends
         found = await self._trust.read()
         try:
             trouble = await self._look_at_secret(found, now)
@@ -134,8 +136,7 @@ class OwnCertificate:
                 await self._write_bundles(found)
         except UnreachableError as error:
             trouble = str(error)
-        at = self._monotonic()
-        name = self._installation.server_name
+        name, at = self._installation.server_name, self._read_at
         self._issued = next_leaf(self._issued, self._rotation, self._installed, name=name, now=now, at=at)
         leaf = self._issued.leaf if self._issued else None
         self._trust.judge(found, leaf)
@@ -218,7 +219,7 @@ class OwnCertificate:
         trusted = [each for bundle in trusted_by(found or ()) for each in bundle if _is_ours(each)]
         healed = heal(found_state, self._rotation, trusted, now=now, damaged=bool(faults))
         self._observe(found, healed)
-        at = self._monotonic()
+        at = self._read_at
         if secret.data != self._seen[0]:
             self._seen = (secret.data, at)
         state = step(
@@ -262,7 +263,7 @@ class OwnCertificate:
             self._installed.forget()
             return
         signer = (self._issued.signer,) if self._issued else ()
-        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._monotonic())
+        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._read_at)
 
     async def _write_bundles(self, found: tuple[FoundConfiguration, ...] | None) -> None:
         bundle = self._rotation.bundle
