@@ -128,7 +128,7 @@ class OwnCertificate:
             CertificateError: a new leaf is due and cannot be signed.
 
         """
-        self._read_at = self._monotonic()  # before the reading: what it finds may be old when it ends
+        self._read_at = self._monotonic()  # what lasts is counted from the end of one reading to the start of another
         found = await self._trust.read()
         try:
             trouble = await self._look_at_secret(found, now)
@@ -221,7 +221,7 @@ class OwnCertificate:
         self._observe(found, healed)
         at = self._read_at
         if secret.data != self._seen[0]:
-            self._seen = (secret.data, at)
+            self._seen = (secret.data, self._monotonic())
         state = step(
             healed,
             now=now,
@@ -263,7 +263,7 @@ class OwnCertificate:
             self._installed.forget()
             return
         signer = (self._issued.signer,) if self._issued else ()
-        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._read_at)
+        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._monotonic())
 
     async def _write_bundles(self, found: tuple[FoundConfiguration, ...] | None) -> None:
         bundle = self._rotation.bundle

@@ -69,10 +69,10 @@ class Replica:
         state = heal(found, self.known, trusted, now=self.now, damaged=bool(faults))
         concerned = {*state.trusted, *((self.shown.signer,) if self.shown else ())}
         parsed = [certificates_in(pem, "") if pem else () for pem in bundles.values()]
-        self.installed.observe(parsed, concerned, at=at)
+        self.installed.observe(parsed, concerned, at=world.elapsed)
         lasting = self.installed.lasting(state.trusted, at=at)
         if data != self.data:
-            self.data, self.since = data, at
+            self.data, self.since = data, world.elapsed
         unchanged = timedelta(seconds=at - self.since)
         state = step(state, now=self.now, installed=lasting, unchanged=unchanged, create=lambda: make(self.now))
         yield
