@@ -25,7 +25,7 @@ control-plane: $(VENV)/dev ## build the programs of the test control planes, onc
 	$(BIN)/python -m tests.controlplane.build $(CONTROL_PLANES)
 
 unit: $(VENV)/dev ## the fast tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests/unit
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile=quick tests/unit
 
 unit-3.13: python-3.13 ## the fast tests on Python 3.13, the version of the image
 	$(MAKE) unit PYTHON=$(PYTHON_3_13) VENV=.venv-3.13

@@ -12,7 +12,7 @@ from certs.issuing import Installed, Issued, next_leaf
 from certs.leaf import Leaf
 from certs.pem import certificates_in
 from certs.regular_file import read_regular
-from certs.rotation import AUTHORITY_LIFETIME, LEAF_LIFETIME, OVERLAP, Rotation, heal, step
+from certs.rotation import AUTHORITY_LIFETIME, LEAF_LIFETIME, MOST_OLD, OVERLAP, SETTLED, Rotation, heal, step
 from certs.rotation_data import from_data, to_data
 from certs.selfsigned import AUTHORITY, LIFETIME, Created, Event, Replaced, Reused, ensure
 from certs.store import Bundle, Contents, Part, Store
@@ -27,7 +27,9 @@ __all__ = [
     "KEY_FILE",
     "LEAF_LIFETIME",
     "LIFETIME",
+    "MOST_OLD",
     "OVERLAP",
+    "SETTLED",
     "Authority",
     "Bundle",
     "CertificateError",

@@ -34,6 +34,12 @@ OVERLAP = timedelta(seconds=60)
 RETIREMENT = LEAF_LIFETIME + timedelta(hours=2)
 """How long an old certificate stays in the bundle: a leaf's lifetime, and the clocks of two machines may differ."""
 
+SETTLED = 2 * OVERLAP
+"""How long after the next authority began to sign each server that reads the state shows a leaf of it.
+
+A server reads the state every few seconds, and changes once it has itself seen the bundle with both for `OVERLAP`.
+"""
+
 CONFIRMED = timedelta(hours=1)
 """How long the state must have been the same before an old certificate leaves the bundle, whatever the clock shows.
 

@@ -10,6 +10,7 @@ from tests.controlplane.fixtures import (
     plane_124,
     plane_with_nodes,
 )
+from tests.support import examples  # noqa: F401 - it registers the profile `quick`
 from tests.support.seconds import pytest_terminal_summary
 
 __all__ = [

@@ -22,9 +22,9 @@ from webhook.admission.admission_review import (
     pod_object,
 )
 from webhook.decision_cache import DecisionCache, key_of
-from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Steps, Unknown
+from webhook.facts import MOST_NAMES, Absent, Fact, Found, Lookup, Names, NotServed, Ref, Steps, Unknown
 from webhook.name_forms import LONGEST_LABEL
-from webhook.objects import Metadata, Pod
+from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
@@ -51,6 +51,7 @@ from webhook.policy.workload import (
     identify_by_labels,
     owner_of,
     parentage_of,
+    unknown_kind_above,
     user_annotations,
     user_containers,
     user_mounts,
@@ -66,7 +67,7 @@ MOST_EPHEMERAL = 20
 """New ephemeral containers of one request that are judged."""
 
 MOST_POLICIES = 20
-"""Different PodSecurityPolicies that are looked up for one request."""
+"""Different PodSecurityPolicies that are looked up one by one for a request; for more of them all are listed once."""
 
 _UNKNOWN_KIND = "unknown kind"
 _MIRROR = "kubernetes.io/config.mirror"
@@ -136,7 +137,9 @@ class _Inquiry:
                 if len(facts) < MOST_POLICIES:
                     facts[name] = self.found(ref, (yield self.lookup(ref, fresh=fresh)))
                 else:
-                    facts[name] = _TOO_MANY
+                    if existing is None:
+                        existing = yield Names(ref, self._requester)
+                    facts[name] = _among(existing or (), name)
             fact = facts[name]
             if type(fact) is Absent and name not in similar:
                 if existing is None:
@@ -150,7 +153,13 @@ class _Inquiry:
         return tuple(references)
 
 
-_TOO_MANY = Unknown(f"more than {MOST_POLICIES} are named", "live")
+def _among(existing: tuple[str, ...], name: str) -> Fact:
+    """The fact on a policy by the names of all that exist, where those are known."""
+    if name in existing:
+        return Found(KubeObject(Metadata(name=name)), "live")
+    if existing and len(existing) < MOST_NAMES:
+        return Absent("live")
+    return Unknown(f"more than {MOST_POLICIES} policies are named", "live")
 
 
 class _Admission(msgspec.Struct, frozen=True):
@@ -293,7 +302,7 @@ def _identity(pod: Metadata, admission: _Admission, chain: tuple[Link, ...]) -> 
         return identify_by_labels(pod, admission.namespace)
     for ref, fact in ((link.ref, link.fact) for link in chain if link.ref.group == GROUP):
         if type(fact) is Found and (wrong := wrong_types(ref.kind, fact.object.spec or {})):
-            return UnknownOwner(f"{ref}: {'; '.join(map(str, wrong))}")
+            return UnknownOwner(f"{ref}: {'; '.join(map(str, wrong))}; correct the type there")
     return identify(pod, chain)
 
 
@@ -361,6 +370,10 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
     if wrong:
         return decide.wrongly_typed(str(ref), wrong, settings, settled=True), inquiry.links
+    above = msgspec.structs.replace(custom.metadata, namespace=namespace)
+    unknown = unknown_kind_above(kind.kind, above, owners)
+    if unknown:
+        return decide.unknown_parent(str(ref), unknown, tuple(findings), settings), inquiry.links
     pods = PodsOfResource(ref, spec, parentage)
     if settings.mode == "enforce" and denied:
         # a preview costs far more than this, and it could only add to the reasons

@@ -93,14 +93,17 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
 
 
 class Names(msgspec.Struct, frozen=True, gc=False):
-    """The names of the existing objects of the ref's kind and namespace, for an error message.
+    """The names of the existing objects of the ref's kind and namespace.
 
-    The answer is a tuple of names, () where they are not known. `requester` is as in `Lookup`.
+    The answer is a tuple of at most `MOST_NAMES` names, () where they are not known. `requester` is as in `Lookup`.
     """
 
     ref: Ref
     requester: str = ""
 
+
+MOST_NAMES = 500
+"""Names of one answer; with so many there may be more objects."""
 
 Resolved = Fact | tuple[str, ...]
 """What answers a lookup: a fact for a `Lookup`, names for `Names`."""

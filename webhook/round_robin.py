@@ -42,6 +42,15 @@ class RoundRobin(Generic[T]):
             self._waiting[namespace] = queue
         return thing
 
+    def take_last(self, namespace: str) -> T:
+        """Take the last thing of a namespace out. The turns stay as they are."""
+        queue = self._waiting[namespace]
+        thing = queue.pop()
+        self._count -= 1
+        if not queue:
+            del self._waiting[namespace]
+        return thing
+
     def discard(self, namespace: str, thing: T) -> bool:
         """Take a thing out that waits no more; whether it was there. The turns stay as they are."""
         queue = self._waiting.get(namespace)

@@ -47,14 +47,18 @@ Flags = Mapping[str, Sequence[str]]
 class ControlPlane:
     """One control plane. `api` is its administrator's client; `folder` holds every file and log of it.
 
-    Requests for Services come to the Unix socket `egress`, where a test listens that has one.
+    Requests for Services come to the Unix socket `egress`, where a test listens that has one. With `endpoint_slices`
+    the API server sends them to an address of the Service's EndpointSlice instead.
     """
 
-    def __init__(self, folder: Path, version: str = NEWEST, flags: Flags | None = None) -> None:
+    def __init__(
+        self, folder: Path, version: str = NEWEST, flags: Flags | None = None, *, endpoint_slices: bool = False
+    ) -> None:
         self.version = version
         self.folder = folder
         self.programs = programs(version)
         self._flags = flags or {}
+        self._endpoint_slices = endpoint_slices
         self._held = socket.socket()  # never listens: it keeps the port ours while the API server is not there
         self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._held.bind(("127.0.0.1", 0))
@@ -235,7 +239,9 @@ class ControlPlane:
             "--endpoint-reconciler-type=none",
             f"--audit-policy-file={self.folder}/audit-policy.json",
             f"--audit-log-path={self.folder}/audit.log",
-            f"--egress-selector-config-file={self.folder}/egress.json",
+            "--enable-aggregator-routing=true"
+            if self._endpoint_slices
+            else f"--egress-selector-config-file={self.folder}/egress.json",
         ]
 
     def _controllers(self) -> list[str]:
@@ -268,8 +274,12 @@ def _egress(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def control_plane(version: str = NEWEST, *, nodes: bool = False, flags: Flags | None = None) -> Iterator[ControlPlane]:
+def control_plane(
+    version: str = NEWEST, *, nodes: bool = False, flags: Flags | None = None, endpoint_slices: bool = False
+) -> Iterator[ControlPlane]:
     """A running control plane, gone afterwards. `flags` are more arguments, by program.
+
+    With `endpoint_slices` it sends requests for a Service to its EndpointSlice. That needs a network namespace.
 
     Raises:
         UnavailableError: it cannot be had on this machine.
@@ -277,7 +287,7 @@ def control_plane(version: str = NEWEST, *, nodes: bool = False, flags: Flags | 
 
     """
     with temporary_folder() as folder:
-        plane = ControlPlane(folder, version, flags)
+        plane = ControlPlane(folder, version, flags, endpoint_slices=endpoint_slices)
         try:
             plane.start()
             if nodes:

@@ -10,6 +10,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.controlplane.network_namespace import inside, of_this_thread
+
 _LEASH = Path(__file__).parent / "leash.py"
 _TAIL = 25
 
@@ -22,12 +24,12 @@ class FailedError(RuntimeError):
 
 
 class Process:
-    """A running program. Its output goes to `log`."""
+    """A running program, in the network namespace of the thread that makes it. Its output goes to `log`."""
 
     def __init__(self, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
         self.name = Path(command[0]).name
         self.log = log
-        self._popen = _STARTER.submit(_start, command, log, environment).result()
+        self._popen = _STARTER.submit(_start, command, log, environment, of_this_thread()).result()
 
     @property
     def pid(self) -> int:
@@ -52,9 +54,9 @@ class Process:
             self._popen.wait()
 
 
-def _start(command: list[str], log: Path, environment: dict[str, str] | None) -> subprocess.Popen[bytes]:
+def _start(command: list[str], log: Path, environment: dict[str, str] | None, network: str) -> subprocess.Popen[bytes]:
     leashed = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
-    with log.open("ab") as output:
+    with log.open("ab") as output, inside(network):
         return subprocess.Popen(
             leashed,
             stdin=subprocess.DEVNULL,

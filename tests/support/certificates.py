@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from certs import AUTHORITY_FILE, CHAIN_FILE, KEY_FILE, Authority, Bundle, DirectoryStore
@@ -80,6 +82,18 @@ def foreign_bundle(*, now: datetime = NOON, names: list[str] = NAMES) -> Bundle:
     """A bundle by an authority of another owner, valid for 90 days."""
     root = Authority.create("Example Corp CA", now=now, lifetime=90 * DAY)
     return Bundle(root.certificate_pem, root.issue(names, now=now, lifetime=90 * DAY))
+
+
+def signed_by(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether an authority with an EC key signed a certificate; all authorities of a rotation have the same name."""
+    key, digest = authority.public_key(), leaf.signature_hash_algorithm
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert digest
+    try:
+        key.verify(leaf.signature, leaf.tbs_certificate_bytes, ec.ECDSA(digest))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def save(store: DirectoryStore, bundle: Bundle) -> None:

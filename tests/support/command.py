@@ -10,8 +10,13 @@ from tests.support.patience import PATIENCE
 from tests.support.server import environment
 
 
-def vmguard(*arguments: object, stdin: Any = "", cwd: Path | None = None, **extra: str) -> tuple[int, str, str]:
-    """`(status, stdout, stderr)` of one run; an object for `stdin` is passed as JSON, `extra` is its environment."""
+def vmguard(
+    *arguments: object, stdin: Any = "", cwd: Path | None = None, patience: float = PATIENCE, **extra: str
+) -> tuple[int, str, str]:
+    """`(status, stdout, stderr)` of one run; an object for `stdin` is passed as JSON, `extra` is its environment.
+
+    It must end within `patience` seconds.
+    """
     command = [sys.executable, "-m", "webhook.cli.main", *map(str, arguments)]
     text = stdin if isinstance(stdin, str) else json.dumps(stdin)
     done = subprocess.run(
@@ -21,7 +26,7 @@ def vmguard(*arguments: object, stdin: Any = "", cwd: Path | None = None, **extr
         text=True,
         env=environment(**extra),
         cwd=cwd,
-        timeout=PATIENCE,
+        timeout=patience,
         check=False,
     )
     assert "Traceback" not in done.stderr

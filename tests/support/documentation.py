@@ -16,10 +16,16 @@ def shell_lines(text: str) -> list[str]:
     return [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
 
 
-def as_printed(command: str, PATH: str = "", **more: str) -> "subprocess.CompletedProcess[str]":  # noqa: N803
-    """Run a line of the documentation in a shell, from the project's folder, where `make` has put the command."""
+def as_printed(command: str, PATH: str = "", folder: Path = ROOT, **more: str) -> "subprocess.CompletedProcess[str]":  # noqa: N803
+    """Run a line of the documentation in a shell, in a folder, where `make` has put the command on the PATH."""
     path = os.pathsep.join((str(Path(sys.executable).parent), *([PATH] if PATH else []), os.environ["PATH"]))
     run = ["sh", "-c", command]
     return subprocess.run(
-        run, capture_output=True, text=True, cwd=ROOT, env=environment(PATH=path, **more), timeout=PATIENCE, check=False
+        run,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment(PATH=path, **more),
+        timeout=PATIENCE,
+        check=False,
     )

@@ -3,10 +3,14 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.controlplane.api import Object
 from tests.controlplane.plane import ControlPlane
+from tests.support.patience import PATIENCE
+from tests.support.server import Server
 
 
 class Egress:
@@ -23,6 +27,14 @@ class Egress:
         self._open: set[socket.socket] = set()
         self.ports: dict[str, list[int]] = {}
 
+    def listen(self) -> dict[str, str]:
+        """The settings with which the next replica listens: a port of 127.0.0.1."""
+        return {}
+
+    def add(self, service: Object, server: Server) -> None:
+        """A replica belongs to a Service from now on."""
+        self.ports.setdefault(service["spec"]["clusterIP"], []).append(server.port)
+
     def run(self) -> None:
         """Connect until `end`."""
         with contextlib.suppress(OSError):
@@ -32,10 +44,17 @@ class Egress:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def cut(self) -> None:
-        """End every connection, so that the API server makes new ones."""
-        for each in tuple(self._open):
+        """End every connection, so that the API server makes new ones.
+
+        This waits until the API server has closed them: a request that it sends on a connection that ends fails.
+        """
+        ended = tuple(self._open)
+        for each in ended:
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                each.shutdown(socket.SHUT_WR)
+        until = time.monotonic() + PATIENCE
+        while not self._open.isdisjoint(ended) and time.monotonic() < until:
+            time.sleep(0.001)
 
     def end(self) -> None:
         """Connect nothing any more."""
@@ -46,19 +65,24 @@ class Egress:
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError, ValueError):
-            head = b""
-            while b"\r\n\r\n" not in head and (piece := client.recv(4096)):
-                head += piece
-            address = head.split()[1].decode().rpartition(":")[0]
-            server = self._connected(address)
-            if server is None:
-                client.sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
-                return
-            with server:
-                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                threading.Thread(target=_pump, args=(server, client), daemon=True).start()
-                _pump(client, server)
+            self._forward(client)
         self._open.discard(client)
+
+    def _forward(self, client: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head and (piece := client.recv(4096)):
+            head += piece
+        if not head:
+            return
+        address = head.split()[1].decode().rpartition(":")[0]
+        server = self._connected(address)
+        if server is None:
+            client.sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+            return
+        with server:
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+            _pump(client, server)
 
     def _connected(self, address: str) -> socket.socket | None:
         for port in self.ports.get(address, ()):

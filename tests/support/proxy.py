@@ -1,4 +1,4 @@
-"""A TCP proxy between vmguard and an API server that can cut, tear, delay or refuse connections."""
+"""A TCP proxy between vmguard and an API server, either way, that can cut, tear, delay or refuse connections."""
 
 import contextlib
 import socket
@@ -12,17 +12,18 @@ class Proxy:
     """Forwards to one port, until it is told otherwise.
 
     `delay` is seconds before each piece goes on; `refusing` ends newcomers at once; with `tearing` half of a piece goes
-    on and its connection ends.
+    on and its connection ends. `fin_delay` is seconds until a client learns that the server has ended a connection.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: tuple[str, int], listen: tuple[str, int]) -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(listen)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._ended = False
         self.port: int = self._listener.getsockname()[1]
         self.delay = 0.0
+        self.fin_delay = 0.0
         self.refusing = False
         self.tearing = False
         self.accepted = 0
@@ -39,15 +40,15 @@ class Proxy:
                 client.close()
                 continue
             try:
-                server = socket.create_connection(("127.0.0.1", self._target), 5)
+                server = socket.create_connection(self._target, 5)
             except OSError:
                 client.close()
                 continue
             server.settimeout(None)
             with self._lock:
                 self._open |= {client, server}
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+            threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
 
     def cut(self) -> None:
         """End every connection in the middle of whatever it carries."""
@@ -66,7 +67,7 @@ class Proxy:
         self._listener.close()
         self.cut()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, to_client: bool) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(65536):
                 if self.delay:
@@ -75,15 +76,17 @@ class Proxy:
                     sink.sendall(piece[: len(piece) // 2])
                     break
                 sink.sendall(piece)
+        if to_client and self.fin_delay:
+            time.sleep(self.fin_delay)
         for each in (source, sink):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def proxied(target: int) -> Iterator[Proxy]:
+def proxied(port: int, host: str = "127.0.0.1", listen: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Proxy]:
     """A running proxy to a port of this machine."""
-    proxy = Proxy(target)
+    proxy = Proxy((host, port), listen)
     thread = threading.Thread(target=proxy.run, daemon=True)
     thread.start()
     try:

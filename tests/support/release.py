@@ -1,25 +1,26 @@
 """A vmguard that is installed as its manifests install it: a Service, an empty Secret and both configurations.
 
-Any number of replicas serve it; the API server reaches them through the Service.
+Any number of replicas serve it; the API server reaches them through the Service. What routes the requests to them is a
+`Routing`: `egress` on this machine's loopback, or `service_network` with EndpointSlices.
 """
 
 import base64
 import itertools
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography import x509
 
-from certs import Rotation, from_data, to_data
-from tests.controlplane.api import ApiError, wait_for
+from certs import Authority, Rotation, certificates_in, from_data, to_data
+from tests.controlplane.api import ApiError, Object, wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.registration import LABEL
 from tests.support.admission_pods import bare_pod
-from tests.support.egress import Egress
+from tests.support.certificates import signed_by
 from tests.support.server import Server, serving_own_certificate
 from webhook.manifests.webhooks import Service, configurations
 
@@ -28,6 +29,19 @@ KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 SECRET = "vmguard-ca"
 
 _COUNT = itertools.count(1)
+
+
+class Routing(Protocol):
+    """The way from the API server to the replicas of Services."""
+
+    def listen(self) -> dict[str, str]:
+        """The settings with which the next replica listens."""
+
+    def add(self, service: Object, server: Server) -> None:
+        """A replica belongs to a Service from now on."""
+
+    def cut(self) -> None:
+        """End every connection, where that can be done, so that the API server makes new ones."""
 
 
 class Release:
@@ -39,7 +53,7 @@ class Release:
     def __init__(
         self,
         plane: ControlPlane,
-        egress: Egress,
+        routing: Routing,
         folder: Path,
         stack: ExitStack,
         service: str = "vmguard",
@@ -55,11 +69,11 @@ class Release:
         self._folder, self._stack = folder, stack
         self._replicas = itertools.count(1)
         self._made = itertools.count(1)
+        self.refusal = ""
         ports = [{"port": 443, "targetPort": 8443}]
         made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": service}, "spec": {"ports": ports}}
-        address = plane.api.create(made, self.namespace)["spec"]["clusterIP"]
-        self._ports = egress.ports.setdefault(address, [])
-        self._egress = egress
+        self._service = plane.api.create(made, self.namespace)
+        self._routing = routing
         self.restore_secret()
 
     def restore_secret(self) -> None:
@@ -85,10 +99,10 @@ class Release:
         for kind in KINDS:
             self.plane.api.delete_if_there(ADMISSION, kind, self.name)
 
-    def replica(self, kubeconfig: Path | None = None, **environment: str) -> Server:
+    def replica(self, kubeconfig: Path | None = None, alterations: Sequence[str] = (), **environment: str) -> Server:
         """Start another replica, the administrator's or another user's; it ends with the release.
 
-        It serves, and may not be ready.
+        It serves, and may not be ready. `alterations` are those of `altered_vmguard`.
         """
         folder = self._folder / f"replica-{next(self._replicas)}"
         folder.mkdir(parents=True)
@@ -97,9 +111,10 @@ class Release:
             "VMGUARD_WEBHOOK_CONFIGURATION": self.name,
             "VMGUARD_SERVICE": self.service,
         }
-        started = serving_own_certificate(folder, kubeconfig or self.plane.kubeconfig(), **names, **environment)
+        settings = {**names, **self._routing.listen(), **environment}
+        started = serving_own_certificate(folder, kubeconfig or self.plane.kubeconfig(), alterations, **settings)
         server = self._stack.enter_context(started)
-        self._ports.append(server.port)
+        self._routing.add(self._service, server)
         return server
 
     def ready(self, *servers: Server) -> None:
@@ -139,6 +154,12 @@ class Release:
         found = [self.plane.api.get(ADMISSION, kind, self.name) for kind in KINDS]
         return {entry["clientConfig"].get("caBundle", "") for each in found for entry in each["webhooks"]}
 
+    def bundles_in(self, kind: str) -> list[tuple[x509.Certificate, ...]]:
+        """The certificates in the bundle of each entry of one configuration."""
+        entries = self.plane.api.get(ADMISSION, kind, self.name)["webhooks"]
+        pems = [base64.b64decode(entry["clientConfig"].get("caBundle", "")) for entry in entries]
+        return [certificates_in(pem, kind) if pem else () for pem in pems]
+
     def is_installed(self) -> bool:
         """Whether each entry has the bundle of the state in the Secret."""
         return self.bundles() == {base64.b64encode(self.state().bundle).decode()}
@@ -154,12 +175,16 @@ class Release:
         wait_for(probe, "the bundle to be installed")
 
     def admits(self) -> bool:
-        """Whether a pod is admitted, by a connection of its own; without an answer of vmguard it is not."""
-        self._egress.cut()
+        """Whether a pod is admitted, by a connection of its own; without an answer of vmguard it is not.
+
+        `refusal` is then what the API server says.
+        """
+        self._routing.cut()
         try:
             self.plane.api.create(bare_pod(name=f"pod-{next(self._made)}"), self.pods)
         except ApiError as error:
             if "failed calling webhook" in str(error):
+                self.refusal = str(error)
                 return False
             raise
         return True
@@ -169,17 +194,21 @@ class Release:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
-            socket.create_connection(("127.0.0.1", server.port)) as connection,
+            socket.create_connection((server.host, server.port)) as connection,
             context.wrap_socket(connection, server_hostname=self.server_name) as tls,
         ):
             return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
 
+    def shows_leaf_of(self, server: Server, authority: Authority) -> bool:
+        """Whether an authority has signed the certificate that a replica shows."""
+        return signed_by(self.shown(server), authority.certificate)
+
 
 @contextmanager
-def release(plane: ControlPlane, egress: Egress, folder: Path, **names: str) -> Iterator[Release]:
+def release(plane: ControlPlane, routing: Routing, folder: Path, **names: str) -> Iterator[Release]:
     """An installation without configurations and replicas; all that is added to it ends with the block."""
     with ExitStack() as stack:
-        made = Release(plane, egress, folder, stack, **names)
+        made = Release(plane, routing, folder, stack, **names)
         try:
             yield made
         finally:

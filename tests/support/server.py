@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from certs import DirectoryStore, ensure
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _NOT_EPHEMERAL = range(20_000, 32_768)
 READY = re.compile(r"vmguard serves (https://\S+?)(?:, trust (\S+))?\n")
 
@@ -44,6 +45,12 @@ class Server:
     ca: str
     operations: str
     log: Path
+
+    @property
+    def host(self) -> str:
+        """The address at which it listens."""
+        host = self.url.removeprefix("https://").rpartition(":")[0]
+        return "127.0.0.1" if host == "localhost" else host
 
     @property
     def port(self) -> int:
@@ -76,7 +83,7 @@ class Server:
 
     def operation(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"{self.operations}{path}", timeout=PATIENCE) as response:  # noqa: S310
+            with _DIRECTLY.open(f"{self.operations}{path}", timeout=PATIENCE) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -119,9 +126,11 @@ def serving_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Se
 
 
 @contextmanager
-def serving_own_certificate(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Server]:
-    """A server of a cluster that makes its certificate itself."""
-    with _running(folder, ["--kubeconfig", str(kubeconfig)], extra) as server:
+def serving_own_certificate(
+    folder: Path, kubeconfig: Path, alterations: Sequence[str] = (), **extra: str
+) -> Iterator[Server]:
+    """A server of a cluster that makes its certificate itself; `alterations` are those of `altered_vmguard`."""
+    with _running(folder, ["--kubeconfig", str(kubeconfig)], extra, alterations) as server:
         yield server
 
 
@@ -149,9 +158,11 @@ def _cert_dir(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[Server]:
+def _running(
+    folder: Path, options: list[str], extra: dict[str, str], alterations: Sequence[str] = ()
+) -> Iterator[Server]:
     log = folder / "log"
-    with _process(folder, options, extra) as process:
+    with _process(folder, options, extra, alterations) as process:
         assert process.stdout
         assert select.select([process.stdout], [], [], PATIENCE)[0], f"not ready: {log.read_text()}"
         ready = READY.fullmatch(process.stdout.readline())
@@ -161,8 +172,11 @@ def _running(folder: Path, options: list[str], extra: dict[str, str]) -> Iterato
 
 
 @contextmanager
-def _process(folder: Path, options: list[str], extra: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "webhook.cli.main", "serve", *options]
+def _process(
+    folder: Path, options: list[str], extra: dict[str, str], alterations: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    program = ["tests.support.altered_vmguard", *alterations, "--"] if alterations else ["webhook.cli.main"]
+    command = [sys.executable, "-m", *program, "serve", *options]
     usual = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", "VMGUARD_SHUTDOWN_DELAY": "0"}
     with (
         (folder / "log").open("wb") as stderr,

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.asgi import admission
+from tests.support.examples import examples
 from tests.support.golden import CASES
 from tests.support.sample_pods import admitted, pod, resource, vmsingle, workload
 from tests.support.strategies import cases
@@ -282,7 +283,7 @@ def test_a_decision_by_a_large_resource_is_not_cached():
 
 
 @given(cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_pod_gets_the_second_time_the_decision_that_it_gets_without_a_cache(case):
     asked, objects, minor, environment = case
     mine, source, cache = Settings.from_environment(environment), FileFacts(objects, minor), DecisionCache()
@@ -319,7 +320,7 @@ def test_every_hit_of_two_pods_however_they_are_spelled_is_a_fresh_decision():
     hits = 0
 
     @given(cases(), st.integers(0, 2**32), st.sampled_from([0, 0, 0.1, 0.5, 1]), st.integers(0, 9))
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=examples(400), deadline=None)
     def compare(case, seed, oddity, left):
         nonlocal hits
         asked, objects, minor, environment = case

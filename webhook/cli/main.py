@@ -18,6 +18,7 @@ COMMANDS = {
     "level": "say which Pod Security level pods reach",
     "explain": "say what a rule id means",
     "manifests": "print or write the Kubernetes objects that install vmguard",
+    "certs": "report on the CA and the CA bundles, and rotate them",
 }
 
 _LONGEST_ERROR = 2000

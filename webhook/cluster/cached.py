@@ -12,12 +12,12 @@ from collections import OrderedDict
 from webhook.cluster.collections import POLICIES
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
-from webhook.cluster.rate import Bucket
 from webhook.cluster.watching import Watching
 from webhook.facts import Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
 from webhook.name_forms import LONGEST_NAME, is_namespace, is_subdomain
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.projection import ResourceTooLargeError
+from webhook.rate import Bucket
 
 LOOK_UP = 10.0
 """Seconds for one live read, however little time the requests that wait for it have left."""

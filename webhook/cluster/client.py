@@ -22,7 +22,7 @@ from webhook import __version__
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.collections import JSON, Collection, asked
 from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
-from webhook.cluster.rate import Bucket
+from webhook.rate import Bucket
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of one answer, several times the largest object that etcd takes; and of a kubeconfig."""
@@ -52,7 +52,14 @@ _GONE = (aiohttp.ClientError, ConfigException, OSError)
 
 
 class NoClusterError(ValueError):
-    """There is no cluster to connect to, or its configuration is broken; the text is for whoever starts the server."""
+    """There is no cluster to connect to, or its configuration is broken; the text is for whoever starts the server.
+
+    `reason` is the part of it that holds for every command.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: no cluster to serve; see --kubeconfig, or --standalone")
+        self.reason = reason
 
 
 class UnreachableError(Exception):
@@ -292,8 +299,7 @@ async def _api(kubeconfig: str) -> tuple[ApiClient, str]:
         namespace = await _configure(configuration, kubeconfig)
         api = ApiClient(configuration)
     except Exception as error:  # noqa: BLE001 - the loader raises whatever its parsers do, on a file of the user's
-        told = f"{str(error) or type(error).__name__}: no cluster to serve; see --kubeconfig, or --standalone"
-        raise NoClusterError(told) from None
+        raise NoClusterError(str(error) or type(error).__name__) from None
     api.user_agent = f"vmguard/{__version__}"
     return api, namespace
 

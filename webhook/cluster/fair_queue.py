@@ -3,7 +3,7 @@
 Every request takes a turn. Requests wait by the namespace that they are for, and the namespaces take turns, so that a
 tenant with many requests delays another's first one by one turn at most. vmguard's own requests (watches, lists,
 discovery) belong to no namespace and go first; they are few. The number of waiting requests is bounded, for each
-namespace and in all.
+namespace and in all. When the queue is full, the namespace with most requests loses its last one.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from webhook.cluster.rate import Bucket
+from webhook.rate import Bucket
 from webhook.round_robin import RoundRobin
 
 OWN = ""
@@ -26,8 +26,8 @@ MOST_OF_ONE = 16
 MOST_WAITING_OF_ONE = 100
 """Requests of one namespace that wait; one more is refused at once."""
 
-MOST_WAITING = 5000
-"""Requests of all namespaces that wait."""
+MOST_WAITING = 500
+"""Requests of all namespaces that wait: as many as the default rate serves in the ten seconds of a webhook call."""
 
 
 class NoTurnError(Exception):
@@ -62,17 +62,19 @@ class FairQueue:
         if not self._waiting and self._has_room(namespace) and self._bucket.take(loop.time()):
             self._under_way[namespace] += 1
             return
-        if self._waiting.waiting(namespace) >= MOST_WAITING_OF_ONE or len(self._waiting) >= MOST_WAITING:
-            of = f" of namespace {namespace}" if namespace else ""
-            raise NoTurnError(f"too many requests{of} wait for the API server: VMGUARD_KUBE_API_QPS limits their rate")
+        if self._waiting.waiting(namespace) >= MOST_WAITING_OF_ONE or not self._make_room(namespace):
+            raise _too_many(namespace)
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.add(namespace, turn)
         self._grant()
         try:
             async with asyncio.timeout_at(deadline):
                 await turn
+        except NoTurnError:  # it made room for another one
+            raise
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # its turn came at the same time, and is not used
+            if turn.done() and not turn.cancelled() and not turn.exception():
+                # its turn came at the same time, and is not used
                 self._bucket.give_back()
                 self._end(namespace)
             else:
@@ -81,6 +83,20 @@ class FairQueue:
                 text = "more requests wait for the API server than VMGUARD_KUBE_API_QPS allows in time"
                 raise NoTurnError(text) from None
             raise
+
+    def _make_room(self, namespace: str) -> bool:
+        """Whether one more request may wait; where too many do, the namespace with most of them loses its last."""
+        if len(self._waiting) < MOST_WAITING:
+            return True
+        longest = max((each for each in self._waiting if each != OWN), key=self._waiting.waiting, default=OWN)
+        if longest == OWN or (
+            namespace != OWN and self._waiting.waiting(longest) <= self._waiting.waiting(namespace) + 1
+        ):
+            return False
+        turn = self._waiting.take_last(longest)
+        if not turn.done():
+            turn.set_exception(_too_many(longest))
+        return True
 
     def _end(self, namespace: str) -> None:
         self._under_way[namespace] -= 1
@@ -117,3 +133,8 @@ class FairQueue:
         if namespace == OWN:
             return True
         return self._under_way.total() < MOST_UNDER_WAY and self._under_way[namespace] < MOST_OF_ONE
+
+
+def _too_many(namespace: str) -> NoTurnError:
+    of = f" of namespace {namespace}" if namespace else ""
+    return NoTurnError(f"too many requests{of} wait for the API server: VMGUARD_KUBE_API_QPS limits their rate")

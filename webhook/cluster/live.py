@@ -25,7 +25,7 @@ from webhook.cluster.collections import (
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.fair_queue import OWN
 from webhook.cluster.status import names_an_object, reason
-from webhook.facts import Absent, Fact, Found, NotServed, Ref, Unknown
+from webhook.facts import MOST_NAMES, Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.name_forms import is_subdomain
 from webhook.objects import KubeObject
 from webhook.policy.custom_resources import BY_KIND, GROUP
@@ -76,10 +76,10 @@ class LiveFacts:
         return fact
 
     async def names(self, ref: Ref, deadline: float, payer: str = OWN) -> tuple[str, ...]:
-        """Names of the objects of the ref's kind and namespace, the first 500; () when they cannot be listed."""
+        """The first `MOST_NAMES` names of objects of the ref's kind and namespace; () when they cannot be listed."""
         for place in self._places(ref):
             try:
-                path = f"{place.path(ref.namespace)}?limit=500"
+                path = f"{place.path(ref.namespace)}?limit={MOST_NAMES}"
                 status, body = await self._client.get(path, METADATA_LIST, deadline, payer)
                 if status == 200:
                     found = await decoded(_list, body)

@@ -85,6 +85,15 @@ class Permissions:
             self.forbidden(verb, resource, namespace, "the API server says so when asked")
 
 
+_ADVICE = "; add to "
+"""Between what is forbidden and the rule for vmguard's role."""
+
+
+def without_advice(text: str) -> str:
+    """The text of a refusal for a person, to whom the rules of vmguard's roles do not apply."""
+    return text.partition(_ADVICE)[0]
+
+
 def refusal(verb: str, resource: Collection, namespace: str, why: str) -> str:
     """`may not list vmsingles.GROUP in namespace mon: WHY: let a Role there have …`."""
     if namespace:
@@ -92,7 +101,7 @@ def refusal(verb: str, resource: Collection, namespace: str, why: str) -> str:
     else:
         where, role = "in all namespaces" if resource.namespaced else "in the cluster", "vmguard's ClusterRole"
     rule = f'{{apiGroups: ["{resource.group}"], resources: ["{resource.plural}"], verbs: ["{verb}"]}}'
-    return f"may not {verb} {resource} {where}: {why}; add to {role} the rule {rule}"
+    return f"may not {verb} {resource} {where}: {why}{_ADVICE}{role} the rule {rule}"
 
 
 def answered(verb: str, resource: Collection, namespace: str, code: int, body: bytes) -> str:

@@ -29,6 +29,12 @@ class SecretData(msgspec.Struct, frozen=True):
     data: dict[str, bytes]
     written: dict[str, Any]
 
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        metadata = self.written.get("metadata") or {}
+        found: Mapping[str, str] = metadata.get("annotations") or {}
+        return found
+
 
 async def read_secret(client: Client, namespace: str, name: str) -> SecretData | None:
     """The Secret, None where there is none.

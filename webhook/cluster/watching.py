@@ -60,6 +60,7 @@ class Watching:
         self._newer: dict[CollectionPlace, Reflector] = {}
         self._tasks: dict[Reflector, asyncio.Task[None]] = {}
         self._asking: list[asyncio.Task[None]] = []
+        self._labels: dict[str, str] = {}
         self._definitions_changed = asyncio.Event()
         self.changed = asyncio.Event()
         self.definitions_told = asyncio.Event()
@@ -142,7 +143,9 @@ class Watching:
             for each in self._reflectors.values()
             for key, why in islice(each.unreadable.items(), MOST_NAMED)
         }
-        return {"discovery": self._discovery.trouble} | collections | unreadable | self._discovery.permissions.missing
+        labels = {f"namespace {name}": why for name, why in islice(self._labels.items(), MOST_NAMED)}
+        permissions = self._discovery.permissions.missing
+        return {"discovery": self._discovery.trouble} | collections | unreadable | labels | permissions
 
     def _start(
         self,
@@ -233,7 +236,9 @@ class Watching:
     def _namespace(self, key: ObjectKey, found: KubeObject | None) -> None:
         """Report a label that enforces deny by an unknown value, before it denies a pod."""
         unknown = unknown_values(found.metadata.labels or {}) if found else ""
+        self._labels.pop(key[1], None)
         if unknown:
+            self._labels[key[1]] = unknown
             self._log.write("warning", "namespace label not known", namespace=key[1], reason=unknown)
 
     async def _until_definitions_change(self) -> None:

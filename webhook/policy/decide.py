@@ -164,6 +164,23 @@ def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
     return Decision("unknown-kind", warnings=(warning_line("workload", text),), annotations=annotations)
 
 
+def unknown_parent(resource: str, parent: UnknownKind, findings: tuple[Finding, ...], settings: Settings) -> Decision:
+    """The decision on a resource whose controller is of a kind without a row in the tables; its pods are not secured.
+
+    `findings` are those on what it names, which can deny it.
+    """
+    decision = decide_resource(resource, findings, settings)
+    if decision.outcome != "unchanged":
+        return decision
+    text = f"{resource} belongs to {parent.owner}, of a kind that this version of vmguard does not know"
+    warning = warning_line("workload", f"the pods of the resource are not secured: {text}; update vmguard")
+    annotations = {**decision.annotations, "decision": one_line(f"unknown-kind: {parent.owner}", LONGEST_WARNING)}
+    warnings = (warning, *decision.warnings)
+    return msgspec.structs.replace(
+        decision, outcome="unknown-kind", warnings=warnings, annotations=annotations, identity=parent
+    )
+
+
 def _denied(text: str, why: Sequence[Change | Violation], settings: Settings) -> Decision:
     """A denial with this message, or in audit mode the warning that it would be one."""
     message = one_line(text, _LONGEST_MESSAGE)

@@ -218,7 +218,7 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
             label = (fact.object.metadata.labels or {}).get("app.kubernetes.io/name") or ""
         elif resource is None:
             resource = ref, fact.object.spec or {}
-    unknown = _unknown_kind(pod, chain)
+    unknown = unknown_kind_above("Pod", pod, chain)
     if unknown:
         return unknown
     if resource is None:
@@ -239,10 +239,12 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
     )
 
 
-def _unknown_kind(pod: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
-    """The kind of the operator's group in a chain that has no row in the tables, or no place there; None for none."""
-    controlled = "Pod"
-    last = pod
+def unknown_kind_above(controlled: str, metadata: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
+    """The kind of the operator's group in a chain that has no row in the tables, or no place there; None for none.
+
+    The chain is that of an object of the kind `controlled` with this metadata.
+    """
+    last = metadata
     for link in chain:
         if type(link.fact) is not Found:
             return None
@@ -253,7 +255,8 @@ def _unknown_kind(pod: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
     owner = _controller(last)
     if owner is None or owner.group != GROUP or owner.kind in BY_KIND or owner.kind in PARENTS:
         return None
-    place = f"{chain[-1].ref.namespace}/" if chain else ""
+    namespace = chain[-1].ref.namespace if chain else metadata.namespace
+    place = f"{namespace}/" if namespace else ""
     named = one_line(f"{owner.kind} {place}{owner.name}", _LONGEST_OWNER)
     return UnknownKind(one_line(owner.kind, LONGEST_LABEL), named)
 

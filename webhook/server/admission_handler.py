@@ -4,6 +4,7 @@ Reads a bounded body, drives the decision, responds, counts and logs, each once 
 a 4xx with the reason in JSON. A fault of vmguard is a 500 without a trace, and the webhook's failurePolicy decides.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,7 +15,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from webhook.admission.admission_review import Review, ReviewError, decode
+from webhook.admission.admission_review import Request, Review, ReviewError, decode
 from webhook.admit import admit
 from webhook.decision_cache import DecisionCache
 from webhook.driver import Done, PreviewsHere, PreviewSource, advance, drive_async
@@ -43,6 +44,10 @@ from webhook.telemetry.metrics import Children, Metrics
 
 MAX_BODY = 7 * 1024 * 1024
 """Bytes; the API server sends at most about this much."""
+
+
+LARGE = 256 * 1024
+"""Bytes of a review of a pod that waits for its turn, as resources do. Recorded reviews have 4 to 16 KB."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -144,7 +149,7 @@ class AdmissionHandler:
         try:
             exchange.review = decode(body)
             request = exchange.review.request
-            if request.kind.group and not self._turns.take():
+            if _is_large(request, body) and not self._turns.take():
                 return self._decide_in_turn(exchange, endpoint, query, request.namespace or "")
             return self._begun(exchange, exchange.review, endpoint, query)
         except Exception as error:  # noqa: BLE001 - as above
@@ -173,7 +178,11 @@ class AdmissionHandler:
     async def _decide_in_turn(
         self, exchange: _Exchange, endpoint: Endpoint, query: bytes, namespace: str
     ) -> HTTPResponse:
-        await self._turns.turn(namespace)
+        try:
+            await self._turns.turn(namespace)
+        except asyncio.CancelledError:  # the connection made way for another one
+            self._count(exchange, "disconnected")
+            raise
         assert exchange.review  # noqa: S101 - it was decoded before
         try:
             begun = self._begun(exchange, exchange.review, endpoint, query)
@@ -186,6 +195,9 @@ class AdmissionHandler:
     ) -> HTTPResponse:
         try:
             return self._decided(exchange, *await deciding)
+        except asyncio.CancelledError:  # as above
+            self._count(exchange, "disconnected")
+            raise
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(exchange, error)
 
@@ -215,6 +227,11 @@ class AdmissionHandler:
     def _count(self, exchange: _Exchange, outcome: str) -> None:
         self._requests[exchange.webhook, outcome].inc()
         self._times[exchange.webhook].observe(time.monotonic() - exchange.started)
+
+
+def _is_large(request: Request, body: bytes) -> bool:
+    """Whether a decision may take milliseconds: that on a resource, or on a pod that is larger than any usual one."""
+    return bool(request.kind.group) or len(body) > LARGE
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

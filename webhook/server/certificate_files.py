@@ -19,6 +19,7 @@ class CertificateFiles:
     what = "files"
     pause = EVERY
     trouble = ""
+    notice = ""
 
     def __init__(self, store: DirectoryStore) -> None:
         """Read the directory.

@@ -10,7 +10,7 @@ whole (`_start_asgi_task`), and not at all where the application answers it at o
 is for.
 """
 
-from asyncio import AbstractEventLoop, Task, TimerHandle, Transport
+from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, Transport, current_task
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, cast
 
@@ -96,6 +96,8 @@ class Connection(HttpToolsProtocol):
         self._begin: Begin | None = getattr(self.app, "begin", None)
         self._deferred: RequestResponseCycle | None = None
         self._stranger = ""
+        self._answering_task: Task[None] | None = None
+        self._made_way = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -121,10 +123,19 @@ class Connection(HttpToolsProtocol):
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         return cycle is not None and not self._reading and not cycle.response_complete
 
+    @property
+    def waiting_since(self) -> float:
+        """When the request that is being answered began, in seconds of the loop."""
+        return self.idle_since if self._since is None else self._since
+
     def make_way(self) -> None:
-        """Close at once, as another connection needs the place."""
+        """Close at once, as another connection needs the place; the work on its request ends too."""
+        self._made_way = True
         if self.handshake:
             self.handshake.cancel()
+        if self._answering_task:
+            self.cycle.disconnected = True
+            self._answering_task.cancel()
         if cast("Transport | None", self.transport):  # None during the handshake
             self.transport.abort()
 
@@ -210,7 +221,23 @@ class Connection(HttpToolsProtocol):
         if self._begin and app is self.app and self._is_small_post(cast("Scope", cycle.scope)):
             self._deferred = cycle
         else:
-            super()._start_asgi_task(cycle, app)
+            super()._start_asgi_task(cycle, self._ending_early(app))
+
+    def _ending_early(self, app: ASGI3Application) -> ASGI3Application:
+        """An ASGI application whose work ends when the connection makes way."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            self._answering_task = current_task()
+            try:
+                if not self._made_way:
+                    await app(scope, receive, send)  # type: ignore[arg-type]  # uvicorn's types are narrower
+            except CancelledError:
+                if not self._made_way:
+                    raise
+            finally:
+                self._answering_task = None
+
+        return cast("ASGI3Application", answer)
 
     def _is_small_post(self, scope: Scope) -> bool:
         if scope["method"] != "POST" or self.parser.should_upgrade():
@@ -228,7 +255,8 @@ class Connection(HttpToolsProtocol):
         if isinstance(begun, HTTPResponse) and not self.flow.write_paused:
             self._write(cycle, begun)
         else:
-            super()._start_asgi_task(cycle, self.app if begun is None else self._finishing(begun))
+            app = self.app if begun is None else self._finishing(begun)
+            super()._start_asgi_task(cycle, self._ending_early(app))
 
     def _write(self, cycle: RequestResponseCycle, response: HTTPResponse) -> None:
         """Write a whole response as uvicorn would write it."""

@@ -6,12 +6,17 @@ has carried a valid review last; of the address that has most of them, the one t
 and NAT make all API servers one address, so no address has a fixed share.
 """
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 MOST = 1000
 """At one time. An API server keeps up to 25 idle ones. One idle TLS connection takes about 50 KB."""
+
+LONG_WAIT = 1.0
+"""Seconds for an answer; most requests wait for nothing, and a lookup takes milliseconds."""
 
 
 class Closable(Protocol):
@@ -19,6 +24,10 @@ class Closable(Protocol):
 
     reviewed: bool
     idle_since: float
+
+    @property
+    def waiting_since(self) -> float:
+        """When the request that is being answered began, in seconds of the loop."""
 
     @property
     def answering(self) -> bool:
@@ -32,11 +41,12 @@ class OpenConnections:
     """The connections of one listener.
 
     `closed` counts those that made room for others, and `last_closed` is the address of the last of them. `refused`
-    counts those not taken.
+    counts those not taken. `clock` is the loop's, in seconds.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
         self.most = most
+        self._clock = clock
         self.closed = 0
         self.last_closed = ""
         self.refused = 0
@@ -50,7 +60,7 @@ class OpenConnections:
     def add(self, connection: Closable, host: str) -> bool:
         """Take a new connection from a host, and close another one where there are too many.
 
-        False where every other one is answering a request: then the new one is not taken.
+        False where the new one is not taken: every other one has been answering a request for a moment only.
         """
         if connection in self._addresses:
             return True
@@ -81,7 +91,7 @@ class OpenConnections:
             del self._unused[address]
 
     def _make_room(self) -> bool:
-        connection = self._first_unused() or self._first_used()
+        connection = self._first_unused() or self._first_used() or self._first_waiting()
         if connection is None:
             return False
         self.last_closed = self._addresses[connection]
@@ -104,11 +114,19 @@ class OpenConnections:
     def _first_used(self) -> Closable | None:
         """Of the connections that have carried requests, the one that is idle the longest, as above."""
         idle = [each for each in self._used if not each.answering]
-        candidates = [each for each in idle if not each.reviewed] or idle
-        counts = Counter(self._used[each] for each in candidates)
-        most = max(counts.values(), default=0)
-        candidates = [each for each in candidates if counts[self._used[each]] == most]
+        candidates = self._of_most_frequent_address([each for each in idle if not each.reviewed] or idle)
         return min(candidates, key=lambda each: each.idle_since, default=None)
+
+    def _first_waiting(self) -> Closable | None:
+        """Of the connections that are answering, the one that waits the longest, as above; None without a long wait."""
+        candidates = self._of_most_frequent_address([each for each in self._addresses if each.answering])
+        first = min(candidates, key=lambda each: each.waiting_since, default=None)
+        return first if first and self._clock() - first.waiting_since >= LONG_WAIT else None
+
+    def _of_most_frequent_address(self, connections: list[Closable]) -> list[Closable]:
+        counts = Counter(self._addresses[each] for each in connections)
+        most = max(counts.values(), default=0)
+        return [each for each in connections if counts[self._addresses[each]] == most]
 
 
 def address_of(host: str) -> str:

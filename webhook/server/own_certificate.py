@@ -5,6 +5,9 @@ Secret, and its bundle into the configurations. Every write is on top of what wa
 configurations are read before the Secret: a bundle of an older state is never written over that of a newer one.
 
 vmguard may not create the Secret. Without it, it serves on with the CA in memory.
+
+An administrator may keep the CA: with WATCH_NAMESPACE, or where an annotation of the Secret says so. Then vmguard never
+writes the Secret, and reports in time that the CA ends.
 """
 
 import time
@@ -41,6 +44,14 @@ from webhook.telemetry.metrics import Metrics
 EVERY = 5.0
 """Seconds between two readings. The wall clock is looked at as often: a leaf expires while a machine is suspended."""
 
+MANAGED_BY = "vmguard.io/managed-by"
+"""The annotation of the Secret that says who makes and renews the CA."""
+
+ADMINISTRATOR, VMGUARD = "administrator", "vmguard"
+
+NOTICE = timedelta(days=60)
+"""How long before the end of a CA that vmguard does not renew this is reported."""
+
 _SOON = 1.0
 """Seconds between two readings until there is a leaf that the API server trusts."""
 
@@ -60,6 +71,11 @@ class Installation(msgspec.Struct, frozen=True):
     @property
     def secret(self) -> str:
         return f"{self.service}-ca"
+
+
+def is_of_administrator(secret: SecretData) -> bool:
+    """Whether somebody other than vmguard makes and renews the CA; a value that is not known counts as that."""
+    return secret.annotations.get(MANAGED_BY, VMGUARD) != VMGUARD
 
 
 class OwnCertificate:
@@ -85,12 +101,15 @@ class OwnCertificate:
         self._log = log
         self._metrics = metrics
         self._monotonic = monotonic
+        self._read_at = 0.0
         self._rotation = Rotation()
         self._installed = Installed()
         self._seen: tuple[dict[str, bytes], float] = ({}, 0.0)
         self._issued: Issued | None = None
         self._is_newest = False
+        self._renews = installation.writes
         self.trouble = ""
+        self.notice = ""
 
     @property
     def place(self) -> str:
@@ -109,6 +128,7 @@ class OwnCertificate:
             CertificateError: a new leaf is due and cannot be signed.
 
         """
+        self._read_at = self._monotonic()  # what lasts is counted from the end of one reading to the start of another
         found = await self._trust.read()
         try:
             trouble = await self._look_at_secret(found, now)
@@ -116,13 +136,13 @@ class OwnCertificate:
                 await self._write_bundles(found)
         except UnreachableError as error:
             trouble = str(error)
-        at = self._monotonic()
-        name = self._installation.server_name
+        name, at = self._installation.server_name, self._read_at
         self._issued = next_leaf(self._issued, self._rotation, self._installed, name=name, now=now, at=at)
         leaf = self._issued.leaf if self._issued else None
         self._trust.judge(found, leaf)
         if self._rotation.current:
             self._metrics.ca_expiry.set(self._rotation.current.certificate.not_valid_after_utc.timestamp())
+        self.notice = self._of_end(now)
         self.trouble = trouble or (self._trust.unreadable if self._installation.writes else "")
         if self._issued and (fault := self._issued.leaf.untimely(now=now)):
             raise CertificateError(f"{fault}. A new one cannot be signed: {self.trouble or 'the CA is not valid now'}")
@@ -133,6 +153,18 @@ class OwnCertificate:
         if self._issued:
             return ""
         return self.trouble or f"the leader has not written a CA into the {self.place} yet"
+
+    def _of_end(self, now: datetime) -> str:
+        """What an administrator must do before the CA ends, "" where vmguard renews it or there is time."""
+        if self._renews or not self._rotation.current:
+            return ""
+        end = self._rotation.current.certificate.not_valid_after_utc
+        if now < end - NOTICE:
+            return ""
+        return (
+            f"The CA in the {self.place} ends at {end.isoformat()}, and vmguard does not renew it. Rotate it by hand "
+            "before that, as docs/certificates.md says."
+        )
 
     @property
     def _may_write(self) -> bool:
@@ -151,17 +183,29 @@ class OwnCertificate:
                 "the CA that it has in memory, if any."
             )
         state, faults = from_data(secret.data, self._installation.server_name)
-        if self._may_write:
+        self._renews = self._installation.writes and not is_of_administrator(secret)
+        if self._may_write and self._renews:
             return await self._bring_on(secret, state, faults, found, now)
         if state.current:
             self._rotation = state
         self._observe(found, self._rotation)
-        if not (self._installation.writes or self._rotation.current):
-            return (
-                f"The {self.place} has no CA, and with WATCH_NAMESPACE vmguard makes none. Put the certificate and "
-                "the key of a CA there, as tls.crt and tls.key."
-            )
-        return ""
+        if self._renews:
+            return ""
+        self._is_newest = state.current is not None and not faults
+        return self._of_administrator(state, faults)
+
+    def _of_administrator(self, state: Rotation, faults: tuple[str, ...]) -> str:
+        """What an administrator must correct in the Secret, "" for nothing."""
+        damage = f"The {self.place} is damaged: {' '.join(faults)}" if faults else ""
+        if state.current:
+            return damage
+        why = f"it has the annotation {MANAGED_BY}" if self._installation.writes else "WATCH_NAMESPACE is set"
+        until = " Until then vmguard uses the CA that it has in memory." if self._rotation.current else ""
+        missing = (
+            f"The {self.place} has no CA, and vmguard makes none, as {why}. Make one with `vmguard certs init "
+            f"--namespace {self._installation.namespace} --service {self._installation.service}`.{until}"
+        )
+        return f"{damage} {missing}".strip()
 
     async def _bring_on(
         self,
@@ -175,9 +219,9 @@ class OwnCertificate:
         trusted = [each for bundle in trusted_by(found or ()) for each in bundle if _is_ours(each)]
         healed = heal(found_state, self._rotation, trusted, now=now, damaged=bool(faults))
         self._observe(found, healed)
-        at = self._monotonic()
+        at = self._read_at
         if secret.data != self._seen[0]:
-            self._seen = (secret.data, at)
+            self._seen = (secret.data, self._monotonic())
         state = step(
             healed,
             now=now,

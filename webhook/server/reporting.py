@@ -6,10 +6,11 @@ from webhook.admission.admission_review import Review, encode
 from webhook.name_forms import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.wording import facts_line
-from webhook.policy.workload import Link, Workload
+from webhook.policy.workload import Identity, Link, UnknownKind, Workload
 from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Line, Log
 from webhook.telemetry.metrics import Children, Metrics
+from webhook.telemetry.namespace_lines import NamespaceLines
 from webhook.text import one_line
 
 _WARNED = frozenset({"denied", "unknown", "refused", "would-deny"})
@@ -39,6 +40,7 @@ class DecisionLine(RequestLine, frozen=True):
     decision: str | None
     rules: str | None
     violations: tuple[str, ...] | UnsetType
+    left_out: int | UnsetType
 
 
 class RefusalLine(RequestLine, frozen=True):
@@ -66,6 +68,7 @@ class Reporter:
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self._log = log
         self._budget = LineBudget()
+        self._lines = NamespaceLines()
         self._findings = Children(metrics.findings)
         self._lookups = Children(metrics.lookups)
 
@@ -84,20 +87,25 @@ class Reporter:
             annotations=decision.annotations,
             facts=facts,
         )
+        level = "warning" if decision.outcome in _WARNED else "info"
+        left_out = self._lines.take(review.request.namespace or "", level)
+        if left_out is None:
+            return answer
         identity, annotations = decision.identity, decision.annotations
         line = DecisionLine(
             self._log.stamp(),
-            "warning" if decision.outcome in _WARNED else "info",
+            level,
             "admission",
             webhook,
             *_names(review),
             facts,
             int(seconds * 1e6) / 1000,
             decision.outcome,
-            str(identity) if isinstance(identity, Workload) else None,
+            _workload(identity),
             annotations.get("decision"),
             annotations.get("rules"),
             decision.tally.violations or UNSET,
+            left_out or UNSET,
         )
         self._log.write_line(line)
         return answer
@@ -129,6 +137,13 @@ class Reporter:
             self._lookups[result_and_source].inc(count)
         for labels, count in decision.tally.counts:
             self._findings[labels].inc(count)
+
+
+def _workload(identity: Identity | None) -> str | None:
+    """The resource that a pod belongs to, as far as it is known."""
+    if isinstance(identity, Workload):
+        return str(identity)
+    return identity.owner if isinstance(identity, UnknownKind) else None
 
 
 def _names(review: Review | None) -> _Names:

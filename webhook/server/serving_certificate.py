@@ -29,7 +29,8 @@ class CertificateSource(Protocol):
     """Where the pair comes from. `what` names the source in metrics, `place` in the log.
 
     `first` is the pair to begin with, None where there is none yet. `pause` is the time in seconds until the next
-    reading. `trouble` is what is wrong though the pair is good, "" for nothing.
+    reading. `trouble` is what is wrong though the pair is good, "" for nothing. `notice` is what somebody must do in
+    time, "" for nothing.
     """
 
     @property
@@ -46,6 +47,9 @@ class CertificateSource(Protocol):
 
     @property
     def trouble(self) -> str: ...
+
+    @property
+    def notice(self) -> str: ...
 
     async def read(self, shown: Leaf | None, now: datetime) -> Leaf | None:
         """The pair to show from now on, `shown` itself where there is no other one.
@@ -93,7 +97,7 @@ class ServingCertificate:
     @property
     def note(self) -> str:
         """What a person must know of the certificate, "" for nothing."""
-        return " ".join(filter(None, (self._end(), self.trouble)))
+        return " ".join(filter(None, (self._end(), self.trouble, self._source.notice)))
 
     def _end(self) -> str:
         """What is wrong with the end of the certificate that is shown, "" for nothing."""

@@ -225,6 +225,11 @@ def test_the_stricter_label_counts_and_an_unknown_value_is_deny(plane, guarding,
     assert f"the namespace label {wrong} counts as deny" in refusal
     reported = [line for line in guarding.server.lines() if line["message"] == "namespace label not known"]
     assert wrong in next(line["reason"] for line in reported if line["namespace"] == namespace)
+    note = f"[!]namespace {namespace} the namespace label {wrong} counts as deny"
+    assert note in guarding.server.operation("/readyz?verbose")[1]
+    corrected = {"metadata": {"labels": {LABEL: "deny", OLD_LABEL: "deny"}}}
+    plane.api.patch("v1", "Namespace", namespace, corrected)
+    wait_for(lambda: note not in guarding.server.operation("/readyz?verbose")[1], "the note to end")
 
 
 def test_an_exempt_namespace_is_left_alone(plane, guarding):

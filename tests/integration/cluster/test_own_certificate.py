@@ -8,12 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from certs import AUTHORITY_LIFETIME, AUTHORITY_NAME, Authority, Rotation
 from tests.controlplane.api import wait_for
 from tests.support.accounts import Account
+from tests.support.certificates import signed_by
 from tests.support.clock import Clock
 from tests.support.documented_permissions import grant_documented
 from tests.support.egress import egress_of
@@ -243,11 +242,10 @@ def test_replicas_change_to_the_next_ca_after_both_were_installed_for_a_minute(i
     ]
     waited = datetime.fromisoformat(min(switched)) - datetime.fromisoformat(max(written))
     assert waited >= timedelta(seconds=60)
-    key = due.next.certificate.public_key()
 
     def all_changed():
         assert installation.admits()
-        return all(_signed_by(installation.shown(server), key) for server in servers)
+        return all(signed_by(installation.shown(server), due.next.certificate) for server in servers)
 
     wait_for(all_changed, "both replicas to show leaves of the next CA", interval=0.5)
     assert installation.is_installed()
@@ -338,11 +336,3 @@ def _leader(installation, client):
 
 def _base64(one):
     return base64.b64encode(one.certificate_pem).decode()
-
-
-def _signed_by(leaf, key):
-    try:
-        key.verify(leaf.signature, leaf.tbs_certificate_bytes, ec.ECDSA(leaf.signature_hash_algorithm))
-    except InvalidSignature:
-        return False
-    return True

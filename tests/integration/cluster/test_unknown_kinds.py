@@ -1,5 +1,7 @@
 """A kind of the operator that this version does not know is reported everywhere, and its pods are never hardened."""
 
+import json
+
 import pytest
 
 from tests.controlplane.api import ApiError, wait_for
@@ -42,6 +44,20 @@ def test_its_pods_are_stored_unchanged_counted_and_named(plane, guard, new_kind)
     assert outcomes == {"unknown-kind"}
     assert guarding.audited(namespace)["decision"] == f"unknown-kind: {KIND} {namespace}/x"
     assert 'outcome="unknown-kind"' in guarding.server.operation("/metrics")[1]
+
+
+def test_a_resource_that_it_controls_is_applied_with_a_warning(plane, guard, new_kind):
+    namespace = guard(VM_ENABLESTRICTSECURITY="true").namespace()
+    parent = {"apiVersion": f"{GROUP}/v1", "kind": KIND, "metadata": {"name": "parent"}}
+    owner = owned_by(plane.api.create(parent, namespace))
+    child = {
+        "apiVersion": f"{GROUP}/v1beta1",
+        "kind": "VMAgent",
+        "metadata": {"name": "child", "ownerReferences": owner},
+    }
+    done = plane.kubectl("apply", "--namespace", namespace, "-f", "-", stdin=json.dumps(child))
+    assert done.returncode == 0, done.stderr
+    assert f"VMAgent {namespace}/child belongs to {KIND} {namespace}/parent" in done.stderr
 
 
 def test_its_pods_are_refused_under_deny_and_the_event_names_the_kind(plane, guard, new_kind):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.sample_pods import decide, vmsingle
 from tests.support.strategies import cases
 from webhook.admission.patch import Edit, build
@@ -18,7 +19,7 @@ def _applied(pod, operations):
 
 
 @given(cases())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_objects_that_are_written_anew_make_the_same_pod(case):
     asked, objects, minor, environment = case
     before = copy.deepcopy(asked)

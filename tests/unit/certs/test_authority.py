@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from certs import BACKDATE, Authority, CertificateError
 from certs.pem import certificates_in, key_in
 from tests.support.certificates import DAY, LONG_NAME, NOON, new_authority
+from tests.support.examples import examples
 
 NAME_LISTS = st.lists(
     st.one_of(
@@ -60,7 +61,7 @@ def test_a_leafs_common_name_is_its_first_name_if_it_fits(names: list[str], titl
     assert leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical == (title == "")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(NAME_LISTS)
 def test_a_leaf_is_usable_for_just_the_names_asked_for(names: list[str]):
     root = new_authority()
@@ -72,7 +73,7 @@ def test_a_leaf_is_usable_for_just_the_names_asked_for(names: list[str]):
     assert "lacks the names not-asked.for;" in str(refusal)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @example(DAY, -BACKDATE)
 @given(st.timedeltas(timedelta(seconds=1), 900 * DAY), st.timedeltas(-BACKDATE, 365 * DAY))
 def test_a_leaf_never_lies_outside_its_authoritys_time(lifetime: timedelta, later: timedelta):

@@ -8,9 +8,21 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from certs import OVERLAP, Authority, CertificateError, Rotation, from_data, heal, step, to_data
+from certs import (
+    AUTHORITY_LIFETIME,
+    LEAF_LIFETIME,
+    OVERLAP,
+    SETTLED,
+    Authority,
+    CertificateError,
+    Rotation,
+    from_data,
+    heal,
+    step,
+    to_data,
+)
 from certs.pem import certificates_in
-from certs.rotation import CONFIRMED, RETIREMENT
+from certs.rotation import CONFIRMED, MOST_OLD, RETIREMENT
 from tests.support.certificates import DAY, NOON
 
 NAME = "vmguard.vmguard-system.svc"
@@ -23,6 +35,15 @@ def made(now=NOON, only=NAME):
 
 def stepped(rotation, now, *, installed=None, unchanged=timedelta(0)):
     return step(rotation, now=now, installed=installed, unchanged=unchanged, create=lambda: made(now))
+
+
+def test_the_times_are_those_of_the_documentation():
+    """docs/certificates.md: people plan by them, and the alerts are made for them."""
+    assert (timedelta(days=365), timedelta(hours=24)) == (AUTHORITY_LIFETIME, LEAF_LIFETIME)
+    assert (timedelta(seconds=60), timedelta(minutes=2)) == (OVERLAP, SETTLED)
+    assert (timedelta(hours=26), timedelta(hours=1)) == (RETIREMENT, CONFIRMED)
+    authority = made()
+    assert authority.certificate.not_valid_after_utc - authority.renew_at > timedelta(days=120)
 
 
 def test_the_first_authority_signs_at_once():
@@ -63,7 +84,118 @@ def test_what_was_lost_comes_back_from_what_is_known_and_installed():
     assert heal(Rotation(), both, (), now=DUE, damaged=False) == both
     unknown = heal(Rotation(), Rotation(), both.trusted, now=DUE, damaged=False)
     assert (unknown.current, set(unknown.old)) == (None, set(both.trusted))
+    assert unknown.old_until == DUE + RETIREMENT
     assert heal(both, both, both.trusted, now=DUE, damaged=False) == both
+
+
+def test_a_lost_authority_comes_back_with_its_old_ones_and_the_next_one_that_was_found():
+    known = Rotation(made(), made(), (made().certificate,), NOON + DAY)
+    found = Rotation(None, made())
+    healed = heal(found, known, (), now=NOON, damaged=True)
+    assert (healed.current, healed.next) == (known.current, found.next)
+    assert healed.old == known.old
+    assert healed.old_until == NOON + RETIREMENT
+    assert heal(Rotation(), known, (), now=NOON, damaged=True).next == known.next
+
+
+def test_where_another_state_was_written_servers_still_show_leaves_of_the_known_authority():
+    """As when a Secret is restored from a backup: the known authority signed what servers show now."""
+    known, found = Rotation(made(), made(), (made().certificate,), NOON + DAY), Rotation(made())
+    healed = heal(found, known, [made().certificate], now=NOON, damaged=False)
+    assert healed == Rotation(found.current, None, (known.current.certificate,), NOON + RETIREMENT)
+
+
+def test_where_a_part_is_damaged_all_that_is_known_and_installed_stays_trusted():
+    known, found, installed = Rotation(made(), made(), (made().certificate,)), Rotation(made()), made().certificate
+    healed = heal(found, known, [installed], now=NOON, damaged=True)
+    assert set(healed.old) == {*known.trusted, installed}
+    assert (healed.current, healed.next, healed.old_until) == (found.current, None, NOON + RETIREMENT)
+
+
+def test_what_was_found_to_be_old_stays_old_when_more_is_added():
+    known = Rotation(made())
+    found = Rotation(made(), None, (made().certificate,), NOON + DAY)
+    healed = heal(found, known, (), now=NOON, damaged=False)
+    assert healed.old == (*found.old, known.current.certificate)
+    assert heal(found, Rotation(), (), now=NOON, damaged=False) == found
+
+
+def test_of_too_many_lost_authorities_those_that_end_last_stay_trusted():
+    some = [made(NOON + hour * timedelta(hours=1)).certificate for hour in range(MOST_OLD + 2)]
+    healed = heal(Rotation(), Rotation(), some, now=NOON, damaged=False)
+    assert set(healed.old) == set(some[2:])
+    full = Rotation(made(), None, tuple(some[:MOST_OLD]), NOON + DAY)
+    assert heal(full, Rotation(made()), (), now=NOON, damaged=False) == full
+    almost = replace(full, old=full.old[1:])
+    assert heal(almost, Rotation(), some, now=NOON, damaged=True).old == (*almost.old, some[-1])
+
+
+def test_with_too_many_old_authorities_no_further_rotation_begins():
+    old = tuple(made().certificate for _ in range(MOST_OLD))
+    until = DUE + RETIREMENT
+    full = Rotation(made(), None, old, until)
+    assert stepped(full, DUE) == full
+    assert stepped(Rotation(made(), None, old[1:], until), DUE).next
+
+
+def test_an_authority_that_is_not_valid_yet_is_replaced_like_one_that_is_due():
+    """A clock that was ahead made it."""
+    early = Rotation(made(NOON + DAY))
+    assert stepped(early, NOON).next
+
+
+def test_a_next_authority_that_is_due_or_not_valid_yet_is_made_again():
+    for following, now in ((made(NOON + 3 * DAY), NOON), (made(NOON - 364 * DAY), NOON), (made(), DUE)):
+        before = Rotation(made(now - DAY), following)
+        again = stepped(before, now, installed=DAY)
+        assert again.current == before.current
+        assert again.next not in {None, following}
+        assert again.next.valid_at(now)
+    just = Rotation(made(DUE - DAY), made())
+    assert stepped(just, DUE - timedelta(seconds=1), installed=DAY).current == just.next
+
+
+def test_without_a_valid_authority_a_next_one_that_is_valid_signs_at_once_and_another_one_does_not():
+    expired, now = made(NOON - 400 * DAY), NOON
+    good, bad = made(), made(NOON + 3 * DAY)
+    assert stepped(Rotation(expired, good), now).current == good
+    assert stepped(Rotation(None, good), now) == Rotation(good)
+    for rotation in (Rotation(expired, bad), Rotation(None, bad)):
+        assert stepped(rotation, now).current not in {good, bad, expired}
+    old = (made().certificate,)
+    assert stepped(Rotation(None, None, old, NOON + DAY), now).old == old
+
+
+def test_an_authority_signs_until_its_last_second():
+    authority = made()
+    end = authority.certificate.not_valid_after_utc
+    assert stepped(Rotation(authority), end).current == authority
+    assert stepped(Rotation(authority), end + timedelta(seconds=1)).current != authority
+
+
+@pytest.mark.parametrize("until", [None, NOON + RETIREMENT + timedelta(seconds=1), NOON + 400 * DAY])
+def test_an_end_of_trust_that_a_wrong_clock_wrote_is_set_right(until):
+    wrong = Rotation(made(), None, (made().certificate,), until)
+    assert stepped(wrong, NOON, unchanged=DAY) == replace(wrong, old_until=NOON + RETIREMENT)
+
+
+def test_an_end_of_trust_within_the_time_is_left_as_it_is():
+    for until in (NOON + RETIREMENT, NOON + timedelta(seconds=1), NOON):
+        right = Rotation(made(), None, (made().certificate,), until)
+        assert stepped(right, NOON, unchanged=CONFIRMED - timedelta(seconds=1)) == right
+
+
+def test_old_authorities_leave_before_a_due_rotation_begins():
+    late = Rotation(made(), None, (made().certificate,), DUE - DAY)
+    assert stepped(late, DUE, unchanged=CONFIRMED) == Rotation(late.current)
+
+
+def test_the_bundle_has_each_certificate_once_and_the_oldest_first():
+    first, second = made(NOON), made(NOON + DAY)
+    rotation = Rotation(second, None, (second.certificate, first.certificate))
+    assert rotation.trusted == (first.certificate, second.certificate)
+    assert rotation.bundle == first.certificate_pem + second.certificate_pem
+    assert Rotation().trusted == ()
 
 
 def test_the_data_of_a_state_is_that_state():

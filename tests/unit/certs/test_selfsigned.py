@@ -25,6 +25,7 @@ from certs import (
 )
 from certs.pem import certificates_in
 from tests.support.certificates import DAY, FILES, NAMES, NOON, Handshake
+from tests.support.examples import examples
 
 
 def states_of(directory: Path) -> list[tuple[int, int]]:
@@ -129,7 +130,7 @@ def test_wrong_names_are_told_even_when_nothing_must_be_made(store: DirectorySto
             ensure(store, names, now=NOON)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.sampled_from(["a", "b.c", "10.0.0.1", "::1"]), min_size=1, max_size=6).map(tuple), st.data())
 def test_asking_again_for_any_of_the_names_changes_nothing(names: tuple[str, ...], data: st.DataObject):
     with TemporaryDirectory() as directory:

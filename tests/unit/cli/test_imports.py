@@ -18,6 +18,8 @@ SERVER = {"cryptography", "prometheus_client", "starlette", "uvicorn", "uvloop"}
         ("webhook.server.worker", CLUSTER | SERVER | {"asyncio"}),
         ("webhook.cli.review", CLUSTER | SERVER | {"asyncio"}),
         ("webhook.cli.level", CLUSTER | SERVER | {"asyncio", "jsonpatch"}),
+        ("webhook.cli.main", CLUSTER | SERVER | {"asyncio", "jsonpatch", "yaml"}),
+        ("webhook.cli.certs", CLUSTER | SERVER | {"asyncio", "jsonpatch", "yaml"}),
         ("webhook.cli.explain", CLUSTER | SERVER | {"asyncio", "jsonpatch", "yaml"}),
     ],
 )

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from webhook.cluster import fair_queue as module
 from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
-from webhook.cluster.rate import Bucket
+from webhook.rate import Bucket
 
 FOREVER = 3600.0
 
@@ -52,7 +53,7 @@ def test_own_requests_go_first():
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", OWN]), max_size=60), st.integers(0, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_every_request_gets_its_turn_and_none_gets_two(requests, hold):
     assert sorted(_order(requests, hold)) == sorted(requests)
 
@@ -82,7 +83,8 @@ def test_slow_answers_for_one_namespace_leave_room_for_the_others():
 
 
 def test_the_waiting_requests_of_one_namespace_and_of_all_are_bounded(monkeypatch):
-    monkeypatch.setattr(module, "MOST_WAITING", module.MOST_WAITING_OF_ONE + 1)
+    monkeypatch.setattr(module, "MOST_WAITING_OF_ONE", 2)
+    monkeypatch.setattr(module, "MOST_WAITING", 5)
 
     async def run():
         queue = FairQueue(Bucket(0.001, 0.0))
@@ -96,10 +98,10 @@ def test_the_waiting_requests_of_one_namespace_and_of_all_are_bounded(monkeypatc
         await asyncio.sleep(0)
         with pytest.raises(NoTurnError, match="requests of namespace a wait"):
             await one("a")
-        waiting.append(asyncio.create_task(one("b")))
+        waiting += [asyncio.create_task(one(namespace)) for namespace in "bcd"]
         await asyncio.sleep(0)
         with pytest.raises(NoTurnError, match="VMGUARD_KUBE_API_QPS"):
-            await one("c")
+            await one("b")
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
@@ -107,8 +109,39 @@ def test_the_waiting_requests_of_one_namespace_and_of_all_are_bounded(monkeypatc
     asyncio.run(run())
 
 
+def test_when_the_queue_is_full_the_namespace_with_most_requests_loses_its_last(monkeypatch):
+    """Attackers with several namespaces fill the queue; a victim's request and vmguard's own still wait their turns."""
+    monkeypatch.setattr(module, "MOST_WAITING", 20)
+
+    async def run():
+        queue = FairQueue(Bucket(0.001, 0.0))
+        until = asyncio.get_running_loop().time() + FOREVER
+        served = []
+
+        async def one(namespace, number):
+            async with queue.turn(namespace, until):
+                served.append((namespace, number))
+
+        names = [(f"attacker-{number % 4}", number) for number in range(20)]
+        tasks = {each: asyncio.create_task(one(*each)) for each in names}
+        await asyncio.sleep(0)
+        for each in (("victim", 0), (OWN, 0)):
+            tasks[each] = asyncio.create_task(one(*each))
+            await asyncio.sleep(0)
+        queue._bucket = Bucket(1e9, 1e9)
+        queue._grant()
+        ended = await asyncio.gather(*tasks.values(), return_exceptions=True)
+        assert not queue._waiting
+        assert not queue._under_way
+        return served, [each for each, error in zip(tasks, ended, strict=True) if error]
+
+    served, refused = asyncio.run(run())
+    assert {("victim", 0), (OWN, 0)} <= set(served)
+    assert refused == [("attacker-0", 16), ("attacker-1", 17)]
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=30), st.integers(0, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_requests_that_are_given_up_take_no_turn(requests, moment):
     """Whatever is cancelled, before or after its turn came, the others get theirs and nothing stays behind."""
 

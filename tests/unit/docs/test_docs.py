@@ -9,6 +9,7 @@ import yaml
 
 from tests.support.documentation import as_printed, shell_lines
 from tests.support.server import ROOT
+from webhook.cli.certs import TARGETS as CERTS
 from webhook.cli.main import COMMANDS
 from webhook.cli.manifests import TARGETS
 from webhook.policy import rules
@@ -142,6 +143,11 @@ def test_every_command_has_its_section():
 def test_every_target_of_manifests_has_its_usage_line():
     text = (DOCS / "commands.md").read_text()
     assert re.findall(r"^    vmguard manifests (\S+)", text, re.MULTILINE) == list(TARGETS)
+
+
+def test_every_target_of_certs_has_its_usage_line():
+    text = (DOCS / "commands.md").read_text()
+    assert re.findall(r"^    vmguard certs (\S+)", text, re.MULTILINE) == list(CERTS)
 
 
 @pytest.mark.parametrize("option", ["--objects", "--kubernetes-version", "--webhook", "--output", "--cert-dir", "-v"])

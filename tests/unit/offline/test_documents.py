@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from webhook.offline.documents import COMMAND_LINE, DRY_RUN, DocumentError, Limits, read_documents
 from webhook.yaml_output import as_yaml
 
@@ -49,7 +50,7 @@ def test_a_text_that_looks_like_another_type_stays_a_text(text):
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_whatever_the_bytes_only_a_document_error_is_raised(data):
     try:
         read(data)
@@ -58,7 +59,7 @@ def test_whatever_the_bytes_only_a_document_error_is_raised(data):
 
 
 @given(st.text(st.sampled_from("{}[]:,-&*!<|>'\"#%@ \n\tab01~.?"), max_size=60))
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=examples(800), deadline=None)
 def test_whatever_the_syntax_only_a_document_error_is_raised(text):
     try:
         read(text)

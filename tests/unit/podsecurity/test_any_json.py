@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from webhook.podsecurity import Level, Verdict, evaluate
 from webhook.podsecurity.registry import CHECKS
 
@@ -85,7 +86,7 @@ _POD = _object(
 _MINOR = st.integers(min_value=18, max_value=40)
 _ORDER = [check.id for check in CHECKS]
 
-_settings = settings(max_examples=150, deadline=None, database=None)
+_settings = settings(max_examples=examples(150), deadline=None, database=None)
 
 
 def _with(pod: Any, *containers: Any) -> dict[str, Any]:

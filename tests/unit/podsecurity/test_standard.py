@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from webhook.podsecurity import Level, evaluate
 from webhook.podsecurity.registry import CHECKS, NEWEST
 
@@ -135,7 +136,7 @@ JSON = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional={"metadata": JSON, "spec": JSON}), st.integers(0, 50))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_no_json_makes_it_raise_and_the_same_pod_has_the_same_verdict(pod, minor):
     before = copy.deepcopy(pod)
     verdict = evaluate(pod, minor)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.context_values import PATHS, VALUES, pod_spec, trials
+from tests.support.examples import examples
 from tests.support.openapi_contexts import RECORDED, properties, without_row
 from tests.support.rules_page import COMMAND, PAGE, generated
 from tests.support.sample_pods import decide, patched, vmsingle
@@ -214,7 +215,7 @@ KNOWN = [trial.value for trial in trials()]
     st.sampled_from([20, 24, 30, NEWEST]),
     st.sampled_from(["", "os"]),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_a_pod_that_passes_has_strict_or_accepted_values_only(at, value, minor, windows):
     """For any value in any field: the pod is denied, or the value is the strict one, an accepted one or absent."""
     row, level = at

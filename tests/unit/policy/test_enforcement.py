@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as profile
 
+from tests.support.examples import examples
 from tests.support.sample_pods import (
     UNREACHABLE,
     Answers,
@@ -86,7 +87,7 @@ def test_mutate_denies_what_filling_cannot_repair_and_sends_no_patch():
 
 
 @given(cases())
-@profile(max_examples=300, deadline=None)
+@profile(max_examples=examples(300), deadline=None)
 def test_mutate_denies_exactly_the_pods_that_validate_denies_once_filled(case):
     """And it names at least the violations that are left in the filled pod."""
     asked, objects, minor, environment = case

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.golden import CASES
 from tests.support.sample_pods import Answers, decide, pod, resource, workload
 from tests.support.sample_pods import settings as settings_of
@@ -55,7 +56,7 @@ def _same(kind, spec):
 
 
 @given(st.sampled_from([*BY_KIND, *PARENTS]), SPECS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_postures_and_volumes_are_those_of_the_whole(kind, spec):
     _same(kind, spec)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.sample_pods import decide, patched, pod, resource, workload
 from tests.support.strategies import ANYTHING, PARTS, cases
 from webhook.policy.components import COMPONENTS
@@ -27,7 +28,7 @@ def _kept(before, after):
 
 
 @given(cases())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_the_patch_applies_is_enough_and_overwrites_nothing(case):
     """The patch applies, a second review has none, nothing that was there is lost, and the input is not touched."""
     asked, objects, minor, environment = case
@@ -47,7 +48,7 @@ def test_the_patch_applies_is_enough_and_overwrites_nothing(case):
 
 
 @given(cases())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_filling_never_contradicts_itself(case):
     """What is filled makes no pod that the API server refuses or the kubelet will not start."""
     asked, objects, minor, environment = case
@@ -99,7 +100,7 @@ def _root_that_must_not_be(spec, container):
 
 
 @given(cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_mounts_and_volumes_stay_consistent(case):
     """No mount loses its volume, and no container gets two mounts at one path that it had not."""
     asked, objects, minor, environment = case
@@ -116,7 +117,7 @@ def test_mounts_and_volumes_stay_consistent(case):
 
 
 @given(cases(), st.sampled_from(["uid", "controller"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_nobodys_pods_stay_as_they_are(case, how):
     asked, objects, minor, environment = case
     asked["metadata"]["ownerReferences"][0][how] = "other" if how == "uid" else False
@@ -127,7 +128,7 @@ def test_nobodys_pods_stay_as_they_are(case, how):
 @given(
     st.dictionaries(st.sampled_from(["zones", "zoneCommon", "vmauth", "vmselect", "podSecurityPolicyName"]), ANYTHING)
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_parent_of_any_content_is_answered(spec):
     for kind in ("VMDistributed", "VMCluster", "VMSingle"):
         assert decide(resource(kind, "x", spec), [], webhook="validate", minor=30).outcome in {"unchanged", "denied"}
@@ -139,7 +140,7 @@ def test_a_parent_of_any_content_is_answered(spec):
 
 
 @given(ANYTHING)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_resource_of_any_content_is_answered(part):
     for kind, field in (("VMSingle", None), ("VMCluster", "vmselect")):
         spec = {field: part} if field else part
@@ -165,7 +166,7 @@ PREDICTED = [
     st.dictionaries(st.sampled_from(PREDICTED), PARTS),
     st.sampled_from(COMPONENTS),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_whatever_a_resource_says_of_its_pods_is_answered_and_denied_once_only(part, before, component):
     """The same content again is never denied, as the fault was there."""
 

@@ -79,7 +79,7 @@ def _unknown_kinds():
     return {
         "VMFoo mon/x": (pod(direct), [new, direct]),
         "VMFoo mon/x, through a Deployment": (pod(replicas), [new, deployment, replicas]),
-        "VMFoo x": (pod(new), [new]),
+        "VMFoo mon/x, through nothing": (pod(new), [new]),
         "VMGalaxy mon/p": (pod(childs), [parent, child, childs]),
         "StatefulSet mon/something-c, which is no known component of VMCluster mon/c": (pod(part), [cluster, part]),
         "VMSingle mon/s, the controller of a Pod": (pod(single), [single]),
@@ -112,6 +112,21 @@ def test_a_pod_of_an_unknown_kind_is_denied_under_deny(owner, webhook):
     audited = decide(*_unknown_kinds()[owner], webhook=webhook, VMGUARD_ENFORCE="deny", VMGUARD_MODE="audit")
     assert (audited.outcome, audited.allowed) == ("would-deny", True)
     assert owner.partition(", through")[0] in audited.warnings[0]
+
+
+@pytest.mark.parametrize("mode", ["enforce", "audit"])
+def test_whoever_applies_a_resource_of_an_unknown_kind_is_warned(mode):
+    """The kind of its controller is not known, so its pods are not secured; what it names is checked all the same."""
+    parent = {**resource("VMDistributed", "p"), "kind": "VMGalaxy"}
+    child = resource("VMSingle", "p-a", {"useStrictSecurity": False}, parent)
+    decision = decide(child, [parent], webhook="validate", minor=24, VMGUARD_MODE=mode)
+    assert (decision.outcome, decision.allowed) == ("unknown-kind", True)
+    assert "VMSingle mon/p-a belongs to VMGalaxy mon/p" in decision.warnings[0]
+    child["spec"]["podSecurityPolicyName"] = "gone"
+    missing = decide(child, [parent], webhook="validate", minor=24, VMGUARD_MODE=mode)
+    assert missing.outcome == ("denied" if mode == "enforce" else "would-deny")
+    known = resource("VMSingle", "q-a", {}, resource("VMDistributed", "q"))
+    assert decide(known, [], webhook="validate", VMGUARD_MODE=mode).outcome == "unchanged"
 
 
 def test_the_pods_of_a_job_are_unmanaged():

@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 
 from tests.support.patience import PATIENCE
+from webhook.server import open_connections
 from webhook.server.body_budget import BodyBudget
 from webhook.server.connection import Connection, ListenerState
 from webhook.server.http import Disconnected, HTTPError, HTTPResponse, error_body, read_body, respond
@@ -316,6 +317,36 @@ def test_a_connection_is_refused_where_all_others_are_answering():
         return await _rest(refused), server.server_state.open.refused
 
     assert _run(ask, Connection) == (b"", 1)
+
+
+def test_where_all_others_answer_the_longest_wait_ends_for_a_new_connection(monkeypatch):
+    """Its work ends too, so that a client cannot leave more behind than it has connections."""
+    monkeypatch.setattr(open_connections, "LONG_WAIT", 0.0)
+    begun, ended = [], []
+
+    async def wait(scope, receive, send):
+        begun.append(scope["path"])
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(scope["path"])
+
+    async def ask(connect, server):
+        server.config.loaded_app = wait
+        readers = []
+        for number in range(MOST_CONNECTIONS):
+            reader, writer = await connect()
+            writer.write(b"GET /%d HTTP/1.1\r\n\r\n" % number)
+            await _until(lambda number=number: len(begun) == number + 1)
+            readers.append(reader)
+        await connect()
+        assert await _rest(readers[0]) == b""
+        await _until(lambda: ended)
+        return list(ended), server.server_state.open
+
+    (gone, opened) = _run(ask, Connection)
+    assert gone == ["/0"]
+    assert (opened.closed, opened.refused) == (1, 0)
 
 
 def _unfinished(size):

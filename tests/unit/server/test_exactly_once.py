@@ -1,15 +1,18 @@
 """Whatever happens to a review, it is decided once, and its findings, log line and metrics are counted once."""
 
 import ast
+import asyncio
 import io
 import json
+from inspect import isawaitable
 from pathlib import Path
 
 import pytest
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from tests.support.asgi import InProcessApp, admission
 from tests.support.sample_pods import UNREACHABLE, vmsingle
-from tests.support.wire import sent
+from tests.support.wire import closed, opened, sent, turns
 from webhook import admit as deciding
 from webhook.admission.admission_review import review_of
 from webhook.facts import Lookup
@@ -36,12 +39,17 @@ class _Slow:
     async def get(self, lookup, deadline):
         self.read.append(lookup)
         if self._fails and lookup.ref.kind == OWNERS[-1]:
-            return self._fails()
+            answer = self._fails()
+            return await answer if isawaitable(answer) else answer
         return self._files.cached(lookup)
 
 
 def _unknown():
     return UNREACHABLE
+
+
+def _never():
+    return asyncio.Event().wait()
 
 
 def _broken():
@@ -160,6 +168,28 @@ def test_a_review_that_does_not_become_whole_is_counted_once_and_leaves_no_line(
     asked = _setting(slow=False)
     head = b"POST /mutate HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
     sent(Connection, asked.app, [head + b"{"])
+    assert asked.lines() == []
+    labels = {"webhook": "mutate", "outcome": "disconnected"}
+    assert asked.metrics.registry.get_sample_value("vmguard_admission_requests_total", labels) == 1
+    assert _totals(asked)["vmguard_admission_requests_total"] == 1
+
+
+@pytest.mark.parametrize("size", [len(REVIEW), 2 * HIGH_WATER_LIMIT])
+def test_a_review_whose_connection_makes_way_is_counted_once_and_leaves_no_line(size):
+    """Its lookup ends with it, and nothing is sent."""
+    asked = _setting(_never)
+    head = b"POST /mutate HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % size
+
+    async def run():
+        wire = opened(Connection, asked.app)
+        wire.connection.data_received(head + REVIEW.ljust(size))
+        await turns()
+        assert wire.connection.answering
+        wire.connection.make_way()
+        await closed(wire)
+        return wire.statuses
+
+    assert asyncio.run(run()) == []
     assert asked.lines() == []
     labels = {"webhook": "mutate", "outcome": "disconnected"}
     assert asked.metrics.registry.get_sample_value("vmguard_admission_requests_total", labels) == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tests.support.examples import examples
 from tests.support.wire import Echo, closed, opened, sent, turns
 from webhook.server.connection import Connection
 from webhook.server.http import respond
@@ -171,7 +172,7 @@ PIECES = st.sampled_from([WHOLE, WHOLE, LATER, ASGI, GET, *ALIKE.values(), *ODD.
     cuts=st.lists(st.integers(0, 600), max_size=8),
     joined=st.booleans(),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_stream_is_understood_as_by_uvicorn_as_far_as_it_is_read(requests, cuts, joined):
     data = b"".join(requests)
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
@@ -183,7 +184,7 @@ def test_any_stream_is_understood_as_by_uvicorn_as_far_as_it_is_read(requests, c
     changes=st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3)), min_size=1, max_size=3),
     cut=st.integers(0, 200),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_change_of_a_request_is_understood_as_by_uvicorn_as_far_as_it_is_read(base, changes, cut):
     data = bytearray(base)
     for at, put in changes:

@@ -7,7 +7,7 @@ from webhook.server.open_connections import OpenConnections, address_of
 
 class _Connection:
     def __init__(self, idle_since=0.0, *, answering=False, reviewed=False):
-        self.idle_since = idle_since
+        self.idle_since = self.waiting_since = idle_since
         self.answering = answering
         self.reviewed = reviewed
         self.closed = False
@@ -16,9 +16,12 @@ class _Connection:
         self.closed = True
 
 
+NOW = 100.0
+
+
 def _full(*connections):
     """A listener that these connections of hosts fill: `(host, connection)`, or with True one that was used."""
-    opened = OpenConnections(len(connections))
+    opened = OpenConnections(len(connections), lambda: NOW)
     for host, connection, *used in connections:
         assert opened.add(connection, host)
         if used:
@@ -57,8 +60,8 @@ def test_of_used_connections_the_one_that_is_idle_the_longest_is_closed():
     assert (recent.closed, longest.closed, alone.closed) == (False, True, False)
 
 
-def test_a_connection_that_answers_is_never_closed():
-    busy = [_Connection(answering=True) for _ in range(3)]
+def test_a_connection_that_has_just_begun_to_answer_is_never_closed():
+    busy = [_Connection(NOW, answering=True) for _ in range(3)]
     opened = _full(("10.0.0.1", busy[0]), ("10.0.0.1", busy[1], True), ("10.0.0.2", busy[2], True))
     assert not opened.add(_Connection(), "10.0.0.3")
     assert [each.closed for each in busy] == [False] * 3
@@ -66,6 +69,15 @@ def test_a_connection_that_answers_is_never_closed():
     assert opened.add(_Connection(), "10.0.0.3")
     assert busy[2].closed
     assert (opened.closed, opened.refused) == (1, 1)
+
+
+def test_where_all_answer_the_one_that_waits_the_longest_of_the_address_with_most_is_closed():
+    """A client whose reviews wait for the API server does not shut it out."""
+    victim = _Connection(NOW - 60, answering=True)
+    old, older = (_Connection(NOW - seconds, answering=True) for seconds in (20, 30))
+    opened = _full(("10.0.0.1", victim, True), ("10.0.0.2", old, True), ("10.0.0.2", older))
+    assert opened.add(_Connection(NOW), "10.0.0.1")
+    assert (victim.closed, old.closed, older.closed) == (False, False, True)
 
 
 def test_a_closed_connection_leaves_nothing_behind():

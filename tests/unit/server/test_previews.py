@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.costly_resources import costly_distributed
+from tests.support.examples import examples
 from tests.support.golden import CASES
 from tests.support.sample_pods import resource
 from tests.support.server import environment
@@ -99,7 +100,7 @@ def test_the_namespaces_take_turns_and_a_flood_of_one_waits_in_a_short_queue():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", "d"]), st.integers(0, 300_000)), max_size=40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_bounds_hold_and_every_request_is_answered(wanted):
     requests = [_request(namespace, {"x": "x" * size}) for namespace, size in wanted]
     answers, fake, counts = _answers(requests)

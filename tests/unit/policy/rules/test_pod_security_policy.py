@@ -140,6 +140,19 @@ def test_only_so_many_policies_are_looked_up():
     assert decision.warnings[-1] == "and 260 warnings more [workload]"
 
 
+def test_of_many_policies_the_last_is_looked_up_too():
+    """Beyond the first 20 the names of all policies decide; with 500 or more of them the rest is not known."""
+    zones = [{"name": str(i), "vmagent": {"spec": {"podSecurityPolicyName": f"p{i}"}}} for i in range(30)]
+    asked = resource("VMDistributed", "d", {"zones": zones})
+    there = [{**POLICY, "metadata": {"name": f"p{i}"}} for i in range(30)]
+    assert decide(asked, there, webhook="validate", minor=24).allowed
+    assert "'p29', which does not exist" in decide(asked, there[:-1], webhook="validate", minor=24).message
+    others = [{**POLICY, "metadata": {"name": f"other{i}"}} for i in range(500)]
+    unknown = decide(asked, [*there[:-1], *others], webhook="validate", minor=24)
+    assert unknown.allowed
+    assert any("more than 20 policies are named" in each for each in unknown.warnings)
+
+
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
 def test_a_missing_policy_is_decided_before_any_preview(monkeypatch, operation):
     """A preview that takes too long, or is left out, cannot lose the denial."""

@@ -5,7 +5,7 @@ import asyncio
 from tests.support.canned_api import canned_api
 from tests.support.kubeconfigs import kubeconfig_to
 from webhook.cluster.client import UnreachableError, connected
-from webhook.cluster.rate import Bucket
+from webhook.rate import Bucket
 
 
 def test_a_token_that_is_given_back_can_be_taken_again_and_none_is_more_than_a_burst():

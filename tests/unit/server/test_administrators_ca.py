@@ -1,0 +1,96 @@
+"""A CA that an administrator renews: vmguard signs by it, never writes it, and reports its end in time."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from certs import Authority, Rotation, to_data
+from tests.support.certificates import DAY, NOON
+from webhook.cluster.collections import MUTATING_CONFIGURATIONS
+from webhook.cluster.secret_data import SecretData
+from webhook.cluster.webhook_entries import WebhookEntry
+from webhook.server import own_certificate
+from webhook.server.own_certificate import NOTICE, Installation, OwnCertificate
+from webhook.server.webhook_trust import FoundConfiguration, WebhookTrust
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+CA = Authority.create("a CA", now=NOON, lifetime=365 * DAY, only="vmguard.mon.svc")
+END = NOON + 365 * DAY
+
+
+class AdministeredLeader:
+    """A leader, the Secret that it finds, and what it writes."""
+
+    def __init__(self, monkeypatch, *, annotation="administrator", writes=True):
+        self.data = to_data(Rotation(CA))
+        self.annotation = annotation
+        self.secrets, self.bundles = [], []
+        log, metrics = Log("error"), Metrics()
+        trust = WebhookTrust(None, "vmguard", "mon/vmguard", log, metrics)
+        monkeypatch.setattr(trust, "read", self.configurations)
+        monkeypatch.setattr(own_certificate, "read_secret", self.secret)
+        monkeypatch.setattr(own_certificate, "write_secret", self.write_secret)
+        monkeypatch.setattr(own_certificate, "write_bundle", self.write_bundle)
+        installation = Installation("mon", "vmguard", writes)
+        self.certificate = OwnCertificate(None, installation, trust, lambda: True, log, metrics, lambda: 0.0)
+
+    async def secret(self, *_arguments):
+        annotations = {} if self.annotation is None else {"vmguard.io/managed-by": self.annotation}
+        return SecretData(self.data, {"metadata": {"annotations": annotations}})
+
+    async def configurations(self):
+        return (FoundConfiguration(MUTATING_CONFIGURATIONS, (WebhookEntry(0, "pods", "mon/vmguard", b""),)),)
+
+    async def write_secret(self, _client, _namespace, _name, _read, data):
+        self.secrets.append(data)
+
+    async def write_bundle(self, _client, _kind, _name, _entries, bundle):
+        self.bundles.append(bundle)
+        return True
+
+    def read(self, now=NOON):
+        return asyncio.run(self.certificate.read(None, now))
+
+
+def test_without_the_annotation_the_leader_renews_the_ca(monkeypatch):
+    """The double works: this leader does write."""
+    leading = AdministeredLeader(monkeypatch, annotation=None)
+    assert leading.read(NOON + 300 * DAY)
+    assert leading.secrets
+    assert leading.certificate.notice == ""
+
+
+@pytest.mark.parametrize("annotation", ["administrator", "Vmguard", "", "anything"])
+def test_a_secret_of_an_administrator_is_not_written_though_its_ca_is_due(monkeypatch, annotation):
+    leading = AdministeredLeader(monkeypatch, annotation=annotation)
+    assert leading.read(NOON + 300 * DAY)
+    assert leading.secrets == []
+    assert leading.bundles == [CA.certificate_pem]
+
+
+def test_with_watch_namespace_nothing_is_written_and_the_end_is_reported_too(monkeypatch):
+    leading = AdministeredLeader(monkeypatch, annotation=None, writes=False)
+    assert leading.read(END - NOTICE)
+    assert (leading.secrets, leading.bundles) == ([], [])
+    assert END.isoformat() in leading.certificate.notice
+
+
+@pytest.mark.parametrize("damage", ["emptied", "tls.key", "next.crt"])
+def test_a_damaged_secret_is_reported_and_neither_written_nor_installed(monkeypatch, damage):
+    leading = AdministeredLeader(monkeypatch)
+    leaf = leading.read()
+    leading.bundles.clear()
+    leading.data = {} if damage == "emptied" else {**leading.data, damage: b"no PEM"}
+    assert leading.read() == leaf
+    assert (leading.secrets, leading.bundles) == ([], [])
+    assert leading.certificate.trouble.startswith("The Secret mon/vmguard-ca ")
+
+
+@pytest.mark.parametrize(("left", "is_reported"), [(NOTICE + timedelta(seconds=1), False), (NOTICE, True), (DAY, True)])
+def test_the_end_of_the_ca_is_reported_sixty_days_before(monkeypatch, left, is_reported):
+    leading = AdministeredLeader(monkeypatch)
+    assert leading.read(END - left)
+    assert bool(leading.certificate.notice) == is_reported
+    assert leading.certificate.trouble == ""

@@ -1,0 +1,55 @@
+"""How many log lines there may be on the requests of one namespace, so that a tenant cannot drown those of others.
+
+Far more than usual use needs: a rollout of a thousand pods at once is logged whole. Metrics count every request.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from webhook.name_forms import is_namespace
+from webhook.rate import Bucket
+
+RATE = 100.0
+"""Lines a second of one namespace."""
+
+AT_ONCE = 1000.0
+"""Lines of one namespace at once after a quiet time."""
+
+MOST_NAMESPACES = 2000
+"""Namespaces that are remembered, those of the latest lines; a client can invent any number of them."""
+
+
+class _Lines:
+    __slots__ = ("bucket", "left_out")
+
+    def __init__(self) -> None:
+        self.bucket = Bucket(RATE, AT_ONCE)
+        self.left_out = 0
+
+
+class NamespaceLines:
+    """Counts lines by namespace and level: many lines of a usual outcome leave room for a warning."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lines: OrderedDict[tuple[str, str], _Lines] = OrderedDict()
+
+    def take(self, namespace: str, level: str) -> int | None:
+        """How many lines of this namespace and level were left out before this one; None where this one is too.
+
+        All texts that are no name of a namespace count as one.
+        """
+        key = (namespace if is_namespace(namespace) else ""), level
+        lines = self._lines.get(key)
+        if lines is None:
+            lines = self._lines[key] = _Lines()
+            if len(self._lines) > MOST_NAMESPACES:
+                self._lines.popitem(last=False)
+        else:
+            self._lines.move_to_end(key)
+        if not lines.bucket.take(self._clock()):
+            lines.left_out += 1
+            return None
+        left_out, lines.left_out = lines.left_out, 0
+        return left_out
