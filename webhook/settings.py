@@ -211,7 +211,7 @@ class Settings:
         Variable(
             "VMGUARD_CLIENT_CA_FILE",
             str,
-            "CA certificates (PEM); clients of the webhook listener need a certificate that one of them has signed",
+            "CA certificates (PEM); who sends reviews needs a certificate that one of them has signed",
         ),
     ] = ""
     client_names: Annotated[

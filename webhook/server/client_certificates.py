@@ -1,4 +1,6 @@
-"""Which clients the webhook listener serves: those whose certificate a CA of VMGUARD_CLIENT_CA_FILE has signed.
+"""Which clients may send reviews: those whose certificate a CA of VMGUARD_CLIENT_CA_FILE has signed.
+
+A client without a certificate can still read `/docs` and ask `/dry-run`, as people do.
 
 With VMGUARD_CLIENT_NAMES the certificate must also have one of those names. The file is read again with the serving
 certificate. A file that cannot be read changes nothing: the last good one counts.
@@ -43,9 +45,9 @@ class ClientCertificates:
         is_other, self._pem = pem != self._pem, pem
         return is_other
 
-    def require(self, context: ssl.SSLContext) -> None:
-        """Have a TLS context refuse clients without such a certificate."""
-        context.verify_mode = ssl.CERT_REQUIRED
+    def ask(self, context: ssl.SSLContext) -> None:
+        """Have a TLS context ask clients for a certificate, and end the handshake with one that no CA has signed."""
+        context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=self._pem)
 
     def refusal(self, certificate: Mapping[str, Any] | None) -> str:

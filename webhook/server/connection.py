@@ -11,7 +11,7 @@ is for.
 """
 
 from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, Transport, current_task
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, ClassVar, cast
 
 import httptools
@@ -40,7 +40,7 @@ _STARTS_AT_ONCE = frozenset({b"expect", b"transfer-encoding"})
 class ListenerState(ServerState):
     """What the connections of one listener share. `complain` takes a reason (a fixed word), a message and a level.
 
-    `refusal` says of a client's certificate why the client is not served, "" where it is.
+    `refusal` says of a client's certificate why the client is not served on the paths of `guarded`, "" where it is.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class ListenerState(ServerState):
         self.bodies = BodyBudget() if bodies is None else bodies
         self.complain = complain
         self.refusal = refusal
+        self.guarded: Collection[str] = ()
 
 
 class _MoreBytesError(Exception):
@@ -154,10 +155,6 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._ended or self.transport.is_closing():
             return
-        if self._stranger:
-            self._state.complain("client-certificate", f"a request was refused: {self._stranger}", self._host)
-            self._refuse(403, self._stranger)
-            return
         if self.answering:
             self._end_with_answer()
             return
@@ -218,6 +215,10 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """As uvicorn's, but a small POST waits for its body, which uvicorn would buffer as well."""
+        if self._stranger and cycle.scope["path"] in self._state.guarded:
+            self._state.complain("client-certificate", f"a request was refused: {self._stranger}", self._host)
+            self._refuse(403, self._stranger)
+            return
         if self._begin and app is self.app and self._is_small_post(cast("Scope", cycle.scope)):
             self._deferred = cycle
         else:

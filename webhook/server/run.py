@@ -18,7 +18,7 @@ from typing import cast
 import uvicorn
 
 from webhook.facts import FactSource
-from webhook.server.admission_handler import AdmissionHandler
+from webhook.server.admission_handler import WEBHOOKS, AdmissionHandler
 from webhook.server.application import application
 from webhook.server.body_budget import BodyBudget
 from webhook.server.complaints import Complaints
@@ -184,6 +184,7 @@ async def serve(
     }
     if plan.certificate.clients:
         listeners["webhook"].refusal = plan.certificate.clients.refusal
+        listeners["webhook"].guarded = WEBHOOKS
     metrics.body_bytes.set_function(lambda: bodies.held)
     worker = WorkerProcess("dry-run", lambda: (str(plan.source.minor),), plan.known, log)
     previews = Previews(WorkerProcess("preview", tuple, b"", log), metrics.count_preview, log)

@@ -198,7 +198,7 @@ def _context(leaf: Leaf, clients: ClientCertificates | None) -> ssl.SSLContext:
     """
     context = _settings()
     if clients:
-        clients.require(context)
+        clients.ask(context)
     try:
         _load(context, leaf.key_pem + b"\n" + leaf.chain_pem)
     except (ssl.SSLError, OSError) as error:

@@ -47,10 +47,10 @@ def test_without_a_certificate_nobody_is_served(file, certificate):
     assert ClientCertificates(file).refusal(certificate) == "the client has no certificate"
 
 
-def test_the_context_requires_a_certificate_of_the_file(file):
+def test_the_context_asks_for_a_certificate_of_the_file(file):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ClientCertificates(file).require(context)
-    assert context.verify_mode == ssl.CERT_REQUIRED
+    ClientCertificates(file).ask(context)
+    assert context.verify_mode == ssl.CERT_OPTIONAL
     assert context.cert_store_stats()["x509_ca"] == 1
 
 
