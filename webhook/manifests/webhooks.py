@@ -26,7 +26,7 @@ WebhookPath = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enf
 
 
 class Service(msgspec.Struct, frozen=True):
-    """vmguard runs in the cluster, behind this Service."""
+    """vmguard runs in the cluster, behind this Service; without a namespace in a base, where an overlay sets it."""
 
     namespace: str = "vmguard-system"
     name: str = "vmguard"
@@ -173,7 +173,8 @@ def _webhook(entry: Entry, target: Target, ca: bytes) -> dict[str, Any]:
 def _client(target: Target, path: WebhookPath) -> dict[str, Any]:
     if isinstance(target, Url):
         return {"url": f"{target.base}{path}"}
-    return {"service": {"namespace": target.namespace, "name": target.name, "path": path, "port": target.port}}
+    namespace = {"namespace": target.namespace} if target.namespace else {}
+    return {"service": {**namespace, "name": target.name, "path": path, "port": target.port}}
 
 
 def _selectors(namespaces: tuple[Match, ...] | None) -> dict[str, Any]:
