@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from webhook.cli.usage import UsageError
 from webhook.manifests.deploy import COMMAND, documents, texts
 from webhook.manifests.fence import ServiceAccount, fence
-from webhook.manifests.roles import Names, roles
+from webhook.manifests.roles import InstallationNames, roles
 from webhook.manifests.webhooks import NAME, Service, configurations
 from webhook.name_forms import is_namespace, is_subdomain
 from webhook.text import quoted
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"name of the ServiceAccount (default {account.name})",
     )
     _add_configuration(fenced)
-    names = Names()
+    names = InstallationNames()
     granted = targets.add_parser("roles", help="print the roles of vmguard's ServiceAccount, and their bindings")
     for option, usual_name, what in (
         ("--namespace", names.namespace, "namespace of vmguard"),
@@ -111,7 +111,7 @@ def _fence(options: argparse.Namespace) -> int:
 
 
 def _roles(options: argparse.Namespace) -> int:
-    names = Names(
+    names = InstallationNames(
         namespace=options.namespace,
         account=options.service_account,
         service=options.service,

@@ -10,8 +10,8 @@ import msgspec
 
 from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.installation import account, deployment, disruption_budget, secret, service
-from webhook.manifests.kustomize import base, default
-from webhook.manifests.roles import Names, editor, roles, viewer
+from webhook.manifests.kustomize import base, default, enforce
+from webhook.manifests.roles import InstallationNames, editor, roles, viewer
 from webhook.manifests.webhooks import Service, configurations
 from webhook.policy.custom_resources import RESOURCES, CustomResource
 from webhook.yaml_output import as_yaml
@@ -71,7 +71,7 @@ FILES: Mapping[str, GeneratedFile] = {
             "What vmguard's ServiceAccount may do where all namespaces are watched. docs/security.md has the reasons.",
             "With WATCH_NAMESPACE: vmguard manifests roles --watch NAMESPACE | kubectl apply -f -",
         ),
-        lambda: roles(Names()),
+        lambda: roles(InstallationNames()),
     ),
     "base/kustomization.yaml": GeneratedFile(
         ("What runs vmguard, without a namespace. Use an overlay: kubectl apply -k deploy/overlays/default",),
@@ -79,22 +79,32 @@ FILES: Mapping[str, GeneratedFile] = {
     ),
     "base/vmguard.yaml": GeneratedFile(
         ("ServiceAccount, Secret of the CA, Service, Deployment and PodDisruptionBudget.",),
-        lambda: (each(Names()) for each in (account, secret, service, deployment, disruption_budget)),
+        lambda: (each(InstallationNames()) for each in (account, secret, service, deployment, disruption_budget)),
     ),
     "base/roles.yaml": GeneratedFile(
         ("What vmguard's ServiceAccount may do. docs/security.md has the reasons.",),
-        lambda: roles(Names(namespace="")),
+        lambda: roles(InstallationNames(namespace="")),
     ),
     "base/webhooks.yaml": GeneratedFile(
-        ("The two webhook configurations. They have no caBundle: vmguard's leader writes it.",),
-        lambda: configurations(Service(namespace="")),
+        (
+            "The two webhook configurations of a trial, which can block nothing. components/enforce makes them strict.",
+            "They have no caBundle: vmguard's leader writes it.",
+        ),
+        lambda: configurations(Service(namespace=""), trial=True),
+    ),
+    "components/enforce/kustomization.yaml": GeneratedFile(
+        (
+            "vmguard enforces: pods are filled, what must be denied is denied, and without vmguard no pod of the",
+            "operator is created. Without this component vmguard only reports.",
+        ),
+        lambda: (enforce(),),
     ),
     "overlays/default/kustomization.yaml": GeneratedFile(
         ("vmguard in the namespace vmguard-system.",), lambda: (default(),)
     ),
     "overlays/default/namespace.yaml": GeneratedFile(
         ("Of this overlay only: whoever deletes another one must not delete the namespace with it.",),
-        lambda: ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": Names().namespace}},),
+        lambda: ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": InstallationNames().namespace}},),
     ),
     **_ROLES_OF_PEOPLE,
 }

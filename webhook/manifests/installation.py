@@ -6,12 +6,15 @@ writes the CA into it, and an apply must not take that away. The pods reach the 
 
 from typing import Any
 
-from webhook.manifests.roles import Names
+from webhook.manifests.roles import InstallationNames
 
 VERSION = "0.1.0"
 """The tag of the image; the same as the version of the package."""
 
 REPLICAS = 2
+
+MODE = "VMGUARD_MODE"
+"""The variable that the component `enforce` changes. Shipped is `audit`, which changes and denies nothing."""
 
 _USER = 65534
 _PORTS = {"webhook": 8443, "operations": 8080}
@@ -36,17 +39,17 @@ def selector() -> dict[str, str]:
     return {key: labels()[key] for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance")}
 
 
-def account(names: Names) -> dict[str, Any]:
+def account(names: InstallationNames) -> dict[str, Any]:
     """The ServiceAccount; only the pods of vmguard mount its token."""
     return {**_head("v1", "ServiceAccount", names.account), "automountServiceAccountToken": False}
 
 
-def secret(names: Names) -> dict[str, Any]:
+def secret(names: InstallationNames) -> dict[str, Any]:
     """The Secret of the CA, without data."""
     return {**_head("v1", "Secret", f"{names.service}-ca"), "type": "Opaque"}
 
 
-def service(names: Names) -> dict[str, Any]:
+def service(names: InstallationNames) -> dict[str, Any]:
     """The Service that the API server calls, and that metrics are read from."""
     ports = [
         {"name": "webhook", "port": 443, "targetPort": "webhook"},
@@ -55,13 +58,13 @@ def service(names: Names) -> dict[str, Any]:
     return {**_head("v1", "Service", names.service), "spec": {"selector": selector(), "ports": ports}}
 
 
-def disruption_budget(names: Names) -> dict[str, Any]:
+def disruption_budget(names: InstallationNames) -> dict[str, Any]:
     """A drain of nodes takes one replica at a time; with `minAvailable` it would wait for ever for a single one."""
     spec = {"maxUnavailable": 1, "selector": {"matchLabels": selector()}}
     return {**_head("policy/v1", "PodDisruptionBudget", names.account), "spec": spec}
 
 
-def deployment(names: Names) -> dict[str, Any]:
+def deployment(names: InstallationNames) -> dict[str, Any]:
     """The replicas. A new one is ready before an old one ends."""
     template = {"metadata": {"labels": labels(), "annotations": dict(_NO_MESH)}, "spec": _pod(names)}
     return {
@@ -75,7 +78,7 @@ def deployment(names: Names) -> dict[str, Any]:
     }
 
 
-def _pod(names: Names) -> dict[str, Any]:
+def _pod(names: InstallationNames) -> dict[str, Any]:
     return {
         "serviceAccountName": names.account,
         "automountServiceAccountToken": True,
@@ -101,7 +104,7 @@ def _pod(names: Names) -> dict[str, Any]:
     }
 
 
-def _container(names: Names) -> dict[str, Any]:
+def _container(names: InstallationNames) -> dict[str, Any]:
     """No CPU limit: a throttled webhook makes each pod of the operator wait."""
     return {
         "name": "vmguard",
@@ -112,6 +115,7 @@ def _container(names: Names) -> dict[str, Any]:
             {"name": "VMGUARD_SERVICE", "value": names.service},
             {"name": "VMGUARD_WEBHOOK_CONFIGURATION", "value": names.configuration},
             {"name": "VMGUARD_LEASE", "value": names.lease},
+            {"name": MODE, "value": "audit"},
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _PORTS.items()],
         "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=6),

@@ -41,7 +41,7 @@ class Permission(msgspec.Struct, frozen=True):
         return {**rule, "resourceNames": list(self.names)} if self.names else rule
 
 
-class Names(msgspec.Struct, frozen=True):
+class InstallationNames(msgspec.Struct, frozen=True):
     """The names of one installation's objects, as its settings have them."""
 
     namespace: str = "vmguard-system"
@@ -54,7 +54,7 @@ class Names(msgspec.Struct, frozen=True):
 _JUDGED = tuple(each.plural for each in RESOURCES if each.kind in {*BY_KIND, *PARENTS})
 
 
-def permissions(names: Names) -> tuple[Permission, ...]:
+def permissions(names: InstallationNames) -> tuple[Permission, ...]:
     """Every permission that vmguard needs in a cluster that it watches whole, without default PodSecurityPolicies."""
     configurations = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
     return (
@@ -116,7 +116,7 @@ def permissions(names: Names) -> tuple[Permission, ...]:
     )
 
 
-def roles(names: Names, watched: tuple[str, ...] = ()) -> tuple[dict[str, Any], ...]:
+def roles(names: InstallationNames, watched: tuple[str, ...] = ()) -> tuple[dict[str, Any], ...]:
     """The ClusterRole, the Role and the leader election Role of vmguard's ServiceAccount, with their bindings.
 
     With `watched`, the namespaces of WATCH_NAMESPACE, there is no ClusterRole: each of them has a Role. Then vmguard
@@ -146,12 +146,12 @@ def _only_get(permission: Permission) -> Permission:
     return msgspec.structs.replace(permission, verbs=("get",))
 
 
-def _of_namespace(names: Names, suffix: str, needed: Iterable[Permission]) -> tuple[dict[str, Any], ...]:
+def _of_namespace(names: InstallationNames, suffix: str, needed: Iterable[Permission]) -> tuple[dict[str, Any], ...]:
     return _bound(names, "Role", f"{names.account}{suffix}", needed, names.namespace)
 
 
 def _bound(
-    names: Names, kind: str, name: str, needed: Iterable[Permission], namespace: str = ""
+    names: InstallationNames, kind: str, name: str, needed: Iterable[Permission], namespace: str = ""
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A role and the binding that gives it to vmguard's ServiceAccount."""
     metadata = {"name": name, **_in(namespace)}

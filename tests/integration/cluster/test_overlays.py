@@ -29,11 +29,12 @@ def plane_of_version(request):
     return request.getfixturevalue("plane_124" if request.param == "1.24" else "plane")
 
 
-def test_every_object_passes_strict_field_validation_and_the_pods_are_restricted(plane_of_version):
+@pytest.mark.parametrize("enforcing", [False, True], ids=["trial", "enforcing"])
+def test_every_object_passes_strict_field_validation_and_the_pods_are_restricted(plane_of_version, tmp_path, enforcing):
     """Sent as a dry run, as other tests use this control plane."""
     plane = plane_of_version
-    namespace = plane.namespace("overlay", RESTRICTED)
-    for thing in _rendered(plane):
+    namespace = plane.namespace(f"overlay-{enforcing}".lower(), RESTRICTED)
+    for thing in _rendered(plane, _enforcing(tmp_path / "overlay") if enforcing else DEFAULT):
         if thing["kind"] == "Namespace":
             continue
         if "namespace" in thing["metadata"]:
@@ -102,32 +103,69 @@ def _environment(deployment):
     return {each["name"]: each.get("value") or namespace for each in container["env"]}
 
 
-def test_what_the_overlay_installs_secures_pods_and_is_uninstalled_again(services, tmp_path):
+def _enforcing(folder):
+    """The overlay of somebody who adds the component."""
+    folder.mkdir()
+    for part in ("base", "components", "overlays"):
+        (folder / part).symlink_to(ROOT / "deploy" / part)
+    text = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["overlays/default"],
+        "components": ["components/enforce"],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
+    return folder
+
+
+def _applied(plane, overlay):
+    done = plane.kubectl("apply", "--server-side", "-k", str(overlay))
+    assert done.returncode == 0, done.stderr
+    return plane.api.get("apps/v1", "Deployment", "vmguard", "vmguard-system")
+
+
+def test_a_trial_blocks_nothing_enforcing_secures_and_the_end_leaves_nothing(services, tmp_path):
     """vmguard runs as the ServiceAccount of the overlay, behind its Service, with its environment; nothing is added."""
     plane = services
-    done = plane.kubectl("apply", "--server-side", "-k", str(DEFAULT))
-    assert done.returncode == 0, done.stderr
-    deployment = plane.api.get("apps/v1", "Deployment", "vmguard", "vmguard-system")
+    enforcing = _enforcing(tmp_path / "overlay")
+    deployment = _applied(plane, DEFAULT)
     service = plane.api.get("v1", "Service", "vmguard", "vmguard-system")
     account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
-    pods = owned_pods(plane, [plane.namespace("shop")])
+    (pod,) = owned_pods(plane, [plane.namespace("shop")])
+    kubeconfig = plane.kubeconfig_with(plane.token("vmguard-system", account), "installed")
     with service_network(plane) as network:
-        token = plane.token("vmguard-system", account)
-        kubeconfig = plane.kubeconfig_with(token, "installed")
-        settings = {**_environment(deployment), **network.listen()}
-        with pytest.raises(ApiError, match="failed calling webhook"):
-            plane.api.create(pods[0], "shop")
-        with serving_own_certificate(tmp_path, kubeconfig, **settings) as server:
+        assert not is_hardened(plane.api.create(pod, "shop")), "the trial is down, and blocks nothing"
+        with serving_own_certificate(
+            _folder(tmp_path, "trial"), kubeconfig, **_environment(deployment), **network.listen()
+        ) as server:
             network.add(service, server)
             network.reaches(server)
-            pod = wait_for(lambda: _created(plane, pods[0]), "a pod to be admitted")
-            assert is_hardened(pod)
-            again = plane.kubectl("apply", "--server-side", "-k", str(DEFAULT))
-            assert again.returncode == 0, again.stderr
-            assert is_hardened(plane.api.create(pods[0], "shop")), "an apply keeps the CA bundle and the CA"
-    gone = plane.kubectl("delete", "-k", str(DEFAULT), "--wait=false")
+            would = 'vmguard_admission_requests_total{outcome="would-patch",webhook="mutate"}'
+
+            def reported():
+                assert not is_hardened(plane.api.create(pod, "shop"))
+                return would in server.operation("/metrics")[1]
+
+            wait_for(reported, "the trial to say what it would do")
+        deployment = _applied(plane, enforcing)
+        network.leaves(server)
+        assert _created(plane, pod) is None, "without vmguard no pod is created"
+        with serving_own_certificate(
+            _folder(tmp_path, "enforcing"), kubeconfig, **_environment(deployment), **network.listen()
+        ) as server:
+            network.add(service, server)
+            network.reaches(server)
+            assert is_hardened(wait_for(lambda: _created(plane, pod), "a pod to be admitted"))
+            _applied(plane, enforcing)
+            assert is_hardened(plane.api.create(pod, "shop")), "an apply keeps the CA bundle and the CA"
+    gone = plane.kubectl("delete", "-k", str(enforcing), "--wait=false")
     assert gone.returncode == 0, gone.stderr
-    wait_for(lambda: _created(plane, pods[0]), "pods to be created without vmguard")
+    assert not is_hardened(wait_for(lambda: _created(plane, pod), "pods to be created without vmguard"))
+
+
+def _folder(folder, name):
+    (folder / name).mkdir()
+    return folder / name
 
 
 def _created(plane, pod):

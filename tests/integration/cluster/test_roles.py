@@ -15,7 +15,7 @@ from tests.support.accounts import RBAC_GROUP
 from tests.support.egress import egress_of
 from tests.support.release import release
 from tests.support.server import ROOT, starting_cluster
-from webhook.manifests.roles import Names, permissions, roles
+from webhook.manifests.roles import InstallationNames, permissions, roles
 from webhook.policy.custom_resources import GROUP, RESOURCES
 
 READING = {"get", "list", "watch"}
@@ -42,8 +42,8 @@ def installation(cluster, tmp_path):
 
 
 def _names(installation):
-    """Names of roles are those of the account in a real installation; here several share a cluster."""
-    return Names(installation.namespace, "vmguard", installation.service, installation.name, "vmguard")
+    """InstallationNames of roles are those of the account in a real installation; here several share a cluster."""
+    return InstallationNames(installation.namespace, "vmguard", installation.service, installation.name, "vmguard")
 
 
 def _apply(installation, made):
@@ -97,7 +97,7 @@ def test_with_watch_namespace_roles_suffice(installation):
     assert all("webhookconfigurations" in each for each in complaints), "it need not read them"
 
 
-@pytest.mark.parametrize("missing", range(len(permissions(Names()))))
+@pytest.mark.parametrize("missing", range(len(permissions(InstallationNames()))))
 def test_each_rule_that_is_missing_is_named(installation, tmp_path, missing):
     """By verb and resource, in the log or in readiness."""
     lacking = permissions(_names(installation))[missing]
@@ -148,6 +148,7 @@ def _may(plane, user, verb, plural, namespace, sub=""):
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
+        "metadata": {},
         "spec": {"user": user, "resourceAttributes": attributes},
     }
     return plane.api.create(review)["status"]["allowed"]

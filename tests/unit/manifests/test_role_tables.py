@@ -6,10 +6,10 @@ import yaml
 from tests.support.server import ROOT
 from webhook.cluster.collections import BUILT_IN, DEFINITIONS, JUDGED, LEASES, PODS, SECRETS, custom
 from webhook.cluster.webhook_entries import CONFIGURATIONS
-from webhook.manifests.roles import Names, editor, permissions, roles, viewer
+from webhook.manifests.roles import InstallationNames, editor, permissions, roles, viewer
 from webhook.policy.custom_resources import BY_KIND, RESOURCES
 
-NAMES = Names("monitoring", "guard", "front", "guard-mon", "guard-lease")
+NAMES = InstallationNames("monitoring", "guard", "front", "guard-mon", "guard-lease")
 ALL = [*roles(NAMES), *roles(NAMES, ("a", "b")), *map(viewer, RESOURCES), *map(editor, RESOURCES)]
 
 
