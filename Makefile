@@ -34,8 +34,8 @@ python-3.13: # say so if there is none
 	@test -n "$(PYTHON_3_13)" || \
 		{ echo "There is no Python 3.13 here: make unit-3.13 PYTHON_3_13=/path/to/python3.13"; exit 1; }
 
-cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies
-	@$(BIN)/python -m tests.controlplane.cluster $(VERSION)
+cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies, REPLICAS=3
+	@$(BIN)/python -m tests.controlplane.cluster $(VERSION) $(REPLICAS:%=--replicas %)
 
 lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generated
 	$(BIN)/ruff check .
@@ -45,7 +45,7 @@ lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generat
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/vmguard manifests deploy --check
 
-bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, an hour; BESIDE=DIR adds the vmguard of a checkout
+bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, root, an hour and a half; BESIDE=DIR adds the vmguard of a checkout
 	$(BIN)/python -m tests.controlplane.build
 	$(BIN)/python -m bench.reviews $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.pods $(BESIDE:%=--beside %)
@@ -55,6 +55,7 @@ bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, an hour; BESI
 	$(BIN)/python -m bench.flood
 	$(BIN)/python -m bench.attacks $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.scale
+	$(BIN)/python -m bench.availability
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-3.13 .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -4,6 +4,7 @@ import resource
 
 from tests.controlplane.fixtures import (
     can_have_control_plane,
+    can_have_network_namespace,
     can_have_policies,
     namespace,
     plane,
@@ -15,6 +16,7 @@ from tests.support.seconds import pytest_terminal_summary
 
 __all__ = [
     "can_have_control_plane",
+    "can_have_network_namespace",
     "can_have_policies",
     "namespace",
     "plane",

@@ -1,9 +1,10 @@
-"""`make cluster`: a control plane, its node, the operator's resources and vmguard, up until Ctrl-C.
+"""`make cluster`: a control plane, its node, the operator's resources and replicas of vmguard, up until Ctrl-C.
 
 For a person who wants to see vmguard in a cluster without having one. It prints what to type next. A stand-in plays
 the operator, so of a resource only kind, name and security settings matter.
 """
 
+import argparse
 import os
 import shlex
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from tests.controlplane.api import ApiError
 from tests.controlplane.build import UnavailableError
-from tests.controlplane.guard import Guard, guarding
+from tests.controlplane.guard import SERVICE, Guard, guarding
 from tests.controlplane.plane import ADMIN, ControlPlane, control_plane
 from tests.controlplane.process import FailedError
 from tests.controlplane.stand_in_operator import operate
@@ -24,17 +25,29 @@ from webhook.settings import SETTINGS, STRICT_SECURITY_NAMES
 
 EXAMPLES = Path(os.path.relpath(Path(__file__).parent.parent.parent / "examples"))
 NAMESPACE = "monitoring"
-_OURS = {"VMGUARD_LISTEN", "VMGUARD_OPS_LISTEN", "VMGUARD_CERT_DIR"}
+_OURS = {
+    "POD_NAMESPACE",
+    "VMGUARD_CERT_DIR",
+    "VMGUARD_LEASE",
+    "VMGUARD_LISTEN",
+    "VMGUARD_OPS_LISTEN",
+    "VMGUARD_SERVICE",
+    "VMGUARD_WEBHOOK_CONFIGURATION",
+}
+"""Settings that are not the person's."""
 
 
 def main() -> int:
     """Run it; 1 when something could not be had or ended by itself."""
     for number in (signal.SIGTERM, signal.SIGINT):  # whoever starts this in the background has SIGINT ignored
         signal.signal(number, signal.default_int_handler)
-    version = next(iter(sys.argv[1:]), "") or NEWEST
+    parser = argparse.ArgumentParser(prog="python -m tests.controlplane.cluster", description="a cluster with vmguard")
+    parser.add_argument("version", nargs="?", default=NEWEST, metavar="VERSION", help=f"default {NEWEST}")
+    parser.add_argument("--replicas", type=int, default=1, metavar="NUMBER", help="of vmguard; default 1")
+    options = parser.parse_args()
     try:
-        with control_plane(version, nodes=True) as plane:
-            _stay_up(plane)
+        with control_plane(options.version, nodes=True) as plane:
+            _stay_up(plane, options.replicas)
     except (UnavailableError, FailedError, TimeoutError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -44,23 +57,40 @@ def main() -> int:
     return 0
 
 
-def _stay_up(plane: ControlPlane) -> None:
+def _stay_up(plane: ControlPlane, replicas: int) -> None:
     plane.install_resources()
     plane.namespace(NAMESPACE)
     stop = threading.Event()
     operator = threading.Thread(target=operate, args=(plane.api_as(*ADMIN), stop))
-    with guarding(plane, **_settings()) as guard:
+    with guarding(plane, replicas, **_settings()) as guards:
         operator.start()
         try:
-            _say(plane, guard)
+            _say(plane, guards)
+            serving = list(guards)
             while operator.is_alive():
                 plane.check()
-                guard.process.check()
+                serving = _still_serving(serving)
                 time.sleep(0.5)
         finally:
             stop.set()
             operator.join()
     raise FailedError("the stand-in operator ended")
+
+
+def _still_serving(guards: list[Guard]) -> list[Guard]:
+    """The replicas that still run.
+
+    Raises:
+        FailedError: the last one has ended.
+
+    """
+    left = [guard for guard in guards if guard.process.runs]
+    for guard in guards:
+        if guard not in left and left:
+            print(f"The replica with process {guard.process.pid} has ended; {len(left)} serve on.", flush=True)
+        elif guard not in left:
+            guard.process.check()
+    return left
 
 
 def _settings() -> dict[str, str]:
@@ -69,9 +99,12 @@ def _settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in known or name.upper() in STRICT_SECURITY_NAMES}
 
 
-def _say(plane: ControlPlane, guard: Guard) -> None:
+def _say(plane: ControlPlane, guards: tuple[Guard, ...]) -> None:
     server = plane.api.request("GET", "/version")["gitVersion"]
-    print(f"\nKubernetes {server} is up with one node, and asks vmguard at {guard.base} (log: {guard.process.log}).")
+    service = f"{SERVICE.name}.{SERVICE.namespace}"
+    print(f"\nKubernetes {server} is up with one node, and calls vmguard through the Service {service}:\n")
+    for guard in guards:
+        print(f"- process {guard.process.pid}: {guard.operations}/readyz?verbose, log {guard.process.log}")
     print("\nIn another terminal:\n")
     print(f"  export KUBECONFIG={plane.kubeconfig()}")
     if not shutil.which("kubectl"):
@@ -87,6 +120,13 @@ def _say(plane: ControlPlane, guard: Guard) -> None:
         print("\nThe same resource, accepted once there is such a policy:\n")
         print(f"  kubectl apply -f {EXAMPLES / 'cluster-policy.yaml'}")
         print(f"  kubectl apply -f {EXAMPLES / 'cluster-denied.yaml'}")
+    if len(guards) > 1:
+        print("\nA replica that dies; the others serve on:\n")
+        print(f"  kill -9 {guards[0].process.pid}")
+        print("\nA new CA, while pods are created:\n")
+        vmguard = os.path.relpath(Path(sys.executable).parent / "vmguard")
+        for command in ("rotate", "status"):
+            print(f"  {vmguard} certs {command} --namespace {SERVICE.namespace}")
     print("\nCtrl-C ends it all.", flush=True)
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 
 from tests.controlplane.build import UnavailableError, programs
+from tests.controlplane.network_namespace import network_namespace
 from tests.controlplane.plane import ControlPlane, control_plane
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
 from tests.support.programs import missing
@@ -29,6 +30,17 @@ def can_have_control_plane(pytestconfig: pytest.Config) -> None:
 def can_have_policies(pytestconfig: pytest.Config) -> None:
     """The same for the last version of Kubernetes that serves PodSecurityPolicies."""
     had(pytestconfig, lambda: programs(WITH_POLICIES))
+
+
+@pytest.fixture(scope="session")
+def can_have_network_namespace(pytestconfig: pytest.Config) -> None:
+    """This process may make network namespaces, or the test ends here."""
+
+    def make() -> None:
+        with network_namespace():
+            pass
+
+    had(pytestconfig, make)
 
 
 def had(config: pytest.Config, get: Callable[[], _T]) -> _T:

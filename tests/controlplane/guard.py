@@ -1,57 +1,83 @@
-"""`vmguard serve` in a control plane: the real command as a process beside it, asked by the API server on loopback.
+"""Replicas of `vmguard serve` in a control plane: the real command as processes beside it, behind a Service.
 
-It is registered while it runs. It decides nothing itself.
+Each replica makes its own certificate. They are installed as their manifests install them, for all namespaces, while
+they run. Nothing here decides anything.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
-from certs import DirectoryStore, ensure
-from tests.controlplane.api import wait_for
+from tests.controlplane.api import Object, wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import Process
-from tests.controlplane.registration import registered
+from tests.controlplane.registration import wait_until_called
+from tests.support.egress import Egress, egress_of
 from tests.support.server import READY, environment
+from webhook.manifests.webhooks import Service, configurations
+
+SERVICE = Service()
+"""The Service of the manifests."""
+
+_OPERATIONS = re.compile(r'"operations":"([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A running vmguard. `base` is the webhook's address as the API server knows it."""
+    """A running replica. `operations` is the address of its operations listener."""
 
     process: Process
-    base: str
-    ca: Path
+    operations: str
 
 
 @contextmanager
-def guarding(plane: ControlPlane, **settings: str) -> Iterator[Guard]:
-    """A control plane whose API server asks vmguard, and waits for the answer, until the end of the block."""
-    folder = plane.folder / "vmguard"
-    folder.mkdir(exist_ok=True)
-    ensure(DirectoryStore(folder), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
-    command = [sys.executable, "-m", "webhook.cli.main", "serve"]
-    command += ["--kubeconfig", str(plane.kubeconfig()), "--cert-dir", str(folder)]
-    ports = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0"}
-    log = plane.folder / "vmguard.log"
-    log.unlink(missing_ok=True)
-    process = Process(command, log, environment(**ports, **settings))
+def guarding(plane: ControlPlane, replicas: int = 1, **settings: str) -> Iterator[tuple[Guard, ...]]:
+    """A control plane whose API server calls vmguard, until the end of the block."""
+    plane.namespace(SERVICE.namespace)
+    ports = [{"port": SERVICE.port, "targetPort": 8443}]
+    service = plane.api.create(_named("Service", SERVICE.name, spec={"ports": ports}), SERVICE.namespace)
+    plane.api.create(_named("Secret", f"{SERVICE.name}-ca", type="Opaque"), SERVICE.namespace)
+    made = configurations(SERVICE)
+    for each in made:
+        plane.api.create(each)
+    processes = [_start(plane, number + 1, settings) for number in range(replicas)]
     try:
-        guard = _ready(process, folder / "ca.crt")
-        with registered(plane, guard.base, guard.ca.read_bytes()):
-            yield guard
+        with egress_of(plane) as egress:
+            guards = tuple(_ready(each, egress, service["spec"]["clusterIP"]) for each in processes)
+            wait_until_called(plane)
+            yield guards
     finally:
-        process.end()
+        for each in made:
+            plane.api.delete_if_there(each["apiVersion"], each["kind"], each["metadata"]["name"])
+        for process in processes:
+            process.end()
 
 
-def _ready(process: Process, ca: Path) -> Guard:
-    def said() -> str | None:
+def _named(kind: str, name: str, **fields: object) -> Object:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, **fields}
+
+
+def _start(plane: ControlPlane, number: int, settings: dict[str, str]) -> Process:
+    command = [sys.executable, "-m", "webhook.cli.main", "serve", "--kubeconfig", str(plane.kubeconfig())]
+    own = {
+        "POD_NAMESPACE": SERVICE.namespace,
+        "VMGUARD_LISTEN": "127.0.0.1:0",
+        "VMGUARD_OPS_LISTEN": "127.0.0.1:0",
+    }
+    return Process(command, plane.folder / f"vmguard-{number}.log", environment(**settings, **own))
+
+
+def _ready(process: Process, egress: Egress, cluster_ip: str) -> Guard:
+    """Wait until a replica serves, and route requests for the Service to it."""
+
+    def serving() -> tuple[str, str] | None:
         process.check()
-        found = READY.search(process.log.read_text())
-        return found[1] if found else None
+        text = process.log.read_text()
+        url, operations = READY.search(text), _OPERATIONS.search(text)
+        return (url[1], operations[1]) if url and operations else None
 
-    base = wait_for(said, "vmguard to serve").replace("localhost", "127.0.0.1")
-    return Guard(process, base, ca)
+    url, operations = wait_for(serving, "vmguard to serve")
+    egress.ports.setdefault(cluster_ip, []).append(int(url.rpartition(":")[2]))
+    return Guard(process, operations)

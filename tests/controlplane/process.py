@@ -35,6 +35,11 @@ class Process:
     def pid(self) -> int:
         return self._popen.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._popen.poll() is None
+
     def check(self) -> None:
         """Raise FailedError if it has ended."""
         if (status := self._popen.poll()) is not None:

@@ -73,7 +73,7 @@ def registered(
                 webhook["timeoutSeconds"] = seconds or webhook["timeoutSeconds"]
             made.append(plane.api.create(configuration))
         if wait and failure_policy != "Ignore":  # nothing shows that one that is down was called
-            _wait_until_asked(plane, label)
+            wait_until_called(plane, label)
         yield
     finally:
         for each in made:
@@ -87,8 +87,8 @@ def _final_pods(mutating: Object, base: str) -> Object:
     return {**entry, "name": FINAL_PODS, "clientConfig": client, "failurePolicy": "Ignore", "namespaceSelector": {}}
 
 
-def _wait_until_asked(plane: ControlPlane, label: str) -> None:
-    """Until the API server has learnt of both configurations; it takes a moment."""
+def wait_until_called(plane: ControlPlane, label: str = "") -> None:
+    """Wait until the API server calls the webhooks of both configurations, for namespaces with a label or for all."""
     namespace = plane.namespace(f"asked-{next(_COUNT)}", {LABEL: label} if label else None)
 
     def asked(about: str) -> bool:

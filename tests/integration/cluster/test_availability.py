@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.service_network import service_network
-from tests.support.availability import CONTROLS, SCENARIOS, availability_plane, played
+from tests.support.availability_scenarios import CONTROLS, SCENARIOS, availability_plane, played
 from tests.support.pod_load import is_hardened, owned_pods
 from tests.support.release import release
 from tests.support.resource_manifests import custom_resource

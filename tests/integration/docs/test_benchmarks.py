@@ -20,6 +20,7 @@ SMALL = {
     "-m bench.flood": "--seconds 0.1 --bytes 10000",
     "-m bench.pods": "--rounds 1 --pods 20",
     "-m bench.pods_of_one_owner": "--rounds 1 --pods 20",
+    "-m bench.availability": "--creates 20 --only leaf",
     "-m bench.scale": "--resources 20 --minutes 0.02 --changes 3 --rounds 1",
 }
 BY_HAND = {"bench/line.py", "-m bench.instructions"}
@@ -46,8 +47,10 @@ def test_every_benchmark_is_written_down():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_it_runs_as_printed(command, can_have_control_plane):
+def test_it_runs_as_printed(command, can_have_control_plane, request):
     program("go")
+    if "availability" in command:
+        request.getfixturevalue("can_have_network_namespace")
     if "instructions" in command and not shutil.which("valgrind"):
         pytest.skip("valgrind is not on the PATH")  # nothing else of the project needs it
     words = [sys.executable, *command.split(), *SMALL[_program(command)].split()]

@@ -39,6 +39,11 @@ FLAGS = {
 }
 """No controller acts on the load's pods and their owners."""
 
+ONE_POOL = "--feature-gates=WebhookRoundTripLoadBalancing=false"
+"""The API server of Kubernetes up to 1.36 chooses an address for each connection. That of 1.37 chooses one for each
+request, so it no longer uses connections to an address that has left the EndpointSlice. (Source of apiserver v0.37.2.)
+"""
+
 _COUNT = itertools.count(1)
 
 
@@ -136,7 +141,10 @@ PAUSES = Rhythm(at_once=50, spread=0, every=5.8)
 """Bursts after pauses in which a server with a keep-alive of 5 s closes its connections. The next burst begins before
 the API server learns of that."""
 
-_GONE = r"dial tcp 10\.\S+: connect: connection refused|: EOF|: connection reset by peer"
+_GONE = (
+    r"failed calling webhook.*(dial tcp 10\.\S+: connect: connection refused|: EOF|: connection reset by peer"
+    r"|: broken pipe|use of closed network connection)$"
+)
 """Answers to a create whose request went to a replica that was killed."""
 
 
