@@ -9,6 +9,7 @@ import yaml
 from certs import DirectoryStore, ensure
 from tests.support.command import vmguard
 from tests.support.server import ROOT
+from webhook.manifests.deploy import FILES
 
 
 def _services(out):
