@@ -14,7 +14,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from certs import OVERLAP, Authority, Installed, Issued, Rotation, from_data, heal, next_leaf, step, to_data
+from certs import OVERLAP, SETTLED, Authority, Installed, Issued, Rotation, from_data, heal, next_leaf, step, to_data
 from certs.authority import AUTHORITY_NAME
 from certs.pem import certificates_in
 from tests.support.certificates import DAY, NOON
@@ -176,6 +176,21 @@ class World(RuleBasedStateMachine):
         if state.current and not state.next and not faults:
             self.version += 1
             self.data = to_data(Rotation(state.current, make(self.now), state.old, state.old_until))
+
+    @precondition(lambda self: self.data and all(abs(each.offset) <= HOUR for each in self.servers.values()))
+    @rule()
+    def the_old_authority_is_forgotten_by_hand(self):
+        """As after a leak of its key, where the clocks are right: servers are given the time to change."""
+        before, faults = from_data(self.data, NAME)
+        if not before.current or before.next or not before.old or faults:
+            return
+        for _ in range(SETTLED // (10 * SECOND)):
+            self.time_passes(10 * SECOND)
+            self.everybody()
+        state, faults = from_data(self.data, NAME)
+        if state.current == before.current and state.next is None and not faults:
+            self.version += 1
+            self.data = to_data(Rotation(state.current))
 
     @invariant()
     def every_client_trusts_what_is_shown(self):
