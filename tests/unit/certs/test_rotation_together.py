@@ -178,19 +178,32 @@ class World(RuleBasedStateMachine):
             self.data = to_data(Rotation(state.current, make(self.now), state.old, state.old_until))
 
     @precondition(lambda self: self.data and all(abs(each.offset) <= HOUR for each in self.servers.values()))
-    @rule()
-    def the_old_authority_is_forgotten_by_hand(self):
-        """As after a leak of its key, where the clocks are right: servers are given the time to change."""
-        before, faults = from_data(self.data, NAME)
-        if not before.current or before.next or not before.old or faults:
-            return
+    @rule(name=SERVERS, restarted=st.integers(0, 12))
+    def an_authority_is_rotated_and_forgotten_by_hand(self, name, restarted):
+        """As after a leak of its key, where the clocks are right. Meanwhile a process starts anew."""
+        self.the_rotation_is_begun_by_hand()
+        following = from_data(self.data, NAME)[0].next
+        for turn in range(30):
+            if turn == restarted:
+                self.a_process_is_killed(name)
+            self.ten_seconds()
+            if following is None or from_data(self.data, NAME)[0].current == following:
+                break
         for _ in range(SETTLED // (10 * SECOND)):
-            self.time_passes(10 * SECOND)
-            self.everybody()
+            self.ten_seconds()
         state, faults = from_data(self.data, NAME)
-        if state.current == before.current and state.next is None and not faults:
+        if following and state.current == following and state.next is None and not faults:
             self.version += 1
-            self.data = to_data(Rotation(state.current))
+            self.data = to_data(Rotation(following))
+        for server in self.servers.values():  # each single step counts: a server that is not trusted changes soon
+            for _ in range(12):
+                server.go()
+                self.every_client_trusts_what_is_shown()
+
+    def ten_seconds(self):
+        self.time_passes(10 * SECOND)
+        self.everybody()
+        self.every_client_trusts_what_is_shown()
 
     @invariant()
     def every_client_trusts_what_is_shown(self):
