@@ -103,6 +103,7 @@ class OwnCertificate:
         self._monotonic = monotonic
         self._rotation = Rotation()
         self._installed = Installed()
+        self._found_at = 0.0  # what was found then may have changed, however long this process stands still after it
         self._seen: tuple[dict[str, bytes], float] = ({}, 0.0)
         self._issued: Issued | None = None
         self._is_newest = False
@@ -128,15 +129,15 @@ class OwnCertificate:
 
         """
         found = await self._trust.read()
+        self._found_at = self._monotonic()
         try:
             trouble = await self._look_at_secret(found, now)
             if self._is_newest and self._may_write and self._rotation.current:
                 await self._write_bundles(found)
         except UnreachableError as error:
             trouble = str(error)
-        at = self._monotonic()
         name = self._installation.server_name
-        self._issued = next_leaf(self._issued, self._rotation, self._installed, name=name, now=now, at=at)
+        self._issued = next_leaf(self._issued, self._rotation, self._installed, name=name, now=now, at=self._found_at)
         leaf = self._issued.leaf if self._issued else None
         self._trust.judge(found, leaf)
         if self._rotation.current:
@@ -224,7 +225,7 @@ class OwnCertificate:
         state = step(
             healed,
             now=now,
-            installed=self._installed.lasting(healed.trusted, at=at),
+            installed=self._installed.lasting(healed.trusted, at=self._found_at),
             unchanged=timedelta(seconds=at - self._seen[1]),
             create=partial(self._created, now),
         )
@@ -262,7 +263,7 @@ class OwnCertificate:
             self._installed.forget()
             return
         signer = (self._issued.signer,) if self._issued else ()
-        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._monotonic())
+        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._found_at)
 
     async def _write_bundles(self, found: tuple[FoundConfiguration, ...] | None) -> None:
         bundle = self._rotation.bundle

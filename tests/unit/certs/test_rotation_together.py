@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 NAME = "vmguard.vmguard-system.svc"
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+READING = 5 * SECOND
+"""Between two readings of a server."""
+
+LEARNT = OVERLAP - 2 * READING
+"""Each client learns of a bundle within this time. No server sees what is away only between two of its readings."""
+
 SERVERS = st.sampled_from(("a", "b", "c"))
 SPANS = st.sampled_from((SECOND, 10 * SECOND, OVERLAP / 2, OVERLAP, HOUR, 10 * HOUR, DAY, 80 * DAY, 130 * DAY))
 JUMPS = st.sampled_from((-HOUR, HOUR, -8 * DAY, 8 * DAY, 200 * DAY, 400 * DAY))
@@ -59,7 +65,7 @@ class Replica:
 
     def one_turn(self):
         world = self.world
-        bundles = dict(world.bundles)
+        bundles, at = dict(world.bundles), world.elapsed
         yield
         version, data = world.version, world.data
         found, faults = from_data(data, NAME)
@@ -68,8 +74,8 @@ class Replica:
         state = heal(found, self.known, trusted, now=self.now, damaged=bool(faults))
         concerned = {*state.trusted, *((self.shown.signer,) if self.shown else ())}
         parsed = [certificates_in(pem, "") if pem else () for pem in bundles.values()]
-        self.installed.observe(parsed, concerned, at=world.elapsed)
-        lasting = self.installed.lasting(state.trusted, at=world.elapsed)
+        self.installed.observe(parsed, concerned, at=at)
+        lasting = self.installed.lasting(state.trusted, at=at)
         if data != self.data:
             self.data, self.since = data, world.elapsed
         unchanged = timedelta(seconds=world.elapsed - self.since)
@@ -86,10 +92,9 @@ class Replica:
                 world.bundles[each] = state.bundle
                 world.history.append((world.elapsed, each, pem))
             yield
-        self.show()
+        self.show(at)
 
-    def show(self):
-        at = self.world.elapsed
+    def show(self, at):
         before = self.shown
         self.shown = next_leaf(before, self.known, self.installed, name=NAME, now=self.now, at=at)
         if self.shown is not before and self.shown:
@@ -111,7 +116,7 @@ class World(RuleBasedStateMachine):
 
     def clients(self) -> list[tuple[x509.Certificate, ...]]:
         """Each bundle that a client may have: the newest ones, and those replaced within the last minute."""
-        recent = [pem for at, _, pem in self.history if self.elapsed - at < OVERLAP.total_seconds()]
+        recent = [pem for at, _, pem in self.history if self.elapsed - at < LEARNT.total_seconds()]
         return [certificates_in(pem, "") if pem else () for pem in (*self.bundles.values(), *recent)]
 
     def trusts(self, issued: Issued) -> bool:
@@ -126,10 +131,12 @@ class World(RuleBasedStateMachine):
     @rule(span=SPANS)
     def time_passes(self, span):
         """While servers work: each reads the state every few seconds, so all finish a turn in any longer time."""
-        self.now += span
-        self.elapsed += span.total_seconds()
-        if span >= OVERLAP:
-            self.everybody()
+        parts = (span,) if span < OVERLAP else (READING, span - READING)
+        for part in parts:
+            self.now += part
+            self.elapsed += part.total_seconds()
+            if span >= OVERLAP:
+                self.everybody()
 
     def everybody(self):
         for server in self.servers.values():
