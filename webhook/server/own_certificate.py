@@ -104,6 +104,7 @@ class OwnCertificate:
         self._read_at = 0.0
         self._rotation = Rotation()
         self._installed = Installed()
+        self._found_at = 0.0
         self._seen: tuple[dict[str, bytes], float] = ({}, 0.0)
         self._issued: Issued | None = None
         self._is_newest = False
@@ -128,8 +129,9 @@ class OwnCertificate:
             CertificateError: a new leaf is due and cannot be signed.
 
         """
-        self._read_at = self._monotonic()  # what lasts is counted from the end of one reading to the start of another
+        self._read_at = self._monotonic()  # what lasts counts from the end of one reading to the start of another
         found = await self._trust.read()
+        self._found_at = self._monotonic()
         try:
             trouble = await self._look_at_secret(found, now)
             if self._is_newest and self._may_write and self._rotation.current:
@@ -225,7 +227,7 @@ class OwnCertificate:
         state = step(
             healed,
             now=now,
-            installed=self._installed.lasting(healed.trusted, at=at),
+            installed=self._installed.lasting(healed.trusted, at=self._read_at),
             unchanged=timedelta(seconds=at - self._seen[1]),
             create=partial(self._created, now),
         )
@@ -263,7 +265,7 @@ class OwnCertificate:
             self._installed.forget()
             return
         signer = (self._issued.signer,) if self._issued else ()
-        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._monotonic())
+        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._found_at)
 
     async def _write_bundles(self, found: tuple[FoundConfiguration, ...] | None) -> None:
         bundle = self._rotation.bundle
