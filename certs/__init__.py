@@ -11,6 +11,7 @@ from certs.faults import CertificateFault, FaultKind
 from certs.issuing import Installed, Issued, next_leaf
 from certs.leaf import Leaf
 from certs.pem import certificates_in
+from certs.regular_file import read_regular
 from certs.rotation import AUTHORITY_LIFETIME, LEAF_LIFETIME, MOST_OLD, OVERLAP, SETTLED, Rotation, heal, step
 from certs.rotation_data import from_data, to_data
 from certs.selfsigned import AUTHORITY, LIFETIME, Created, Event, Replaced, Reused, ensure
@@ -52,6 +53,7 @@ __all__ = [
     "from_data",
     "heal",
     "next_leaf",
+    "read_regular",
     "step",
     "to_data",
 ]

@@ -48,7 +48,10 @@ that reads the state has a leaf of the current authority.
 """
 
 MOST_OLD = 8
-"""Old certificates in a bundle. With so many, no further rotation begins, so that a bundle cannot grow for ever."""
+"""Old certificates in a bundle. With so many, no further rotation begins while the current authority is valid.
+
+So a bundle cannot grow for ever.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,8 @@ def step(
         return _continue(rotation, rotation.next, now, installed, create)
     if rotation.old and rotation.old_until and now >= rotation.old_until and unchanged >= CONFIRMED:
         return replace(rotation, old=(), old_until=None)
-    due = now >= rotation.current.renew_at or not rotation.current.valid_at(now)
-    if due and len(rotation.old) < MOST_OLD:
+    is_valid = rotation.current.valid_at(now)
+    if not is_valid or (now >= rotation.current.renew_at and len(rotation.old) < MOST_OLD):
         return replace(rotation, next=create())
     if rotation.old and (rotation.old_until is None or rotation.old_until > now + RETIREMENT):
         return replace(rotation, old_until=now + RETIREMENT)  # written by a clock that was wrong
@@ -116,8 +119,7 @@ def heal(
         lost = {*known.trusted, *installed}
     else:
         lost = {known.current.certificate} if known.current else set()
-    added = sorted(lost - {*found.trusted}, key=lambda each: each.not_valid_after_utc, reverse=True)
-    added = added[: max(0, MOST_OLD - len(found.old))]
+    added = _ending_last(lost - {*found.trusted})[: max(0, MOST_OLD - len(found.old))]
     if not added:
         return found
     return replace(found, old=(*found.old, *added), old_until=now + RETIREMENT)
@@ -148,7 +150,14 @@ def _continue(
 
 def _switched(rotation: Rotation, before: Authority, current: Authority, now: datetime) -> Rotation:
     old = (*rotation.old, before.certificate)
+    if len(old) > MOST_OLD:  # begun though there were so many, as no authority was valid
+        old = _ending_last(old)[:MOST_OLD]
     return Rotation(current=current, old=old, old_until=now + RETIREMENT)
+
+
+def _ending_last(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """The certificates in the order of their ends, the last one first."""
+    return tuple(sorted(certificates, key=lambda each: each.not_valid_after_utc, reverse=True))
 
 
 def _expired(authority: Authority, now: datetime) -> bool:

@@ -206,6 +206,18 @@ class Settings:
             "directory with tls.crt and tls.key, read anew every 10 s; none: vmguard makes its certificates itself",
         ),
     ] = ""
+    client_ca_file: Annotated[
+        str,
+        Variable(
+            "VMGUARD_CLIENT_CA_FILE",
+            str,
+            "CA certificates (PEM); who sends reviews needs a certificate that one of them has signed",
+        ),
+    ] = ""
+    client_names: Annotated[
+        tuple[str, ...],
+        Variable("VMGUARD_CLIENT_NAMES", _names, "comma list of names, one of which that certificate must have"),
+    ] = ()
     service: Annotated[
         str,
         Variable(
@@ -265,6 +277,8 @@ class Settings:
             for field, setting in SETTINGS.items()
             if texts.get(setting.name, "").strip()
         }
+        if values.get("client_names") and not values.get("client_ca_file"):
+            raise SettingsError("VMGUARD_CLIENT_NAMES needs VMGUARD_CLIENT_CA_FILE: set it, or unset the names")
         return cls(**values)
 
 

@@ -37,10 +37,11 @@ class _Endpoint:
 
 @dataclass
 class _Service:
-    """A Service with its endpoints, and the addresses in its EndpointSlice."""
+    """A Service with its endpoints, and the addresses in its EndpointSlice. `port` is the name of its first port."""
 
     namespace: str
     name: str
+    port: str
     endpoints: list[_Endpoint] = field(default_factory=list)
     written: list[str] | None = None
 
@@ -74,7 +75,8 @@ class ServiceNetwork:
     def add(self, service: Object, server: Server) -> None:
         """A replica belongs to a Service from now on; it gets requests while it is ready."""
         meta = service["metadata"]
-        known = self._services.setdefault((meta["namespace"], meta["name"]), _Service(meta["namespace"], meta["name"]))
+        made = _Service(meta["namespace"], meta["name"], service["spec"]["ports"][0].get("name", ""))
+        known = self._services.setdefault((made.namespace, made.name), made)
         address = server.host
         if self._fin_delay:
             address = address.replace("10.1.", "10.2.", 1)
@@ -141,7 +143,7 @@ class ServiceNetwork:
             "kind": _SLICES[1],
             "metadata": {"name": service.name, "labels": {"kubernetes.io/service-name": service.name}},
             "addressType": "IPv4",
-            "ports": [{"name": "", "port": PORT, "protocol": "TCP"}],
+            "ports": [{"name": service.port, "port": PORT, "protocol": "TCP"}],
             "endpoints": endpoints,
         }
         self._api.create(made, service.namespace)

@@ -21,10 +21,15 @@ _PASSED = ("accept", "content-type")
 
 
 class ReverseProxy:
-    """Paths that hold `path` are answered with the status `code`, or with 0 wait until the end; None passes them on."""
+    """Paths that hold `path` are answered with the status `code`, or with 0 wait until the end; None passes them on.
+
+    With `method` this is for requests of that method only. `reached` is set when one of them has come.
+    """
 
     def __init__(self, plane: ControlPlane, path: str, folder: Path) -> None:
         self.code: int | None = None
+        self.method = ""
+        self.reached = threading.Event()
         self.over = threading.Event()
         self.upstream: set[socket.socket] = set()
         context = plane.identities.context(plane.identities.client(*ADMIN))
@@ -33,9 +38,12 @@ class ReverseProxy:
 
         class Handler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
-                if proxy.code is None or path not in self.path:
+                is_other = path not in self.path or proxy.method not in {"", self.command}
+                if proxy.code is None or is_other:
                     self._pass_on()
-                elif proxy.code == 0:
+                    return
+                proxy.reached.set()
+                if proxy.code == 0:
                     proxy.over.wait(60)
                 else:
                     self._send(proxy.code, json.dumps({"kind": "Status", "message": "not now"}).encode())

@@ -135,11 +135,15 @@ def serving_own_certificate(
 
 
 @contextmanager
-def starting_cluster(folder: Path, kubeconfig: Path, **extra: str) -> Iterator[Server]:
+def starting_cluster(
+    folder: Path, kubeconfig: Path, *, own_certificate: bool = False, **extra: str
+) -> Iterator[Server]:
     """A server that need not get ready: its log and its operations listener are there, nobody waits for the rest."""
-    ensure(DirectoryStore(folder / "certs"), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
     address = f"127.0.0.1:{free_port()}"
-    options = ["--kubeconfig", str(kubeconfig), *_cert_dir(folder)]
+    options = ["--kubeconfig", str(kubeconfig)]
+    if not own_certificate:
+        ensure(DirectoryStore(folder / "certs"), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
+        options += _cert_dir(folder)
     with _process(folder, options, {"VMGUARD_OPS_LISTEN": address, **extra}) as process:
         yield Server(process, "", str(folder / "certs" / "ca.crt"), f"http://{address}", folder / "log")
 

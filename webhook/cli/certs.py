@@ -68,7 +68,12 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--namespace", type=_label, metavar="NAME", help="namespace of the Service and the Secret")
+    parser.add_argument(
+        "--namespace",
+        type=_label,
+        metavar="NAME",
+        help="namespace of the Service and the Secret; default POD_NAMESPACE, else see docs/commands.md",
+    )
     parser.add_argument(
         "--service", type=_label, metavar="NAME", help="name of the Service; default VMGUARD_SERVICE, vmguard"
     )

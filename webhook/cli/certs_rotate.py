@@ -89,7 +89,7 @@ async def _begin(client: Client, target: NamedInstallation) -> tuple[Authority, 
     installation = target.installation
     found = await read_state(client, installation)
     place = f"Secret {installation.namespace}/{installation.secret}"
-    reason = why_not(found, place, now, watches_namespaces=target.watches_namespaces)
+    reason = why_not(found, place, now, watches_namespaces=target.watches_namespaces, files=target.cert_dir)
     current = found.rotation.current if found else None
     if reason or found is None or current is None:
         raise _RefusedError(f"No rotation began. {reason}")
@@ -102,8 +102,15 @@ async def _begin(client: Client, target: NamedInstallation) -> tuple[Authority, 
     return current, following
 
 
-def why_not(found: SecretState | None, place: str, now: datetime, *, watches_namespaces: bool = False) -> str:
-    """Why no rotation can begin, "" where it can; `place` is the Secret, for people."""
+def why_not(
+    found: SecretState | None, place: str, now: datetime, *, watches_namespaces: bool = False, files: str = ""
+) -> str:
+    """Why no rotation can begin, "" where it can.
+
+    `place` is the Secret, for people; `files` is the directory of the files that vmguard serves, "" for none.
+    """
+    if files:
+        return f"vmguard serves the files in {files}. Rotate the CA where these files are from."
     if found is None:
         return f"The {place} does not exist. Use --namespace and --service, or see `vmguard certs status`."
     if watches_namespaces:

@@ -15,6 +15,7 @@ from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.leader.audit_scan import AuditScan
 from webhook.policy.policy_references import REMOVED
+from webhook.server.client_certificates import ClientCertificates
 from webhook.server.own_certificate import Installation, OwnCertificate
 from webhook.server.serving_certificate import ServingCertificate
 from webhook.server.webhook_trust import WebhookTrust
@@ -29,7 +30,8 @@ MOST_KINDS = 20
 class Cluster:
     """Made in a running loop; at work inside `running`. `leaders` is the leader's own connection.
 
-    `files` is the certificate where it comes from files; without them vmguard makes its own.
+    `files` is the certificate where it comes from files; without them vmguard makes its own. `clients` are those that
+    the webhook listener serves, None for all.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Cluster:
         log: Log,
         metrics: Metrics,
         files: ServingCertificate | None,
+        clients: ClientCertificates | None,
     ) -> None:
         self._settings = settings
         self._discovery = Discovery(client, log)
@@ -57,7 +60,7 @@ class Cluster:
         service = f"{namespace}/{settings.service}"
         self._trust = WebhookTrust(leaders, settings.webhook_configuration, service, log, metrics)
         self._own = None if files else self._own_certificate(leaders, namespace, log, metrics)
-        self.certificate = files or ServingCertificate(cast("OwnCertificate", self._own), log, metrics)
+        self.certificate = files or ServingCertificate(cast("OwnCertificate", self._own), log, metrics, clients=clients)
         self._standing: asyncio.Task[None] | None = None
 
     @asynccontextmanager

@@ -5,6 +5,7 @@ from socket import socket
 
 from certs import AUTHORITY_FILE, DirectoryStore
 from webhook.cli.usage import UsageError
+from webhook.server.client_certificates import ClientCertificates
 from webhook.server.run import Plan, bind, serve, url
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
@@ -14,6 +15,18 @@ def warn_of_exposure(store: DirectoryStore, log: Log) -> None:
     """Log that other users of the machine can read the private key, where they can."""
     if text := store.exposure():
         log.write("warning", "private key readable", reason=text)
+
+
+def clients_of(settings: Settings) -> ClientCertificates | None:
+    """Which clients the webhook listener serves, None for all.
+
+    Raises:
+        CertificateError: the file with their CAs cannot be read.
+
+    """
+    if not settings.client_ca_file:
+        return None
+    return ClientCertificates(Path(settings.client_ca_file), settings.client_names)
 
 
 def listeners(settings: Settings) -> tuple[socket, socket]:

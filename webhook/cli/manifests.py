@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from webhook.cli.usage import UsageError
 from webhook.manifests.deploy import COMMAND, documents, texts
 from webhook.manifests.fence import ServiceAccount, fence
+from webhook.manifests.roles import InstallationNames, roles
 from webhook.manifests.webhooks import NAME, Service, configurations
 from webhook.name_forms import is_namespace, is_subdomain
 from webhook.text import quoted
@@ -55,6 +56,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"name of the ServiceAccount (default {account.name})",
     )
     _add_configuration(fenced)
+    names = InstallationNames()
+    granted = targets.add_parser("roles", help="print the roles of vmguard's ServiceAccount, and their bindings")
+    for option, usual_name, what in (
+        ("--namespace", names.namespace, "namespace of vmguard"),
+        ("--service-account", names.account, "name of the ServiceAccount"),
+        ("--service", names.service, "name of the Service"),
+        ("--lease", names.lease, "name of the Lease"),
+    ):
+        granted.add_argument(
+            option, type=_object_name, default=usual_name, metavar="NAME", help=f"{what} (default {usual_name})"
+        )
+    _add_configuration(granted)
+    granted.add_argument(
+        "--watch",
+        type=_name,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a namespace of WATCH_NAMESPACE, more than once for more of them: Roles in these, and no ClusterRole",
+    )
     deploy = targets.add_parser("deploy", help="write every generated file of the deployment directory")
     deploy.add_argument("--directory", type=Path, default=Path(_DIRECTORY), metavar="DIR", help=f"default {_DIRECTORY}")
     deploy.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not as generated")
@@ -89,6 +110,18 @@ def _fence(options: argparse.Namespace) -> int:
     return 0
 
 
+def _roles(options: argparse.Namespace) -> int:
+    names = InstallationNames(
+        namespace=options.namespace,
+        account=options.service_account,
+        service=options.service,
+        configuration=options.webhook_configuration,
+        lease=options.lease,
+    )
+    sys.stdout.write(documents(roles(names, tuple(options.watch))))
+    return 0
+
+
 def _deploy(options: argparse.Namespace) -> int:
     status = 0
     for name, text in texts():
@@ -113,6 +146,7 @@ def _deploy(options: argparse.Namespace) -> int:
 TARGETS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "webhooks": _webhooks,
     "fence": _fence,
+    "roles": _roles,
     "deploy": _deploy,
 }
 """What can be generated, and the function that does it."""

@@ -8,7 +8,7 @@ import uvloop
 
 from certs import CertificateError, DirectoryStore
 from webhook.cli.cluster_runtime import Cluster
-from webhook.cli.listening import listeners, serve_until_signal, warn_of_exposure
+from webhook.cli.listening import clients_of, listeners, serve_until_signal, warn_of_exposure
 from webhook.cli.usage import UsageError
 from webhook.cluster.client import NoClusterError, connected
 from webhook.server.certificate_files import CertificateFiles
@@ -33,8 +33,10 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     settings, directory = _for_cluster(options)
     log, metrics = Log(settings.log_level), Metrics()
-    files = ServingCertificate(CertificateFiles(DirectoryStore(directory)), log, metrics) if directory else None
+    clients = clients_of(settings)
+    files = None
     if directory:
+        files = ServingCertificate(CertificateFiles(DirectoryStore(directory)), log, metrics, clients=clients)
         warn_of_exposure(DirectoryStore(directory), log)
     sockets = listeners(settings)  # before anything runs beside it, so that a taken address is one line
 
@@ -44,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
             connected(options.kubeconfig, rate, metrics.count_api_request) as client,
             connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request) as leaders,
         ):
-            cluster = Cluster(settings, client, leaders, log, metrics, files)
+            cluster = Cluster(settings, client, leaders, log, metrics, files, clients)
             what = Plan(settings, cluster.source, cluster.certificate, metrics=metrics, **cluster.of_plan())
             async with cluster.running():
                 await serve_until_signal(what, sockets, directory, log)

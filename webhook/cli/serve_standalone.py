@@ -10,7 +10,7 @@ import uvloop
 
 from certs import CertificateError, DirectoryStore, ensure
 from webhook.cli.files import read_files
-from webhook.cli.listening import listeners, serve_until_signal, warn_of_exposure
+from webhook.cli.listening import clients_of, listeners, serve_until_signal, warn_of_exposure
 from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR
 from webhook.offline.file_facts import FileFacts, ObjectError
@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     store = DirectoryStore(directory)
     ensure(store, NAMES, now=datetime.now(UTC))
     log, metrics = Log(settings.log_level), Metrics()
-    certificate = ServingCertificate(CertificateFiles(store), log, metrics)
+    certificate = ServingCertificate(CertificateFiles(store), log, metrics, clients=clients_of(settings))
     warn_of_exposure(store, log)
     if settings.psp_autocreate:
         log.write("warning", "VM_PSPAUTOCREATEENABLED has no effect without a cluster")

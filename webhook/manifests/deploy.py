@@ -9,7 +9,11 @@ from typing import Any
 import msgspec
 
 from webhook.manifests.fence import ServiceAccount, fence
+from webhook.manifests.installation import account, deployment, disruption_budget, secret, service
+from webhook.manifests.kustomize import base, default, enforce
+from webhook.manifests.roles import InstallationNames, editor, roles, viewer
 from webhook.manifests.webhooks import Service, configurations
+from webhook.policy.custom_resources import RESOURCES, CustomResource
 from webhook.yaml_output import as_yaml
 
 COMMAND = "vmguard manifests deploy"
@@ -24,6 +28,27 @@ class GeneratedFile(msgspec.Struct, frozen=True):
     about: tuple[str, ...]
     objects: Callable[[], Iterable[dict[str, Any]]]
 
+
+def _viewer(resource: CustomResource) -> GeneratedFile:
+    about = (f"Who is bound to this role may read each {resource.kind}.", *_NOT_AGGREGATED)
+    return GeneratedFile(about, lambda: (viewer(resource),))
+
+
+def _editor(resource: CustomResource) -> GeneratedFile:
+    about = (f"Who is bound to this role may read and change each {resource.kind}.", *_NOT_AGGREGATED)
+    return GeneratedFile(about, lambda: (editor(resource),))
+
+
+_NOT_AGGREGATED = (
+    "It is not part of the cluster's roles view and edit: a VMUser holds passwords.",
+    "Bind it in a namespace with a RoleBinding, or in all namespaces with a ClusterRoleBinding.",
+)
+
+_ROLES_OF_PEOPLE = {
+    f"rbac/{resource.singular}_{what}_role.yaml": made(resource)
+    for resource in RESOURCES
+    for what, made in (("viewer", _viewer), ("editor", _editor))
+}
 
 FILES: Mapping[str, GeneratedFile] = {
     "webhook.yaml": GeneratedFile(
@@ -41,6 +66,47 @@ FILES: Mapping[str, GeneratedFile] = {
         ),
         lambda: fence(ServiceAccount()),
     ),
+    "rbac/vmguard.yaml": GeneratedFile(
+        (
+            "What vmguard's ServiceAccount may do where all namespaces are watched. docs/security.md has the reasons.",
+            "With WATCH_NAMESPACE: vmguard manifests roles --watch NAMESPACE | kubectl apply -f -",
+        ),
+        lambda: roles(InstallationNames()),
+    ),
+    "base/kustomization.yaml": GeneratedFile(
+        ("What runs vmguard, without a namespace. Use an overlay: kubectl apply -k deploy/overlays/default",),
+        lambda: (base(),),
+    ),
+    "base/vmguard.yaml": GeneratedFile(
+        ("ServiceAccount, Secret of the CA, Service, Deployment and PodDisruptionBudget.",),
+        lambda: (each(InstallationNames()) for each in (account, secret, service, deployment, disruption_budget)),
+    ),
+    "base/roles.yaml": GeneratedFile(
+        ("What vmguard's ServiceAccount may do. docs/security.md has the reasons.",),
+        lambda: roles(InstallationNames(namespace="")),
+    ),
+    "base/webhooks.yaml": GeneratedFile(
+        (
+            "The two webhook configurations of a trial, which can block nothing. components/enforce makes them strict.",
+            "They have no caBundle: vmguard's leader writes it.",
+        ),
+        lambda: configurations(Service(namespace=""), trial=True),
+    ),
+    "components/enforce/kustomization.yaml": GeneratedFile(
+        (
+            "vmguard enforces: pods are filled, what must be denied is denied, and without vmguard no pod of the",
+            "operator is created. Without this component vmguard only reports.",
+        ),
+        lambda: (enforce(),),
+    ),
+    "overlays/default/kustomization.yaml": GeneratedFile(
+        ("vmguard in the namespace vmguard-system.",), lambda: (default(),)
+    ),
+    "overlays/default/namespace.yaml": GeneratedFile(
+        ("Of this overlay only: whoever deletes another one must not delete the namespace with it.",),
+        lambda: ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": InstallationNames().namespace}},),
+    ),
+    **_ROLES_OF_PEOPLE,
 }
 """The files by their paths relative to the directory, with `/` between the parts."""
 

@@ -26,7 +26,7 @@ WebhookPath = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enf
 
 
 class Service(msgspec.Struct, frozen=True):
-    """vmguard runs in the cluster, behind this Service."""
+    """vmguard runs in the cluster, behind this Service; without a namespace in a base, where an overlay sets it."""
 
     namespace: str = "vmguard-system"
     name: str = "vmguard"
@@ -127,23 +127,26 @@ MUTATING_ENFORCE_DENY = (Entry("pods", "/mutate/enforced", "Fail", _PODS),)
 VALIDATING_ENFORCE_DENY = (Entry("enforced-pods", "/validate/enforced", "Fail", _PODS), *_NEVER_ENFORCED)
 
 
+TRIAL: dict[str, Any] = {"timeoutSeconds": 5, "failurePolicy": "Ignore"}
+"""The fields of an entry in a trial. A webhook that is down makes each request wait for the timeout."""
+
+
 def configurations(
-    target: Target, ca: bytes = b"", *, name: str = NAME, enforce_deny: bool = False
+    target: Target, ca: bytes = b"", *, name: str = NAME, enforce_deny: bool = False, trial: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The mutating and the validating configuration, both of one name.
 
     `ca` is the CA certificate (PEM) that signs the serving certificate. Without it the objects have no `caBundle` key:
     an empty `caBundle` would remove the bundle of an installed configuration, or conflict with it under server-side
     apply (seen with Kubernetes 1.37). With `enforce_deny` every namespace enforces deny, whatever its labels are.
+    With `trial` no entry can block anything: each has failurePolicy Ignore, and 5 seconds.
     """
     mutating = MUTATING_ENFORCE_DENY if enforce_deny else MUTATING
     validating = VALIDATING_ENFORCE_DENY if enforce_deny else VALIDATING
-    return (
-        _configuration(
-            "Mutating", name, [{**_webhook(entry, target, ca), "reinvocationPolicy": "IfNeeded"} for entry in mutating]
-        ),
-        _configuration("Validating", name, [_webhook(entry, target, ca) for entry in validating]),
-    )
+    changed = TRIAL if trial else {}
+    first = [{**_webhook(entry, target, ca), "reinvocationPolicy": "IfNeeded", **changed} for entry in mutating]
+    second = [{**_webhook(entry, target, ca), **changed} for entry in validating]
+    return _configuration("Mutating", name, first), _configuration("Validating", name, second)
 
 
 def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -173,7 +176,8 @@ def _webhook(entry: Entry, target: Target, ca: bytes) -> dict[str, Any]:
 def _client(target: Target, path: WebhookPath) -> dict[str, Any]:
     if isinstance(target, Url):
         return {"url": f"{target.base}{path}"}
-    return {"service": {"namespace": target.namespace, "name": target.name, "path": path, "port": target.port}}
+    namespace = {"namespace": target.namespace} if target.namespace else {}
+    return {"service": {**namespace, "name": target.name, "path": path, "port": target.port}}
 
 
 def _selectors(namespaces: tuple[Match, ...] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ is for.
 """
 
 from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, Transport, current_task
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, ClassVar, cast
 
 import httptools
@@ -38,18 +38,24 @@ _STARTS_AT_ONCE = frozenset({b"expect", b"transfer-encoding"})
 
 
 class ListenerState(ServerState):
-    """What the connections of one listener share. `complain` takes a reason (a fixed word), a message and a level."""
+    """What the connections of one listener share. `complain` takes a reason (a fixed word), a message and a level.
+
+    `refusal` says of a client's certificate why the client is not served on the paths of `guarded`, "" where it is.
+    """
 
     def __init__(
         self,
         opened: OpenConnections | None = None,
         bodies: BodyBudget | None = None,
         complain: Callable[..., None] = lambda *_: None,
+        refusal: Callable[[Any], str] = lambda _: "",
     ) -> None:
         super().__init__()
         self.open = OpenConnections() if opened is None else opened
         self.bodies = BodyBudget() if bodies is None else bodies
         self.complain = complain
+        self.refusal = refusal
+        self.guarded: Collection[str] = ()
 
 
 class _MoreBytesError(Exception):
@@ -90,12 +96,14 @@ class Connection(HttpToolsProtocol):
         self._watch: TimerHandle | None = None
         self._begin: Begin | None = getattr(self.app, "begin", None)
         self._deferred: RequestResponseCycle | None = None
+        self._stranger = ""
         self._answering_task: Task[None] | None = None
         self._made_way = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         if self._state.open.add(self, self.client[0] if self.client else ""):
+            self._stranger = self._state.refusal(transport.get_extra_info("peercert"))
             self._look()
         else:
             transport.abort()
@@ -207,6 +215,10 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """As uvicorn's, but a small POST waits for its body, which uvicorn would buffer as well."""
+        if self._stranger and cycle.scope["path"] in self._state.guarded:
+            self._state.complain("client-certificate", f"a request was refused: {self._stranger}", self._host)
+            self._refuse(403, self._stranger)
+            return
         if self._begin and app is self.app and self._is_small_post(cast("Scope", cycle.scope)):
             self._deferred = cycle
         else:

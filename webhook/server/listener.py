@@ -29,6 +29,9 @@ _NOT_TRUSTED = re.compile(
 )
 """In an error of OpenSSL: the client has refused the certificate. Clients of Go send the first of these."""
 
+_CLIENT_CERTIFICATE = re.compile(r"PEER_DID_NOT_RETURN_A_CERTIFICATE|CERTIFICATE_VERIFY_FAILED")
+"""In an error of OpenSSL: the client has no certificate, or one that no CA of VMGUARD_CLIENT_CA_FILE has signed."""
+
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -122,6 +125,9 @@ class Listener:
             if _NOT_TRUSTED.search(text):
                 text = f"a client does not trust the certificate that it was shown: {text}"
                 self._state.complain("not-trusted", text, host)
+            elif _CLIENT_CERTIFICATE.search(text):
+                text = f"a client has no certificate that a CA of VMGUARD_CLIENT_CA_FILE has signed: {text}"
+                self._state.complain("client-certificate", text, host)
             else:
                 self._state.complain("handshake", f"a TLS handshake failed: {text}", host, "debug")
         finally:

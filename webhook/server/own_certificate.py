@@ -101,8 +101,10 @@ class OwnCertificate:
         self._log = log
         self._metrics = metrics
         self._monotonic = monotonic
+        self._read_at = 0.0
         self._rotation = Rotation()
         self._installed = Installed()
+        self._found_at = 0.0
         self._seen: tuple[dict[str, bytes], float] = ({}, 0.0)
         self._issued: Issued | None = None
         self._is_newest = False
@@ -127,15 +129,16 @@ class OwnCertificate:
             CertificateError: a new leaf is due and cannot be signed.
 
         """
+        self._read_at = self._monotonic()  # what lasts counts from the end of one reading to the start of another
         found = await self._trust.read()
+        self._found_at = self._monotonic()
         try:
             trouble = await self._look_at_secret(found, now)
             if self._is_newest and self._may_write and self._rotation.current:
                 await self._write_bundles(found)
         except UnreachableError as error:
             trouble = str(error)
-        at = self._monotonic()
-        name = self._installation.server_name
+        name, at = self._installation.server_name, self._read_at
         self._issued = next_leaf(self._issued, self._rotation, self._installed, name=name, now=now, at=at)
         leaf = self._issued.leaf if self._issued else None
         self._trust.judge(found, leaf)
@@ -218,13 +221,13 @@ class OwnCertificate:
         trusted = [each for bundle in trusted_by(found or ()) for each in bundle if _is_ours(each)]
         healed = heal(found_state, self._rotation, trusted, now=now, damaged=bool(faults))
         self._observe(found, healed)
-        at = self._monotonic()
+        at = self._read_at
         if secret.data != self._seen[0]:
-            self._seen = (secret.data, at)
+            self._seen = (secret.data, self._monotonic())
         state = step(
             healed,
             now=now,
-            installed=self._installed.lasting(healed.trusted, at=at),
+            installed=self._installed.lasting(healed.trusted, at=self._read_at),
             unchanged=timedelta(seconds=at - self._seen[1]),
             create=partial(self._created, now),
         )
@@ -262,7 +265,7 @@ class OwnCertificate:
             self._installed.forget()
             return
         signer = (self._issued.signer,) if self._issued else ()
-        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._monotonic())
+        self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._found_at)
 
     async def _write_bundles(self, found: tuple[FoundConfiguration, ...] | None) -> None:
         bundle = self._rotation.bundle

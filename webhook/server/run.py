@@ -18,7 +18,7 @@ from typing import cast
 import uvicorn
 
 from webhook.facts import FactSource
-from webhook.server.admission_handler import AdmissionHandler
+from webhook.server.admission_handler import WEBHOOKS, AdmissionHandler
 from webhook.server.application import application
 from webhook.server.body_budget import BodyBudget
 from webhook.server.complaints import Complaints
@@ -182,6 +182,9 @@ async def serve(
         "webhook": _listener_state("webhook", min(MOST, files - _OTHER_FILES), bodies, log, metrics),
         "operations": _listener_state("operations", _MOST_OPERATIONS, bodies, log, metrics),
     }
+    if plan.certificate.clients:
+        listeners["webhook"].refusal = plan.certificate.clients.refusal
+        listeners["webhook"].guarded = WEBHOOKS
     metrics.body_bytes.set_function(lambda: bodies.held)
     worker = WorkerProcess("dry-run", lambda: (str(plan.source.minor),), plan.known, log)
     previews = Previews(WorkerProcess("preview", tuple, b"", log), metrics.count_preview, log)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from certs import CertificateError, Leaf
+from webhook.server.client_certificates import ClientCertificates
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
@@ -62,7 +63,7 @@ class CertificateSource(Protocol):
 class ServingCertificate:
     """The pair that is shown. `trouble` is why it is not the one that should be shown, "" when it is.
 
-    Without a pair each TLS handshake fails.
+    Without a pair each TLS handshake fails. With `clients` so does the handshake of a client that they do not admit.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class ServingCertificate:
         log: Log,
         metrics: Metrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clients: ClientCertificates | None = None,
     ) -> None:
         """Show the first pair of the source.
 
@@ -82,6 +84,7 @@ class ServingCertificate:
         self._log = log
         self._metrics = metrics
         self._clock = clock
+        self.clients = clients
         self._reported = ""
         self._waited = 0.0
         self._there = asyncio.Event()
@@ -123,7 +126,24 @@ class ServingCertificate:
 
     async def look(self) -> None:
         """Read the source once, and show its pair from now on if it is another one and can be shown."""
-        trouble = ""
+        troubles = (await self._read_pair(), await self._read_clients())
+        self.trouble = " ".join(filter(None, troubles))
+        self._report()
+
+    async def _read_clients(self) -> str:
+        """Require certificates of other CAs from now on, where there are other ones; what is wrong, "" for nothing."""
+        if self.clients is None:
+            return ""
+        try:
+            is_other = await asyncio.to_thread(self.clients.look)
+        except CertificateError as error:
+            return str(error)
+        if is_other and self.leaf:
+            self.context = _context(self.leaf, self.clients)
+        return ""
+
+    async def _read_pair(self) -> str:
+        """What is wrong with the pair of the source, "" for nothing."""
         try:
             leaf = await self._source.read(self.leaf, self._clock())
             if leaf is not None and leaf != self.leaf:
@@ -131,18 +151,17 @@ class ServingCertificate:
                 self._metrics.certificate_renewals.labels(self._source.what, "success").inc()
                 end = leaf.not_after.isoformat()
                 self._log.write("info", "certificate renewed", source=self._source.place, not_after=end)
-            trouble = self._source.trouble
         except CertificateError as error:
             trouble = str(error)
-            self._metrics.certificate_renewals.labels(self._source.what, "error").inc()
         except Exception as error:  # noqa: BLE001 - nothing may end the readings: a renewal would not be seen
             trouble = f"{self._source.place} cannot be read: {error!r}"
-            self._metrics.certificate_renewals.labels(self._source.what, "error").inc()
-        self.trouble = trouble
-        self._report()
+        else:
+            return self._source.trouble
+        self._metrics.certificate_renewals.labels(self._source.what, "error").inc()
+        return trouble
 
     def _show(self, leaf: Leaf) -> None:
-        self.context = _context(leaf)
+        self.context = _context(leaf, self.clients)
         self.leaf = leaf
         self._metrics.certificate_expiry.set(leaf.not_after.timestamp())
         self._there.set()
@@ -170,14 +189,16 @@ def _settings() -> ssl.SSLContext:
     return context
 
 
-def _context(leaf: Leaf) -> ssl.SSLContext:
-    """A TLS context that shows a pair.
+def _context(leaf: Leaf, clients: ClientCertificates | None) -> ssl.SSLContext:
+    """A TLS context that shows a pair, and requires a certificate of the client where `clients` are given.
 
     Raises:
         CertificateError: OpenSSL does not take it.
 
     """
     context = _settings()
+    if clients:
+        clients.ask(context)
     try:
         _load(context, leaf.key_pem + b"\n" + leaf.chain_pem)
     except (ssl.SSLError, OSError) as error:

@@ -9,6 +9,7 @@ import yaml
 from certs import DirectoryStore, ensure
 from tests.support.command import vmguard
 from tests.support.server import ROOT
+from webhook.manifests.deploy import FILES
 
 
 def _services(out):
@@ -85,7 +86,7 @@ def test_bad_usage_is_one_line(tmp_path, arguments, said):
 
 
 def test_deploy_writes_what_the_check_then_accepts(tmp_path):
-    written = "deploy/webhook.yaml\ndeploy/components/fence/fence.yaml\n"
+    written = "".join(f"deploy/{path}\n" for path in FILES)
     assert vmguard("manifests", "deploy", cwd=tmp_path) == (0, written, "")
     assert vmguard("manifests", "deploy", "--check", cwd=tmp_path) == (0, "", "")
     assert vmguard("manifests", "deploy", cwd=tmp_path) == (0, "", "")

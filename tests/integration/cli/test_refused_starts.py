@@ -27,6 +27,7 @@ def test_a_wrong_command_line_stops_the_start_with_one_line(arguments, message):
     ("extra", "message"),
     [
         ({"VMGUARD_MODE": "x"}, "VMGUARD_MODE='x' is not allowed: write enforce or audit"),
+        ({"VMGUARD_CLIENT_NAMES": "api"}, "VMGUARD_CLIENT_NAMES needs VMGUARD_CLIENT_CA_FILE"),
         ({"VM_ENABLESTRICTSECURITY": "maybe"}, "write true, false, 1, 0, yes or no"),
         ({"EnableStrictSecurity": "maybe"}, "EnableStrictSecurity='maybe' is not allowed"),
         (
@@ -52,3 +53,11 @@ def test_an_address_in_use_stops_the_start_with_one_line(tmp_path):
     assert status == 2
     assert f"VMGUARD_LISTEN={address}" in err
     assert of_cluster == (2, "", err)
+
+
+def test_a_client_ca_that_cannot_be_read_stops_the_start(tmp_path):
+    """Otherwise a wrong path would have no client served, or every one."""
+    started = vmguard("serve", "--standalone", "--cert-dir", tmp_path, VMGUARD_CLIENT_CA_FILE="gone")
+    assert started[0] == 2
+    assert "VMGUARD_CLIENT_CA_FILE=gone: No such file or directory" in started[2]
+    assert started[2].count("\n") == 1

@@ -60,6 +60,16 @@ def test_the_stored_entries_are_the_generated_ones(installed, options):
         ]
 
 
+@pytest.mark.parametrize(("name", "served"), [("plane", True), ("plane_124", False)], ids=["1.37", "1.24"])
+def test_the_fence_is_taken_where_its_api_is_served(request, name, served):
+    """Kubernetes has it since 1.30. An older API server says that it does not know the kind."""
+    plane = request.getfixturevalue(name)
+    file = ROOT / "deploy" / "components" / "fence" / "fence.yaml"
+    done = plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(file))
+    assert (done.returncode == 0) is served, done.stderr
+    assert ('no matches for kind "ValidatingAdmissionPolicy"' in done.stderr) is not served
+
+
 def _gist(webhook):
     selectors = {field: webhook.get(field) or {} for field in ("namespaceSelector", "objectSelector")}
     path = webhook["clientConfig"]["service"]["path"]

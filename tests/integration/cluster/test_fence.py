@@ -265,3 +265,31 @@ def test_vmguard_installs_repairs_and_rotates_its_bundle_behind_the_fence(plane,
             assert not [line for line in server.lines() if "may not" in line.get("reason", "")]
         finally:
             remove_fence(plane, installation)
+
+
+def test_a_write_that_the_fence_denies_is_reported_with_its_message(plane, egress, tmp_path):
+    """As where the fence is for a configuration with another name."""
+    with release(plane, egress, tmp_path) as installation:
+        installation.configure()
+        account = Account(plane, service_account=(installation.namespace, "vmguard"))
+        grant_documented(account, installation)
+        made = [plane.api.create(each) for each in fence(ServiceAccount(installation.namespace), "another")]
+        try:
+            api = plane.api_with(account.token)
+            path = plane.api.path(ADMISSION, KINDS[0], "", installation.name)
+            patch = [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "QQ=="}]
+
+            def tried():
+                found = outcome(api, path, patch)
+                return isinstance(found, ApiError) and "may only change the configuration another" in str(found)
+
+            wait_for(tried, "the fence to be in force")
+            server = installation.replica(account.kubeconfig)
+            wait_for(
+                lambda: "vmguard may only change the configuration another" in server.operation("/readyz?verbose")[1],
+                "the message in /readyz",
+            )
+            assert installation.bundles() == {""}
+        finally:
+            for each in made:
+                plane.api.delete(each["apiVersion"], each["kind"], each["metadata"]["name"])

@@ -227,6 +227,7 @@ def test_a_ca_that_expired_while_all_were_off_is_replaced_at_once(installation):
 def test_replicas_change_to_the_next_ca_after_both_were_installed_for_a_minute(installation):
     servers = [installation.replica(), installation.replica()]
     installation.ready(*servers)
+    wait_for(installation.admits, "the API server to have learnt of the bundle")
     before = installation.state()
     due = replace(before, next=authority(installation))
     installation.write_state(due)

@@ -138,6 +138,19 @@ def test_with_too_many_old_authorities_no_further_rotation_begins():
     assert stepped(Rotation(made(), None, old[1:], until), DUE).next
 
 
+def test_an_authority_that_is_not_valid_now_is_replaced_however_many_old_ones_there_are():
+    """A clock that was ahead made it; waiting for the old ones to leave would leave servers without a certificate."""
+    old = tuple(made(NOON + hour * timedelta(hours=1)).certificate for hour in range(MOST_OLD))
+    early = Rotation(made(NOON + 400 * DAY), None, old, NOON + DAY)
+    both = stepped(early, NOON)
+    assert both.next
+    changed = stepped(both, NOON, installed=OVERLAP)
+    assert changed.current == both.next
+    assert set(changed.old) == {*old[1:], early.current.certificate}
+    expired = Rotation(made(NOON - 400 * DAY), None, old, NOON + DAY)
+    assert set(stepped(expired, NOON).old) == set(old)
+
+
 def test_an_authority_that_is_not_valid_yet_is_replaced_like_one_that_is_due():
     """A clock that was ahead made it."""
     early = Rotation(made(NOON + DAY))

@@ -14,7 +14,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from certs import OVERLAP, Authority, Installed, Issued, Rotation, from_data, heal, next_leaf, step, to_data
+from certs import OVERLAP, SETTLED, Authority, Installed, Issued, Rotation, from_data, heal, next_leaf, step, to_data
 from certs.authority import AUTHORITY_NAME
 from certs.pem import certificates_in
 from tests.support.certificates import DAY, NOON
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 NAME = "vmguard.vmguard-system.svc"
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+READING = 5 * SECOND
+"""Between two readings of a server."""
+
+LEARNT = OVERLAP - 2 * READING
+"""Each client learns of a bundle within this time. No server sees what is away only between two of its readings."""
+
 SERVERS = st.sampled_from(("a", "b", "c"))
 SPANS = st.sampled_from((SECOND, 10 * SECOND, OVERLAP / 2, OVERLAP, HOUR, 10 * HOUR, DAY, 80 * DAY, 130 * DAY))
 JUMPS = st.sampled_from((-HOUR, HOUR, -8 * DAY, 8 * DAY, 200 * DAY, 400 * DAY))
@@ -60,7 +66,7 @@ class Replica:
 
     def one_turn(self):
         world = self.world
-        bundles = dict(world.bundles)
+        bundles, at = dict(world.bundles), world.elapsed
         yield
         version, data = world.version, world.data
         found, faults = from_data(data, NAME)
@@ -70,10 +76,10 @@ class Replica:
         concerned = {*state.trusted, *((self.shown.signer,) if self.shown else ())}
         parsed = [certificates_in(pem, "") if pem else () for pem in bundles.values()]
         self.installed.observe(parsed, concerned, at=world.elapsed)
-        lasting = self.installed.lasting(state.trusted, at=world.elapsed)
+        lasting = self.installed.lasting(state.trusted, at=at)
         if data != self.data:
             self.data, self.since = data, world.elapsed
-        unchanged = timedelta(seconds=world.elapsed - self.since)
+        unchanged = timedelta(seconds=at - self.since)
         state = step(state, now=self.now, installed=lasting, unchanged=unchanged, create=lambda: make(self.now))
         yield
         if to_data(state) != dict(data):
@@ -87,10 +93,9 @@ class Replica:
                 world.bundles[each] = state.bundle
                 world.history.append((world.elapsed, each, pem))
             yield
-        self.show()
+        self.show(at)
 
-    def show(self):
-        at = self.world.elapsed
+    def show(self, at):
         before = self.shown
         self.shown = next_leaf(before, self.known, self.installed, name=NAME, now=self.now, at=at)
         if self.shown is not before and self.shown:
@@ -112,7 +117,7 @@ class World(RuleBasedStateMachine):
 
     def clients(self) -> list[tuple[x509.Certificate, ...]]:
         """Each bundle that a client may have: the newest ones, and those replaced within the last minute."""
-        recent = [pem for at, _, pem in self.history if self.elapsed - at < OVERLAP.total_seconds()]
+        recent = [pem for at, _, pem in self.history if self.elapsed - at < LEARNT.total_seconds()]
         return [certificates_in(pem, "") if pem else () for pem in (*self.bundles.values(), *recent)]
 
     def trusts(self, issued: Issued) -> bool:
@@ -127,10 +132,12 @@ class World(RuleBasedStateMachine):
     @rule(span=SPANS)
     def time_passes(self, span):
         """While servers work: each reads the state every few seconds, so all finish a turn in any longer time."""
-        self.now += span
-        self.elapsed += span.total_seconds()
-        if span >= OVERLAP:
-            self.everybody()
+        parts = (span,) if span < OVERLAP else (READING, span - READING)
+        for part in parts:
+            self.now += part
+            self.elapsed += part.total_seconds()
+            if span >= OVERLAP:
+                self.everybody()
 
     def everybody(self):
         for server in self.servers.values():
@@ -167,9 +174,16 @@ class World(RuleBasedStateMachine):
         if damage == "emptied":
             self.data = {}
         elif damage == "older":
-            self.data, self.older = self.older or self.data, self.data
+            self.replace_by_older()
         else:
             self.data = {**self.data, damage: b"no PEM"}
+
+    def replace_by_older(self):
+        """As a backup that is restored; of a state before the last rotation docs/certificates.md promises less."""
+        older = self.older or self.data
+        trusted = from_data(older, NAME)[0].trusted
+        if all(server.shown is None or server.shown.signer in trusted for server in self.servers.values()):
+            self.data, self.older = older, self.data
 
     @rule()
     def the_rotation_is_begun_by_hand(self):
@@ -177,6 +191,34 @@ class World(RuleBasedStateMachine):
         if state.current and not state.next and not faults:
             self.version += 1
             self.data = to_data(Rotation(state.current, make(self.now), state.old, state.old_until))
+
+    @precondition(lambda self: self.data and all(abs(each.offset) <= HOUR for each in self.servers.values()))
+    @rule(name=SERVERS, restarted=st.integers(0, 12))
+    def an_authority_is_rotated_and_forgotten_by_hand(self, name, restarted):
+        """As after a leak of its key, where the clocks are right. Meanwhile a process starts anew."""
+        self.the_rotation_is_begun_by_hand()
+        following = from_data(self.data, NAME)[0].next
+        for turn in range(30):
+            if turn == restarted:
+                self.a_process_is_killed(name)
+            self.ten_seconds()
+            if following is None or from_data(self.data, NAME)[0].current == following:
+                break
+        for _ in range(SETTLED // (10 * SECOND)):
+            self.ten_seconds()
+        state, faults = from_data(self.data, NAME)
+        if following and state.current == following and state.next is None and not faults:
+            self.version += 1
+            self.data = to_data(Rotation(following))
+        for server in self.servers.values():  # each single step counts: a server that is not trusted changes soon
+            for _ in range(12):
+                server.go()
+                self.every_client_trusts_what_is_shown()
+
+    def ten_seconds(self):
+        self.time_passes(10 * SECOND)
+        self.everybody()
+        self.every_client_trusts_what_is_shown()
 
     @invariant()
     def every_client_trusts_what_is_shown(self):

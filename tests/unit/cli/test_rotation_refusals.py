@@ -50,3 +50,8 @@ def test_nothing_speaks_against_a_rotation_of_a_valid_ca(managed_by):
 def test_an_installation_with_watch_namespace_is_rotated_by_hand():
     state = found(Rotation(CURRENT))
     assert "docs/certificates.md has the steps" in why_not(state, "", NOON, watches_namespaces=True)
+
+
+def test_certificates_from_files_are_rotated_where_they_are_from():
+    state = found(Rotation(CURRENT))
+    assert "serves the files in /certs" in why_not(state, "", NOON, files="/certs")

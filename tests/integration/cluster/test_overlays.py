@@ -1,0 +1,178 @@
+"""The kustomize overlays are valid on the versions that they claim, and install a vmguard that secures pods."""
+
+import copy
+import json
+
+import pytest
+import yaml
+
+from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.fixtures import had
+from tests.controlplane.service_network import service_network
+from tests.support.availability_scenarios import availability_plane
+from tests.support.pod_load import is_hardened, owned_pods
+from tests.support.server import ROOT, serving_own_certificate
+
+DEFAULT = ROOT / "deploy" / "overlays" / "default"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+def _rendered(plane, overlay=DEFAULT):
+    """The objects of an overlay, by kubectl's own kustomize."""
+    done = plane.kubectl("kustomize", str(overlay))
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.fixture(scope="module", params=["1.24", "1.37"])
+def plane_of_version(request):
+    return request.getfixturevalue("plane_124" if request.param == "1.24" else "plane")
+
+
+@pytest.mark.parametrize("enforcing", [False, True], ids=["trial", "enforcing"])
+def test_every_object_passes_strict_field_validation_and_the_pods_are_restricted(plane_of_version, tmp_path, enforcing):
+    """Sent as a dry run, as other tests use this control plane."""
+    plane = plane_of_version
+    namespace = plane.namespace(f"overlay-{enforcing}".lower(), RESTRICTED)
+    for thing in _rendered(plane, _enforcing(tmp_path / "overlay") if enforcing else DEFAULT):
+        if thing["kind"] == "Namespace":
+            continue
+        if "namespace" in thing["metadata"]:
+            thing["metadata"]["namespace"] = namespace
+        plane.api.create(thing, namespace, dryRun="All", fieldValidation="Strict")
+        if thing["kind"] == "Deployment":
+            template = thing["spec"]["template"]
+            template["spec"]["serviceAccountName"] = "default"
+            pod = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(template)}
+            pod["metadata"]["name"] = "replica"
+            plane.api.create(pod, namespace, dryRun="All", fieldValidation="Strict")
+            pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+            with pytest.raises(ApiError, match="violates PodSecurity"):
+                plane.api.create(pod, namespace, dryRun="All")
+
+
+def test_a_misspelt_field_is_refused(plane):
+    """So the validation above can fail."""
+    (account,) = [each for each in _rendered(plane) if each["kind"] == "ServiceAccount"]
+    account["automountServiceAccountTokens"] = False
+    account["metadata"]["namespace"] = "default"
+    with pytest.raises(ApiError, match="unknown field"):
+        plane.api.create(account, "default", dryRun="All", fieldValidation="Strict")
+
+
+def test_no_object_has_a_ca_bundle_or_data_of_a_secret(plane):
+    for thing in _rendered(plane):
+        assert "caBundle" not in json.dumps(thing)
+        assert not (thing["kind"] == "Secret" and {"data", "stringData"} & thing.keys())
+
+
+def test_the_namespace_of_an_overlay_is_everywhere(plane, tmp_path):
+    """As `kustomize edit set namespace monitoring` does it."""
+    overlay = tmp_path / "mine"
+    overlay.mkdir()
+    (overlay / "base").symlink_to(ROOT / "deploy" / "base")
+    text = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "monitoring",
+        "resources": ["base"],
+    }
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(text))
+    made = _rendered(plane, overlay)
+    assert "vmguard-system" not in json.dumps(made)
+    for thing in made:
+        for subject in thing.get("subjects", ()):
+            assert subject["namespace"] == "monitoring"
+        for entry in thing.get("webhooks", ()):
+            assert entry["clientConfig"]["service"]["namespace"] == "monitoring"
+
+
+@pytest.fixture(scope="module")
+def services(pytestconfig, can_have_control_plane):
+    """A control plane of its own, as the overlay selects all namespaces; it reaches Services by EndpointSlices."""
+    made = availability_plane()
+    yield had(pytestconfig, made.__enter__)
+    made.__exit__(None, None, None)
+
+
+def _environment(deployment):
+    """The environment of the container, as the kubelet would make it."""
+    namespace = deployment["metadata"]["namespace"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["serve"]
+    return {each["name"]: each.get("value") or namespace for each in container["env"]}
+
+
+def _enforcing(folder):
+    """The overlay of somebody who adds the component."""
+    folder.mkdir()
+    for part in ("base", "components", "overlays"):
+        (folder / part).symlink_to(ROOT / "deploy" / part)
+    text = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["overlays/default"],
+        "components": ["components/enforce"],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
+    return folder
+
+
+def _applied(plane, overlay):
+    done = plane.kubectl("apply", "--server-side", "-k", str(overlay))
+    assert done.returncode == 0, done.stderr
+    return plane.api.get("apps/v1", "Deployment", "vmguard", "vmguard-system")
+
+
+def test_a_trial_blocks_nothing_enforcing_secures_and_the_end_leaves_nothing(services, tmp_path):
+    """vmguard runs as the ServiceAccount of the overlay, behind its Service, with its environment; nothing is added."""
+    plane = services
+    enforcing = _enforcing(tmp_path / "overlay")
+    deployment = _applied(plane, DEFAULT)
+    service = plane.api.get("v1", "Service", "vmguard", "vmguard-system")
+    account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
+    (pod,) = owned_pods(plane, [plane.namespace("shop")])
+    kubeconfig = plane.kubeconfig_with(plane.token("vmguard-system", account), "installed")
+    with service_network(plane) as network:
+        assert not is_hardened(plane.api.create(pod, "shop")), "the trial is down, and blocks nothing"
+        with serving_own_certificate(
+            _folder(tmp_path, "trial"), kubeconfig, **_environment(deployment), **network.listen()
+        ) as server:
+            network.add(service, server)
+            network.reaches(server)
+            would = 'vmguard_admission_requests_total{outcome="would-patch",webhook="mutate"}'
+
+            def reported():
+                assert not is_hardened(plane.api.create(pod, "shop"))
+                return would in server.operation("/metrics")[1]
+
+            wait_for(reported, "the trial to say what it would do")
+        deployment = _applied(plane, enforcing)
+        network.leaves(server)
+        assert _created(plane, pod) is None, "without vmguard no pod is created"
+        with serving_own_certificate(
+            _folder(tmp_path, "enforcing"), kubeconfig, **_environment(deployment), **network.listen()
+        ) as server:
+            network.add(service, server)
+            network.reaches(server)
+            assert is_hardened(wait_for(lambda: _created(plane, pod), "a pod to be admitted"))
+            _applied(plane, enforcing)
+            assert is_hardened(plane.api.create(pod, "shop")), "an apply keeps the CA bundle and the CA"
+    gone = plane.kubectl("delete", "-k", str(enforcing), "--wait=false")
+    assert gone.returncode == 0, gone.stderr
+    assert not is_hardened(wait_for(lambda: _created(plane, pod), "pods to be created without vmguard"))
+
+
+def _folder(folder, name):
+    (folder / name).mkdir()
+    return folder / name
+
+
+def _created(plane, pod):
+    """The stored pod, None where the API server cannot call vmguard."""
+    try:
+        return plane.api.create(pod, pod["metadata"]["namespace"])
+    except ApiError as error:
+        if "failed calling webhook" in str(error):
+            return None
+        raise

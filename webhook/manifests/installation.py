@@ -1,0 +1,138 @@
+"""What runs vmguard in a cluster: ServiceAccount, Secret, Service, Deployment and PodDisruptionBudget.
+
+The objects of the kustomize base have no namespace, as an overlay sets it, and the Secret has no data: vmguard's leader
+writes the CA into it, and an apply must not take that away. The pods reach the level `restricted` of Pod Security.
+"""
+
+from typing import Any
+
+from webhook.manifests.roles import InstallationNames
+
+VERSION = "0.1.0"
+"""The tag of the image; the same as the version of the package."""
+
+REPLICAS = 2
+
+MODE = "VMGUARD_MODE"
+"""The variable that the component `enforce` changes. Shipped is `audit`, which changes and denies nothing."""
+
+_USER = 65534
+_PORTS = {"webhook": 8443, "operations": 8080}
+_NO_MESH = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
+"""A mesh would put its proxy between the API server and the webhook, and the API server has no part in a mesh."""
+
+
+def labels(component: str = "webhook") -> dict[str, str]:
+    """The labels of every object."""
+    return {
+        "app.kubernetes.io/name": "vmguard",
+        "app.kubernetes.io/instance": "vmguard",
+        "app.kubernetes.io/version": VERSION,
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/part-of": "vmguard",
+        "app.kubernetes.io/managed-by": "kustomize",
+    }
+
+
+def selector() -> dict[str, str]:
+    """The labels by which Service, Deployment and budget find the pods; they must never change."""
+    return {key: labels()[key] for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance")}
+
+
+def account(names: InstallationNames) -> dict[str, Any]:
+    """The ServiceAccount; only the pods of vmguard mount its token."""
+    return {**_head("v1", "ServiceAccount", names.account), "automountServiceAccountToken": False}
+
+
+def secret(names: InstallationNames) -> dict[str, Any]:
+    """The Secret of the CA, without data."""
+    return {**_head("v1", "Secret", f"{names.service}-ca"), "type": "Opaque"}
+
+
+def service(names: InstallationNames) -> dict[str, Any]:
+    """The Service that the API server calls, and that metrics are read from."""
+    ports = [
+        {"name": "webhook", "port": 443, "targetPort": "webhook"},
+        {"name": "operations", "port": 8080, "targetPort": "operations"},
+    ]
+    return {**_head("v1", "Service", names.service), "spec": {"selector": selector(), "ports": ports}}
+
+
+def disruption_budget(names: InstallationNames) -> dict[str, Any]:
+    """A drain of nodes takes one replica at a time; with `minAvailable` it would wait for ever for a single one."""
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": selector()}}
+    return {**_head("policy/v1", "PodDisruptionBudget", names.account), "spec": spec}
+
+
+def deployment(names: InstallationNames) -> dict[str, Any]:
+    """The replicas. A new one is ready before an old one ends."""
+    template = {"metadata": {"labels": labels(), "annotations": dict(_NO_MESH)}, "spec": _pod(names)}
+    return {
+        **_head("apps/v1", "Deployment", names.account),
+        "spec": {
+            "replicas": REPLICAS,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "selector": {"matchLabels": selector()},
+            "template": template,
+        },
+    }
+
+
+def _pod(names: InstallationNames) -> dict[str, Any]:
+    return {
+        "serviceAccountName": names.account,
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        "priorityClassName": "system-cluster-critical",
+        "terminationGracePeriodSeconds": 30,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": key,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector()},
+            }
+            for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+        ],
+        "containers": [_container(names)],
+    }
+
+
+def _container(names: InstallationNames) -> dict[str, Any]:
+    """No CPU limit: a throttled webhook makes each pod of the operator wait."""
+    return {
+        "name": "vmguard",
+        "image": f"vmguard:{VERSION}",
+        "args": ["serve"],
+        "env": [
+            {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            {"name": "VMGUARD_SERVICE", "value": names.service},
+            {"name": "VMGUARD_WEBHOOK_CONFIGURATION", "value": names.configuration},
+            {"name": "VMGUARD_LEASE", "value": names.lease},
+            {"name": MODE, "value": "audit"},
+        ],
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _PORTS.items()],
+        "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=6),
+        "readinessProbe": _probe("/readyz", periodSeconds=2, failureThreshold=1),
+        "startupProbe": _probe("/livez", periodSeconds=2, failureThreshold=60),
+        "resources": {"requests": {"cpu": "100m", "memory": "160Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _probe(path: str, **times: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": "operations"}, "timeoutSeconds": 2, **times}
+
+
+def _head(version: str, kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels()}}

@@ -1,0 +1,50 @@
+"""The kustomize files of `deploy/`: a base that has no namespace, overlays that give it one, and components."""
+
+import json
+from typing import Any
+
+from webhook.manifests.installation import MODE, deployment
+from webhook.manifests.roles import InstallationNames
+from webhook.manifests.webhooks import TRIAL, Service, configurations
+
+_HEAD = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+
+
+def base() -> dict[str, Any]:
+    """The kustomization of the base."""
+    return {
+        **_HEAD,
+        "resources": ["vmguard.yaml", "roles.yaml", "webhooks.yaml"],
+    }
+
+
+def default() -> dict[str, Any]:
+    """The kustomization of the overlay that brings its namespace."""
+    return {
+        **_HEAD,
+        "namespace": InstallationNames().namespace,
+        "resources": ["namespace.yaml", "../../base"],
+    }
+
+
+def enforce() -> dict[str, Any]:
+    """The component that enforces: mode and failurePolicy are as where vmguard is no trial."""
+    names = InstallationNames()
+    container = deployment(names)["spec"]["template"]["spec"]["containers"][0]
+    index = [each["name"] for each in container["env"]].index(MODE)
+    mode = {"op": "replace", "path": f"/spec/template/spec/containers/0/env/{index}/value", "value": "enforce"}
+    patches = [_patch("Deployment", names.account, [mode])]
+    for configuration in configurations(Service(namespace="")):
+        changes = [
+            {"op": "replace", "path": f"/webhooks/{number}/{field}", "value": entry[field]}
+            for number, entry in enumerate(configuration["webhooks"])
+            for field in TRIAL
+            if entry[field] != TRIAL[field]
+        ]
+        patches.append(_patch(configuration["kind"], names.configuration, changes))
+    return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches}
+
+
+def _patch(kind: str, name: str, changes: list[dict[str, Any]]) -> dict[str, Any]:
+    """A JSON Patch of one object."""
+    return {"target": {"kind": kind, "name": name}, "patch": json.dumps(changes)}
