@@ -16,6 +16,13 @@ REPLICAS = 2
 MODE = "VMGUARD_MODE"
 """The variable that the component `enforce` changes. Shipped is `audit`, which changes and denies nothing."""
 
+_SHUTDOWN_DELAY = 95
+"""Seconds to serve on after the signal to end. An API server keeps an idle connection for 90 s. With a shorter delay it
+can send a request on a connection that is just being closed, and refuse the pod (docs/availability.md)."""
+
+_DRAIN = 15
+"""Seconds for what is under way then, and a margin."""
+
 _USER = 65534
 _PORTS = {"webhook": 8443, "operations": 8080}
 _NO_MESH = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
@@ -84,7 +91,7 @@ def _pod(names: InstallationNames) -> dict[str, Any]:
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "priorityClassName": "system-cluster-critical",
-        "terminationGracePeriodSeconds": 30,
+        "terminationGracePeriodSeconds": _SHUTDOWN_DELAY + _DRAIN,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
@@ -115,6 +122,7 @@ def _container(names: InstallationNames) -> dict[str, Any]:
             {"name": "VMGUARD_SERVICE", "value": names.service},
             {"name": "VMGUARD_WEBHOOK_CONFIGURATION", "value": names.configuration},
             {"name": "VMGUARD_LEASE", "value": names.lease},
+            {"name": "VMGUARD_SHUTDOWN_DELAY", "value": str(_SHUTDOWN_DELAY)},
             {"name": MODE, "value": "audit"},
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _PORTS.items()],

@@ -12,6 +12,7 @@ from tests.controlplane.service_network import service_network
 from tests.support.availability_scenarios import availability_plane
 from tests.support.pod_load import is_hardened, owned_pods
 from tests.support.server import ROOT, serving_own_certificate
+from webhook.server.run import DRAIN
 
 DEFAULT = ROOT / "deploy" / "overlays" / "default"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -100,7 +101,10 @@ def _environment(deployment):
     namespace = deployment["metadata"]["namespace"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["serve"]
-    return {each["name"]: each.get("value") or namespace for each in container["env"]}
+    settings = {each["name"]: each.get("value") or namespace for each in container["env"]}
+    spec = deployment["spec"]["template"]["spec"]
+    assert spec["terminationGracePeriodSeconds"] > float(settings["VMGUARD_SHUTDOWN_DELAY"]) + DRAIN
+    return {**settings, "VMGUARD_SHUTDOWN_DELAY": "0"}  # no test waits for it
 
 
 def _enforcing(folder):
