@@ -189,7 +189,7 @@ def admit(
     """The decision on a review, and every fact that it rests on.
 
     `minor` and `labels_suffice` are those of the `FactSource` that answers the lookups. `cache` holds decisions that
-    were made by the same settings, except for `enforce`; it changes no result.
+    were made by the same settings, except for `enforce` and `mode`; it changes no result.
 
     Raises:
         ReviewError: the object in the review has a shape that no such object has.
@@ -260,7 +260,7 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
     if not admission.labels_suffice:
         chain = yield from inquiry.owners("Pod", sent.metadata, namespace)
     cache = admission.cache
-    key = key_of(sent, chain, webhook, settings.enforce, admission.minor) if cache else None
+    key = key_of(sent, chain, webhook, settings.enforce, settings.mode, admission.minor) if cache else None
     if cache and key and (cached := cache.get(key)):
         return cached
     identity = _identity(sent.metadata, admission, chain)

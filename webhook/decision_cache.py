@@ -1,6 +1,6 @@
 """Decisions on pods that are identical apart from a generated name: the pods of one ReplicaSet or DaemonSet.
 
-A pod gets the cached decision of an earlier pod when the webhook, the enforcement level, the Kubernetes version, the
+A pod gets the cached decision of an earlier pod when the webhook, mode, enforcement level, Kubernetes version, the
 objects of the owner chain, the annotations and the bytes of the spec are the same, apart from the generated name of the
 API server's token volume.
 

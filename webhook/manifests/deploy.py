@@ -12,7 +12,7 @@ from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.installation import account, deployment, disruption_budget, secret, service
 from webhook.manifests.kustomize import base, default, enforce
 from webhook.manifests.roles import InstallationNames, editor, roles, viewer
-from webhook.manifests.webhooks import Service, configurations
+from webhook.manifests.webhooks import Service, configurations, staged
 from webhook.policy.custom_resources import RESOURCES, CustomResource
 from webhook.yaml_output import as_yaml
 
@@ -87,10 +87,11 @@ FILES: Mapping[str, GeneratedFile] = {
     ),
     "base/webhooks.yaml": GeneratedFile(
         (
-            "The two webhook configurations of a trial, which can block nothing. components/enforce makes them strict.",
+            "The two webhook configurations of a trial, which can block nothing but where a namespace has the label",
+            "vmguard.io/mode: enforce. components/enforce makes them strict for all namespaces.",
             "They have no caBundle: vmguard's leader writes it.",
         ),
-        lambda: configurations(Service(namespace=""), trial=True),
+        lambda: staged(Service(namespace=""), trial=True),
     ),
     "components/enforce/kustomization.yaml": GeneratedFile(
         (

@@ -5,7 +5,7 @@ from typing import Any
 
 from webhook.manifests.installation import MODE, deployment
 from webhook.manifests.roles import InstallationNames
-from webhook.manifests.webhooks import TRIAL, Service, configurations
+from webhook.manifests.webhooks import TRIAL, Service, staged
 
 _HEAD = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 
@@ -34,14 +34,15 @@ def enforce() -> dict[str, Any]:
     index = [each["name"] for each in container["env"]].index(MODE)
     mode = {"op": "replace", "path": f"/spec/template/spec/containers/0/env/{index}/value", "value": "enforce"}
     patches = [_patch("Deployment", names.account, [mode])]
-    for configuration in configurations(Service(namespace="")):
+    service = Service(namespace="")
+    for before, after in zip(staged(service, trial=True), staged(service, trial=False), strict=True):
         changes = [
             {"op": "replace", "path": f"/webhooks/{number}/{field}", "value": entry[field]}
-            for number, entry in enumerate(configuration["webhooks"])
+            for number, (tried, entry) in enumerate(zip(before["webhooks"], after["webhooks"], strict=True))
             for field in TRIAL
-            if entry[field] != TRIAL[field]
+            if entry[field] != tried[field]
         ]
-        patches.append(_patch(configuration["kind"], names.configuration, changes))
+        patches.append(_patch(after["kind"], names.configuration, changes))
     return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches}
 
 

@@ -16,13 +16,17 @@ import msgspec
 
 from webhook.policy import components
 from webhook.policy.custom_resources import GROUP, RESOURCES
-from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, LABEL, LABELS, LEVELS, OLD_LABEL
+from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, LABEL, LABELS, LEVELS, MODE_LABEL, MODE_VALUE, OLD_LABEL
 from webhook.policy.workload import MANAGED_BY
 
 NAME = "vmguard"
 """The name of both configurations, where an installation has no other."""
 
 WebhookPath = Literal["/mutate", "/mutate/enforced", "/validate", "/validate/enforced"]
+"""The path of an entry where the label of the mode does not count."""
+
+_MODE_PATH = "/mode-enforce"
+"""Stands after the first part of the path of an entry for namespaces with the label of the mode."""
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -47,7 +51,7 @@ class Match(msgspec.Struct, frozen=True):
     """One of the `matchExpressions` of a namespaceSelector; all of them must match."""
 
     key: str
-    operator: Literal["NotIn", "Exists"]
+    operator: Literal["In", "NotIn", "Exists"]
     values: tuple[str, ...] = ()
 
 
@@ -131,22 +135,48 @@ TRIAL: dict[str, Any] = {"timeoutSeconds": 5, "failurePolicy": "Ignore"}
 """The fields of an entry in a trial. A webhook that is down makes each request wait for the timeout."""
 
 
+_OTHER_MODE = Match(MODE_LABEL, "NotIn", (MODE_VALUE,))
+_IN_FORCE = Match(MODE_LABEL, "In", (MODE_VALUE,))
+
+
 def configurations(
-    target: Target, ca: bytes = b"", *, name: str = NAME, enforce_deny: bool = False, trial: bool = False
+    target: Target, ca: bytes = b"", *, name: str = NAME, enforce_deny: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The mutating and the validating configuration, both of one name.
 
     `ca` is the CA certificate (PEM) that signs the serving certificate. Without it the objects have no `caBundle` key:
     an empty `caBundle` would remove the bundle of an installed configuration, or conflict with it under server-side
     apply (seen with Kubernetes 1.37). With `enforce_deny` every namespace enforces deny, whatever its labels are.
-    With `trial` no entry can block anything: each has failurePolicy Ignore, and 5 seconds.
     """
     mutating = MUTATING_ENFORCE_DENY if enforce_deny else MUTATING
     validating = VALIDATING_ENFORCE_DENY if enforce_deny else VALIDATING
+    first, second = ([_webhook(each, target, ca) for each in entries] for entries in (mutating, validating))
+    return _both(name, first, second)
+
+
+def staged(target: Target, *, trial: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configurations of an installation that is enforced namespace by namespace, or as a whole.
+
+    Each entry is there twice. One is for namespaces with the label of the mode, where vmguard enforces in any case. The
+    other one is for all other namespaces. With `trial` that one can block nothing. The names of the entries are the
+    same with and without it, so that an apply of the other form keeps each CA bundle.
+    """
     changed = TRIAL if trial else {}
-    first = [{**_webhook(entry, target, ca), "reinvocationPolicy": "IfNeeded", **changed} for entry in mutating]
-    second = [{**_webhook(entry, target, ca), **changed} for entry in validating]
-    return _configuration("Mutating", name, first), _configuration("Validating", name, second)
+    mutating, validating = (
+        [
+            *({**_webhook(each, target, b"", _OTHER_MODE), **changed} for each in entries),
+            *(_webhook(each, target, b"", _IN_FORCE) for each in entries),
+        ]
+        for entries in (MUTATING, VALIDATING)
+    )
+    return _both(NAME, mutating, validating)
+
+
+def _both(
+    name: str, mutating: list[dict[str, Any]], validating: list[dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    reinvoked = [{**each, "reinvocationPolicy": "IfNeeded"} for each in mutating]
+    return _configuration("Mutating", name, reinvoked), _configuration("Validating", name, validating)
 
 
 def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -158,37 +188,45 @@ def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict
     }
 
 
-def _webhook(entry: Entry, target: Target, ca: bytes) -> dict[str, Any]:
+def _webhook(entry: Entry, target: Target, ca: bytes, mode: Match | None = None) -> dict[str, Any]:
+    """One entry; `mode` selects namespaces by the label of the mode."""
     bundle = {"caBundle": base64.b64encode(ca).decode()} if ca else {}
+    in_force = mode == _IN_FORCE
     return {
-        "name": f"{entry.name}.vmguard.io",
+        "name": f"{entry.name}{'-in-force' if in_force else ''}.vmguard.io",
         "admissionReviewVersions": ["v1", "v1beta1"],
-        "clientConfig": {**_client(target, entry.path), **bundle},
+        "clientConfig": {**_client(target, _path(entry.path, in_force=in_force)), **bundle},
         "matchPolicy": "Equivalent",
         "sideEffects": "None",
         "timeoutSeconds": 10,
         "failurePolicy": entry.failure_policy,
-        **_selectors(entry.namespaces),
+        **_selectors(entry.namespaces, () if mode is None else (mode,)),
         "rules": [_rule(entry.rule)],
     }
 
 
-def _client(target: Target, path: WebhookPath) -> dict[str, Any]:
+def _path(path: WebhookPath, *, in_force: bool) -> str:
+    """The path for namespaces with the label of the mode, or for the others."""
+    _, webhook, *level = path.split("/")
+    return "/".join(("", webhook, _MODE_PATH[1:], *level)) if in_force else path
+
+
+def _client(target: Target, path: str) -> dict[str, Any]:
     if isinstance(target, Url):
         return {"url": f"{target.base}{path}"}
     namespace = {"namespace": target.namespace} if target.namespace else {}
     return {"service": {**namespace, "name": target.name, "path": path, "port": target.port}}
 
 
-def _selectors(namespaces: tuple[Match, ...] | None) -> dict[str, Any]:
+def _selectors(namespaces: tuple[Match, ...] | None, mode: tuple[Match, ...]) -> dict[str, Any]:
     """Of the namespace that vmguard runs in pods are selected too: none of vmguard's own has the label."""
     exempt = Match(EXEMPT, "NotIn", (EXEMPT_VALUE,))
     if namespaces is None:
-        return {"namespaceSelector": {"matchExpressions": [_expression(exempt)]}}
+        return {"namespaceSelector": {"matchExpressions": [_expression(match) for match in (exempt, *mode)]}}
     label, value = MANAGED_BY
     return {
         "namespaceSelector": {
-            "matchExpressions": [_expression(match) for match in (_NOT_KUBE_SYSTEM, exempt, *namespaces)]
+            "matchExpressions": [_expression(match) for match in (_NOT_KUBE_SYSTEM, exempt, *mode, *namespaces)]
         },
         "objectSelector": {"matchLabels": {label: value}},
     }

@@ -33,6 +33,12 @@ EXEMPT = "vmguard.io/exempt"
 EXEMPT_VALUE = "true"
 """The only value that exempts: a typing error must not."""
 
+MODE_LABEL = "vmguard.io/mode"
+"""The namespace label by which one namespace is enforced while VMGUARD_MODE is audit."""
+
+MODE_VALUE = "enforce"
+"""The only value of that label that counts: any other one leaves the namespace as the setting says."""
+
 _LONGEST = 100
 """Characters of a value that are repeated."""
 
@@ -41,6 +47,15 @@ def enforced_in(setting: Enforce, labels: Mapping[str, str | None]) -> Enforce:
     """The level in a namespace with these labels, where `setting` is VMGUARD_ENFORCE."""
     levels = [_LEVEL.get(labels[label] or "", "deny") for label in LABELS if label in labels]
     return max([setting, *levels], key=LEVELS.index)
+
+
+def unknown_mode(labels: Mapping[str, str | None]) -> str:
+    """One line on a label of the mode that has no effect, "" where there is none."""
+    value = labels.get(MODE_LABEL, MODE_VALUE)
+    if value == MODE_VALUE:
+        return ""
+    shown = one_line(value or "", _LONGEST)
+    return f"the namespace label {MODE_LABEL}={shown} has no effect: the only allowed value is {MODE_VALUE}"
 
 
 def unknown_values(labels: Mapping[str, str | None]) -> str:

@@ -51,19 +51,24 @@ LARGE = 256 * 1024
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One path. An `enforced` one is called for namespaces that enforce deny: its entry's namespaceSelector says so."""
+    """One path. The namespaceSelector of its entry has read the labels.
+
+    On an `enforced` one the namespace enforces deny; on one `in_force` the namespace has the label of the mode.
+    """
 
     webhook: Webhook
     enforced: bool = False
+    in_force: bool = False
 
 
 WEBHOOKS: dict[str, Endpoint] = {
-    "/mutate": Endpoint("mutate"),
-    "/mutate/enforced": Endpoint("mutate", enforced=True),
-    "/validate": Endpoint("validate"),
-    "/validate/enforced": Endpoint("validate", enforced=True),
+    f"/{webhook}{mode}{level}": Endpoint(webhook, enforced=bool(level), in_force=bool(mode))
+    for webhook in get_args(Webhook)
+    for mode in ("", "/mode-enforce")
+    for level in ("", "/enforced")
 }
-"""By path. On an `enforced` one VMGUARD_ENFORCE counts as deny, and no label is looked up."""
+"""By path. On an `enforced` one VMGUARD_ENFORCE counts as deny, and no label is looked up. On a `mode-enforce` one
+VMGUARD_MODE counts as enforce."""
 
 DEFAULT_TIMEOUT = 10.0
 _LONGEST_QUERY = 256
@@ -101,7 +106,15 @@ class AdmissionHandler:
         self._source = source
         self._previews = previews or PreviewsHere()
         self._turns = ResourceTurns()
-        self._settings = {False: settings, True: replace(settings, enforce="deny")}
+        self._settings = {
+            (enforced, in_force): replace(
+                settings,
+                enforce="deny" if enforced else settings.enforce,
+                mode="enforce" if in_force else settings.mode,
+            )
+            for enforced in (False, True)
+            for in_force in (False, True)
+        }
         self._state = state
         self._cache = DecisionCache(metrics.decision_cache_hits.inc)
         self._reporter = Reporter(metrics, log)
@@ -163,7 +176,7 @@ class AdmissionHandler:
         steps = admit(
             review,
             endpoint.webhook,
-            self._settings[endpoint.enforced],
+            self._settings[endpoint.enforced, endpoint.in_force],
             minor=source.minor,
             labels_suffice=source.labels_suffice,
             cache=self._cache,

@@ -102,12 +102,8 @@ def description() -> dict[str, Any]:
         },
         "paths": {
             "/dry-run": {"post": _dry_run()},
-            "/mutate": {"post": _admission("mutate", "What to change in a pod")},
-            "/mutate/enforced": {"post": _admission("mutate-enforced", "The same where the namespace enforces deny")},
-            "/validate": {"post": _admission("validate", "Whether a pod or a resource is as it must be")},
-            "/validate/enforced": {
-                "post": _admission("validate-enforced", "The same where the namespace enforces deny")
-            },
+            **_reviews("mutate", "What to change in a pod"),
+            **_reviews("validate", "Whether a pod or a resource is as it must be"),
             "/healthz": {
                 "get": {
                     "operationId": "healthz",
@@ -117,6 +113,20 @@ def description() -> dict[str, Any]:
             },
         },
         "components": {"schemas": dict(sorted(schemas.items()))},
+    }
+
+
+def _reviews(webhook: str, summary: str) -> dict[str, Any]:
+    """The paths of one webhook, by what the namespace's labels come to."""
+    meanings = {
+        "": summary,
+        "/enforced": "The same where the namespace enforces deny",
+        "/mode-enforce": "The same where the namespace has the label of the mode",
+        "/mode-enforce/enforced": "The same where the namespace has both labels",
+    }
+    return {
+        f"/{webhook}{path}": {"post": _admission(f"{webhook}{path.replace('/', '-')}", meaning)}
+        for path, meaning in meanings.items()
     }
 
 

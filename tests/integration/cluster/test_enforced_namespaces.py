@@ -21,7 +21,7 @@ from tests.support.injector import (
 )
 from tests.support.server import free_port, serving_cluster
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.enforcement import EXEMPT, LABEL, OLD_LABEL
+from webhook.policy.enforcement import EXEMPT, LABEL, MODE_LABEL, OLD_LABEL
 
 NOT_COMPLIANT = "not compliant: spec.containers[0].securityContext.privileged is true"
 
@@ -230,6 +230,14 @@ def test_the_stricter_label_counts_and_an_unknown_value_is_deny(plane, guarding,
     corrected = {"metadata": {"labels": {LABEL: "deny", OLD_LABEL: "deny"}}}
     plane.api.patch("v1", "Namespace", namespace, corrected)
     wait_for(lambda: note not in guarding.server.operation("/readyz?verbose")[1], "the note to end")
+
+
+def test_a_mode_that_has_no_effect_is_reported(guarding):
+    namespace = guarding.namespace(**{MODE_LABEL: "enforced"})
+    note = f"[!]namespace {namespace} the namespace label {MODE_LABEL}=enforced has no effect"
+    wait_for(lambda: note in guarding.server.operation("/readyz?verbose")[1], "the note")
+    reported = [line for line in guarding.server.lines() if line["message"] == "namespace label not known"]
+    assert namespace in {line["namespace"] for line in reported}
 
 
 def test_an_exempt_namespace_is_left_alone(plane, guarding):

@@ -12,6 +12,7 @@ from tests.controlplane.service_network import service_network
 from tests.support.availability_scenarios import availability_plane
 from tests.support.pod_load import is_hardened, owned_pods
 from tests.support.server import ROOT, serving_own_certificate
+from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE
 from webhook.server.run import DRAIN
 
 DEFAULT = ROOT / "deploy" / "overlays" / "default"
@@ -135,7 +136,7 @@ def test_a_trial_blocks_nothing_enforcing_secures_and_the_end_leaves_nothing(ser
     deployment = _applied(plane, DEFAULT)
     service = plane.api.get("v1", "Service", "vmguard", "vmguard-system")
     account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
-    (pod,) = owned_pods(plane, [plane.namespace("shop")])
+    pod, first = owned_pods(plane, [plane.namespace("shop"), plane.namespace("first")])
     kubeconfig = plane.kubeconfig_with(plane.token("vmguard-system", account), "installed")
     with service_network(plane) as network:
         assert not is_hardened(plane.api.create(pod, "shop")), "the trial is down, and blocks nothing"
@@ -151,8 +152,16 @@ def test_a_trial_blocks_nothing_enforcing_secures_and_the_end_leaves_nothing(ser
                 return would in server.operation("/metrics")[1]
 
             wait_for(reported, "the trial to say what it would do")
-        deployment = _applied(plane, enforcing)
+            plane.api.patch("v1", "Namespace", "first", {"metadata": {"labels": {MODE_LABEL: MODE_VALUE}}})
+            in_force = wait_for(lambda: _hardened(plane, first), "the label to be learnt")
+            assert in_force
+            assert not is_hardened(plane.api.create(pod, "shop")), "the other namespace is in the trial"
         network.leaves(server)
+        assert _created(plane, first) is None, "without vmguard no pod is created where the namespace has the label"
+        assert not is_hardened(plane.api.create(pod, "shop"))
+        plane.api.patch("v1", "Namespace", "first", {"metadata": {"labels": {MODE_LABEL: None}}})
+        assert not is_hardened(wait_for(lambda: _created(plane, first), "the end of the label to be learnt"))
+        deployment = _applied(plane, enforcing)
         assert _created(plane, pod) is None, "without vmguard no pod is created"
         with serving_own_certificate(
             _folder(tmp_path, "enforcing"), kubeconfig, **_environment(deployment), **network.listen()
@@ -165,6 +174,12 @@ def test_a_trial_blocks_nothing_enforcing_secures_and_the_end_leaves_nothing(ser
     gone = plane.kubectl("delete", "-k", str(enforcing), "--wait=false")
     assert gone.returncode == 0, gone.stderr
     assert not is_hardened(wait_for(lambda: _created(plane, pod), "pods to be created without vmguard"))
+
+
+def _hardened(plane, pod):
+    """Whether a pod is created now, and is hardened."""
+    made = _created(plane, pod)
+    return made is not None and is_hardened(made)
 
 
 def _folder(folder, name):

@@ -97,7 +97,7 @@ def test_every_audit_annotation_is_documented():
 
 
 def test_the_webhook_configurations_ask_for_what_is_served():
-    documents = list(yaml.safe_load_all((ROOT / "deploy" / "webhook.yaml").read_text()))
+    documents = list(yaml.safe_load_all((ROOT / "deploy" / "base" / "webhooks.yaml").read_text()))
     hooks = [hook for document in documents for hook in document["webhooks"]]
     assert {hook["clientConfig"]["service"]["path"] for hook in hooks} == WEBHOOKS.keys()
     (resources,) = (hook for hook in hooks if hook["name"] == "resources.vmguard.io")

@@ -5,8 +5,8 @@ import itertools
 
 import pytest
 
-from webhook.manifests.webhooks import Service, Url, configurations
-from webhook.policy.enforcement import LABEL, OLD_LABEL, enforced_in
+from webhook.manifests.webhooks import Service, Url, configurations, staged
+from webhook.policy.enforcement import LABEL, MODE_LABEL, OLD_LABEL, enforced_in
 from webhook.server.admission_handler import WEBHOOKS
 
 VALUES = (None, "off", "warn", "deny", "Deny", "")
@@ -42,6 +42,7 @@ def _selects(webhook, labels):
     """Whether the namespaceSelector matches a namespace with these labels, as Kubernetes defines the operators."""
     matches = {
         "Exists": lambda key, _: key in labels,
+        "In": lambda key, values: labels.get(key) in values,
         "NotIn": lambda key, values: labels.get(key) not in values,
     }
     expressions = webhook["namespaceSelector"]["matchExpressions"]
@@ -68,6 +69,47 @@ def test_the_selectors_count_the_labels_as_the_decision_does(new, old):
         assert each["clientConfig"]["service"]["path"] in {"/mutate", "/mutate/enforced", "/validate/enforced"}
     if {new, old} <= {None, "off", "warn", "deny"}:
         assert len(mutating) == 1, "no pod pays for two calls without a typing error"
+
+
+MODES = (None, "enforce", "audit", "enforced", "")
+
+
+@pytest.mark.parametrize("trial", [False, True])
+@pytest.mark.parametrize(("mode", "new", "old"), list(itertools.product(MODES, VALUES, VALUES)))
+def test_the_label_of_the_mode_puts_a_namespace_in_force_and_nothing_else_does(trial, mode, new, old):
+    """There the entries are those of an installation that enforces; elsewhere a trial can block nothing."""
+    labels = {MODE_LABEL: mode, LABEL: new, OLD_LABEL: old}
+    labels = {label: value for label, value in labels.items() if value is not None}
+    usual = [_for_pods(each, labels) for each in configurations(Service())]
+    chosen = [_for_pods(each, labels) for each in staged(Service(), trial=trial)]
+    for before, after in zip(usual, chosen, strict=True):
+        assert len(before) == len(after)
+        for entry, other in zip(before, after, strict=True):
+            path, given = (each["clientConfig"]["service"]["path"] for each in (entry, other))
+            if mode == "enforce":
+                _, webhook, *level = path.split("/")
+                assert given.split("/") == ["", webhook, "mode-enforce", *level]
+                assert (other["failurePolicy"], other["timeoutSeconds"]) == ("Fail", 10)
+            else:
+                assert given == path
+                assert (other["failurePolicy"], other["timeoutSeconds"]) == (("Ignore", 5) if trial else ("Fail", 10))
+
+
+def test_an_apply_of_the_other_form_keeps_each_entry():
+    """Entries are merged by their names, and a new one would have no CA bundle for some seconds."""
+    for tried, strict in zip(staged(Service(), trial=True), staged(Service(), trial=False), strict=True):
+        names = [each["name"] for each in tried["webhooks"]]
+        assert names == [each["name"] for each in strict["webhooks"]]
+        assert len(set(names)) == len(names)
+        assert {each["name"] for configured in configurations(Service()) for each in configured["webhooks"]} & {*names}
+
+
+def test_each_resource_is_judged_by_one_entry_in_each_mode():
+    _, validating = staged(Service(), trial=True)
+    for labels, path in (({}, "/validate"), ({MODE_LABEL: "enforce"}, "/validate/mode-enforce")):
+        selected = [each for each in validating["webhooks"] if _selects(each, labels)]
+        others = [each for each in selected if each["rules"][0]["resources"] != ["pods"]]
+        assert [each["clientConfig"]["service"]["path"] for each in others] == [path, path]
 
 
 def test_no_entry_with_ignore_judges_a_new_pod():

@@ -26,7 +26,7 @@ from webhook.admission.admission_review import review_of
 from webhook.decision_cache import DecisionCache
 from webhook.facts import NotServed
 from webhook.offline.file_facts import FileFacts
-from webhook.policy.enforcement import LABEL, LEVELS, OLD_LABEL
+from webhook.policy.enforcement import LABEL, LEVELS, MODE_LABEL, OLD_LABEL, unknown_mode
 
 PRIVILEGED = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
 VALUES = (None, "off", "warn", "deny", "Deny", "", "on")
@@ -69,6 +69,20 @@ def test_a_denial_names_a_label_with_an_unknown_value(webhook):
     assert "the namespace label vmguard.io/enforce=x and vmguard/enforce=y counts as deny" in both.message
     known = decide(asked, [*objects, _namespace(**_labels("deny", None))], webhook=webhook)
     assert "label" not in known.message
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [({}, None), ({MODE_LABEL: "enforce"}, None), ({MODE_LABEL: "enforced\n"}, "enforced"), ({MODE_LABEL: ""}, "")],
+)
+def test_a_mode_that_has_no_effect_is_named(labels, shown):
+    """A typing error would leave a namespace in audit, and nobody would know."""
+    text = unknown_mode(labels)
+    assert text == (
+        ""
+        if shown is None
+        else f"the namespace label {MODE_LABEL}={shown} has no effect: the only allowed value is enforce"
+    )
 
 
 def test_mutate_denies_what_filling_cannot_repair_and_sends_no_patch():

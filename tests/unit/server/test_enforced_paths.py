@@ -63,6 +63,27 @@ def test_in_audit_mode_nothing_is_denied(path):
     assert response["auditAnnotations"]["decision"].startswith("would-deny: not compliant: ")
 
 
+MODE_PATHS = {
+    "/mutate/mode-enforce": "patched",
+    "/mutate/mode-enforce/enforced": "denied",
+    "/validate/mode-enforce": "warned",
+    "/validate/mode-enforce/enforced": "denied",
+}
+
+
+@pytest.mark.parametrize("path", MODE_PATHS)
+@pytest.mark.parametrize("mode", ["audit", "enforce"])
+def test_on_the_path_of_a_namespace_with_the_label_the_mode_is_enforce(path, mode):
+    """Whatever VMGUARD_MODE is, and after the same pod was asked about on the path of other namespaces."""
+    asked = admission(WEAK[1], VMGUARD_MODE=mode)
+    general = f"/{path.split('/')[1]}"
+    before = asked.ask(general, _review(WEAK[0])).json()["response"]["auditAnnotations"]["decision"]
+    for _ in range(2):
+        decision = asked.ask(path, _review(WEAK[0])).json()["response"]["auditAnnotations"]["decision"]
+        assert decision.partition(":")[0] == MODE_PATHS[path]
+        assert asked.ask(general, _review(WEAK[0])).json()["response"]["auditAnnotations"]["decision"] == before
+
+
 @pytest.mark.parametrize("path", [*PATHS.values(), "/mutate/", "/mutate/other", "/mutate/enforced/"])
 def test_an_enforced_path_takes_reviews_only_and_no_other_path_is_one(path):
     asked = admission([])
