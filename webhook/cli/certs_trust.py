@@ -44,6 +44,7 @@ async def _trust(options: argparse.Namespace, bundle: bytes) -> int:
 async def _write(client: Client, target: NamedInstallation, found: Entries, bundle: bytes) -> int:
     """Write into the entries of one configuration that call vmguard, and print what was done."""
     place = f"{found.kind.kind} {target.configuration}"
+    answer = ""
     for _ in range(_ATTEMPTS):
         if found.unreadable:
             raise UnreachableError(found.unreadable)
@@ -53,11 +54,12 @@ async def _write(client: Client, target: NamedInstallation, found: Entries, bund
             print(f"{place} {reason} the Service {target.service}", file=sys.stderr)
             return 1
         changed = sum(entry.bundle != bundle for entry in entries)
-        if await write_bundle(client, found.kind, target.configuration, entries, bundle):
+        answer = await write_bundle(client, found.kind, target.configuration, entries, bundle)
+        if not answer:
             print(f"{place}: {changed} of {len(entries)} entries changed")
             return 0
         (found,) = [each for each in await read_configurations(client, target.configuration) if each.kind == found.kind]
-    raise UnreachableError(f"{place}: another process writes it all the time; try again")
+    raise UnreachableError(f"{place} could not be written {_ATTEMPTS} times: {answer}")
 
 
 def _bundle(files: list[str]) -> bytes:

@@ -78,8 +78,11 @@ async def read_entries(client: Client, kind: Collection, name: str) -> tuple[Web
 
 async def write_bundle(
     client: Client, kind: Collection, name: str, entries: tuple[WebhookEntry, ...], bundle: bytes
-) -> bool:
-    """Write the bundle into those entries that have another one; False where they are not as they were read.
+) -> str:
+    """Write the bundle into those entries that have another one; "" where they have it now.
+
+    Else the API server's answer, where the entries are not as they were read, or a policy of the cluster denies the
+    write as invalid.
 
     Raises:
         UnreachableError: it was not written; the text says why.
@@ -87,12 +90,12 @@ async def write_bundle(
     """
     patch = [operation for each in entries if each.bundle != bundle for operation in _operations(each, bundle)]
     if not patch:
-        return True
+        return ""
     code, body = await client.send("PATCH", kind, "", name, patch, _SECONDS)
     if code == 200:
-        return True
+        return ""
     if code in {404, 409, 422}:  # deleted, written meanwhile, or a test of the patch failed
-        return False
+        return answered("patch", kind, "", code, body)
     raise UnreachableError(answered("patch", kind, "", code, body))
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.installation import account, deployment, disruption_budget, secret, service
-from webhook.manifests.kustomize import base, default, enforce
+from webhook.manifests.kustomize import ENFORCING, base, default, enforce, fenced
 from webhook.manifests.roles import InstallationNames, editor, roles, viewer
 from webhook.manifests.webhooks import Service, configurations, staged
 from webhook.policy.custom_resources import RESOURCES, CustomResource
@@ -50,6 +50,13 @@ _ROLES_OF_PEOPLE = {
     for what, made in (("viewer", _viewer), ("editor", _editor))
 }
 
+
+def _patch(made: Callable[[], dict[str, Any]]) -> GeneratedFile:
+    return GeneratedFile(("A patch of the component, which merges by name.",), lambda: (made(),))
+
+
+_ENFORCING = {f"components/enforce/{file}": _patch(made) for file, made in ENFORCING.items()}
+
 FILES: Mapping[str, GeneratedFile] = {
     "webhook.yaml": GeneratedFile(
         (
@@ -57,6 +64,13 @@ FILES: Mapping[str, GeneratedFile] = {
             "To set it: vmguard manifests webhooks --ca-file ca.crt | kubectl apply -f -",
         ),
         lambda: configurations(Service()),
+    ),
+    "components/fence/kustomization.yaml": GeneratedFile(
+        (
+            "The fence as a component of an overlay in the namespace vmguard-system. In another namespace the policy",
+            "would bind nobody: there use vmguard manifests fence --namespace NAME.",
+        ),
+        lambda: (fenced(),),
     ),
     "components/fence/fence.yaml": GeneratedFile(
         (
@@ -100,6 +114,7 @@ FILES: Mapping[str, GeneratedFile] = {
         ),
         lambda: (enforce(),),
     ),
+    **_ENFORCING,
     "overlays/default/kustomization.yaml": GeneratedFile(
         ("vmguard in the namespace vmguard-system.",), lambda: (default(),)
     ),

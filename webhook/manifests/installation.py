@@ -13,6 +13,8 @@ VERSION = "0.1.0"
 
 REPLICAS = 2
 
+CONTAINER = "vmguard"
+
 MODE = "VMGUARD_MODE"
 """The variable that the component `enforce` changes. Shipped is `audit`, which changes and denies nothing."""
 
@@ -29,31 +31,31 @@ _NO_MESH = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
 """A mesh would put its proxy between the API server and the webhook, and the API server has no part in a mesh."""
 
 
-def labels(component: str = "webhook") -> dict[str, str]:
+def labels(names: InstallationNames) -> dict[str, str]:
     """The labels of every object."""
     return {
         "app.kubernetes.io/name": "vmguard",
-        "app.kubernetes.io/instance": "vmguard",
+        "app.kubernetes.io/instance": names.service,
         "app.kubernetes.io/version": VERSION,
-        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/component": "webhook",
         "app.kubernetes.io/part-of": "vmguard",
         "app.kubernetes.io/managed-by": "kustomize",
     }
 
 
-def selector() -> dict[str, str]:
+def selector(names: InstallationNames) -> dict[str, str]:
     """The labels by which Service, Deployment and budget find the pods; they must never change."""
-    return {key: labels()[key] for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance")}
+    return {key: labels(names)[key] for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance")}
 
 
 def account(names: InstallationNames) -> dict[str, Any]:
     """The ServiceAccount; only the pods of vmguard mount its token."""
-    return {**_head("v1", "ServiceAccount", names.account), "automountServiceAccountToken": False}
+    return {**_head(names, "v1", "ServiceAccount", names.account), "automountServiceAccountToken": False}
 
 
 def secret(names: InstallationNames) -> dict[str, Any]:
     """The Secret of the CA, without data."""
-    return {**_head("v1", "Secret", f"{names.service}-ca"), "type": "Opaque"}
+    return {**_head(names, "v1", "Secret", f"{names.service}-ca"), "type": "Opaque"}
 
 
 def service(names: InstallationNames) -> dict[str, Any]:
@@ -62,24 +64,24 @@ def service(names: InstallationNames) -> dict[str, Any]:
         {"name": "webhook", "port": 443, "targetPort": "webhook"},
         {"name": "operations", "port": 8080, "targetPort": "operations"},
     ]
-    return {**_head("v1", "Service", names.service), "spec": {"selector": selector(), "ports": ports}}
+    return {**_head(names, "v1", "Service", names.service), "spec": {"selector": selector(names), "ports": ports}}
 
 
 def disruption_budget(names: InstallationNames) -> dict[str, Any]:
     """A drain of nodes takes one replica at a time; with `minAvailable` it would wait for ever for a single one."""
-    spec = {"maxUnavailable": 1, "selector": {"matchLabels": selector()}}
-    return {**_head("policy/v1", "PodDisruptionBudget", names.account), "spec": spec}
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": selector(names)}}
+    return {**_head(names, "policy/v1", "PodDisruptionBudget", names.account), "spec": spec}
 
 
 def deployment(names: InstallationNames) -> dict[str, Any]:
     """The replicas. A new one is ready before an old one ends."""
-    template = {"metadata": {"labels": labels(), "annotations": dict(_NO_MESH)}, "spec": _pod(names)}
+    template = {"metadata": {"labels": labels(names), "annotations": dict(_NO_MESH)}, "spec": _pod(names)}
     return {
-        **_head("apps/v1", "Deployment", names.account),
+        **_head(names, "apps/v1", "Deployment", names.account),
         "spec": {
             "replicas": REPLICAS,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "selector": {"matchLabels": selector()},
+            "selector": {"matchLabels": selector(names)},
             "template": template,
         },
     }
@@ -103,7 +105,7 @@ def _pod(names: InstallationNames) -> dict[str, Any]:
                 "maxSkew": 1,
                 "topologyKey": key,
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": selector()},
+                "labelSelector": {"matchLabels": selector(names)},
             }
             for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
         ],
@@ -114,7 +116,7 @@ def _pod(names: InstallationNames) -> dict[str, Any]:
 def _container(names: InstallationNames) -> dict[str, Any]:
     """No CPU limit: a throttled webhook makes each pod of the operator wait."""
     return {
-        "name": "vmguard",
+        "name": CONTAINER,
         "image": f"vmguard:{VERSION}",
         "args": ["serve"],
         "env": [
@@ -142,5 +144,5 @@ def _probe(path: str, **times: int) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": "operations"}, "timeoutSeconds": 2, **times}
 
 
-def _head(version: str, kind: str, name: str) -> dict[str, Any]:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels()}}
+def _head(names: InstallationNames, version: str, kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels(names)}}

@@ -1,9 +1,9 @@
 """The kustomize files of `deploy/`: a base that has no namespace, overlays that give it one, and components."""
 
-import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from webhook.manifests.installation import MODE, deployment
+from webhook.manifests.installation import CONTAINER, MODE
 from webhook.manifests.roles import InstallationNames
 from webhook.manifests.webhooks import TRIAL, Service, staged
 
@@ -29,23 +29,43 @@ def default() -> dict[str, Any]:
 
 def enforce() -> dict[str, Any]:
     """The component that enforces: mode and failurePolicy are as where vmguard is no trial."""
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
+        "kind": "Component",
+        "patches": [{"path": file} for file in ENFORCING],
+    }
+
+
+def _mode() -> dict[str, Any]:
     names = InstallationNames()
-    container = deployment(names)["spec"]["template"]["spec"]["containers"][0]
-    index = [each["name"] for each in container["env"]].index(MODE)
-    mode = {"op": "replace", "path": f"/spec/template/spec/containers/0/env/{index}/value", "value": "enforce"}
-    patches = [_patch("Deployment", names.account, [mode])]
-    service = Service(namespace="")
-    for before, after in zip(staged(service, trial=True), staged(service, trial=False), strict=True):
-        changes = [
-            {"op": "replace", "path": f"/webhooks/{number}/{field}", "value": entry[field]}
-            for number, (tried, entry) in enumerate(zip(before["webhooks"], after["webhooks"], strict=True))
-            for field in TRIAL
-            if entry[field] != tried[field]
-        ]
-        patches.append(_patch(after["kind"], names.configuration, changes))
-    return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches}
+    container = {"name": CONTAINER, "env": [{"name": MODE, "value": "enforce"}]}
+    return {
+        **_head("apps/v1", "Deployment", names.account),
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
 
 
-def _patch(kind: str, name: str, changes: list[dict[str, Any]]) -> dict[str, Any]:
-    """A JSON Patch of one object."""
-    return {"target": {"kind": kind, "name": name}, "patch": json.dumps(changes)}
+def _entries(which: int) -> dict[str, Any]:
+    """What is other than in a trial, for the mutating (0) or the validating (1) configuration."""
+    configuration = staged(Service(namespace=""), trial=False)[which]
+    entries = [{"name": each["name"], **{field: each[field] for field in TRIAL}} for each in configuration["webhooks"]]
+    head = _head(configuration["apiVersion"], configuration["kind"], InstallationNames().configuration)
+    return {**head, "webhooks": entries}
+
+
+ENFORCING: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "mode.yaml": _mode,
+    "mutating.yaml": lambda: _entries(0),
+    "validating.yaml": lambda: _entries(1),
+}
+"""The patches of the component, by file. They merge by the names of container, variable and entry, so they fit an
+overlay that has added others."""
+
+
+def fenced() -> dict[str, Any]:
+    """The component of the fence, for the default names."""
+    return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "resources": ["fence.yaml"]}
+
+
+def _head(version: str, kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}}

@@ -119,6 +119,8 @@ def permissions(names: InstallationNames) -> tuple[Permission, ...]:
 def roles(names: InstallationNames, watched: tuple[str, ...] = ()) -> tuple[dict[str, Any], ...]:
     """The ClusterRole, the Role and the leader election Role of vmguard's ServiceAccount, with their bindings.
 
+    Each role has the name of what it is for, so that two installations in a cluster, or in a namespace, have their own.
+
     With `watched`, the namespaces of WATCH_NAMESPACE, there is no ClusterRole: each of them has a Role. Then vmguard
     writes no CA, so `get` on its Secret suffices, and one Namespace may be read by a Role in it.
     """
@@ -128,17 +130,17 @@ def roles(names: InstallationNames, watched: tuple[str, ...] = ()) -> tuple[dict
     secrets = [each for each in own if each not in leases]
     everywhere = [each for each in needed if each.place != "own"]
     if not watched:
-        cluster = _bound(names, "ClusterRole", names.account, everywhere)
-        return (*cluster, *_of_namespace(names, "", secrets), *_of_namespace(names, "-leader-election", leases))
+        cluster = _bound(names, "ClusterRole", names.configuration, everywhere)
+        return (*cluster, *_own(names, names.service, secrets), *_own(names, f"{names.lease}-leader-election", leases))
     readable = [each for each in everywhere if each.place == "watched"]
     readable += [
         msgspec.structs.replace(each, verbs=("get",)) for each in everywhere if each.resources == ("namespaces",)
     ]
     read_only = [msgspec.structs.replace(each, verbs=("get",)) for each in secrets]
     return (
-        *(part for place in watched for part in _bound(names, "Role", f"{names.account}-watch", readable, place)),
-        *_of_namespace(names, "", read_only),
-        *_of_namespace(names, "-leader-election", leases),
+        *(part for place in watched for part in _bound(names, "Role", f"{names.configuration}-watch", readable, place)),
+        *_own(names, names.service, read_only),
+        *_own(names, f"{names.lease}-leader-election", leases),
     )
 
 
@@ -146,8 +148,9 @@ def _only_get(permission: Permission) -> Permission:
     return msgspec.structs.replace(permission, verbs=("get",))
 
 
-def _of_namespace(names: InstallationNames, suffix: str, needed: Iterable[Permission]) -> tuple[dict[str, Any], ...]:
-    return _bound(names, "Role", f"{names.account}{suffix}", needed, names.namespace)
+def _own(names: InstallationNames, name: str, needed: Iterable[Permission]) -> tuple[dict[str, Any], ...]:
+    """A role in vmguard's own namespace, with its binding."""
+    return _bound(names, "Role", name, needed, names.namespace)
 
 
 def _bound(

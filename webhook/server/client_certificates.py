@@ -72,7 +72,14 @@ class ClientCertificates:
         found = certificates_in(pem, where)
         if not found:
             raise CertificateError(f"{where} has no certificate. Put the CA of the API server's client there.")
-        return "".join(ssl.DER_cert_to_PEM_cert(each.public_bytes(Encoding.DER)) for each in found)
+        text = "".join(ssl.DER_cert_to_PEM_cert(each.public_bytes(Encoding.DER)) for each in found)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=text)
+        except ssl.SSLError as error:
+            raise CertificateError(
+                f"{where}: OpenSSL does not take a certificate: {error}. Put a valid CA there."
+            ) from None
+        return text
 
 
 def _names(certificate: Mapping[str, Any]) -> list[str]:

@@ -122,7 +122,8 @@ class Connection(HttpToolsProtocol):
     def answering(self) -> bool:
         """Whether a request is whole and not answered yet."""
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
-        return cycle is not None and not self._reading and not cycle.response_complete
+        waits = cycle is not None and not self._reading and not cycle.response_complete
+        return waits and not self.transport.is_closing()  # else it was refused, and lingers
 
     @property
     def waiting_since(self) -> float:

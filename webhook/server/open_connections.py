@@ -119,7 +119,8 @@ class OpenConnections:
 
     def _first_waiting(self) -> Closable | None:
         """Of the connections that are answering, the one that waits the longest, as above; None without a long wait."""
-        candidates = self._of_most_frequent_address([each for each in self._addresses if each.answering])
+        answering = [each for each in self._addresses if each.answering]
+        candidates = self._of_most_frequent_address([each for each in answering if not each.reviewed] or answering)
         first = min(candidates, key=lambda each: each.waiting_since, default=None)
         return first if first and self._clock() - first.waiting_since >= LONG_WAIT else None
 

@@ -12,7 +12,7 @@ writes the Secret, and reports in time that the CA ends.
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import msgspec
@@ -36,8 +36,8 @@ from certs import (
 )
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.secret_data import SecretChangedError, SecretData, read_secret, write_secret
-from webhook.cluster.webhook_entries import write_bundle
-from webhook.server.webhook_trust import FoundConfiguration, WebhookTrust, trusted_by
+from webhook.cluster.webhook_entries import WebhookEntry, write_bundle
+from webhook.server.webhook_trust import FoundConfiguration, WebhookTrust, certificates_of, trusted_by
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
@@ -105,6 +105,7 @@ class OwnCertificate:
         self._rotation = Rotation()
         self._installed = Installed()
         self._found_at = 0.0
+        self._refused: dict[str, tuple[WebhookEntry, ...]] = {}
         self._seen: tuple[dict[str, bytes], float] = ({}, 0.0)
         self._issued: Issued | None = None
         self._is_newest = False
@@ -135,7 +136,7 @@ class OwnCertificate:
         try:
             trouble = await self._look_at_secret(found, now)
             if self._is_newest and self._may_write and self._rotation.current:
-                await self._write_bundles(found)
+                trouble = " ".join(filter(None, (trouble, *[await self._write(each) for each in found or ()])))
         except UnreachableError as error:
             trouble = str(error)
         name, at = self._installation.server_name, self._read_at
@@ -154,7 +155,14 @@ class OwnCertificate:
         """Why there is no certificate yet, "" where there is one."""
         if self._issued:
             return ""
-        return self.trouble or f"the leader has not written a CA into the {self.place} yet"
+        if self.trouble or not self._rotation.current:
+            return self.trouble or f"the leader has not written a CA into the {self.place} yet"
+        certificate = self._rotation.current.certificate
+        start, end = certificate.not_valid_before_utc.isoformat(), certificate.not_valid_after_utc.isoformat()
+        return (
+            f"the CA in the {self.place} is valid from {start} to {end}, and the clock here shows "
+            f"{datetime.now(UTC).isoformat(timespec='seconds')}"
+        )
 
     def _of_end(self, now: datetime) -> str:
         """What an administrator must do before the CA ends, "" where vmguard renews it or there is time."""
@@ -267,15 +275,33 @@ class OwnCertificate:
         signer = (self._issued.signer,) if self._issued else ()
         self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._found_at)
 
-    async def _write_bundles(self, found: tuple[FoundConfiguration, ...] | None) -> None:
-        bundle = self._rotation.bundle
-        for each in found or ():
-            entries = each.entries or ()
-            if all(entry.bundle == bundle for entry in entries):
-                continue
-            if await write_bundle(self._client, each.kind, self._trust.name, entries, bundle):
-                configuration = f"{each.kind.kind} {self._trust.name}"
-                self._log.write("info", "CA bundle written", configuration=configuration)
+    async def _write(self, found: FoundConfiguration) -> str:
+        """Write the bundle into one configuration where it is needed; what is wrong, "" for nothing."""
+        entries = tuple(each for each in found.entries or () if self._wanted(each) != each.bundle)
+        configuration = f"{found.kind.kind} {self._trust.name}"
+        before = self._refused.pop(configuration, None)
+        answer = ""
+        try:
+            for bundle in dict.fromkeys(map(self._wanted, entries)):
+                concerned = tuple(each for each in entries if self._wanted(each) == bundle)
+                answer = answer or await write_bundle(self._client, found.kind, self._trust.name, concerned, bundle)
+        except UnreachableError as error:
+            return str(error)
+        if answer:
+            self._refused[configuration] = entries
+            # once it is another process that wrote meanwhile
+            return f"The CA bundle of {configuration} cannot be written: {answer}" if entries == before else ""
+        if entries:
+            self._log.write("info", "CA bundle written", configuration=configuration)
+        return ""
+
+    def _wanted(self, entry: WebhookEntry) -> bytes:
+        """The bundle of an entry. To that of an administrator's CA only what is missing is added."""
+        bundle, current = self._rotation.bundle, self._rotation.current
+        if self._renews or current is None:
+            return bundle
+        there = certificates_of(entry.bundle)
+        return entry.bundle if current.certificate in there else (entry.bundle if there else b"") + bundle
 
 
 def _is_ours(certificate: x509.Certificate) -> bool:

@@ -3,6 +3,7 @@
 from msgspec import UNSET, UnsetType
 
 from webhook.admission.admission_review import Review, encode
+from webhook.facts import Found
 from webhook.name_forms import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.wording import facts_line
@@ -88,7 +89,7 @@ class Reporter:
             facts=facts,
         )
         level = "warning" if decision.outcome in _WARNED else "info"
-        left_out = self._lines.take(review.request.namespace or "", level)
+        left_out = self._lines.take(_seen_namespace(review, links), level)
         if left_out is None:
             return answer
         identity, annotations = decision.identity, decision.annotations
@@ -137,6 +138,13 @@ class Reporter:
             self._lookups[result_and_source].inc(count)
         for labels, count in decision.tally.counts:
             self._findings[labels].inc(count)
+
+
+def _seen_namespace(review: Review, links: tuple[Link, ...]) -> str:
+    """The namespace of a request where an object in it was found, "" where a client may have invented it."""
+    namespace = review.request.namespace or ""
+    is_seen = any(type(link.fact) is Found and link.ref.namespace == namespace for link in links)
+    return namespace if is_seen else ""
 
 
 def _workload(identity: Identity | None) -> str | None:

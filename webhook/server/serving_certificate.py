@@ -135,11 +135,12 @@ class ServingCertificate:
         if self.clients is None:
             return ""
         try:
-            is_other = await asyncio.to_thread(self.clients.look)
+            if await asyncio.to_thread(self.clients.look) and self.leaf:
+                self.context = _context(self.leaf, self.clients)
         except CertificateError as error:
             return str(error)
-        if is_other and self.leaf:
-            self.context = _context(self.leaf, self.clients)
+        except Exception as error:  # noqa: BLE001 - nothing may end the readings: a renewal would not be seen
+            return f"VMGUARD_CLIENT_CA_FILE cannot be read: {error!r}"
         return ""
 
     async def _read_pair(self) -> str:

@@ -6,6 +6,7 @@ wiping the bundles would take all replicas out for longer than the repair takes.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -18,6 +19,9 @@ from webhook.cluster.collections import Collection
 from webhook.cluster.webhook_entries import CONFIGURATIONS, WebhookEntry, read_entries
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
+
+AT_START = 60.0
+"""Seconds for which a wrong configuration is no log line at the start: the leader has to write the bundle first."""
 
 EVERY = 10.0
 """Seconds between two readings where nothing else reads the configurations."""
@@ -40,6 +44,7 @@ class WebhookTrust:
         self._log = log
         self._metrics = metrics
         self._judged = False
+        self._wrong_since = 0.0
         self._once = False
         self._wrong: dict[str, str] = {}
         self._reported: set[str] = set()
@@ -66,13 +71,17 @@ class WebhookTrust:
         for each in found or ():
             if each.entries is not None:
                 why = "; ".join(filter(None, (_untrusted(entry, leaf) for entry in each.entries)))
-                self._metrics.webhook_ca_bundle_ok.labels(each.kind.kind).set(0 if why else 1)
+                if leaf is not None:
+                    self._metrics.webhook_ca_bundle_ok.labels(each.kind.kind).set(0 if why else 1)
                 if why:
                     wrong[f"{each.kind.kind} {self.name}"] = why
         if found is not None and leaf is not None and not wrong:
             self._once = True
+        now = time.monotonic()
+        if not wrong or not self._wrong:
+            self._wrong_since = now
         self._wrong = wrong
-        self._report(wrong if self._once else {})
+        self._report(wrong if self._once or now - self._wrong_since >= AT_START else {})
 
     def _report(self, wrong: Mapping[str, str]) -> None:
         """Log what is wrong since the last reading, and what is right again."""

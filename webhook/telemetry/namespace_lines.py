@@ -1,13 +1,13 @@
 """How many log lines there may be on the requests of one namespace, so that a tenant cannot drown those of others.
 
-Far more than usual use needs: a rollout of a thousand pods at once is logged whole. Metrics count every request.
+Far more than usual use needs: a rollout of a thousand pods at once is logged whole. Metrics count every request. Of a
+namespace that may be invented nothing is known, and all of these count as one.
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from webhook.name_forms import is_namespace
 from webhook.rate import Bucket
 
 RATE = 100.0
@@ -17,7 +17,7 @@ AT_ONCE = 1000.0
 """Lines of one namespace at once after a quiet time."""
 
 MOST_NAMESPACES = 2000
-"""Namespaces that are remembered, those of the latest lines; a client can invent any number of them."""
+"""Namespaces that are remembered, those of the latest lines."""
 
 
 class _Lines:
@@ -38,9 +38,9 @@ class NamespaceLines:
     def take(self, namespace: str, level: str) -> int | None:
         """How many lines of this namespace and level were left out before this one; None where this one is too.
 
-        All texts that are no name of a namespace count as one.
+        "" stands for all namespaces that may be invented.
         """
-        key = (namespace if is_namespace(namespace) else ""), level
+        key = namespace, level
         lines = self._lines.get(key)
         if lines is None:
             lines = self._lines[key] = _Lines()

@@ -109,14 +109,31 @@ def _environment(deployment):
 
 
 def _enforcing(folder):
-    """The overlay of somebody who adds the component."""
+    """The overlay of somebody who has added a variable before, and adds the component."""
     folder.mkdir()
-    for part in ("base", "components", "overlays"):
-        (folder / part).symlink_to(ROOT / "deploy" / part)
-    text = {
+    variable = {"name": "VMGUARD_LOG_LEVEL", "value": "debug"}
+    container = {"name": "vmguard", "env": [variable]}
+    added = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "vmguard", "namespace": "vmguard-system"},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    (folder / "common").mkdir()
+    (folder / "common" / "overlays").symlink_to(ROOT / "deploy" / "overlays")
+    (folder / "common" / "base").symlink_to(ROOT / "deploy" / "base")
+    common = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": ["overlays/default"],
+        "patches": [{"patch": yaml.safe_dump(added)}],
+    }
+    (folder / "common" / "kustomization.yaml").write_text(yaml.safe_dump(common))
+    (folder / "components").symlink_to(ROOT / "deploy" / "components")
+    text = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["common"],
         "components": ["components/enforce"],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))

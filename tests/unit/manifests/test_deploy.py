@@ -5,6 +5,8 @@ import yaml
 
 from tests.support.server import ROOT
 from webhook.manifests.deploy import FILES, texts
+from webhook.manifests.installation import deployment, selector, service
+from webhook.manifests.roles import InstallationNames
 from webhook.manifests.webhooks import Service, configurations
 from webhook.policy.workload import MANAGED_BY
 
@@ -35,6 +37,13 @@ def test_the_text_has_a_line_for_each_value():
     assert "  - operations:" in lines
     assert "    - CREATE" in lines
     assert not any(each in line for line in lines for each in ("&id", "*id", "{", "["))
+
+
+def test_two_installations_in_a_namespace_select_their_own_pods():
+    first, second = InstallationNames(), InstallationNames(service="other")
+    assert selector(first) != selector(second)
+    assert selector(second).items() <= deployment(second)["spec"]["template"]["metadata"]["labels"].items()
+    assert service(second)["spec"]["selector"] == selector(second)
 
 
 def _labels(value):

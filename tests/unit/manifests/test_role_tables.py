@@ -59,6 +59,21 @@ def test_with_watched_namespaces_there_is_no_cluster_role_and_no_write_but_that_
         assert rule["resources"] == ["leases"] or set(rule["verbs"]) <= {"get", "list", "watch"}
 
 
+@pytest.mark.parametrize("watched", [(), ("shared",)])
+@pytest.mark.parametrize("namespace", ["monitoring", "elsewhere"])
+def test_two_installations_share_no_role(watched, namespace):
+    """They have the names that docs/certificates.md asks for: another configuration, and more in one namespace."""
+    more = {"service": "other", "lease": "other"} if namespace == "monitoring" else {}
+    other = InstallationNames(**{"namespace": namespace, "configuration": "other", **more})
+    first = InstallationNames(namespace="monitoring")
+
+    def ids(names):
+        made = roles(names, watched)
+        return {(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in made}
+
+    assert ids(first).isdisjoint(ids(other))
+
+
 def test_every_binding_gives_its_role_to_the_account():
     made = [*roles(NAMES), *roles(NAMES, ("a",))]
     for role, binding in zip(made[::2], made[1::2], strict=True):

@@ -27,6 +27,7 @@ class AdministeredLeader:
         self.data = to_data(Rotation(CA))
         self.annotation = annotation
         self.secrets, self.bundles = [], []
+        self.installed, self.answer = b"", ""
         log, metrics = Log("error"), Metrics()
         trust = WebhookTrust(None, "vmguard", "mon/vmguard", log, metrics)
         monkeypatch.setattr(trust, "read", self.configurations)
@@ -41,14 +42,14 @@ class AdministeredLeader:
         return SecretData(self.data, {"metadata": {"annotations": annotations}})
 
     async def configurations(self):
-        return (FoundConfiguration(MUTATING_CONFIGURATIONS, (WebhookEntry(0, "pods", "mon/vmguard", b""),)),)
+        return (FoundConfiguration(MUTATING_CONFIGURATIONS, (WebhookEntry(0, "pods", "mon/vmguard", self.installed),)),)
 
     async def write_secret(self, _client, _namespace, _name, _read, data):
         self.secrets.append(data)
 
     async def write_bundle(self, _client, _kind, _name, _entries, bundle):
         self.bundles.append(bundle)
-        return True
+        return self.answer
 
     def read(self, now=NOON):
         return asyncio.run(self.certificate.read(None, now))
@@ -68,6 +69,42 @@ def test_a_secret_of_an_administrator_is_not_written_though_its_ca_is_due(monkey
     assert leading.read(NOON + 300 * DAY)
     assert leading.secrets == []
     assert leading.bundles == [CA.certificate_pem]
+
+
+@pytest.mark.parametrize(
+    ("order", "writes"), [("ours, next", 0), ("next, ours", 0), ("next", 1), ("no PEM", 1), ("", 1)]
+)
+def test_what_an_administrator_has_added_to_the_bundle_stays(monkeypatch, order, writes):
+    """As in a rotation by hand, where both CAs are trusted before the Secret has the next one."""
+    following = Authority.create("a CA", now=NOON, lifetime=365 * DAY, only="vmguard.mon.svc")
+    pem = {"ours": CA.certificate_pem, "next": following.certificate_pem, "no PEM": b"no PEM", "": b""}
+    leading = AdministeredLeader(monkeypatch)
+    leading.installed = b"".join(pem[each] for each in order.split(", "))
+    assert leading.read()
+    kept = following.certificate_pem if "next" in order else b""
+    assert leading.bundles == [kept + CA.certificate_pem] * writes
+
+
+def test_a_bundle_that_cannot_be_written_is_reported_at_the_second_time(monkeypatch):
+    """The first time another process may have written meanwhile."""
+    leading = AdministeredLeader(monkeypatch, annotation=None)
+    leading.answer = "HTTP 422 a policy denies it"
+    assert leading.read()
+    assert leading.certificate.trouble == ""
+    assert leading.read()
+    assert "cannot be written: HTTP 422 a policy denies it" in leading.certificate.trouble
+    leading.answer = ""
+    assert leading.read()
+    assert leading.certificate.trouble == ""
+
+
+def test_a_ca_that_is_not_valid_by_the_clock_here_is_named_with_the_times(monkeypatch):
+    """Not that the leader has written none: the Secret and the leader are well."""
+    leading = AdministeredLeader(monkeypatch)
+    assert leading.read(NOON - DAY) is None
+    check = leading.certificate.check()
+    assert check.startswith("the CA in the Secret mon/vmguard-ca is valid from ")
+    assert "and the clock here shows" in check
 
 
 def test_with_watch_namespace_nothing_is_written_and_the_end_is_reported_too(monkeypatch):

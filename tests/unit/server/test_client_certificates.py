@@ -75,6 +75,23 @@ def test_a_file_that_is_missing_or_damaged_later_changes_nothing(file, authority
     assert clients.look()
 
 
+def test_a_certificate_that_only_openssl_refuses_is_an_error_and_the_last_good_one_counts(file, monkeypatch):
+    """Else the renewal of the serving certificate would end with it."""
+    clients = ClientCertificates(file)
+
+    def refuse(*_arguments, **_named):
+        raise ssl.SSLError("not this one")
+
+    class Refusing(ssl.SSLContext):
+        load_verify_locations = refuse
+
+    monkeypatch.setattr("webhook.server.client_certificates.ssl.SSLContext", Refusing)
+    with pytest.raises(CertificateError, match="OpenSSL does not take"):
+        clients.look()
+    monkeypatch.undo()
+    assert clients.look() is False
+
+
 def test_names_without_a_ca_stop_the_start():
     with pytest.raises(SettingsError, match="VMGUARD_CLIENT_NAMES needs VMGUARD_CLIENT_CA_FILE"):
         Settings.from_environment({"VMGUARD_CLIENT_NAMES": "kube-apiserver"})

@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 
 from tests.support.patience import PATIENCE
+from tests.support.wire import closed, opened
 from webhook.server import open_connections
 from webhook.server.body_budget import BodyBudget
 from webhook.server.connection import Connection, ListenerState
@@ -347,6 +348,25 @@ def test_where_all_others_answer_the_longest_wait_ends_for_a_new_connection(monk
     (gone, opened) = _run(ask, Connection)
     assert gone == ["/0"]
     assert (opened.closed, opened.refused) == (1, 0)
+
+
+def test_a_refused_request_that_lingers_counts_as_idle():
+    """Over TLS a closed connection stays until its client closes too; meanwhile it takes no place from others."""
+
+    async def never(scope, receive, send):
+        await asyncio.Event().wait()
+
+    async def run():
+        wire = opened(Connection, never)
+        wire.connection.data_received(HEAD + b"Content-Length: 0\r\n\r\n")
+        before = wire.connection.answering
+        wire.transport.close()
+        after = wire.connection.answering
+        wire.connection.make_way()
+        await closed(wire)
+        return before, after
+
+    assert asyncio.run(run()) == (True, False)
 
 
 def _unfinished(size):

@@ -80,6 +80,15 @@ def test_where_all_answer_the_one_that_waits_the_longest_of_the_address_with_mos
     assert (victim.closed, old.closed, older.closed) == (False, False, True)
 
 
+def test_of_those_that_wait_one_that_carried_a_valid_review_is_closed_last():
+    """Behind NAT the API server's connections have one address, and can be the most."""
+    reviewed = [_Connection(NOW - 60, answering=True, reviewed=True) for _ in range(2)]
+    attacker = _Connection(NOW - 30, answering=True)
+    opened = _full(("10.0.0.1", reviewed[0], True), ("10.0.0.1", reviewed[1], True), ("10.0.0.2", attacker))
+    assert opened.add(_Connection(NOW), "10.0.0.1")
+    assert ([each.closed for each in reviewed], attacker.closed) == ([False, False], True)
+
+
 def test_a_closed_connection_leaves_nothing_behind():
     opened = OpenConnections(10)
     for number in range(100):

@@ -10,7 +10,7 @@ from certs import Authority
 from tests.support.certificates import DAY, NOON
 from webhook.cluster.collections import MUTATING_CONFIGURATIONS
 from webhook.cluster.webhook_entries import WebhookEntry
-from webhook.server.webhook_trust import FoundConfiguration, WebhookTrust
+from webhook.server.webhook_trust import AT_START, FoundConfiguration, WebhookTrust
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
@@ -42,6 +42,32 @@ def test_before_it_was_trusted_once_a_wrong_bundle_is_why_it_is_not_ready(bundle
     assert "the entry pods" in judged.judge(CA.certificate_pem, bundle)
     assert judged.messages() == []
     assert judged.judge(CA.certificate_pem, OTHER.certificate_pem + CA.certificate_pem) == ""
+
+
+def test_a_bundle_that_stays_wrong_at_the_start_is_reported_after_a_minute(monkeypatch):
+    """The leader has to write it first."""
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    judged = JudgedTrust()
+    assert judged.judge(b"")
+    now += AT_START - 1
+    assert judged.judge(b"")
+    assert judged.messages() == []
+    now += 1
+    assert judged.judge(b"")
+    assert judged.judge(CA.certificate_pem) == ""
+    assert judged.messages() == ["CA bundle wrong", "CA bundle right again"]
+
+
+def test_without_a_certificate_the_metric_is_absent():
+    """1 would say that the API server trusts what there is not."""
+    metrics = Metrics()
+    trust = WebhookTrust(None, "vmguard", OURS, Log("error"), metrics)
+    entries = (WebhookEntry(0, "pods", OURS, CA.certificate_pem),)
+    for leaf, value in ((None, None), (LEAF, 1.0), (None, None)):
+        trust.judge((FoundConfiguration(MUTATING_CONFIGURATIONS, entries),), leaf)
+        labels = {"configuration": "MutatingWebhookConfiguration"}
+        assert metrics.registry.get_sample_value("vmguard_webhook_ca_bundle_ok", labels) == value
 
 
 def test_later_it_is_reported_once_and_when_it_is_right_again():

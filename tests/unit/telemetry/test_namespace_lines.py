@@ -27,6 +27,19 @@ def test_only_so_many_namespaces_are_remembered():
     assert len(lines._lines) == MOST_NAMESPACES
 
 
+def test_namespaces_that_are_invented_count_as_one(monkeypatch):
+    """A client that sends reviews itself can name any number of them, and none of their objects is found."""
+    monkeypatch.setattr(module, "AT_ONCE", 3.0)
+    monkeypatch.setattr(module, "RATE", 1e-9)
+    pod, objects = vmsingle()
+    asked = admission(objects)
+    for number in range(20):
+        asked.ask("/mutate", json.dumps(pod_review(pod, namespace=f"invented-{number}")).encode())
+    assert len(asked.lines()) == 3
+    assert asked.ask("/mutate", json.dumps(pod_review(pod)).encode()).status == 200
+    assert len(asked.lines()) == 4
+
+
 def test_a_decision_without_a_line_is_answered_and_counted(monkeypatch):
     monkeypatch.setattr(module, "AT_ONCE", 2.0)
     monkeypatch.setattr(module, "RATE", 1e-9)
