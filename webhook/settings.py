@@ -203,7 +203,7 @@ class Settings:
         Variable(
             "VMGUARD_CERT_DIR",
             str,
-            "directory with tls.crt and tls.key, read anew every 10 s; none: vmguard makes its certificates itself",
+            "directory with tls.crt and tls.key, read again every 10 s; none: vmguard makes its certificates itself",
         ),
     ] = ""
     client_ca_file: Annotated[

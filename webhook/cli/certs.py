@@ -4,8 +4,8 @@ import argparse
 import importlib
 from collections.abc import Mapping
 
+from webhook.cli.arguments import label, object_name
 from webhook.cli.usage import UsageError
-from webhook.name_forms import is_namespace, is_subdomain
 from webhook.text import quoted
 
 TARGETS: Mapping[str, str] = {
@@ -61,7 +61,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     _add_names(parser)
     parser.add_argument(
         "--webhook-configuration",
-        type=_object_name,
+        type=object_name,
         metavar="NAME",
         help="name of both configurations; default VMGUARD_WEBHOOK_CONFIGURATION, vmguard",
     )
@@ -70,29 +70,13 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 def _add_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--namespace",
-        type=_label,
+        type=label,
         metavar="NAME",
         help="namespace of the Service and the Secret; default POD_NAMESPACE, else see docs/commands.md",
     )
     parser.add_argument(
-        "--service", type=_label, metavar="NAME", help="name of the Service; default VMGUARD_SERVICE, vmguard"
+        "--service", type=label, metavar="NAME", help="name of the Service; default VMGUARD_SERVICE, vmguard"
     )
-
-
-def _label(text: str) -> str:
-    if not is_namespace(text):
-        raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not a DNS label: lower-case letters, digits and -, at most 63"
-        )
-    return text
-
-
-def _object_name(text: str) -> str:
-    if not is_subdomain(text):
-        raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not the name of an object: lower-case letters, digits, - ."
-        )
-    return text
 
 
 def _days(text: str) -> int:

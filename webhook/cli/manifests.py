@@ -8,13 +8,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from webhook.cli.arguments import label, object_name
 from webhook.cli.usage import UsageError
 from webhook.manifests.deploy import COMMAND, documents, texts
 from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.roles import InstallationNames, roles
 from webhook.manifests.webhooks import NAME, Service, configurations
-from webhook.name_forms import is_namespace, is_subdomain
-from webhook.text import quoted
 
 _DIRECTORY = "deploy"
 
@@ -26,13 +25,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     webhooks = targets.add_parser("webhooks", help="print the two webhook configurations")
     webhooks.add_argument(
         "--namespace",
-        type=_name,
+        type=label,
         default=usual.namespace,
         metavar="NAME",
         help=f"namespace of the Service (default {usual.namespace})",
     )
     webhooks.add_argument(
-        "--service", type=_name, default=usual.name, metavar="NAME", help=f"name of the Service (default {usual.name})"
+        "--service", type=label, default=usual.name, metavar="NAME", help=f"name of the Service (default {usual.name})"
     )
     _add_configuration(webhooks)
     webhooks.add_argument(
@@ -43,14 +42,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     fenced = targets.add_parser("fence", help="print the policy that limits vmguard's ServiceAccount to CA bundles")
     fenced.add_argument(
         "--namespace",
-        type=_name,
+        type=label,
         default=account.namespace,
         metavar="NAME",
         help=f"namespace of the ServiceAccount (default {account.namespace})",
     )
     fenced.add_argument(
         "--service-account",
-        type=_object_name,
+        type=object_name,
         default=account.name,
         metavar="NAME",
         help=f"name of the ServiceAccount (default {account.name})",
@@ -65,12 +64,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         ("--lease", names.lease, "name of the Lease"),
     ):
         granted.add_argument(
-            option, type=_object_name, default=usual_name, metavar="NAME", help=f"{what} (default {usual_name})"
+            option, type=object_name, default=usual_name, metavar="NAME", help=f"{what} (default {usual_name})"
         )
     _add_configuration(granted)
     granted.add_argument(
         "--watch",
-        type=_name,
+        type=label,
         action="append",
         default=[],
         metavar="NAME",
@@ -84,7 +83,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--webhook-configuration",
-        type=_object_name,
+        type=object_name,
         default=NAME,
         metavar="NAME",
         help=f"name of both webhook configurations (default {NAME})",
@@ -154,24 +153,6 @@ TARGETS: Mapping[str, Callable[[argparse.Namespace], int]] = {
 
 def _command(directory: Path) -> str:
     return COMMAND if directory == Path(_DIRECTORY) else f"{COMMAND} --directory {directory}"
-
-
-def _name(text: str) -> str:
-    """An option's name of a Service or a Namespace: a DNS label."""
-    if not is_namespace(text):
-        raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not a DNS label: lower-case letters, digits and -, at most 63"
-        )
-    return text
-
-
-def _object_name(text: str) -> str:
-    """An option's name of an object of the cluster or of a ServiceAccount: a DNS subdomain."""
-    if not is_subdomain(text):
-        raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not a DNS subdomain: lower-case letters, digits, - and ., at most 253"
-        )
-    return text
 
 
 def _certificates(file: str) -> bytes:

@@ -119,7 +119,7 @@ FILES: Mapping[str, GeneratedFile] = {
         ("vmguard in the namespace vmguard-system.",), lambda: (default(),)
     ),
     "overlays/default/namespace.yaml": GeneratedFile(
-        ("Of this overlay only: whoever deletes another one must not delete the namespace with it.",),
+        ("In this overlay only: to delete another one must not delete its namespace.",),
         lambda: ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": InstallationNames().namespace}},),
     ),
     **_ROLES_OF_PEOPLE,

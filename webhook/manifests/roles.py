@@ -2,7 +2,7 @@
 
 One table has vmguard's permissions, each with its reason. A role has a rule for each row that it needs, and nothing is
 a wildcard. Viewer and editor roles are not aggregated into the cluster's own `view` and `edit`: a VMUser holds
-passwords, and whoever may view a namespace does not therefore see them.
+passwords, and not everybody who may view a namespace may see them.
 """
 
 from collections.abc import Iterable

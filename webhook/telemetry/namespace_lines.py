@@ -17,7 +17,7 @@ AT_ONCE = 1000.0
 """Lines of one namespace at once after a quiet time."""
 
 MOST_NAMESPACES = 2000
-"""Namespaces that are remembered, those of the latest lines."""
+"""Namespaces that are counted, those of the latest lines."""
 
 
 class _Lines:
@@ -38,7 +38,7 @@ class NamespaceLines:
     def take(self, namespace: str, level: str) -> int | None:
         """How many lines of this namespace and level were left out before this one; None where this one is too.
 
-        "" stands for all namespaces that may be invented.
+        "" means all namespaces that may be invented.
         """
         key = namespace, level
         lines = self._lines.get(key)

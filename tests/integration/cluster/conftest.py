@@ -7,7 +7,9 @@ import pytest
 
 from tests.controlplane.plane import ControlPlane
 from tests.support.accounts import granted
+from tests.support.egress import Egress, egress_of
 from tests.support.labelled_guard import LabelledGuard, labelled_guards
+from tests.support.release import Release, release
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,18 @@ def guard_124(
 def watcher(plane: ControlPlane) -> Path:
     """The kubeconfig of a user who may list and watch everything and get nothing."""
     return granted(plane, "watcher", [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]}])
+
+
+@pytest.fixture(scope="module")
+def egress(plane: ControlPlane) -> Iterator[Egress]:
+    """The way from the API server to the Services of these tests."""
+    with egress_of(plane) as made:
+        yield made
+
+
+@pytest.fixture
+def installation(plane: ControlPlane, egress: Egress, tmp_path: Path) -> Iterator[Release]:
+    """An installation with its configurations and no replica yet."""
+    with release(plane, egress, tmp_path) as made:
+        made.configure()
+        yield made

@@ -16,25 +16,10 @@ from tests.controlplane.api import wait_for
 from tests.support.accounts import granted
 from tests.support.command import vmguard
 from tests.support.documentation import as_printed, shell_lines
-from tests.support.egress import egress_of
 from tests.support.patience import PATIENCE
 from tests.support.release import KINDS, SECRET, release
 
 PAGE = (Path(__file__).parents[3] / "docs" / "certificates.md").read_text()
-
-
-@pytest.fixture(scope="module")
-def egress(plane):
-    with egress_of(plane) as made:
-        yield made
-
-
-@pytest.fixture
-def installation(plane, egress, tmp_path):
-    """An installation with its configurations and no replica yet."""
-    with release(plane, egress, tmp_path) as made:
-        made.configure()
-        yield made
 
 
 @pytest.fixture(scope="module")

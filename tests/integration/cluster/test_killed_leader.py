@@ -4,25 +4,10 @@ import pytest
 
 from tests.controlplane.api import wait_for
 from tests.support.command import vmguard
-from tests.support.egress import egress_of
-from tests.support.release import KINDS, release
+from tests.support.release import KINDS
 from tests.support.reverse_proxy import reverse_proxied
 
 MUTATING, VALIDATING = (f"/{kind.lower()}s/" for kind in KINDS)
-
-
-@pytest.fixture(scope="module")
-def egress(plane):
-    with egress_of(plane) as made:
-        yield made
-
-
-@pytest.fixture
-def installation(plane, egress, tmp_path):
-    """An installation with its configurations and no replica yet."""
-    with release(plane, egress, tmp_path) as made:
-        made.configure()
-        yield made
 
 
 def test_a_leader_killed_after_its_first_write_of_all_is_replaced(installation, tmp_path):

@@ -27,20 +27,6 @@ PHASES = ("next", "both", "changed")
 
 
 @pytest.fixture(scope="module")
-def egress(plane):
-    with egress_of(plane) as made:
-        yield made
-
-
-@pytest.fixture
-def installation(plane, egress, tmp_path):
-    """An installation with its configurations and no replica yet."""
-    with release(plane, egress, tmp_path) as made:
-        made.configure()
-        yield made
-
-
-@pytest.fixture(scope="module")
 def running(plane, egress, tmp_path_factory):
     """An installation with a replica, and that replica; tests leave it ready."""
     with release(plane, egress, tmp_path_factory.mktemp("running")) as made:
