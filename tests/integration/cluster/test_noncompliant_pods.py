@@ -11,6 +11,7 @@ from tests.support.accounts import granted
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, successors
 from tests.support.audit_scans import AuditScans, stateful_pod
 from tests.support.server import serving_cluster
+from tests.support.unharmed import troubles
 from webhook.cluster import listing
 from webhook.cluster.client import connected
 from webhook.leader import audit_scan as module
@@ -184,7 +185,7 @@ def test_after_vmguard_is_registered_and_the_pods_are_rolled_the_leader_finds_no
         assert noncompliant(server, namespace) == 0
         (line,) = (line for line in server.lines() if line["message"] == "survey")
         assert not [told for told in line["workloads"] if namespace in told]
-        assert "[!]" not in server.operation("/readyz?verbose")[1]
+        assert not troubles(server)
 
 
 def test_a_leader_that_may_not_list_pods_serves_and_says_so(plane, namespace, tmp_path):
