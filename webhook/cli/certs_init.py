@@ -22,7 +22,8 @@ def run(options: argparse.Namespace) -> int:
         raise failed(
             "init",
             "the output has a private key, so it is not printed on a terminal: add "
-            "`| kubectl apply --server-side -f -`, or write it into a file that only you can read",
+            "`| kubectl apply --server-side --field-manager vmguard-certs -f -`, or write it into a file that only you "
+            "can read",
         )
     environment = settings("vmguard certs init")
     namespace = options.namespace or environment.namespace or _NAMESPACE

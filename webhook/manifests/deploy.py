@@ -10,7 +10,16 @@ import msgspec
 
 from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.installation import account, deployment, disruption_budget, secret, service
-from webhook.manifests.kustomize import ENFORCING, base, default, enforce, fenced
+from webhook.manifests.kustomize import (
+    ENFORCING,
+    NAMESPACED,
+    base,
+    default,
+    enforce,
+    fenced,
+    namespaced,
+    watching_roles,
+)
 from webhook.manifests.roles import InstallationNames, editor, roles, viewer
 from webhook.manifests.webhooks import Service, configurations, staged
 from webhook.policy.custom_resources import RESOURCES, CustomResource
@@ -52,7 +61,7 @@ _ROLES_OF_PEOPLE = {
 
 
 def _patch(made: Callable[[], dict[str, Any]]) -> GeneratedFile:
-    return GeneratedFile(("A patch of the component, which merges by name.",), lambda: (made(),))
+    return GeneratedFile(("A patch, which merges by name.",), lambda: (made(),))
 
 
 _ENFORCING = {f"components/enforce/{file}": _patch(made) for file, made in ENFORCING.items()}
@@ -122,6 +131,17 @@ FILES: Mapping[str, GeneratedFile] = {
         ("In this overlay only: to delete another one must not delete its namespace.",),
         lambda: ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": InstallationNames().namespace}},),
     ),
+    "overlays/namespaced/kustomization.yaml": GeneratedFile(
+        (
+            "vmguard in the namespace monitoring, for the pods of that namespace alone, with Roles and no ClusterRole.",
+            "An administrator of the cluster makes the CA: docs/certificates.md.",
+        ),
+        lambda: (namespaced(),),
+    ),
+    "overlays/namespaced/roles.yaml": GeneratedFile(
+        ("What vmguard's ServiceAccount may read in the namespace.",), watching_roles
+    ),
+    **{f"overlays/namespaced/{file}": _patch(made) for file, made in NAMESPACED.items()},
     **_ROLES_OF_PEOPLE,
 }
 """The files by their paths relative to the directory, with `/` between the parts."""

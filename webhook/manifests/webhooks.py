@@ -85,7 +85,10 @@ _RESOURCES = RequestRule(
 )
 
 
-_NOT_KUBE_SYSTEM = Match("kubernetes.io/metadata.name", "NotIn", ("kube-system",))
+_BY_NAME = "kubernetes.io/metadata.name"
+"""The label that every namespace has with its own name."""
+
+_NOT_KUBE_SYSTEM = Match(_BY_NAME, "NotIn", ("kube-system",))
 """The pods that a cluster needs to start never wait for vmguard, whatever their labels are."""
 
 
@@ -154,18 +157,20 @@ def configurations(
     return _both(name, first, second)
 
 
-def staged(target: Target, *, trial: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def staged(target: Target, *, trial: bool, watched: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configurations of an installation that is enforced namespace by namespace, or as a whole.
 
     Each entry is there twice. One is for namespaces with the label of the mode, where vmguard enforces in any case. The
     other one is for all other namespaces. With `trial` that one can block nothing. The names of the entries are the
-    same with and without it, so that an apply of the other form keeps each CA bundle.
+    same with and without it, so that an apply of the other form keeps each CA bundle. With `watched`, the namespaces of
+    WATCH_NAMESPACE, the API server calls vmguard for these only: it may not read what others have.
     """
+    narrowed = (Match(_BY_NAME, "In", watched),) if watched else ()
     changed = TRIAL if trial else {}
     mutating, validating = (
         [
-            *({**_webhook(each, target, b"", _OTHER_MODE), **changed} for each in entries),
-            *(_webhook(each, target, b"", _IN_FORCE) for each in entries),
+            *({**_webhook(each, target, b"", _OTHER_MODE, narrowed), **changed} for each in entries),
+            *(_webhook(each, target, b"", _IN_FORCE, narrowed) for each in entries),
         ]
         for entries in (MUTATING, VALIDATING)
     )
@@ -188,8 +193,10 @@ def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict
     }
 
 
-def _webhook(entry: Entry, target: Target, ca: bytes, mode: Match | None = None) -> dict[str, Any]:
-    """One entry; `mode` selects namespaces by the label of the mode."""
+def _webhook(
+    entry: Entry, target: Target, ca: bytes, mode: Match | None = None, narrowed: tuple[Match, ...] = ()
+) -> dict[str, Any]:
+    """One entry; `mode` selects namespaces by the label of the mode, `narrowed` by their names."""
     bundle = {"caBundle": base64.b64encode(ca).decode()} if ca else {}
     in_force = mode == _IN_FORCE
     return {
@@ -200,7 +207,7 @@ def _webhook(entry: Entry, target: Target, ca: bytes, mode: Match | None = None)
         "sideEffects": "None",
         "timeoutSeconds": 10,
         "failurePolicy": entry.failure_policy,
-        **_selectors(entry.namespaces, () if mode is None else (mode,)),
+        **_selectors(entry.namespaces, (*narrowed, *(() if mode is None else (mode,)))),
         "rules": [_rule(entry.rule)],
     }
 
@@ -218,15 +225,15 @@ def _client(target: Target, path: str) -> dict[str, Any]:
     return {"service": {**namespace, "name": target.name, "path": path, "port": target.port}}
 
 
-def _selectors(namespaces: tuple[Match, ...] | None, mode: tuple[Match, ...]) -> dict[str, Any]:
+def _selectors(namespaces: tuple[Match, ...] | None, more: tuple[Match, ...]) -> dict[str, Any]:
     """Of the namespace that vmguard runs in pods are selected too: none of vmguard's own has the label."""
     exempt = Match(EXEMPT, "NotIn", (EXEMPT_VALUE,))
     if namespaces is None:
-        return {"namespaceSelector": {"matchExpressions": [_expression(match) for match in (exempt, *mode)]}}
+        return {"namespaceSelector": {"matchExpressions": [_expression(match) for match in (exempt, *more)]}}
     label, value = MANAGED_BY
     return {
         "namespaceSelector": {
-            "matchExpressions": [_expression(match) for match in (_NOT_KUBE_SYSTEM, exempt, *mode, *namespaces)]
+            "matchExpressions": [_expression(match) for match in (_NOT_KUBE_SYSTEM, exempt, *more, *namespaces)]
         },
         "objectSelector": {"matchLabels": {label: value}},
     }

@@ -10,6 +10,7 @@ from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.service_network import service_network
 from tests.support.availability_scenarios import availability_plane
+from tests.support.command import vmguard
 from tests.support.pod_load import is_hardened, owned_pods
 from tests.support.server import ROOT, serving_own_certificate
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE
@@ -31,12 +32,13 @@ def plane_of_version(request):
     return request.getfixturevalue("plane_124" if request.param == "1.24" else "plane")
 
 
-@pytest.mark.parametrize("enforcing", [False, True], ids=["trial", "enforcing"])
-def test_every_object_passes_strict_field_validation_and_the_pods_are_restricted(plane_of_version, tmp_path, enforcing):
+@pytest.mark.parametrize("name", ["trial", "enforcing", "namespaced"])
+def test_every_object_passes_strict_field_validation_and_the_pods_are_restricted(plane_of_version, tmp_path, name):
     """Sent as a dry run, as other tests use this control plane."""
     plane = plane_of_version
-    namespace = plane.namespace(f"overlay-{enforcing}".lower(), RESTRICTED)
-    for thing in _rendered(plane, _enforcing(tmp_path / "overlay") if enforcing else DEFAULT):
+    namespace = plane.namespace(f"overlay-{name}", RESTRICTED)
+    overlays = {"trial": DEFAULT, "namespaced": DEFAULT.parent / "namespaced"}
+    for thing in _rendered(plane, overlays.get(name) or _enforcing(tmp_path / "overlay")):
         if thing["kind"] == "Namespace":
             continue
         if "namespace" in thing["metadata"]:
@@ -140,10 +142,10 @@ def _enforcing(folder):
     return folder
 
 
-def _applied(plane, overlay):
+def _applied(plane, overlay, namespace="vmguard-system"):
     done = plane.kubectl("apply", "--server-side", "-k", str(overlay))
     assert done.returncode == 0, done.stderr
-    return plane.api.get("apps/v1", "Deployment", "vmguard", "vmguard-system")
+    return plane.api.get("apps/v1", "Deployment", "vmguard", namespace)
 
 
 def test_a_trial_blocks_nothing_enforcing_secures_and_the_end_leaves_nothing(services, tmp_path):
@@ -202,6 +204,38 @@ def _hardened(plane, pod):
 def _folder(folder, name):
     (folder / name).mkdir()
     return folder / name
+
+
+def test_the_namespaced_overlay_secures_one_namespace_by_roles_alone(services, tmp_path):
+    """The owner of the namespace makes the CA, and an administrator of the cluster lets the configurations trust it."""
+    plane = services
+    config = str(plane.kubeconfig())
+    own, other = owned_pods(plane, [plane.namespace("monitoring"), plane.namespace("unwatched")])
+    overlay = ROOT / "deploy" / "overlays" / "namespaced"
+    deployment = _applied(plane, overlay, "monitoring")
+    status, secret, err = vmguard("certs", "init", "--namespace", "monitoring", "--ca-file", "ca.crt", cwd=tmp_path)
+    assert status == 0, err
+    done = plane.kubectl("apply", "--server-side", "--field-manager=vmguard-certs", "-f", "-", stdin=secret)
+    assert done.returncode == 0, done.stderr
+    assert vmguard("certs", "trust", "ca.crt", cwd=tmp_path, KUBECONFIG=config)[0] == 0
+    account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
+    kubeconfig = plane.kubeconfig_with(plane.token("monitoring", account), "namespaced")
+    service = plane.api.get("v1", "Service", "vmguard", "monitoring")
+    settings = {**_environment(deployment), "VMGUARD_MODE": "enforce"}
+    with (
+        service_network(plane) as network,
+        serving_own_certificate(_folder(tmp_path, "server"), kubeconfig, **settings, **network.listen()) as server,
+    ):
+        network.add(service, server)
+        network.reaches(server)
+        wait_for(lambda: _hardened(plane, own), "a pod to be hardened")
+        assert not is_hardened(plane.api.create(other, "unwatched"))
+        _applied(plane, overlay, "monitoring")
+        assert plane.api.get("v1", "Secret", "vmguard-ca", "monitoring")["data"], "an apply keeps the CA"
+        assert _hardened(plane, own)
+        forbidden = [line for line in server.lines() if "may not" in line.get("reason", "")]
+        assert all("webhookconfigurations" in line["reason"] for line in forbidden), "it need not read them"
+    assert plane.kubectl("delete", "-k", str(overlay), "--wait=false").returncode == 0
 
 
 def _created(plane, pod):
