@@ -8,11 +8,12 @@ from tests.support.release import KINDS
 from tests.support.reverse_proxy import reverse_proxied
 
 MUTATING, VALIDATING = (f"/{kind.lower()}s/" for kind in KINDS)
+BOTH = "webhookconfigurations/"
 
 
 def test_a_leader_killed_after_its_first_write_of_all_is_replaced(installation, tmp_path):
     """The Secret has the first CA, no configuration has its bundle."""
-    with reverse_proxied(installation.plane, MUTATING, tmp_path) as proxy:
+    with reverse_proxied(installation.plane, BOTH, tmp_path) as proxy:
         proxy.code, proxy.method = 0, "PATCH"
         first = installation.replica(proxy.kubeconfig)
         wait_for(proxy.reached.is_set, "the first bundle to be written")
