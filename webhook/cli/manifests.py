@@ -23,16 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     targets = parser.add_subparsers(dest="target", required=True, metavar="TARGET")
     usual = Service()
     webhooks = targets.add_parser("webhooks", help="print the two webhook configurations")
-    webhooks.add_argument(
-        "--namespace",
-        type=label,
-        default=usual.namespace,
-        metavar="NAME",
-        help=f"namespace of the Service (default {usual.namespace})",
-    )
-    webhooks.add_argument(
-        "--service", type=label, default=usual.name, metavar="NAME", help=f"name of the Service (default {usual.name})"
-    )
+    _add_name(webhooks, "--namespace", label, usual.namespace, "namespace of the Service")
+    _add_name(webhooks, "--service", label, usual.name, "name of the Service")
     _add_configuration(webhooks)
     webhooks.add_argument(
         "--enforce-deny", action="store_true", help="the entries of a cluster where every namespace enforces deny"
@@ -40,32 +32,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     webhooks.add_argument("--ca-file", metavar="FILE", help="CA certificates (PEM) to put into caBundle; default none")
     account = ServiceAccount()
     fenced = targets.add_parser("fence", help="print the policy that limits vmguard's ServiceAccount to CA bundles")
-    fenced.add_argument(
-        "--namespace",
-        type=label,
-        default=account.namespace,
-        metavar="NAME",
-        help=f"namespace of the ServiceAccount (default {account.namespace})",
-    )
-    fenced.add_argument(
-        "--service-account",
-        type=object_name,
-        default=account.name,
-        metavar="NAME",
-        help=f"name of the ServiceAccount (default {account.name})",
-    )
+    _add_name(fenced, "--namespace", label, account.namespace, "namespace of the ServiceAccount")
+    _add_name(fenced, "--service-account", object_name, account.name, "name of the ServiceAccount")
     _add_configuration(fenced)
     names = InstallationNames()
     granted = targets.add_parser("roles", help="print the roles of vmguard's ServiceAccount, and their bindings")
-    for option, usual_name, what in (
-        ("--namespace", names.namespace, "namespace of vmguard"),
-        ("--service-account", names.account, "name of the ServiceAccount"),
-        ("--service", names.service, "name of the Service"),
-        ("--lease", names.lease, "name of the Lease"),
-    ):
-        granted.add_argument(
-            option, type=object_name, default=usual_name, metavar="NAME", help=f"{what} (default {usual_name})"
-        )
+    _add_name(granted, "--namespace", label, names.namespace, "namespace of vmguard")
+    _add_name(granted, "--service-account", object_name, names.account, "name of the ServiceAccount")
+    _add_name(granted, "--service", label, names.service, "name of the Service")
+    _add_name(granted, "--lease", object_name, names.lease, "name of the Lease")
     _add_configuration(granted)
     granted.add_argument(
         "--watch",
@@ -81,13 +56,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--webhook-configuration",
-        type=object_name,
-        default=NAME,
-        metavar="NAME",
-        help=f"name of both webhook configurations (default {NAME})",
-    )
+    _add_name(parser, "--webhook-configuration", object_name, NAME, "name of both webhook configurations")
+
+
+def _add_name(parser: argparse.ArgumentParser, option: str, form: Callable[[str], str], usual: str, what: str) -> None:
+    """Add the option of one name."""
+    parser.add_argument(option, type=form, default=usual, metavar="NAME", help=f"{what} (default {usual})")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -133,10 +133,8 @@ def roles(names: InstallationNames, watched: tuple[str, ...] = ()) -> tuple[dict
         cluster = _bound(names, "ClusterRole", names.configuration, everywhere)
         return (*cluster, *_own(names, names.service, secrets), *_own(names, f"{names.lease}-leader-election", leases))
     readable = [each for each in everywhere if each.place == "watched"]
-    readable += [
-        msgspec.structs.replace(each, verbs=("get",)) for each in everywhere if each.resources == ("namespaces",)
-    ]
-    read_only = [msgspec.structs.replace(each, verbs=("get",)) for each in secrets]
+    readable += [_only_get(each) for each in everywhere if each.resources == ("namespaces",)]
+    read_only = [_only_get(each) for each in secrets]
     return (
         *(part for place in watched for part in _bound(names, "Role", f"{names.configuration}-watch", readable, place)),
         *_own(names, names.service, read_only),
