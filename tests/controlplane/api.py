@@ -84,6 +84,15 @@ class Api:
                 return None
             raise
 
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Whether a kind can be used: discovery names it (404 before), and its storage is there (429 before)."""
+        self._resources.pop((api_version, kind), None)
+        try:
+            self.list(api_version, kind)
+        except ApiError:
+            return False
+        return True
+
     def list(self, api_version: str, kind: str, namespace: str = "", **query: str) -> list[Object]:
         """All objects, in a namespace or everywhere; `labelSelector` and the like are query parameters."""
         return self.request("GET", self.path(api_version, kind, namespace), **query)["items"]

@@ -196,12 +196,7 @@ class ControlPlane:
             return False
 
     def _serves_resources(self) -> bool:
-        try:
-            for resource in RESOURCES:
-                self.api.list(f"{GROUP}/{resource.storage}", resource.kind)
-        except ApiError:  # 404 until discovery knows it, then 429 until its storage is there
-            return False
-        return True
+        return all(self.api.serves(f"{GROUP}/{resource.storage}", resource.kind) for resource in RESOURCES)
 
     def _node_is_ready(self) -> bool:
         conditions: list[Object] = self.api.get("v1", "Node", NODE).get("status", {}).get("conditions", [])

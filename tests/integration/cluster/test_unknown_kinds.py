@@ -18,7 +18,7 @@ KIND = "VMFoo"
 def new_kind(plane):
     """A definition that a newer operator might bring, served until the module's tests have ended."""
     plane.api.create(definition(CustomResource(KIND, "vmfoos", "vmfoo", "v1")))
-    wait_for(lambda: plane.api.find(f"{GROUP}/v1", KIND, "none", "default") is None, "the kind to be served")
+    wait_for(lambda: plane.api.serves(f"{GROUP}/v1", KIND), "the kind to be served")
     yield KIND
     plane.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vmfoos.{GROUP}")
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.api import wait_for
 from tests.support.live_facts import looked_up
 from tests.support.reflectors import SINGLES, follow, names_in
 from tests.support.resource_manifests import custom_resource
@@ -66,14 +66,7 @@ def loose(plane):
     spec = {"group": "example.com", "scope": "Namespaced", "names": named, "versions": [version]}
     kind = "CustomResourceDefinition"
     plane.api.create({"apiVersion": "apiextensions.k8s.io/v1", "kind": kind, "metadata": meta, "spec": spec})
-
-    def served():
-        try:
-            return plane.api.list("example.com/v1", "Loose") is not None
-        except ApiError:
-            return False
-
-    wait_for(served, "the resource to be served")
+    wait_for(lambda: plane.api.serves("example.com/v1", "Loose"), "the resource to be served")
     yield Collection("example.com", "v1", "Loose", "looses", metadata_only=False)
     plane.api.delete("apiextensions.k8s.io/v1", kind, meta["name"])
 
