@@ -34,8 +34,8 @@ python-3.13: # say so if there is none
 	@test -n "$(PYTHON_3_13)" || \
 		{ echo "There is no Python 3.13 here: make unit-3.13 PYTHON_3_13=/path/to/python3.13"; exit 1; }
 
-cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies, REPLICAS=3
-	@$(BIN)/python -m tests.controlplane.cluster $(VERSION) $(REPLICAS:%=--replicas %)
+cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies, REPLICAS=3, or OVERLAY=default
+	@$(BIN)/python -m tests.controlplane.cluster $(VERSION) $(REPLICAS:%=--replicas %) $(OVERLAY:%=--overlay %)
 
 lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generated
 	$(BIN)/ruff check .

@@ -3,7 +3,8 @@
 Deployment, ReplicaSets, scheduling and EndpointSlices are left to the real controllers, so an installation comes up,
 rolls and goes as its manifests say. A pod gets an address that only the control plane's `Egress` knows. Its process
 listens on the loopback, has the environment of the container, the token of the pod's ServiceAccount and the files of
-its Secrets, and is probed and ended as the pod says. An image that is not in `images` cannot be pulled.
+its Secrets, and is probed and ended as the pod says. An image that is not in `images`, whatever its registry, cannot be
+pulled.
 """
 
 import base64
@@ -127,7 +128,7 @@ class StandInKubelet:
             self._end(api, replica, pod)
             return
         (container,) = pod["spec"]["containers"]
-        if container["image"] not in self.images:
+        if container["image"].rpartition("/")[2] not in self.images:
             self._write(
                 api, replica, {"waiting": {"reason": "ErrImagePull", "message": "the stand-in has no such image"}}
             )
@@ -163,7 +164,7 @@ class StandInKubelet:
         variables = {name: mounted.get(value, value) for name, value in variables.items()}
         listen = {"VMGUARD_LISTEN": _LOOPBACK, "VMGUARD_OPS_LISTEN": _LOOPBACK}
         command = [sys.executable, "-m", "webhook.cli.main", *container["args"], "--kubeconfig", str(config)]
-        return Process(command, replica.folder / "log", environment(**variables | self.settings | listen))
+        return Process(command, replica.folder / "log", environment(**variables | listen | self.settings))
 
     def _mounted(self, replica: Replica, pod: Object, container: Object) -> dict[str, str]:
         """The folders with the files of mounted Secrets, by the path that the container knows."""

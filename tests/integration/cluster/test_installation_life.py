@@ -70,9 +70,6 @@ def test_an_update_a_way_back_and_an_orderly_end_refuse_no_pod(here, tmp_path):
         _install(here, overlay(tmp_path / "three", **ENFORCING, **tagged(VERSION)))
         creates.wait()
         assert (creates.refused, creates.unhardened) == ([], 0)
-        _labelled(here, "life", MODE_LABEL, None)
-        creates.wait()
-        assert (creates.refused, creates.unhardened) == ([], 0), "the component enforces in all namespaces"
         here.kubectl("delete", CONFIGURATIONS, "-l", BY_LABEL)
         here.kubectl("delete", "-k", str(tmp_path / "three"), "--ignore-not-found", "--wait=false")
         wait_for(lambda: creates.unhardened, "the configurations to go")
