@@ -21,7 +21,7 @@ NOT_RUN = {
 
 @pytest.fixture(scope="module")
 def here(pytestconfig, can_have_control_plane):
-    made = cluster(NEWEST)
+    made = cluster(NEWEST, VMGUARD_SHUTDOWN_DELAY="5")  # the uninstall as printed waits for the end of each replica
     yield had(pytestconfig, made.__enter__)
     made.__exit__(None, None, None)
 
