@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONTROL_PLANES := 1.37 1.24
+TOOLS := helm-4 helm-3 helm-docs
 # On the PATH, or one of pyenv's; a shim of pyenv may be there and not work. Empty when there is none.
 PYTHON_3_13 ?= $(shell for each in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; \
 	do "$$each" --version >/dev/null 2>&1 && { command -v "$$each"; break; }; done)
@@ -19,10 +20,10 @@ test: first-build control-plane ## everything
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 first-build: # say how long it takes, where there is something to build
-	@$(PYTHON) -m tests.controlplane.build --estimate $(CONTROL_PLANES) 2>/dev/null || true
+	@$(PYTHON) -m tests.controlplane.build --estimate $(CONTROL_PLANES) $(TOOLS) 2>/dev/null || true
 
-control-plane: $(VENV)/dev ## build the programs of the test control planes, once on a machine
-	$(BIN)/python -m tests.controlplane.build $(CONTROL_PLANES)
+control-plane: $(VENV)/dev ## build the programs of the test control planes and other tools, once on a machine
+	$(BIN)/python -m tests.controlplane.build $(CONTROL_PLANES) $(TOOLS)
 
 unit: $(VENV)/dev ## the fast tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile=quick tests/unit

@@ -8,25 +8,9 @@ from typing import Any
 
 import msgspec
 
-from webhook.manifests.fence import ServiceAccount, fence
-from webhook.manifests.installation import (
-    account,
-    deployment,
-    disruption_budget,
-    labelled,
-    secret,
-    service,
-)
-from webhook.manifests.kustomize import (
-    ENFORCING,
-    NAMESPACED,
-    base,
-    default,
-    enforce,
-    fenced,
-    namespaced,
-    watching_roles,
-)
+from webhook.manifests.installation import account, deployment, disruption_budget, labelled, secret, service
+from webhook.manifests.kustomize import NAMESPACED, OPENSHIFT, base, default, namespaced, openshift, watching_roles
+from webhook.manifests.kustomize_components import COMPONENTS, KustomizeComponent, Objects
 from webhook.manifests.roles import InstallationNames, editor, roles, viewer
 from webhook.manifests.webhooks import Service, configurations, staged
 from webhook.policy.custom_resources import RESOURCES, CustomResource
@@ -70,10 +54,39 @@ _ROLES_OF_PEOPLE = {
 
 
 def _patch(made: Callable[[], dict[str, Any]]) -> GeneratedFile:
-    return GeneratedFile(("A patch, which merges by name.",), lambda: (made(),))
+    return GeneratedFile((_MERGES,), lambda: (made(),))
 
 
-_ENFORCING = {f"components/enforce/{file}": _patch(made) for file, made in ENFORCING.items()}
+def _component_files(name: str, component: KustomizeComponent) -> Iterator[tuple[str, GeneratedFile]]:
+    """The files of one component, with their paths."""
+    folder = f"components/{name}"
+    yield f"{folder}/kustomization.yaml", GeneratedFile(_about(component), lambda: (component.kustomization(),))
+    for file, objects in component.resources.items():
+        yield f"{folder}/{file}", GeneratedFile(component.about, _installed(objects))
+    for file, objects in component.settings.items():
+        yield f"{folder}/{file}", GeneratedFile(("A setting of kustomize for this component.",), objects)
+    for file, patch in component.patches.items():
+        yield f"{folder}/{file}", GeneratedFile((_MERGES,), patch.objects)
+    for file, objects in component.beside.items():
+        yield f"{folder}/{file}", GeneratedFile((_REPLACEMENT,), objects)
+
+
+def _installed(objects: Objects) -> Objects:
+    """The objects with the labels of an installation."""
+    return lambda: labelled(_NAMES, objects())
+
+
+def _about(component: KustomizeComponent) -> tuple[str, ...]:
+    since = f"Kubernetes {component.since}" if component.since else ""
+    until = f"Kubernetes up to {component.until}" if component.until else ""
+    needed = " and ".join(filter(None, (since, until, component.needs)))
+    return (*component.about, *((f"Needs {needed}.",) if needed else ()))
+
+
+_MERGES = "A patch, which merges by name."
+_REPLACEMENT = "For the field `replacements` of an overlay for another namespace: docs/install.md."
+
+_COMPONENT_FILES = dict(row for name, component in COMPONENTS.items() for row in _component_files(name, component))
 
 FILES: Mapping[str, GeneratedFile] = {
     "webhook.yaml": GeneratedFile(
@@ -82,21 +95,6 @@ FILES: Mapping[str, GeneratedFile] = {
             "To set it: vmguard manifests webhooks --ca-file ca.crt | kubectl apply -f -",
         ),
         lambda: configurations(Service()),
-    ),
-    "components/fence/kustomization.yaml": GeneratedFile(
-        (
-            "The fence as a component of an overlay in the namespace vmguard-system. In another namespace the policy",
-            "would bind nobody: there use vmguard manifests fence --namespace NAME.",
-        ),
-        lambda: (fenced(),),
-    ),
-    "components/fence/fence.yaml": GeneratedFile(
-        (
-            "The fence: of webhook configurations vmguard's ServiceAccount may change the CA bundles and nothing else.",
-            "Needs Kubernetes 1.30. It names the namespace vmguard-system, the ServiceAccount vmguard and the",
-            "configuration vmguard. For other names: vmguard manifests fence --namespace NAME | kubectl apply -f -",
-        ),
-        lambda: labelled(_NAMES, fence(ServiceAccount())),
     ),
     "rbac/vmguard.yaml": GeneratedFile(
         (
@@ -125,14 +123,7 @@ FILES: Mapping[str, GeneratedFile] = {
         ),
         lambda: labelled(_NAMES, staged(Service(namespace=""), trial=True)),
     ),
-    "components/enforce/kustomization.yaml": GeneratedFile(
-        (
-            "vmguard enforces: pods are filled, what must be denied is denied, and without vmguard no pod of the",
-            "operator is created. Without this component vmguard only reports.",
-        ),
-        lambda: (enforce(),),
-    ),
-    **_ENFORCING,
+    **_COMPONENT_FILES,
     "overlays/default/kustomization.yaml": GeneratedFile(
         ("vmguard in the namespace vmguard-system.",), lambda: (default(),)
     ),
@@ -140,6 +131,14 @@ FILES: Mapping[str, GeneratedFile] = {
         ("In this overlay only: to delete another one must not delete its namespace.",),
         lambda: labelled(_NAMES, ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMES.namespace}},)),
     ),
+    "overlays/openshift/kustomization.yaml": GeneratedFile(
+        (
+            "vmguard on OpenShift: SecurityContextConstraints assign the users and groups of pods, of vmguard's own",
+            "and of those that vmguard fills.",
+        ),
+        lambda: (openshift(),),
+    ),
+    **{f"overlays/openshift/{file}": _patch(made) for file, made in OPENSHIFT.items()},
     "overlays/namespaced/kustomization.yaml": GeneratedFile(
         (
             "vmguard in the namespace monitoring, for the pods of that namespace alone, with Roles and no ClusterRole.",

@@ -51,7 +51,7 @@ _INSTALLED = [
     for path, text in texts()
     if path.startswith(("base/", "components/", "overlays/")) and "A patch" not in text
     for each in yaml.safe_load_all(text)
-    if not each["apiVersion"].startswith("kustomize")
+    if not each.get("apiVersion", "kustomize").startswith("kustomize")
 ]
 
 
