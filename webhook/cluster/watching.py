@@ -21,7 +21,7 @@ from webhook.cluster.reflector import Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.enforcement import unknown_mode, unknown_values
+from webhook.policy.enforcement import coverage, unknown_mode, unknown_values
 from webhook.policy.projection import LARGEST_READ, ResourceTooLargeError, project, weight
 from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
@@ -117,6 +117,12 @@ class Watching:
             if reflector.resource.group == GROUP:
                 for found in reflector.objects.values():
                     yield reflector.resource, found
+
+    def exempt(self) -> list[str]:
+        """The names of exempt namespaces, as far as Namespaces are watched."""
+        watched = self._reflectors.get((NAMESPACES.kind, ""))
+        found = watched.objects.items() if watched else ()
+        return sorted(name for (_, name), each in found if _is_exempt(name, each))
 
     def missing(self) -> str:
         """What decisions depend on and has never been listed, with the reason; "" for nothing.
@@ -270,6 +276,10 @@ def _labelled(found: KubeObject) -> KubeObject:
     """Of the labels of a Namespace, which can be a megabyte, those that are vmguard's."""
     labels = {name: value for name, value in (found.metadata.labels or {}).items() if name.startswith(_OUR_LABELS)}
     return KubeObject(_kept(found, labels=labels or None))
+
+
+def _is_exempt(name: str, found: KubeObject) -> bool:
+    return coverage("enforce", name, found.metadata.labels or {}) == "exempt"
 
 
 def _named(found: KubeObject) -> KubeObject:
