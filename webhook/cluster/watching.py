@@ -16,7 +16,7 @@ from webhook.cluster.backoff import Backoff
 from webhook.cluster.cache_share import ObjectKey
 from webhook.cluster.client import Client
 from webhook.cluster.collections import DEFINITIONS, JUDGED, NAMESPACES, PSP, WORKLOADS, Collection, custom
-from webhook.cluster.discovery import Discovery
+from webhook.cluster.discovery import CONSTRAINTS_GROUP, Discovery
 from webhook.cluster.reflector import Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
@@ -36,6 +36,9 @@ MOST_NAMED = 20
 
 _SETTLES = (0.3, 2.0, 6.0)
 """Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
+
+_NOTICED = (f".{GROUP}", f".{CONSTRAINTS_GROUP}")
+"""Ends of the names of definitions that change what discovery answers."""
 
 _COMPONENT = "app.kubernetes.io/name"
 _OUR_LABELS = "vmguard"
@@ -235,8 +238,9 @@ class Watching:
         return float(len(reflector.objects)) if reflector else 0.0
 
     def _definition(self, key: ObjectKey, _: KubeObject | None) -> None:
-        if key[1].endswith(f".{GROUP}"):
+        if key[1].endswith(_NOTICED):
             self._definitions_changed.set()
+        if key[1].endswith(f".{GROUP}"):
             self.definitions_told.set()
 
     def _namespace(self, key: ObjectKey, found: KubeObject | None) -> None:
