@@ -77,6 +77,8 @@ def test_every_metric_is_documented_with_its_labels():
         "vmguard_noncompliant_pods": metrics.noncompliant,
         "vmguard_unjudged_pods": metrics.unjudged,
         "vmguard_unknown_kind_pods": metrics.unknown_kinds,
+        "vmguard_exempt_namespaces": metrics.exempt,
+        "vmguard_uncovered_pods": metrics.uncovered,
         "vmguard_policy_troubles": metrics.policy_troubles,
     }.items():
         assert tuple(re.findall("`([^`]+)`", table[name].split("|")[0])) == attribute._labelnames
