@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from webhook.manifests.chart import alert_groups, role_objects, setting_variables, webhook_entries
 from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.installation import (
     account,
@@ -75,6 +76,19 @@ def _patch(made: Callable[[], dict[str, Any]]) -> GeneratedFile:
 
 _ENFORCING = {f"components/enforce/{file}": _patch(made) for file, made in ENFORCING.items()}
 
+_OF_CHART = {
+    "chart/files/webhooks.yaml": GeneratedFile(
+        ("The webhook entries, for templates/webhooks.yaml.",), lambda: (webhook_entries(),)
+    ),
+    "chart/files/roles.yaml": GeneratedFile(
+        ("The roles of vmguard's ServiceAccount, for templates/roles.yaml.",), lambda: (role_objects(),)
+    ),
+    "chart/files/settings.yaml": GeneratedFile(
+        ("The values that are settings of vmguard, for templates/deployment.yaml.",), lambda: (setting_variables(),)
+    ),
+    "chart/files/alerts.yaml": GeneratedFile(("The alerts, for templates/rules.yaml.",), lambda: (alert_groups(),)),
+}
+
 FILES: Mapping[str, GeneratedFile] = {
     "webhook.yaml": GeneratedFile(
         (
@@ -133,6 +147,7 @@ FILES: Mapping[str, GeneratedFile] = {
         lambda: (enforce(),),
     ),
     **_ENFORCING,
+    **_OF_CHART,
     "overlays/default/kustomization.yaml": GeneratedFile(
         ("vmguard in the namespace vmguard-system.",), lambda: (default(),)
     ),
