@@ -1,20 +1,24 @@
 """The commands of docs/install.md do what the page says, in its order, from the first apply to the uninstall."""
 
+import os
 import re
 
 import pytest
 
 from tests.controlplane.api import wait_for
+from tests.controlplane.build import tool
 from tests.controlplane.fixtures import had
-from tests.controlplane.versions import NEWEST
+from tests.controlplane.versions import HELM_4, NEWEST
 from tests.support.documentation import as_printed, blocks
 from tests.support.installed import cluster
 from tests.support.server import ROOT
 
+PLACE = "--namespace vmguard-system"
 PAGE = ROOT / "docs" / "install.md"
 
 NOT_RUN = {
     "kubectl logs": "the stand-in for the kubelet serves no logs",
+    "helm test": "the stand-in for the kubelet runs the pods of vmguard only",
 }
 """Commands of the page that are not run, by their start, with the reason."""
 
@@ -32,13 +36,13 @@ def test_the_page_works_as_printed(here, tmp_path):
     folder.mkdir()
     (folder / "deploy").symlink_to(ROOT / "deploy")
     pods = {namespace: here.pod(namespace) for namespace in ("shop", "other", "monitoring")}
+    programs = os.pathsep.join(str(each.parent) for each in (here.plane.programs["kubectl"], tool(HELM_4)))
     ran = []
 
     def run(command):
         if any(command.startswith(each) for each in NOT_RUN):
             return
-        kubectl = str(here.plane.programs["kubectl"].parent)
-        done = as_printed(command, PATH=kubectl, folder=folder, KUBECONFIG=str(here.plane.kubeconfig()))
+        done = as_printed(command, programs, folder, KUBECONFIG=str(here.plane.kubeconfig()), HOME=str(tmp_path))
         assert done.returncode == 0, f"{command}: {done.stderr}"
         ran.append(command)
 
@@ -57,6 +61,9 @@ def test_the_page_works_as_printed(here, tmp_path):
         "kubectl label namespace shop vmguard.io/exempt-": {"shop": True, "other": True},
         "Update": {"shop": True, "other": True},
         "Uninstall": {"shop": False, "other": False},
+        f"helm upgrade vmguard deploy/chart {PLACE} --reset-then-reuse-values --set mode=enforce": {"shop": True},
+        f"helm rollback vmguard {PLACE}": {"shop": False},
+        f"helm uninstall vmguard {PLACE}": {"shop": False},
     }
     seen = []
     for block in blocks(PAGE.read_text()):
