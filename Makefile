@@ -8,7 +8,12 @@ TOOLS := helm-4 helm-3 helm-docs
 PYTHON_3_13 ?= $(shell for each in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; \
 	do "$$each" --version >/dev/null 2>&1 && { command -v "$$each"; break; }; done)
 
-.PHONY: help run test first-build control-plane unit unit-3.13 python-3.13 cluster lint bench clean
+# What builds the image: the first of these that runs here. PYTHON_IMAGE and PLATFORM are the builder's own when empty.
+BUILDER ?= $(shell for each in docker podman buildah; do "$$each" info >/dev/null 2>&1 && { echo "$$each"; break; }; done)
+IMAGE ?= vmguard:0.1.0
+SBOM := dist/vmguard.cdx.json
+
+.PHONY: help run test first-build control-plane unit unit-3.13 python-3.13 cluster lint bench image sbom clean
 
 help: ## show what there is
 	@grep -E '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +62,19 @@ bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, root, an hour
 	$(BIN)/python -m bench.attacks $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.scale
 	$(BIN)/python -m bench.availability
+
+image: ## build the image with docker, podman or buildah; IMAGE=NAME:TAG, PYTHON_IMAGE=NAME@DIGEST, PLATFORM=linux/arm64
+	@test -n "$(BUILDER)" || { echo "No docker, podman or buildah runs here. Install buildah, or start docker."; exit 1; }
+	$(BUILDER) build $(PLATFORM:%=--platform %) $(PYTHON_IMAGE:%=--build-arg PYTHON_IMAGE=%) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(BUILD_OPTIONS) --tag $(IMAGE) .
+
+sbom: $(VENV)/dev ## list the packages of the image with their hashes, as CycloneDX, in dist/
+	@mkdir -p $(dir $(SBOM))
+	@sed "s/^dynamic = .*/version = \"$$($(BIN)/vmguard --version | cut -d' ' -f2)\"/" pyproject.toml >$(SBOM).toml
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject $(SBOM).toml --output-reproducible \
+		--output-format JSON --output-file $(SBOM) requirements.lock
+	@rm $(SBOM).toml
+	@echo $(SBOM)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-3.13 .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
