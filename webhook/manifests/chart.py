@@ -8,8 +8,8 @@ from typing import Any
 
 from webhook.manifests.alerts import RUNBOOK, rule_groups
 from webhook.manifests.installation import MODE
-from webhook.manifests.roles import InstallationNames, roles
-from webhook.manifests.webhooks import Service, staged
+from webhook.manifests.roles import InstallationNames, cluster_role_without_ca, roles
+from webhook.manifests.webhooks import Service, denying, staged
 from webhook.settings import SETTINGS, Settings
 
 NAMES = InstallationNames(
@@ -37,22 +37,24 @@ VALUES: Mapping[str, str] = {
 
 
 def webhook_entries() -> dict[str, Any]:
-    """The entries of both configurations.
+    """The mutating and the validating entries of an installation that enforces.
 
-    `usual` has those of an installation that enforces, and `deny` those of one where every namespace enforces deny.
-    `trial` has by name what differs in audit mode. `watched` is the expression that selects the namespaces of
-    watchNamespaces, without the values.
+    `trial` has by name what differs in audit mode, and `deny` what differs where every namespace enforces deny.
+    `watched` is the expression that selects the namespaces of watchNamespaces, without the values.
     """
     target = Service(NAMES.namespace, NAMES.service)
-    tables: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    mutating, validating = (each["webhooks"] for each in staged(target, trial=False))
     trial: dict[str, dict[str, Any]] = {}
-    for table, enforce_deny in (("usual", False), ("deny", True)):
-        enforcing = staged(target, trial=False, enforce_deny=enforce_deny)
-        tables[table] = dict(zip(("mutating", "validating"), (each["webhooks"] for each in enforcing), strict=True))
-        for strict, mild in zip(enforcing, staged(target, trial=True, enforce_deny=enforce_deny), strict=True):
-            for entry, other in zip(strict["webhooks"], mild["webhooks"], strict=True):
-                trial[entry["name"]] = {field: other[field] for field in entry if entry[field] != other[field]}
-    return {**tables, "trial": {name: each for name, each in trial.items() if each}, "watched": _watched(target)}
+    for entries, mild in zip((mutating, validating), staged(target, trial=True), strict=True):
+        for entry, other in zip(entries, mild["webhooks"], strict=True):
+            trial[entry["name"]] = {field: other[field] for field in entry if entry[field] != other[field]}
+    return {
+        "mutating": mutating,
+        "validating": validating,
+        "trial": {name: each for name, each in trial.items() if each},
+        "deny": {name: changed for changes in denying(target) for name, changed in changes.items()},
+        "watched": _watched(target),
+    }
 
 
 def _watched(target: Service) -> dict[str, Any]:
@@ -69,15 +71,27 @@ def role_objects() -> dict[str, Any]:
     """The roles with their bindings.
 
     `everywhere` is for all namespaces. With watchNamespaces it is `watching` once for each of them, and `own` in the
-    namespace of vmguard.
+    namespace of vmguard. The lists under `withCertManager` are for a vmguard that makes no certificate.
     """
-    narrowed = roles(NAMES, (WATCHED,))
-    places = [each["metadata"]["namespace"] for each in narrowed]
+    everywhere, narrowed = roles(NAMES), roles(NAMES, (WATCHED,))
+    watching = [each for each in narrowed if each["metadata"]["namespace"] == WATCHED]
+    own = [each for each in narrowed if each not in watching]
+    reading = [cluster_role_without_ca(NAMES), *everywhere[1:]]
     return {
-        "everywhere": list(roles(NAMES)),
-        "watching": [each for each, place in zip(narrowed, places, strict=True) if place == WATCHED],
-        "own": [each for each, place in zip(narrowed, places, strict=True) if place != WATCHED],
+        "everywhere": list(everywhere),
+        "watching": watching,
+        "own": own,
+        "withCertManager": {"everywhere": _without_ca(reading), "own": _without_ca(own)},
     }
+
+
+def _without_ca(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The objects without the Role of the Secret and its binding."""
+    return [
+        each
+        for each in objects
+        if each["metadata"]["name"] != NAMES.service or each["kind"] not in {"Role", "RoleBinding"}
+    ]
 
 
 def setting_variables() -> dict[str, Any]:

@@ -178,21 +178,19 @@ def configurations(
     an empty `caBundle` would remove the bundle of an installed configuration, or conflict with it under server-side
     apply (seen with Kubernetes 1.37). With `enforce_deny` every namespace enforces deny, whatever its labels are.
     """
-    tables = _tables(enforce_deny=enforce_deny)
-    mutating, validating = ([_webhook(each, target, ca) for each in entries] for entries in tables)
-    return _both(name, mutating, validating)
+    mutating = MUTATING_ENFORCE_DENY if enforce_deny else MUTATING
+    validating = VALIDATING_ENFORCE_DENY if enforce_deny else VALIDATING
+    first, second = ([_webhook(each, target, ca) for each in entries] for entries in (mutating, validating))
+    return _both(name, first, second)
 
 
-def staged(
-    target: Target, *, trial: bool, watched: tuple[str, ...] = (), enforce_deny: bool = False
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def staged(target: Target, *, trial: bool, watched: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configurations of an installation that is enforced namespace by namespace, or as a whole.
 
     Each entry is there twice. One is for namespaces with the label of the mode, where vmguard enforces in any case. The
     other one is for all other namespaces. With `trial` that one can block nothing. The names of the entries are the
     same with and without it, so that an apply of the other form keeps each CA bundle. With `watched`, the namespaces of
-    WATCH_NAMESPACE, the API server calls vmguard for these only: it may not read what others have. With `enforce_deny`
-    every namespace enforces deny, whatever its labels are.
+    WATCH_NAMESPACE, the API server calls vmguard for these only: it may not read what others have.
     """
     narrowed = (Match(BY_NAME, "In", watched),) if watched else ()
     changed = TRIAL if trial else {}
@@ -201,7 +199,7 @@ def staged(
             *({**_webhook(each, target, b"", _OTHER_MODE, narrowed), **changed} for each in entries),
             *(_webhook(each, target, b"", _IN_FORCE, narrowed) for each in entries),
         ]
-        for entries in _tables(enforce_deny=enforce_deny)
+        for entries in (MUTATING, VALIDATING)
     )
     return _both(NAME, mutating, validating)
 
@@ -217,11 +215,6 @@ def denying(target: Target) -> tuple[dict[str, dict[str, Any]], ...]:
         }
         for entries in DENYING
     )
-
-
-def _tables(*, enforce_deny: bool) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """The mutating and the validating entries."""
-    return (MUTATING_ENFORCE_DENY, VALIDATING_ENFORCE_DENY) if enforce_deny else (MUTATING, VALIDATING)
 
 
 def _both(

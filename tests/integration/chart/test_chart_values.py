@@ -84,7 +84,7 @@ EFFECTS = {
             _variable("VMGUARD_ENFORCE", "deny"),
             f'{MUTATING}[pods.vmguard.io].clientConfig.service.path: "/mutate/enforced"',
         ),
-        (f'{MUTATING}[pods-under-deny.vmguard.io].name: "pods-under-deny.vmguard.io"',),
+        (f'{MUTATING}[pods.vmguard.io].clientConfig.service.path: "/mutate"',),
     ),
     "unknown": ValueEffect("allow", (_variable("VMGUARD_UNKNOWN", "allow"),)),
     "strictSecurity": ValueEffect(False, (_variable("VM_ENABLESTRICTSECURITY", "false"),)),
