@@ -18,7 +18,7 @@ class Module:
 
     `programs` are the names of the binaries and the packages they are built from; `stages` are globs of YAML files in
     the module `origin`, kept beside the binaries in one file, `stages.yaml`. `minutes` is how long download and build
-    take on two cores with empty caches.
+    take on two cores with empty caches. `tags` are build tags.
     """
 
     folder: str
@@ -26,6 +26,7 @@ class Module:
     programs: dict[str, str]
     minutes: int
     link: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     origin: str = ""
     stages: tuple[str, ...] = ()
 
@@ -83,6 +84,7 @@ KWOK = Module(
 )
 
 HELM_4, HELM_3, HELM_DOCS = "helm-4", "helm-3", "helm-docs"
+PROMTOOL = "promtool"
 
 
 def _helm(major: int, version: str, *also_told: str) -> Module:
@@ -105,5 +107,12 @@ TOOLS: dict[str, Module] = {
     HELM_4: _helm(4, "v4.3.2"),
     HELM_3: _helm(3, "v3.22.0", "pkg/chartutil", "pkg/lint/rules"),
     HELM_DOCS: Module(HELM_DOCS, "helm-docs v1.14.2", {"helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs"}, 1),
+    PROMTOOL: Module(
+        PROMTOOL,
+        "Prometheus v0.316.0",
+        {"promtool": "github.com/prometheus/prometheus/cmd/promtool"},
+        4,
+        tags=("remove_all_sd",),  # without the clients of clouds, which are most of the build
+    ),
 }
 """Programs of tests that are no part of a control plane, by the name of their folder."""
