@@ -109,9 +109,14 @@ def _helm(major: int, version: str, *also_told: str) -> Module:
     )
 
 
+ACTIONLINT = "actionlint"
+
 TOOLS: dict[str, Module] = {
     HELM_4: _helm(4, "v4.3.2"),
     HELM_3: _helm(3, "v3.22.0", "pkg/chartutil", "pkg/lint/rules"),
     HELM_DOCS: Module(HELM_DOCS, "helm-docs v1.14.2", {"helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs"}, 1),
+    ACTIONLINT: Module(
+        ACTIONLINT, "actionlint v1.7.12", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}, 1
+    ),
 }
 """Programs of tests that are no part of a control plane, by the name of their folder."""

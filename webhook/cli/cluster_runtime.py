@@ -9,6 +9,7 @@ from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.election import Elector, Work, identity
+from webhook.cluster.event_writer import EventWriter
 from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
@@ -55,7 +56,17 @@ class Cluster:
         self.source = CachedFacts(self._watching, self._discovery, LiveFacts(client, self._discovery, watched))
         memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery, watched))
         self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
-        self._survey = AuditScan(leaders, memory, self._watching.knows, settings, log, metrics, self._watching.exempt)
+        self._events = EventWriter(leaders, self._discovery, watched, log) if settings.events else None
+        self._survey = AuditScan(
+            leaders,
+            memory,
+            self._watching.knows,
+            settings,
+            log,
+            metrics,
+            exempt_namespaces=self._watching.exempt,
+            offer=self._events.offer if self._events else None,
+        )
         namespace = settings.namespace or client.namespace
         lease = Lease(leaders, namespace, settings.lease, identity())
         policies, self._trouble_of_policies = self._policies(leaders, log, metrics)
@@ -80,11 +91,11 @@ class Cluster:
             looking = tasks.create_task(self._look())
             self._standing = tasks.create_task(self._stand())
             judging = None if self._own else tasks.create_task(self._trust.run(lambda: self.certificate.leaf))
+            writing = tasks.create_task(self._events.run()) if self._events else None
             yield
-            watching.cancel()
-            looking.cancel()
-            if judging:
-                judging.cancel()
+            for task in (watching, looking, judging, writing):
+                if task:
+                    task.cancel()
 
     def of_plan(self) -> dict[str, Any]:
         """What the plan of a server has from a cluster."""
@@ -98,6 +109,7 @@ class Cluster:
             "notes": self._troubles,
             "tells": lambda: {"leader": self._elector.standing, "policy-references": self._schemas.told},
             "leave": self._leave,
+            "offer": self._events.offer if self._events else None,
         }
 
     async def _prepare(self) -> None:
@@ -125,6 +137,7 @@ class Cluster:
             "ca-bundles": self._trust.note,
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
+            "events": self._events.trouble if self._events else "",
             "openshift": self._refused_by_platform,
             "exempt-namespaces": exempt_note(self._exempt()),
             "not-covered": self._survey.excluded,

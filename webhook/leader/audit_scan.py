@@ -26,6 +26,7 @@ from webhook.facts import FactSource, Found, Lookup, Names, Ref, Resolved, Unkno
 from webhook.leader.running_pods import running
 from webhook.policy.enforcement import EXCLUDED, EXEMPT, EXEMPT_VALUE, NOT_CALLED, Coverage, coverage
 from webhook.policy.findings import Change, Violation
+from webhook.policy.resource_events import ResourceEvent, of_running_pod
 from webhook.policy.wording import not_compliant
 from webhook.policy.workload import UnknownKind, Workload
 from webhook.settings import Settings
@@ -119,7 +120,7 @@ class AuditScan:
     """Surveys one cluster, or the namespaces that are watched. `trouble` is why it cannot, "" for nothing.
 
     `exempt_namespaces` are those of a cluster that is watched whole; with WATCH_NAMESPACE the survey reads each one.
-    `exempt` and `excluded` are what the last survey found of both, for readiness.
+    `offer` takes an event on a resource. `exempt` and `excluded` are what the last survey found of both, for readiness.
     """
 
     def __init__(
@@ -130,7 +131,9 @@ class AuditScan:
         settings: Settings,
         log: Log,
         metrics: Metrics,
+        *,
         exempt_namespaces: Callable[[], Iterable[str]] = tuple,
+        offer: Callable[[ResourceEvent], None] | None = None,
     ) -> None:
         self._client = client
         self._source = source
@@ -139,6 +142,7 @@ class AuditScan:
         self._settings = replace(settings, mode="audit", enforce="deny")
         self._mode = settings.mode
         self._exempt_namespaces = exempt_namespaces
+        self._offer = offer
         self._log = log
         self._metrics = metrics
         self._told: Result | None = None
@@ -199,7 +203,7 @@ class AuditScan:
         try:
             review = review_of_pod(raw, uid=uid, namespace=namespace, name=name)
             steps = admit(review, "validate", self._settings, minor=facts.minor)
-            decision, _ = await drive_async(steps, facts, deadline)
+            decision, links = await drive_async(steps, facts, deadline)
         except ReviewError as error:
             result.unknown[namespace] += 1
             result.unknown_why = one_line(f"{namespace}/{name}: {error}", _LONGEST)
@@ -212,6 +216,9 @@ class AuditScan:
             known = (namespace, identity.kind) in result.unknown_kinds or len(result.unknown_kinds) < MOST_KINDS
             result.unknown_kinds[namespace if known else "", identity.kind if known else OTHER_KINDS] += 1
         where = await self._coverage(namespace, facts)
+        event = of_running_pod(decision, links, where) if self._offer else None
+        if self._offer and event:
+            self._offer(event)
         if where in NOT_CALLED and isinstance(identity, Workload | UnknownKind):
             result.uncovered[namespace] += 1
             if where == "excluded":

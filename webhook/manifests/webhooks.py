@@ -244,7 +244,8 @@ def _webhook(
         "admissionReviewVersions": ["v1", "v1beta1"],
         "clientConfig": {**_client(target, _path(entry.path, in_force=in_force)), **bundle},
         "matchPolicy": "Equivalent",
-        "sideEffects": "None",
+        # an event on the resource reports a denial, and a dry run writes none
+        "sideEffects": "NoneOnDryRun" if entry.rule == _PODS else "None",
         "timeoutSeconds": 10,
         "failurePolicy": entry.failure_policy,
         **_selectors(entry.namespaces, (*narrowed, *(() if mode is None else (mode,)))),
