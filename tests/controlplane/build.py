@@ -1,9 +1,10 @@
-"""Builds the programs of a control plane once on a machine, into the user's cache folder.
+"""Builds the programs of a control plane and other tools once on a machine, into the user's cache folder.
 
 One process builds while the others wait for it. A program appears in the cache only when it is complete. Nothing is
 written into the module folders. Programs in `KUBEBUILDER_ASSETS` are used instead of building them. As a command it
-builds what the tests and `make cluster` need: `python -m tests.controlplane.build [--estimate] [VERSION...]`, for the
-newest version when none is named. With `--estimate` it builds nothing and says how long a build will take.
+builds what the tests and `make cluster` need: `python -m tests.controlplane.build [--estimate] [NAME...]`, where a name
+is a version of Kubernetes or a tool; the newest version when none is named. With `--estimate` it builds nothing and
+says how long a build will take.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tests.controlplane.versions import ETCD, KUBERNETES, KWOK, NEWEST, STAGES, Module
+from tests.controlplane.versions import ETCD, KUBERNETES, KWOK, NEWEST, STAGES, TOOLS, Module
 
 ASSETS = "KUBEBUILDER_ASSETS"
 _HEARTBEAT = 20
@@ -47,26 +48,39 @@ def programs(version: str = NEWEST) -> dict[str, Path]:
     return paths
 
 
-def unbuilt(versions: Iterable[str]) -> list[Module]:
-    """The modules of these versions that must be built before tests can run.
+def tool(name: str) -> Path:
+    """Where the program of a tool is, built now if it never was.
+
+    Raises:
+        UnavailableError: no Go, or a build that failed.
+
+    """
+    module = TOOLS[name]
+    (path,) = _kept(module, list(module.files)).values()
+    return path
+
+
+def unbuilt(names: Iterable[str]) -> list[Module]:
+    """The modules of these versions and tools that must be built before tests can run.
 
     Raises:
         UnavailableError: an unknown version, or no Go.
 
     """
     found: dict[str, Module] = {}
-    for version in versions:
-        given = _given(version)
-        for module in _modules(version):
+    for name in names:
+        is_tool = name in TOOLS
+        given = None if is_tool else _given(name)
+        for module in (TOOLS[name],) if is_tool else _modules(name):
             folder = _folder(module)
-            if not all((folder / name).is_file() or (given and (given / name).is_file()) for name in module.files):
+            if not all((folder / file).is_file() or (given and (given / file).is_file()) for file in module.files):
                 found[module.folder] = module
     return list(found.values())
 
 
 def _modules(version: str) -> tuple[Module, ...]:
     if version not in KUBERNETES:
-        raise UnavailableError(f"Kubernetes {version} is not in the table: choose from {', '.join(KUBERNETES)}")
+        raise UnavailableError(f"{version} is not in the table: choose from {', '.join((*KUBERNETES, *TOOLS))}")
     return KUBERNETES[version], ETCD, KWOK
 
 
@@ -146,7 +160,7 @@ def _go_build(module: Module, name: str, arguments: list[str]) -> None:
         if status:
             said.seek(0)
             reason = " ".join(" ".join(said.readlines()[-4:]).split())
-            raise UnavailableError(f"No control plane: {name} ({module.title}) could not be built: {reason}")
+            raise UnavailableError(f"{name} ({module.title}) could not be built: {reason}")
     _tell(f"built {name} in {time.monotonic() - started:.0f} s")
 
 
@@ -178,9 +192,12 @@ def _go_command(module: Module) -> str:
         return found
     lines = (module.path / "go.mod").read_text().splitlines()
     version = next(line.split()[1] for line in lines if line.startswith("go "))
+    needed = f"{module.title} needs Go, which is not on the PATH. Install Go {version} or newer"
+    if module in TOOLS.values():
+        raise UnavailableError(needed)
+    names = ", ".join(module.programs)
     raise UnavailableError(
-        f"{module.title} needs Go, which is not on the PATH. Install Go {version} or newer; for a control plane "
-        f"it is enough to set {ASSETS} to a folder that has all of {', '.join(module.programs)}"
+        f"{needed}; for a control plane it is enough to set {ASSETS} to a folder that has all of {names}"
     )
 
 
@@ -207,9 +224,9 @@ def _tell(text: str) -> None:
     print(f"control plane: {text}", file=sys.stderr, flush=True)
 
 
-def estimate(versions: Iterable[str]) -> str:
+def estimate(names: Iterable[str]) -> str:
     """One line that says how long the first build takes on two cores; "" when nothing must be built."""
-    modules = unbuilt(versions)
+    modules = unbuilt(names)
     if not modules:
         return ""
     minutes = sum(module.minutes for module in modules)
@@ -218,19 +235,19 @@ def estimate(versions: Iterable[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build some versions. Without Go that is a failure only where CI is set, since the tests are skipped elsewhere."""
+    """Build versions and tools. Without Go that is a failure only where CI is set: elsewhere the tests are skipped."""
     parser = argparse.ArgumentParser(prog="python -m tests.controlplane.build", description=main.__doc__)
     parser.add_argument("--estimate", action="store_true", help="build nothing; print how long it will take")
-    parser.add_argument("versions", nargs="*", metavar="VERSION", help=f"default {NEWEST}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default {NEWEST}; tools: {', '.join(TOOLS)}")
     options = parser.parse_args(arguments)
-    versions = options.versions or [NEWEST]
+    names = options.names or [NEWEST]
     try:
         if options.estimate:
-            line = estimate(versions)
+            line = estimate(names)
             print(line, end="\n" if line else "")
             return 0
-        for version in versions:
-            programs(version)
+        for name in names:
+            tool(name) if name in TOOLS else programs(name)
     except UnavailableError as error:
         print(error, file=sys.stderr)
         return 1 if os.environ.get("CI") else 0

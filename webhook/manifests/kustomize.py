@@ -1,11 +1,11 @@
-"""The kustomize files of `deploy/`: a base that has no namespace, overlays that give it one, and components."""
+"""The kustomize files of `deploy/`: a base that has no namespace, and overlays that give it one."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from webhook.manifests.installation import CONTAINER, MODE
+from webhook.manifests.installation import CONTAINER
 from webhook.manifests.roles import InstallationNames, roles
-from webhook.manifests.webhooks import TRIAL, Service, staged
+from webhook.manifests.webhooks import BY_NAME, Service, staged
 
 _HEAD = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 
@@ -25,6 +25,27 @@ def default() -> dict[str, Any]:
         "namespace": InstallationNames().namespace,
         "resources": ["namespace.yaml", "../../base"],
     }
+
+
+def openshift() -> dict[str, Any]:
+    """The kustomization of the overlay for OpenShift, which assigns users and groups to pods."""
+    return {
+        **_HEAD,
+        "resources": ["../default"],
+        "patches": [{"path": file} for file in OPENSHIFT],
+    }
+
+
+def _assigned() -> dict[str, Any]:
+    """No number that a SecurityContextConstraints would refuse, neither in vmguard's pods nor in those it fills."""
+    names = InstallationNames()
+    container = {"name": CONTAINER, "env": [{"name": "VMGUARD_RUN_AS", "value": "platform"}]}
+    pod = {"securityContext": {"runAsUser": None, "runAsGroup": None}, "containers": [container]}
+    return {**_head("apps/v1", "Deployment", names.account), "spec": {"template": {"spec": pod}}}
+
+
+OPENSHIFT: Mapping[str, Callable[[], dict[str, Any]]] = {"users-of-platform.yaml": _assigned}
+"""The patches of the overlay, by file."""
 
 
 def namespaced() -> dict[str, Any]:
@@ -52,11 +73,13 @@ def _watching() -> dict[str, Any]:
 
 
 def _narrowed(which: int) -> dict[str, Any]:
-    """The selectors of the mutating (0) or the validating (1) configuration."""
-    configuration = staged(Service(namespace=""), trial=True, watched=(WATCHED,))[which]
-    entries = [
-        {"name": each["name"], "namespaceSelector": each["namespaceSelector"]} for each in configuration["webhooks"]
-    ]
+    """What narrows the selectors of the mutating (0) or the validating (1) configuration to the namespace.
+
+    Labels are added to those expressions that the base or a component has.
+    """
+    configuration = staged(Service(namespace=""), trial=True)[which]
+    selector = {"matchLabels": {BY_NAME: WATCHED}}
+    entries = [{"name": each["name"], "namespaceSelector": selector} for each in configuration["webhooks"]]
     head = _head(configuration["apiVersion"], configuration["kind"], InstallationNames().configuration)
     return {**head, "webhooks": entries}
 
@@ -78,46 +101,6 @@ def watching_roles() -> list[dict[str, Any]]:
     """The Role in the watched namespace with its binding; those of vmguard's own objects are in the base."""
     made = roles(InstallationNames(namespace=""), (WATCHED,))
     return [{**each, "metadata": {"name": each["metadata"]["name"]}} for each in made[:2]]
-
-
-def enforce() -> dict[str, Any]:
-    """The component that enforces: mode and failurePolicy are as where vmguard is no trial."""
-    return {
-        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
-        "kind": "Component",
-        "patches": [{"path": file} for file in ENFORCING],
-    }
-
-
-def _mode() -> dict[str, Any]:
-    names = InstallationNames()
-    container = {"name": CONTAINER, "env": [{"name": MODE, "value": "enforce"}]}
-    return {
-        **_head("apps/v1", "Deployment", names.account),
-        "spec": {"template": {"spec": {"containers": [container]}}},
-    }
-
-
-def _entries(which: int) -> dict[str, Any]:
-    """What is other than in a trial, for the mutating (0) or the validating (1) configuration."""
-    configuration = staged(Service(namespace=""), trial=False)[which]
-    entries = [{"name": each["name"], **{field: each[field] for field in TRIAL}} for each in configuration["webhooks"]]
-    head = _head(configuration["apiVersion"], configuration["kind"], InstallationNames().configuration)
-    return {**head, "webhooks": entries}
-
-
-ENFORCING: Mapping[str, Callable[[], dict[str, Any]]] = {
-    "mode.yaml": _mode,
-    "mutating.yaml": lambda: _entries(0),
-    "validating.yaml": lambda: _entries(1),
-}
-"""The patches of the component, by file. They merge by the names of container, variable and entry, so they fit an
-overlay that has added others."""
-
-
-def fenced() -> dict[str, Any]:
-    """The component of the fence, for the default names."""
-    return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "resources": ["fence.yaml"]}
 
 
 def _head(version: str, kind: str, name: str) -> dict[str, Any]:

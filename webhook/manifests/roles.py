@@ -149,6 +149,54 @@ def roles(names: InstallationNames, watched: tuple[str, ...] = ()) -> tuple[dict
     )
 
 
+def cluster_role_without_ca(names: InstallationNames) -> dict[str, Any]:
+    """The ClusterRole where vmguard does not write the CA bundles: it only compares them with its certificate."""
+    role = roles(names)[0]
+    needed = (_only_get(each) if "patch" in each.verbs else each for each in permissions(names) if each.place != "own")
+    return {**role, "rules": [each.rule for each in needed]}
+
+
+def default_policies() -> tuple[Permission, ...]:
+    """Every permission that VM_PSPAUTOCREATEENABLED needs besides; docs/design.md says why they suffice."""
+    return (
+        Permission(
+            "the API server lets nobody grant the use of a policy who may not use it",
+            "policy",
+            ("podsecuritypolicies",),
+            ("get", "list", "watch", "create", "patch", "delete", "use"),
+            "cluster",
+        ),
+        Permission(
+            "each resource has a Role for its policy, with a binding",
+            _RBAC,
+            ("roles", "rolebindings"),
+            ("get", "list", "create", "patch", "delete"),
+            "cluster",
+        ),
+        Permission(
+            "the pods of a resource need its ServiceAccount",
+            "",
+            ("serviceaccounts",),
+            ("list", "create", "patch"),
+            "cluster",
+        ),
+        Permission("what is not done is reported on the resource", "", ("events",), ("create",), "cluster"),
+    )
+
+
+def default_policy_roles(names: InstallationNames) -> tuple[dict[str, Any], ...]:
+    """The ClusterRole for VM_PSPAUTOCREATEENABLED, with its binding."""
+    return _bound(names, "ClusterRole", f"{names.configuration}-default-policies", default_policies())
+
+
+def policy_user_roles(names: InstallationNames) -> tuple[dict[str, Any], ...]:
+    """The Role that lets vmguard's own pods use their PodSecurityPolicy, with its binding."""
+    use = Permission(
+        "the pods of vmguard need a policy", "policy", ("podsecuritypolicies",), ("use",), "own", (names.configuration,)
+    )
+    return _own(names, f"{names.service}-psp", (use,))
+
+
 def _only_get(permission: Permission) -> Permission:
     return msgspec.structs.replace(permission, verbs=("get",))
 

@@ -61,7 +61,7 @@ class Match(msgspec.Struct, frozen=True):
     """One of the `matchExpressions` of a namespaceSelector; all of them must match."""
 
     key: str
-    operator: Literal["In", "NotIn", "Exists"]
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     values: tuple[str, ...] = ()
 
 
@@ -95,10 +95,10 @@ _RESOURCES = RequestRule(
 )
 
 
-_BY_NAME = "kubernetes.io/metadata.name"
+BY_NAME = "kubernetes.io/metadata.name"
 """The label that every namespace has with its own name."""
 
-_NOT_KUBE_SYSTEM = Match(_BY_NAME, "NotIn", (EXCLUDED,))
+_NOT_KUBE_SYSTEM = Match(BY_NAME, "NotIn", (EXCLUDED,))
 """The pods that a cluster needs to start never wait for vmguard, whatever their labels are."""
 
 
@@ -143,6 +143,23 @@ MUTATING_ENFORCE_DENY = (Entry("pods", "/mutate/enforced", "Fail", _PODS),)
 
 VALIDATING_ENFORCE_DENY = (Entry("enforced-pods", "/validate/enforced", "Fail", _PODS), *_NEVER_ENFORCED)
 
+_NEW, _OLD = Match(LABEL, "Exists"), Match(OLD_LABEL, "Exists")
+_NO_NEW, _NO_OLD = Match(LABEL, "DoesNotExist"), Match(OLD_LABEL, "DoesNotExist")
+
+DENYING = (
+    (
+        Entry("pods", "/mutate/enforced", "Fail", _PODS, (_NO_NEW, _NO_OLD)),
+        Entry("pods-under-deny", "/mutate/enforced", "Fail", _PODS, (_NEW,)),
+        Entry("pods-under-deny-old-label", "/mutate/enforced", "Fail", _PODS, (_NO_NEW, _OLD)),
+    ),
+    (
+        Entry("enforced-pods", "/validate/enforced", "Fail", _PODS, (_NO_OLD,)),
+        Entry("enforced-pods-old-label", "/validate/enforced", "Fail", _PODS, (_OLD,)),
+    ),
+)
+"""The entries for pods where every namespace enforces deny, with the names of `MUTATING` and `VALIDATING`. So an apply
+keeps each CA bundle, and components of kustomize fit in any order. Each pod goes to one entry of each configuration."""
+
 
 TRIAL: dict[str, Any] = {"timeoutSeconds": 5, "failurePolicy": "Ignore"}
 """The fields of an entry in a trial. A webhook that is down makes each request wait for the timeout."""
@@ -175,7 +192,7 @@ def staged(target: Target, *, trial: bool, watched: tuple[str, ...] = ()) -> tup
     same with and without it, so that an apply of the other form keeps each CA bundle. With `watched`, the namespaces of
     WATCH_NAMESPACE, the API server calls vmguard for these only: it may not read what others have.
     """
-    narrowed = (Match(_BY_NAME, "In", watched),) if watched else ()
+    narrowed = (Match(BY_NAME, "In", watched),) if watched else ()
     changed = TRIAL if trial else {}
     mutating, validating = (
         [
@@ -185,6 +202,19 @@ def staged(target: Target, *, trial: bool, watched: tuple[str, ...] = ()) -> tup
         for entries in (MUTATING, VALIDATING)
     )
     return _both(NAME, mutating, validating)
+
+
+def denying(target: Target) -> tuple[dict[str, dict[str, Any]], ...]:
+    """What `DENYING` changes in the mutating and the validating entries of `staged`: path and selector, by name."""
+    fields = "clientConfig", "namespaceSelector"
+    return tuple(
+        {
+            made["name"]: {field: made[field] for field in fields}
+            for each in entries
+            for made in (_webhook(each, target, b"", mode) for mode in (_OTHER_MODE, _IN_FORCE))
+        }
+        for entries in DENYING
+    )
 
 
 def _both(

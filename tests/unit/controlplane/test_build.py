@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.controlplane import build
-from tests.controlplane.versions import ETCD, KUBERNETES, KWOK, NEWEST
+from tests.controlplane.versions import ETCD, HELM_4, KUBERNETES, KWOK, NEWEST, TOOLS
 from tests.support.patience import PATIENCE
 from tests.support.programs import started
 
@@ -44,7 +44,9 @@ def machine(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("module", [*KUBERNETES.values(), ETCD, KWOK], ids=lambda module: module.folder)
+@pytest.mark.parametrize(
+    "module", [*KUBERNETES.values(), ETCD, KWOK, *TOOLS.values()], ids=lambda module: module.folder
+)
 def test_each_modules_folder_pins_what_the_table_says(module):
     text = (module.path / "go.mod").read_text()
     version = module.title.rpartition(" ")[2]
@@ -67,6 +69,29 @@ def test_processes_that_come_together_build_once(machine):
     paths = build.programs()
     assert all(paths[name].read_text() == "binary\n" for name in NAMES)
     assert sorted(_built(machine)) == sorted(NAMES)
+
+
+def test_a_tool_is_built_alone_and_once(machine):
+    assert build.main([HELM_4]) == 0
+    assert build.tool(HELM_4).read_text() == "binary\n"
+    assert _built(machine) == ["helm"]
+
+
+def test_a_tool_that_must_be_built_is_in_the_estimate(machine, capsys):
+    assert build.main(["--estimate", HELM_4]) == 0
+    assert capsys.readouterr().out.startswith(
+        f"First build on this machine: Go downloads and compiles {TOOLS[HELM_4].title}; about"
+    )
+    build.tool(HELM_4)
+    capsys.readouterr()
+    assert build.main(["--estimate", HELM_4]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_name_that_is_in_no_table_is_refused_with_those_that_are(machine, monkeypatch, capsys):
+    monkeypatch.setenv("CI", "true")
+    assert build.main(["helm"]) == 1
+    assert f"choose from {', '.join((*KUBERNETES, *TOOLS))}" in capsys.readouterr().err
 
 
 def test_a_source_is_downloaded_before_it_is_named(machine):

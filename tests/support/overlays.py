@@ -1,0 +1,50 @@
+"""Overlays of kustomize as a user writes them over `deploy/`, and what they render to."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.controlplane.build import programs
+from tests.support.patience import PATIENCE
+from tests.support.server import ROOT
+
+DEFAULT = "overlays/default"
+OVERLAYS = (DEFAULT, "overlays/namespaced", "overlays/openshift")
+
+_HEAD = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+
+
+def overlay(
+    folder: Path,
+    components: Sequence[str] = (),
+    resource: str = DEFAULT,
+    *,
+    namespace: str = "",
+    replaced: Sequence[str] = (),
+) -> Path:
+    """Make an overlay in a new folder, with a copy of `deploy/` in it.
+
+    `replaced` are the components whose replacements it uses.
+    """
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    text = {
+        **_HEAD,
+        **({"namespace": namespace} if namespace else {}),
+        "resources": [f"deploy/{resource}"],
+        "components": [f"deploy/components/{each}" for each in components],
+        "replacements": [{"path": f"deploy/components/{each}/namespace.yaml"} for each in replaced],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
+    return folder
+
+
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """The objects of an overlay, by kubectl's own kustomize."""
+    command = [programs()["kubectl"], "kustomize", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))

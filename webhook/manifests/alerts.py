@@ -1,0 +1,213 @@
+"""The alerts on vmguard: one table, from which the rules of VictoriaMetrics and of Prometheus are made.
+
+An expression reads metrics of vmguard (docs/metrics.md) or of the API server, whose names are Kubernetes' own. Each
+alert has a section in docs/alerts.md. To add an alert, add a row here, its section there, and its cases in
+tests/integration/alerts/alert_cases.yaml.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+RUNBOOK = "https://github.com/vmguard/vmguard/blob/main/docs/alerts.md"
+"""The page with a section for each alert."""
+
+GROUP_NAME = "vmguard"
+
+_OURS = 'name=~".+[.]vmguard[.]io"'
+"""Selects the metrics of the API server on vmguard's webhook entries."""
+
+_PLACE = "by (namespace, job)"
+"""One installation: Prometheus gives each target the namespace and the job of its Service."""
+
+_EXEMPT = "{{ with $labels.exported_namespace }}{{ . }}{{ else }}{{ $labels.namespace }}{{ end }}"
+"""The namespace that the metric names. Without `honorLabels` Prometheus renames that label."""
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One alert: an expression in PromQL that must hold for a time (`wait`, "" for none) before the alert fires.
+
+    `summary` and `description` may have Prometheus templates.
+    """
+
+    name: str
+    severity: Literal["critical", "warning", "info"]
+    expression: str
+    wait: str
+    summary: str
+    description: str
+
+    def rule(self, runbook: str = RUNBOOK) -> dict[str, Any]:
+        """The alerting rule, as Prometheus and vmalert read it; `runbook` is the address of the page."""
+        return {
+            "alert": self.name,
+            "expr": self.expression,
+            **({"for": self.wait} if self.wait else {}),
+            "labels": {"severity": self.severity},
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook_url": f"{runbook}#{self.name.lower()}",
+            },
+        }
+
+
+ALERTS = (
+    Alert(
+        "VmguardAbsent",
+        "critical",
+        "absent(vmguard_build_info)",
+        "5m",
+        "No replica of vmguard is scraped",
+        "No replica runs, or its metrics cannot be read. Where an entry has failurePolicy Fail, the API server creates"
+        " no pod of the operator without a replica.",
+    ),
+    Alert(
+        "VmguardCallsFail",
+        "critical",
+        "sum by (name) (increase(apiserver_admission_webhook_rejection_count{"
+        f'{_OURS}, error_type=~"calling_webhook_error|apiserver_internal_error"}}[5m])) > 0',
+        "5m",
+        "The API server refuses requests because it cannot call vmguard",
+        "Calls of {{ $labels.name }} fail. The entry has failurePolicy Fail, so the API server refuses the pods.",
+    ),
+    Alert(
+        "VmguardFailsOpen",
+        "warning",
+        f"sum by (name) (increase(apiserver_admission_webhook_fail_open_count{{{_OURS}}}[5m])) > 0",
+        "5m",
+        "The API server admits requests that vmguard did not see",
+        "Calls of {{ $labels.name }} fail. The entry has failurePolicy Ignore, so the API server admits the objects.",
+    ),
+    Alert(
+        "VmguardSlow",
+        "warning",
+        "histogram_quantile(0.99, sum by (le, name) (rate("
+        f"apiserver_admission_webhook_admission_duration_seconds_bucket{{{_OURS}}}[5m]))) > 1",
+        "10m",
+        "vmguard answers the API server slowly",
+        "1 % of the calls of {{ $labels.name }} take longer than {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "VmguardPodsNotKnown",
+        "warning",
+        f'sum {_PLACE} (rate(vmguard_admission_requests_total{{outcome=~"refused|unknown"}}[5m])) > 0',
+        "",
+        "The owners of some pods cannot be known",
+        "vmguard refuses such pods, or admits them unchanged with VMGUARD_UNKNOWN=allow.",
+    ),
+    Alert(
+        "VmguardCABundleWrong",
+        "critical",
+        "vmguard_webhook_ca_bundle_ok == 0",
+        "2m",
+        "A CA bundle does not verify vmguard's certificate",
+        "The API server cannot call {{ $labels.instance }} for an entry of the {{ $labels.configuration }}, and"
+        " nothing repairs that.",
+    ),
+    Alert(
+        "VmguardCertificateExpiresSoon",
+        "critical",
+        "vmguard_certificate_expiry_timestamp_seconds - time() < 6 * 3600",
+        "",
+        "vmguard's certificate ends within six hours",
+        "The certificate that {{ $labels.instance }} shows ends in {{ $value | humanizeDuration }}. After that, the"
+        " API server cannot call this replica.",
+    ),
+    Alert(
+        "VmguardCertificateRenewalFails",
+        "warning",
+        'increase(vmguard_certificate_renewals_total{result="error"}[15m]) > 0',
+        "",
+        "A certificate of vmguard cannot be renewed",
+        "What cannot be renewed by {{ $labels.instance }}: {{ $labels.what }}.",
+    ),
+    Alert(
+        "VmguardCAExpiresSoon",
+        "warning",
+        "vmguard_ca_certificate_expiry_timestamp_seconds > 0"
+        " and vmguard_ca_certificate_expiry_timestamp_seconds - time() < 60 * 86400",
+        "",
+        "vmguard's CA ends within 60 days",
+        "vmguard renews its own CA 120 days before its end, so that failed, or an administrator must renew the CA.",
+    ),
+    Alert(
+        "VmguardCertificateNotTrusted",
+        "warning",
+        'rate(vmguard_connections_ended_total{reason="not-trusted"}[5m]) > 0',
+        "",
+        "A client does not trust vmguard's certificate",
+        "If the client is the API server, it refuses pods. The log of {{ $labels.instance }} has its address.",
+    ),
+    Alert(
+        "VmguardClientCertificateRefused",
+        "warning",
+        'rate(vmguard_connections_ended_total{reason="client-certificate"}[5m]) > 0',
+        "",
+        "A client has no certificate that vmguard admits",
+        "If the client is the API server, it refuses pods. The log of {{ $labels.instance }} has its address.",
+    ),
+    Alert(
+        "VmguardNoLeader",
+        "warning",
+        "sum by (namespace, name) (leader_election_master_status) != 1",
+        "1m",
+        "Not exactly one replica of vmguard leads",
+        "{{ $value }} replicas in {{ $labels.namespace }} hold the Lease {{ $labels.name }}. Without a leader no"
+        " replica surveys the running pods or renews the CA.",
+    ),
+    Alert(
+        "VmguardNoSurvey",
+        "warning",
+        f"time() - max {_PLACE} (vmguard_survey_timestamp_seconds) > 900",
+        "2m",
+        "vmguard does not survey the running pods",
+        "No survey succeeded for 15 minutes. Metrics on running pods show what the last survey found.",
+    ),
+    Alert(
+        "VmguardUnknownKind",
+        "warning",
+        f"sum {_PLACE} (vmguard_unknown_kind_pods) > 0",
+        "",
+        "Pods of a kind run that vmguard does not know",
+        "vmguard does not secure {{ $value }} running pods, because this version does not know their kinds.",
+    ),
+    Alert(
+        "VmguardExemptNamespace",
+        "info",
+        "max by (namespace, exported_namespace) (vmguard_exempt_namespaces) > 0",
+        "15m",
+        "A namespace is exempt from vmguard",
+        f"The namespace {_EXEMPT} has the label vmguard.io/exempt=true: vmguard neither fills nor denies pods there.",
+    ),
+    Alert(
+        "VmguardConnectionsFull",
+        "warning",
+        "vmguard_connections > 0.9 * vmguard_connections_max",
+        "",
+        "A listener of vmguard has almost no free connections",
+        "The listener {{ $labels.listener }} of {{ $labels.instance }} has {{ $value }} connections.",
+    ),
+    Alert(
+        "VmguardConnectionsRefused",
+        "warning",
+        'rate(vmguard_connections_ended_total{reason=~"full|refused|body-budget|no-files"}[5m]) > 0',
+        "",
+        "Clients take the connections or the memory of vmguard",
+        "The listener {{ $labels.listener }} of {{ $labels.instance }} ends connections early: {{ $labels.reason }}.",
+    ),
+    Alert(
+        "VmguardPreviewsMissing",
+        "info",
+        f'sum {_PLACE} (rate(vmguard_previews_total{{outcome=~"too-busy|failed"}}[5m])) > 0',
+        "",
+        "Resources are admitted without the warnings of a preview",
+        "A client applies very many costly resources, or the preview worker fails. No pod is less secure for it.",
+    ),
+)
+"""In the order of docs/alerts.md: the API server's calls, certificates, the leader, connections."""
+
+
+def rule_groups(runbook: str = RUNBOOK) -> list[dict[str, Any]]:
+    """The groups of a VMRule, of a PrometheusRule and of a file of rules."""
+    return [{"name": GROUP_NAME, "rules": [each.rule(runbook) for each in ALERTS]}]
