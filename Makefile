@@ -13,7 +13,7 @@ BUILDER ?= $(shell for each in docker podman buildah; do "$$each" info >/dev/nul
 IMAGE ?= vmguard:0.1.0
 SBOM := dist/vmguard.cdx.json
 
-.PHONY: help run test first-build control-plane unit unit-3.13 python-3.13 cluster lint bench image sbom clean
+.PHONY: help run test first-build control-plane unit unit-3.13 python-3.13 cluster lint bench matrix image sbom clean
 
 help: ## show what there is
 	@grep -E '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ sbom: $(VENV)/dev ## list the packages of the image with their hashes, as Cyclon
 		--output-format JSON --output-file $(SBOM) requirements.lock
 	@rm $(SBOM).toml
 	@echo $(SBOM)
+
+matrix: $(VENV)/dev ## the tests that depend on the version of Kubernetes, on each version; hours; VERSIONS="1.27 1.30"
+	$(BIN)/python -m tests.controlplane.matrix $(VERSIONS)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-3.13 .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -1,7 +1,7 @@
 """Plays the kubelet for the pods of vmguard: each pod runs the real command as a process, and nothing else is made up.
 
 Deployment, ReplicaSets, scheduling and EndpointSlices are left to the real controllers, so an installation comes up,
-rolls and goes as its manifests say. A pod gets an address that only the control plane's `Egress` knows. Its process
+rolls and goes as its manifests say. A pod gets addresses that only the control plane's `Egress` knows. Its process
 listens on the loopback, has the environment of the container, the token of the pod's ServiceAccount and the files of
 its Secrets, and is probed and ended as the pod says. An image that is not in `images`, whatever its registry, cannot be
 pulled.
@@ -46,7 +46,7 @@ class Replica:
     """One pod and its process. `operations` is the address of its operations listener, "" before it serves."""
 
     pod: Object
-    address: str
+    addresses: tuple[str, str]
     folder: Path
     process: Process | None = None
     restarts: int = 0
@@ -59,6 +59,11 @@ class Replica:
     def name(self) -> str:
         found: str = self.pod["metadata"]["name"]
         return found
+
+    @property
+    def ways(self) -> tuple[str, str]:
+        """Its addresses as the API server asks for them."""
+        return self.addresses[0], f"[{self.addresses[1]}]"
 
     @property
     def log(self) -> str:
@@ -112,13 +117,14 @@ class StandInKubelet:
                 self._count += 1
                 folder = self.plane.folder / f"vmguard-pod-{self._count}"
                 folder.mkdir()
-                address = f"10.9.{self._count // 250}.{self._count % 250 + 1}"
-                self.replicas[uid] = Replica(pod, address, folder)
+                addresses = f"10.9.{self._count // 250}.{self._count % 250 + 1}", f"fd00:9::{self._count:x}"
+                self.replicas[uid] = Replica(pod, addresses, folder)
             self._look_after(api, self.replicas[uid], pod)
 
     def _forget(self, uid: str) -> None:
         replica = self.replicas.pop(uid)
-        self.egress.ports.pop(replica.address, None)
+        for each in replica.ways:
+            self.egress.ports.pop(each, None)
         if replica.process:
             replica.process.end()
 
@@ -190,7 +196,7 @@ class StandInKubelet:
         text = replica.log.rpartition('"message":"starting"')[2] if replica.restarts else replica.log
         url, operations = READY.search(text), _OPERATIONS.search(text)
         if url and operations:
-            self.egress.ports[replica.address] = [int(url[1].rpartition(":")[2])]
+            self.egress.ports |= {key: [int(url[1].rpartition(":")[2])] for key in replica.ways}
             replica.operations = operations[1]
 
     def _write(self, api: Api, replica: Replica, state: Object) -> None:
@@ -214,8 +220,8 @@ class StandInKubelet:
         }
         status = {
             "phase": "Running" if "running" in state else "Pending",
-            "podIP": replica.address,
-            "podIPs": [{"ip": replica.address}],
+            "podIP": replica.addresses[0],
+            "podIPs": [{"ip": each} for each in replica.addresses],
             "startTime": now,
             "conditions": list(known.values()),
             "containerStatuses": [told],

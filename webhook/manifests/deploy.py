@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from webhook.manifests.chart import alert_groups, role_objects, setting_variables, webhook_entries
 from webhook.manifests.installation import account, deployment, disruption_budget, labelled, secret, service
 from webhook.manifests.kustomize import NAMESPACED, OPENSHIFT, base, default, namespaced, openshift, watching_roles
 from webhook.manifests.kustomize_components import COMPONENTS, KustomizeComponent, Objects
@@ -88,6 +89,19 @@ _REPLACEMENT = "For the field `replacements` of an overlay for another namespace
 
 _COMPONENT_FILES = dict(row for name, component in COMPONENTS.items() for row in _component_files(name, component))
 
+_OF_CHART = {
+    "chart/files/webhooks.yaml": GeneratedFile(
+        ("The webhook entries, for templates/webhooks.yaml.",), lambda: (webhook_entries(),)
+    ),
+    "chart/files/roles.yaml": GeneratedFile(
+        ("The roles of vmguard's ServiceAccount, for templates/roles.yaml.",), lambda: (role_objects(),)
+    ),
+    "chart/files/settings.yaml": GeneratedFile(
+        ("The values that are settings of vmguard, for templates/deployment.yaml.",), lambda: (setting_variables(),)
+    ),
+    "chart/files/alerts.yaml": GeneratedFile(("The alerts, for templates/rules.yaml.",), lambda: (alert_groups(),)),
+}
+
 FILES: Mapping[str, GeneratedFile] = {
     "webhook.yaml": GeneratedFile(
         (
@@ -124,6 +138,7 @@ FILES: Mapping[str, GeneratedFile] = {
         lambda: labelled(_NAMES, staged(Service(namespace=""), trial=True)),
     ),
     **_COMPONENT_FILES,
+    **_OF_CHART,
     "overlays/default/kustomization.yaml": GeneratedFile(
         ("vmguard in the namespace vmguard-system.",), lambda: (default(),)
     ),

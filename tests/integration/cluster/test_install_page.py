@@ -1,16 +1,19 @@
 """The commands of docs/install.md do what the page says, in its order, from the first apply to the uninstall."""
 
+import os
 import re
 
 import pytest
 
 from tests.controlplane.api import wait_for
+from tests.controlplane.build import tool
 from tests.controlplane.fixtures import had
-from tests.controlplane.versions import NEWEST
+from tests.controlplane.versions import HELM_4, NEWEST
 from tests.support.documentation import as_printed, blocks
 from tests.support.installed import cluster
 from tests.support.server import ROOT
 
+PLACE = "--namespace vmguard-system"
 PAGE = ROOT / "docs" / "install.md"
 
 NOT_RUN = {
@@ -19,6 +22,7 @@ NOT_RUN = {
     "docker buildx imagetools": "it needs a registry",
     "skopeo": "it needs a registry",
     "kubectl logs": "the stand-in for the kubelet serves no logs",
+    "helm test": "the stand-in for the kubelet runs the pods of vmguard only",
 }
 """Commands of the page that are not run, by their start, with the reason."""
 
@@ -36,13 +40,13 @@ def test_the_page_works_as_printed(here, tmp_path):
     folder.mkdir()
     (folder / "deploy").symlink_to(ROOT / "deploy")
     pods = {namespace: here.pod(namespace) for namespace in ("shop", "other", "monitoring")}
+    programs = os.pathsep.join(str(each.parent) for each in (here.plane.programs["kubectl"], tool(HELM_4)))
     ran = []
 
     def run(command):
         if any(command.startswith(each) for each in NOT_RUN):
             return
-        kubectl = str(here.plane.programs["kubectl"].parent)
-        done = as_printed(command, PATH=kubectl, folder=folder, KUBECONFIG=str(here.plane.kubeconfig()))
+        done = as_printed(command, programs, folder, KUBECONFIG=str(here.plane.kubeconfig()), HOME=str(tmp_path))
         assert done.returncode == 0, f"{command}: {done.stderr}"
         ran.append(command)
 
@@ -61,6 +65,9 @@ def test_the_page_works_as_printed(here, tmp_path):
         "kubectl label namespace shop vmguard.io/exempt-": {"shop": True, "other": True},
         "Update": {"shop": True, "other": True},
         "Uninstall": {"shop": False, "other": False},
+        f"helm upgrade vmguard deploy/chart {PLACE} --reset-then-reuse-values --set mode=enforce": {"shop": True},
+        f"helm rollback vmguard {PLACE}": {"shop": False},
+        f"helm uninstall vmguard {PLACE}": {"shop": False},
     }
     seen = []
     for block in blocks(PAGE.read_text()):
