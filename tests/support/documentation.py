@@ -41,7 +41,7 @@ class Block(NamedTuple):
 _BLOCK = re.compile(
     r"^#+ (?P<heading>[^\n]*)$"
     r"|^(?P<indent> *)```(?P<language>\w*)\n(?P<fenced>.*?)^ *```$"
-    r"|(?:^|(?<=\n))(?P<indented>(?: {4}\S.*\n)+)",
+    r"|(?:^|(?<=\n))(?P<indented>(?: {4}\S[^\n]*\n)+)",
     re.MULTILINE | re.DOTALL,
 )
 

@@ -11,6 +11,7 @@ from tests.support.server import ROOT
 
 ELSEWHERE = {
     "An administrator's CA": "tests/integration/cluster/test_certs_command.py",
+    "Rotate the CA now": "tests/integration/cluster/test_certs_command.py",
     "Rotate it by hand": "tests/integration/cluster/test_certs_command.py",
 }
 """Sections whose commands another test runs."""
@@ -56,7 +57,7 @@ AFTER = {
 """What has to be so for a command, and what it brings about, by its start."""
 
 
-@pytest.mark.parametrize("page", ["certificates.md", "commands.md", "security.md", "enforcement.md"])
+@pytest.mark.parametrize("page", ["certificates.md", "commands.md", "security.md", "enforcement.md", "events.md"])
 def test_the_commands_of_a_page_work_in_their_order(here, tmp_path, page):
     found = [
         command
