@@ -7,12 +7,15 @@ import base64
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from certs import Authority
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.support.foreign_definitions import foreign_definitions, installed_kinds
 from tests.support.helm import CHART, NAMESPACE, RELEASE
 from tests.support.installed import LATER, cluster
 from tests.support.patience import PATIENCE
@@ -231,5 +234,54 @@ def test_helm_test_asks_for_readiness_and_a_dry_run(here, helm_4, tmp_path):
         assert (done.returncode, process.returncode) == (status, status), done.stderr + said
         if not status:
             assert done.stdout.startswith("/readyz: 200\n/dry-run: the level of the pods of a VMSingle is ")
+    helm_4.text("uninstall", RELEASE, "--namespace", NAMESPACE)
+    _gone(here, NAMESPACE)
+
+
+@pytest.fixture
+def cert_manager_kinds(here):
+    """The cluster also has the kinds of cert-manager."""
+    for each in foreign_definitions():
+        here.plane.api.create(each)
+    for kind in installed_kinds():
+        wait_for(lambda kind=kind: here.plane.api.serves(*kind), "the definitions to be served")
+    yield
+    for each in foreign_definitions():
+        here.plane.api.delete(each["apiVersion"], each["kind"], each["metadata"]["name"])
+
+
+@pytest.mark.parametrize("here", [NEWEST], indirect=True, scope="module")
+def test_with_cert_manager_vmguard_serves_what_is_mounted_and_writes_nothing(here, helm_4, cert_manager_kinds):
+    """This test is cert-manager: it makes the Secret of the Certificate, and writes the bundle by the annotation."""
+    api, pod = here.plane.api, here.pod("certified")
+    here.plane.namespace(NAMESPACE)
+    values = {"mode": "enforce", "replicaCount": 1, "certManager": {"enabled": True, "issuerRef": {"name": "ca"}}}
+    helm_4.text("install", RELEASE, str(CHART), "--namespace", NAMESPACE, values=values)
+    (wanted,) = api.list("cert-manager.io/v1", "Certificate", NAMESPACE)
+    (name,), now = wanted["spec"]["dnsNames"], datetime.now(UTC)
+    authority = Authority.create("issuer", now=now, lifetime=timedelta(days=1), only=name)
+    leaf = authority.issue((name,), now=now, lifetime=timedelta(hours=1))
+    files = {"tls.crt": leaf.chain_pem, "tls.key": leaf.key_pem, "ca.crt": authority.certificate_pem}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": wanted["spec"]["secretName"]},
+        "type": "kubernetes.io/tls",
+        "data": {key: base64.b64encode(text).decode() for key, text in files.items()},
+    }
+    api.create(secret, NAMESPACE)
+    for kind in CONFIGURATIONS:
+        found = api.get(ADMISSION, kind, RELEASE)
+        place = found["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+        assert place == f"{NAMESPACE}/{wanted['metadata']['name']}"
+        for entry in found["webhooks"]:
+            entry["clientConfig"]["caBundle"] = secret["data"]["ca.crt"]
+        api.patch(ADMISSION, kind, RELEASE, {"webhooks": found["webhooks"]})
+    here.rolled_out()
+    wait_for(lambda: here.hardened(pod, "certified"), "vmguard to be called")
+    assert set(_bundles(here).values()) == {secret["data"]["ca.crt"]}
+    assert api.find("v1", "Secret", f"{RELEASE}-ca", NAMESPACE) is None
+    (replica,) = here.kubelet.running(NAMESPACE)
+    assert "may not" not in replica.log, "it asks for no permission that the chart does not give"
     helm_4.text("uninstall", RELEASE, "--namespace", NAMESPACE)
     _gone(here, NAMESPACE)

@@ -53,12 +53,18 @@ def test_the_entries_with_what_differs_in_a_trial_are_those_of_a_trial():
         assert [{**each, **made["trial"].get(each["name"], {})} for each in made[key]] == wanted["webhooks"]
 
 
-def _shapes(schema, value, path=""):
-    """Each part of the schema that has properties, with the part of values.yaml that it describes."""
+def _shapes(schema, path=""):
+    """Each part of the schema that has properties, by its path in the values or in the definitions."""
+    if not isinstance(schema, dict):
+        return
     if "properties" in schema:
-        yield path, schema, value
+        yield path, schema
         for key, inner in schema["properties"].items():
-            yield from _shapes(inner, value.get(key, {}) if isinstance(value, dict) else {}, f"{path}/{key}")
+            yield from _shapes(inner, f"{path}/{key}")
+    for key in ("items", "additionalProperties"):
+        yield from _shapes(schema.get(key), f"{path}/{key}")
+    for name, inner in schema.get("definitions", {}).items():
+        yield from _shapes(inner, f"#{name}")
 
 
 OPEN = {"/global", "/global/image"}
@@ -68,9 +74,18 @@ NOT_HERE = {"/enabled", "/certManager/issuerRef/name", "/certManager/issuerRef/k
 """In the schema alone: the condition of a parent chart, and what has no default."""
 
 
-def test_the_schema_is_closed_and_has_every_value():
-    for path, schema, value in _shapes(SCHEMA, DEFAULTS):
+def test_the_schema_is_closed():
+    shapes = dict(_shapes(SCHEMA))
+    assert OPEN | {"", "/webhook", "#selector", "#pullSecrets/items"} <= shapes.keys()
+    for path, schema in shapes.items():
         assert schema.get("additionalProperties", True) is (path in OPEN), path
-        assert set(value) <= schema["properties"].keys()
-        missing = {f"{path}/{key}" for key in schema["properties"].keys() - set(value)}
+
+
+def test_the_schema_has_every_value():
+    for path, schema in _shapes({**SCHEMA, "definitions": {}}):
+        values = DEFAULTS
+        for key in path.split("/")[1:]:
+            values = values[key]
+        assert set(values) <= schema["properties"].keys()
+        missing = {f"{path}/{key}" for key in schema["properties"].keys() - set(values)}
         assert missing <= NOT_HERE
