@@ -1,21 +1,41 @@
 # The image of `vmguard serve`: the wheel and what its lock names, as a user without rights.
-FROM python:3.13-slim AS build
+# The default base is a tag, which is enough to try the image. A release names a digest (docs/release.md).
+ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-COPY requirements.lock requirements-build.lock pyproject.toml README.md LICENSE ./
-COPY webhook ./webhook
-COPY certs ./certs
-# All that comes from a registry is checked against a hash, the build backend too.
-RUN python -m venv /opt/vmguard \
-    && /opt/vmguard/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+COPY requirements.lock requirements-build.lock ./
+# All that comes from a registry is checked against a hash, the build backend too. pip is in /opt/build only.
+RUN python -m venv --without-pip /opt/vmguard \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock \
-    && /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
-    && /opt/vmguard/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+    && /opt/build/bin/pip --python /opt/vmguard install --no-cache-dir --no-compile --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY webhook ./webhook
+COPY certs ./certs
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && /opt/build/bin/pip --python /opt/vmguard install --no-cache-dir --no-compile --no-deps --no-index /wheels/*.whl
+COPY image ./image
+RUN /opt/vmguard/bin/python image/trim.py /opt/compiled
 
-FROM python:3.13-slim
+FROM ${PYTHON_IMAGE}
+# Nothing is installed in a running container. Without pip nobody can.
+RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip
+COPY --from=build /opt/compiled/ /
 COPY --from=build /opt/vmguard /opt/vmguard
 ENV PATH=/opt/vmguard/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65534:65534
 EXPOSE 8443 8080
 ENTRYPOINT ["vmguard"]
 CMD ["serve"]
+ARG PYTHON_IMAGE
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vmguard" \
+      org.opencontainers.image.description="Admission webhook that makes the pods of the VictoriaMetrics operator secure" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="https://github.com/vmguard/vmguard" \
+      org.opencontainers.image.documentation="https://github.com/vmguard/vmguard/tree/main/docs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"

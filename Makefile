@@ -3,12 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONTROL_PLANES := 1.37 1.24
-TOOLS := helm-4 helm-3 helm-docs promtool
+TOOLS := helm-4 helm-3 helm-docs actionlint promtool
 # On the PATH, or one of pyenv's; a shim of pyenv may be there and not work. Empty when there is none.
 PYTHON_3_13 ?= $(shell for each in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; \
 	do "$$each" --version >/dev/null 2>&1 && { command -v "$$each"; break; }; done)
 
-.PHONY: help run test first-build control-plane unit unit-3.13 python-3.13 cluster lint bench clean
+# What builds the image: the first of these that runs here. PYTHON_IMAGE and PLATFORM are the builder's own when empty.
+BUILDER ?= $(shell for each in docker podman buildah; do "$$each" info >/dev/null 2>&1 && { echo "$$each"; break; }; done)
+IMAGE ?= vmguard:0.1.0
+SBOM := dist/vmguard.cdx.json
+
+.PHONY: help run test first-build control-plane unit unit-3.13 python-3.13 cluster lint bench matrix image sbom clean
 
 help: ## show what there is
 	@grep -E '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,8 +40,8 @@ python-3.13: # say so if there is none
 	@test -n "$(PYTHON_3_13)" || \
 		{ echo "There is no Python 3.13 here: make unit-3.13 PYTHON_3_13=/path/to/python3.13"; exit 1; }
 
-cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies, REPLICAS=3
-	@$(BIN)/python -m tests.controlplane.cluster $(VERSION) $(REPLICAS:%=--replicas %)
+cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies, REPLICAS=3, or OVERLAY=default
+	@$(BIN)/python -m tests.controlplane.cluster $(VERSION) $(REPLICAS:%=--replicas %) $(OVERLAY:%=--overlay %)
 
 lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generated
 	$(BIN)/ruff check .
@@ -57,6 +62,22 @@ bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, root, an hour
 	$(BIN)/python -m bench.attacks $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.scale
 	$(BIN)/python -m bench.availability
+
+image: ## build the image with docker, podman or buildah; IMAGE=NAME:TAG, PYTHON_IMAGE=NAME@DIGEST, PLATFORM=linux/arm64
+	@test -n "$(BUILDER)" || { echo "No docker, podman or buildah runs here. Install buildah, or start docker."; exit 1; }
+	$(BUILDER) build $(PLATFORM:%=--platform %) $(PYTHON_IMAGE:%=--build-arg PYTHON_IMAGE=%) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(BUILD_OPTIONS) --tag $(IMAGE) .
+
+sbom: $(VENV)/dev ## list the packages of the image with their hashes, as CycloneDX, in dist/
+	@mkdir -p $(dir $(SBOM))
+	@sed "s/^dynamic = .*/version = \"$$($(BIN)/vmguard --version | cut -d' ' -f2)\"/" pyproject.toml >$(SBOM).toml
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject $(SBOM).toml --output-reproducible \
+		--output-format JSON --output-file $(SBOM) requirements.lock
+	@rm $(SBOM).toml
+	@echo $(SBOM)
+
+matrix: $(VENV)/dev ## the tests that depend on the version of Kubernetes, on each version; hours; VERSIONS="1.27 1.30"
+	$(BIN)/python -m tests.controlplane.matrix $(VERSIONS)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-3.13 .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

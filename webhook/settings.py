@@ -193,6 +193,10 @@ class Settings:
             "user and group ids to fill, or leave them to the platform",
         ),
     ] = "65534"
+    events: Annotated[
+        bool,
+        Variable("VMGUARD_EVENTS", _boolean, "write events on the resources of pods that vmguard denies or reports"),
+    ] = True
     dry_run: Annotated[bool, Variable("VMGUARD_DRY_RUN", _boolean, "serve /dry-run, /docs and /openapi.json")] = True
     listen: Annotated[str, Variable("VMGUARD_LISTEN", _address, "address of the webhook listener (TLS)")] = ":8443"
     ops_listen: Annotated[

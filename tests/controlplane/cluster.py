@@ -21,6 +21,8 @@ from tests.controlplane.plane import ADMIN, ControlPlane, control_plane
 from tests.controlplane.process import FailedError
 from tests.controlplane.stand_in_operator import operate
 from tests.controlplane.versions import NEWEST
+from tests.support.installed import Cluster, cluster
+from tests.support.server import ROOT
 from webhook.settings import SETTINGS, STRICT_SECURITY_NAMES
 
 EXAMPLES = Path(os.path.relpath(Path(__file__).parent.parent.parent / "examples"))
@@ -44,8 +46,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.controlplane.cluster", description="a cluster with vmguard")
     parser.add_argument("version", nargs="?", default=NEWEST, metavar="VERSION", help=f"default {NEWEST}")
     parser.add_argument("--replicas", type=int, default=1, metavar="NUMBER", help="of vmguard; default 1")
+    overlays = sorted(each.name for each in (ROOT / "deploy" / "overlays").iterdir())
+    parser.add_argument("--overlay", choices=overlays, help="install vmguard by this overlay of deploy/, in pods")
     options = parser.parse_args()
     try:
+        if options.overlay:
+            with cluster(options.version, **_settings()) as made:
+                _install(made, options.overlay)
+            return 0
         with control_plane(options.version, nodes=True) as plane:
             _stay_up(plane, options.replicas)
     except (UnavailableError, FailedError, TimeoutError) as error:
@@ -77,6 +85,36 @@ def _stay_up(plane: ControlPlane, replicas: int) -> None:
     raise FailedError("the stand-in operator ended")
 
 
+def _install(made: Cluster, overlay: str) -> None:
+    """Install an overlay, as docs/install.md does it, and stay up."""
+    plane, path = made.plane, os.path.relpath(ROOT / "deploy" / "overlays" / overlay)
+    plane.namespace(NAMESPACE)
+    done = plane.kubectl("apply", "--server-side", "-k", path)
+    if done.returncode:
+        raise FailedError(f"kubectl apply -k {path}:\n{done.stderr}")
+    if overlay != "namespaced":  # there an administrator makes the CA first
+        made.rolled_out()
+    stop = threading.Event()
+    operator = threading.Thread(target=operate, args=(plane.api_as(*ADMIN), stop))
+    operator.start()
+    try:
+        _head(plane, f"runs {path}")
+        print("\nEach command of docs/install.md works here, from the first apply to the uninstall. The image can have")
+        print(f"any registry; its tags are {' and '.join(made.kubelet.images)}. This one is applied:\n")
+        print(f"  kubectl apply --server-side -k {path}")
+        print("\nA pod as an operator without security settings makes it, in a namespace that vmguard enforces:\n")
+        print(f"  kubectl label namespace {NAMESPACE} vmguard.io/mode=enforce")
+        _say_pod()
+        print("\nCtrl-C ends it all.", flush=True)
+        while operator.is_alive() and not made.kubelet.error:
+            plane.check()
+            time.sleep(0.5)
+    finally:
+        stop.set()
+        operator.join()
+    raise FailedError(f"a stand-in ended: {made.kubelet.error or 'the operator'}")
+
+
 def _still_serving(guards: list[Guard]) -> list[Guard]:
     """The replicas that still run.
 
@@ -100,20 +138,12 @@ def _settings() -> dict[str, str]:
 
 
 def _say(plane: ControlPlane, guards: tuple[Guard, ...]) -> None:
-    server = plane.api.request("GET", "/version")["gitVersion"]
-    service = f"{SERVICE.name}.{SERVICE.namespace}"
-    print(f"\nKubernetes {server} is up with one node, and calls vmguard through the Service {service}:\n")
-    for guard in guards:
-        print(f"- process {guard.process.pid}: {guard.operations}/readyz?verbose, log {guard.process.log}")
-    print("\nIn another terminal:\n")
-    print(f"  export KUBECONFIG={plane.kubeconfig()}")
-    if not shutil.which("kubectl"):
-        print(f'  export PATH="{shlex.quote(str(plane.programs["kubectl"].parent))}:$PATH"')
+    running = (
+        f"- process {each.process.pid}: {each.operations}/readyz?verbose, log {each.process.log}" for each in guards
+    )
+    _head(plane, f"calls vmguard through the Service {SERVICE.name}.{SERVICE.namespace}", *running)
     print("\nA pod as an operator without security settings makes it, hardened at admission:\n")
-    print(f"  kubectl apply -f {EXAMPLES / 'cluster-vmsingle.yaml'}")
-    rollout = f"kubectl rollout status -n {NAMESPACE} --timeout=60s deployment/vmsingle-demo"
-    print(f"  until {rollout}; do sleep 1; done")
-    print(f"  kubectl get -n {NAMESPACE} pod -l app.kubernetes.io/name=vmsingle -o yaml")
+    _say_pod()
     print("\nA resource that names a PodSecurityPolicy that is not there, denied:\n")
     print(f"  kubectl apply -f {EXAMPLES / 'cluster-denied.yaml'}")
     if _serves_policies(plane):
@@ -128,6 +158,24 @@ def _say(plane: ControlPlane, guards: tuple[Guard, ...]) -> None:
         for command in ("rotate", "status"):
             print(f"  {vmguard} certs {command} --namespace {SERVICE.namespace}")
     print("\nCtrl-C ends it all.", flush=True)
+
+
+def _head(plane: ControlPlane, what: str, *details: str) -> None:
+    """What is up, and how another terminal gets to it."""
+    server = plane.api.request("GET", "/version")["gitVersion"]
+    print(f"\nKubernetes {server} is up with one node, and {what}{':' if details else '.'}")
+    print("\n".join(("", *details, "")) if details else "")
+    print("In another terminal:\n")
+    print(f"  export KUBECONFIG={plane.kubeconfig()}")
+    if not shutil.which("kubectl"):
+        print(f'  export PATH="{shlex.quote(str(plane.programs["kubectl"].parent))}:$PATH"')
+
+
+def _say_pod() -> None:
+    print(f"  kubectl apply -f {EXAMPLES / 'cluster-vmsingle.yaml'}")
+    rollout = f"kubectl rollout status -n {NAMESPACE} --timeout=60s deployment/vmsingle-demo"
+    print(f"  until {rollout}; do sleep 1; done")
+    print(f"  kubectl get -n {NAMESPACE} pod -l app.kubernetes.io/name=vmsingle -o yaml")
 
 
 def _serves_policies(plane: ControlPlane) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from tests.controlplane.api import Api, ApiError, Object, wait_for
 from tests.controlplane.build import programs
@@ -30,6 +31,11 @@ from webhook.policy.custom_resources import GROUP, RESOURCES
 API_SERVER, CONTROLLERS, SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 ADMIN = ("admin", ("system:masters",))
 NODE = "node-0"
+
+RUN_ELSEWHERE = "vmguard"
+"""The name, by the label `app.kubernetes.io/name`, of pods that kwok leaves alone: a stand-in runs a process for each.
+"""
+
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -100,8 +106,9 @@ class ControlPlane:
     def start_nodes(self) -> None:
         """Let pods run: a scheduler, and kwok that plays the kubelet of the one node."""
         self._run(SCHEDULER, *self._scheduler())
-        stages = f"--config={self.programs[STAGES]}"
-        self._run("kwok", f"--kubeconfig={self.kubeconfig()}", "--manage-all-nodes", stages)
+        stages = self.folder / STAGES
+        stages.write_text(yaml.safe_dump_all(_leave(yaml.safe_load_all(self.programs[STAGES].read_text()))))
+        self._run("kwok", f"--kubeconfig={self.kubeconfig()}", "--manage-all-nodes", f"--config={stages}")
         self._wait(self._node_is_ready, "the node to be ready")
 
     def check(self) -> None:
@@ -256,6 +263,16 @@ class ControlPlane:
     def _scheduler(self) -> list[str]:
         config = self.kubeconfig("system:kube-scheduler")
         return [f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0"]
+
+
+def _leave(stages: Iterator[Object]) -> Iterator[Object]:
+    """The stages of kwok, where those of pods do not select the ones that run elsewhere."""
+    for stage in stages:
+        if stage["spec"]["resourceRef"]["kind"] == "Pod":
+            key = '.metadata.labels["app.kubernetes.io/name"]'
+            selects = {"key": key, "operator": "NotIn", "values": [RUN_ELSEWHERE]}
+            stage["spec"]["selector"]["matchExpressions"].append(selects)
+        yield stage
 
 
 def _egress(path: Path) -> dict[str, Any]:

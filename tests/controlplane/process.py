@@ -48,10 +48,14 @@ class Process:
     def tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL:])
 
-    def end(self, number: int = signal.SIGKILL, timeout: float = 30) -> None:
-        """Send a signal and wait for the end; what outlives `timeout` seconds is killed."""
+    def send(self, number: int) -> None:
+        """Send a signal, if it has not ended."""
         if self._popen.poll() is None:
             self._popen.send_signal(number)
+
+    def end(self, number: int = signal.SIGKILL, timeout: float = 30) -> None:
+        """Send a signal and wait for the end; what outlives `timeout` seconds is killed."""
+        self.send(number)
         try:
             self._popen.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -5,6 +5,7 @@ dependency. To add a version of Kubernetes: its folder, its row in `KUBERNETES`.
 `TOOLS`.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +61,17 @@ def _kubernetes(minor: str, version: str, minutes: int, *also_told: str) -> Modu
 
 KUBERNETES: dict[str, Module] = {
     "1.24": _kubernetes("1.24", "v1.24.17", 7, "k8s.io/client-go/pkg/version"),  # the aggregator's, which says /version
+    "1.27": _kubernetes("1.27", "v1.27.16", 7),
+    "1.30": _kubernetes("1.30", "v1.30.14", 7),
+    "1.34": _kubernetes("1.34", "v1.34.4", 7),
     "1.37": _kubernetes("1.37", "v1.37.2", 7),
 }
+"""Those between the first and the last are for `make matrix` only."""
 
-NEWEST = "1.37"
+NEWEST_VERSION = "TESTED_KUBERNETES"
+"""The variable by which `make matrix` has tests run on another version than the newest."""
+
+NEWEST = os.environ.get(NEWEST_VERSION, "1.37")
 
 WITH_POLICIES = "1.24"
 """The last that serves PodSecurityPolicies."""
@@ -103,10 +111,15 @@ def _helm(major: int, version: str, *also_told: str) -> Module:
     )
 
 
+ACTIONLINT = "actionlint"
+
 TOOLS: dict[str, Module] = {
     HELM_4: _helm(4, "v4.3.2"),
     HELM_3: _helm(3, "v3.22.0", "pkg/chartutil", "pkg/lint/rules"),
     HELM_DOCS: Module(HELM_DOCS, "helm-docs v1.14.2", {"helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs"}, 1),
+    ACTIONLINT: Module(
+        ACTIONLINT, "actionlint v1.7.12", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}, 1
+    ),
     PROMTOOL: Module(
         PROMTOOL,
         "Prometheus v0.316.0",

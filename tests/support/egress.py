@@ -14,8 +14,9 @@ from tests.support.server import Server
 
 
 class Egress:
-    """Connects to a port of 127.0.0.1 for each Service; `ports` are those of its endpoints by its cluster IP.
+    """Connects to a port of the loopback for each Service; `ports` are those of its endpoints by its cluster IP.
 
+    They may be those of one pod too, by its address. An IPv6 address is in brackets, and leads to ::1.
     Endpoints that refuse connections are passed over, as a load balancer does.
     """
 
@@ -87,7 +88,7 @@ class Egress:
     def _connected(self, address: str) -> socket.socket | None:
         for port in self.ports.get(address, ()):
             with contextlib.suppress(OSError):
-                return socket.create_connection(("127.0.0.1", port))
+                return socket.create_connection(("::1" if address.startswith("[") else "127.0.0.1", port))
         return None
 
 

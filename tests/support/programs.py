@@ -5,10 +5,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.server import ROOT, environment
 
 
@@ -33,3 +35,10 @@ def started(command: Sequence[str], **options: Any) -> Iterator["subprocess.Pope
             yield process
         finally:
             process.kill()
+
+
+def as_text(command: Sequence[str | Path]) -> str:
+    """The standard output of a command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

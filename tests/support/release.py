@@ -9,7 +9,7 @@ import itertools
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +29,15 @@ KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 SECRET = "vmguard-ca"
 
 _COUNT = itertools.count(1)
+
+
+class ReplicaStart(Protocol):
+    """What starts a replica, as `serving_own_certificate` does."""
+
+    def __call__(
+        self, folder: Path, kubeconfig: Path, alterations: Sequence[str], /, **extra: str
+    ) -> AbstractContextManager[Server]:
+        """A replica that ends with the block, with a folder of its own and `extra` in its environment."""
 
 
 class Routing(Protocol):
@@ -99,7 +108,13 @@ class Release:
         for kind in KINDS:
             self.plane.api.delete_if_there(ADMISSION, kind, self.name)
 
-    def replica(self, kubeconfig: Path | None = None, alterations: Sequence[str] = (), **environment: str) -> Server:
+    def replica(
+        self,
+        kubeconfig: Path | None = None,
+        alterations: Sequence[str] = (),
+        start: ReplicaStart = serving_own_certificate,
+        **environment: str,
+    ) -> Server:
         """Start another replica, the administrator's or another user's; it ends with the release.
 
         It serves, and may not be ready. `alterations` are those of `altered_vmguard`.
@@ -112,7 +127,7 @@ class Release:
             "VMGUARD_SERVICE": self.service,
         }
         settings = {**names, **self._routing.listen(), **environment}
-        started = serving_own_certificate(folder, kubeconfig or self.plane.kubeconfig(), alterations, **settings)
+        started = start(folder, kubeconfig or self.plane.kubeconfig(), alterations, **settings)
         server = self._stack.enter_context(started)
         self._routing.add(self._service, server)
         return server

@@ -27,6 +27,9 @@ from tests.support.patience import PATIENCE
 ROOT = Path(__file__).parent.parent.parent
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _NOT_EPHEMERAL = range(20_000, 32_768)
+LISTEN = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", "VMGUARD_SHUTDOWN_DELAY": "0"}
+"""The settings of every server here: free ports of this machine, and an end without a wait."""
+
 READY = re.compile(r"vmguard serves (https://\S+?)(?:, trust (\S+))?\n")
 
 
@@ -162,19 +165,29 @@ def _cert_dir(folder: Path) -> list[str]:
 
 
 @contextmanager
+def running(folder: Path, command: Sequence[str], variables: dict[str, str]) -> Iterator[Server]:
+    """The server that a command starts with exactly this environment, once it is ready; its log is in the folder."""
+    with _started(folder, command, variables) as process:
+        yield _ready(process, folder / "log")
+
+
+@contextmanager
 def _running(
     folder: Path, options: list[str], extra: dict[str, str], alterations: Sequence[str] = ()
 ) -> Iterator[Server]:
-    log = folder / "log"
     with _process(folder, options, extra, alterations) as process:
-        assert process.stdout
-        readable = select.poll()  # select() takes no descriptor above 1023
-        readable.register(process.stdout, select.POLLIN)
-        assert readable.poll(PATIENCE * 1000), f"not ready: {log.read_text()}"
-        ready = READY.fullmatch(process.stdout.readline())
-        assert ready, log.read_text()
-        started = next(line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving")
-        yield Server(process, ready[1], ready[2] or "", started["operations"], log)
+        yield _ready(process, folder / "log")
+
+
+def _ready(process: subprocess.Popen[str], log: Path) -> Server:
+    assert process.stdout
+    readable = select.poll()  # select() takes no descriptor above 1023
+    readable.register(process.stdout, select.POLLIN)
+    assert readable.poll(PATIENCE * 1000), f"not ready: {log.read_text()}"
+    ready = READY.fullmatch(process.stdout.readline())
+    assert ready, log.read_text()
+    started = next(line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving")
+    return Server(process, ready[1], ready[2] or "", started["operations"], log)
 
 
 @contextmanager
@@ -183,11 +196,16 @@ def _process(
 ) -> Iterator[subprocess.Popen[str]]:
     program = ["tests.support.altered_vmguard", *alterations, "--"] if alterations else ["webhook.cli.main"]
     command = [sys.executable, "-m", *program, "serve", *options]
-    usual = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", "VMGUARD_SHUTDOWN_DELAY": "0"}
+    with _started(folder, command, environment(**LISTEN | extra)) as process:
+        yield process
+
+
+@contextmanager
+def _started(folder: Path, command: Sequence[str], variables: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     with (
         (folder / "log").open("wb") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**usual | extra), cwd=folder
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=variables, cwd=folder
         ) as process,
     ):
         try:

@@ -66,7 +66,7 @@ VALUES: dict[str, Any] = {
     "webhooks.objectSelector": {},
     "webhooks.reinvocationPolicy": "Never",
     "webhooks.rules": [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"]}],
-    "webhooks.sideEffects": "NoneOnDryRun",
+    "webhooks.sideEffects": "None",
     "webhooks.timeoutSeconds": 1,
 }
 """By the path of a field, another value than the manifests have; the field of the first webhook is changed."""

@@ -1,7 +1,7 @@
 """The parts of a webhook that serves a cluster, put together: what is watched, who answers by it, what leads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -9,11 +9,13 @@ from webhook.cluster.cached import CachedFacts
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.election import Elector, Work, identity
+from webhook.cluster.event_writer import EventWriter
 from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
-from webhook.leader.audit_scan import AuditScan
+from webhook.leader.audit_scan import AuditScan, exempt_note
+from webhook.policy.platform import refused_by_constraints
 from webhook.policy.policy_references import REMOVED
 from webhook.server.client_certificates import ClientCertificates
 from webhook.server.own_certificate import Installation, OwnCertificate
@@ -45,13 +47,26 @@ class Cluster:
         clients: ClientCertificates | None,
     ) -> None:
         self._settings = settings
+        self._log = log
         self._discovery = Discovery(client, log)
+        self._discovery.on_learnt = self._warn_of_platform
+        self._refused_by_platform = ""
         self._watching = Watching(client, self._discovery, settings.watch_namespaces, log, metrics)
         watched = settings.watch_namespaces
         self.source = CachedFacts(self._watching, self._discovery, LiveFacts(client, self._discovery, watched))
         memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery, watched))
         self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
-        self._survey = AuditScan(leaders, memory, self._watching.knows, settings, log, metrics)
+        self._events = EventWriter(leaders, self._discovery, watched, log) if settings.events else None
+        self._survey = AuditScan(
+            leaders,
+            memory,
+            self._watching.knows,
+            settings,
+            log,
+            metrics,
+            exempt_namespaces=self._watching.exempt,
+            offer=self._events.offer if self._events else None,
+        )
         namespace = settings.namespace or client.namespace
         lease = Lease(leaders, namespace, settings.lease, identity())
         policies, self._trouble_of_policies = self._policies(leaders, log, metrics)
@@ -76,11 +91,11 @@ class Cluster:
             looking = tasks.create_task(self._look())
             self._standing = tasks.create_task(self._stand())
             judging = None if self._own else tasks.create_task(self._trust.run(lambda: self.certificate.leaf))
+            writing = tasks.create_task(self._events.run()) if self._events else None
             yield
-            watching.cancel()
-            looking.cancel()
-            if judging:
-                judging.cancel()
+            for task in (watching, looking, judging, writing):
+                if task:
+                    task.cancel()
 
     def of_plan(self) -> dict[str, Any]:
         """What the plan of a server has from a cluster."""
@@ -94,6 +109,7 @@ class Cluster:
             "notes": self._troubles,
             "tells": lambda: {"leader": self._elector.standing, "policy-references": self._schemas.told},
             "leave": self._leave,
+            "offer": self._events.offer if self._events else None,
         }
 
     async def _prepare(self) -> None:
@@ -121,9 +137,25 @@ class Cluster:
             "ca-bundles": self._trust.note,
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
+            "events": self._events.trouble if self._events else "",
+            "openshift": self._refused_by_platform,
+            "exempt-namespaces": exempt_note(self._exempt()),
+            "not-covered": self._survey.excluded,
             "default-policies": self._trouble_of_policies(),
             "unknown-kinds": _unknown_kinds(self._discovery.unknown_kinds),
         }
+
+    def _exempt(self) -> Sequence[str]:
+        """The exempt namespaces; with WATCH_NAMESPACE as the leader's last survey read them."""
+        return self._watching.exempt() if self._watching.whole_cluster else self._survey.exempt
+
+    def _warn_of_platform(self) -> None:
+        """Log, once, that the platform refuses what vmguard fills in; readiness has it as long as that is so."""
+        served = self._discovery.serves_constraints
+        why = refused_by_constraints(self._settings.run_as, serves_constraints=served)
+        if why and not self._refused_by_platform:
+            self._log.write("warning", "OpenShift refuses pods", reason=why)
+        self._refused_by_platform = why
 
     def _own_certificate(self, leaders: Client, namespace: str, log: Log, metrics: Metrics) -> OwnCertificate:
         whole_cluster = not self._settings.watch_namespaces

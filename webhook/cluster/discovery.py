@@ -1,11 +1,13 @@
-"""What the cluster serves: its version, which of the operator's kinds in which version, and PodSecurityPolicies.
+"""What the cluster serves: its version, the operator's kinds with their versions, and what judges pods besides vmguard.
 
-Discovery is open to everyone who is authenticated, so it works with a Role alone. Its answer is kept until it is asked
-again; a definition that appears, changes its version or goes is for whoever calls `learn` to notice.
+The latter are PodSecurityPolicies and the security context constraints of OpenShift. Discovery is open to everyone who
+is authenticated, so it works with a Role alone. Its answer is kept until it is asked again; a definition that appears,
+changes its version or goes is for whoever calls `learn` to notice.
 """
 
 import asyncio
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -17,6 +19,9 @@ from webhook.cluster.status import reason
 from webhook.facts import NEWEST_MINOR, parse_kubernetes_version
 from webhook.policy.custom_resources import BY_KIND, GROUP
 from webhook.telemetry.log import Log
+
+CONSTRAINTS_GROUP = "security.openshift.io"
+"""The group of OpenShift's SecurityContextConstraints, whose admission plugin refuses pods with a foreign user."""
 
 _SECONDS = 5.0
 """For one answer."""
@@ -55,7 +60,8 @@ class Discovery:
     """What one cluster serves.
 
     `trouble` is why that is not known, "" when it is. `unknown_kinds` are the served kinds of the operator's group that
-    the table of custom resources does not have. `permissions` are those that the API server refused.
+    the table of custom resources does not have. `serves_constraints` is whether this is OpenShift. `permissions` are
+    those that the API server refused. `on_learnt` is called each time that everything is known anew.
     """
 
     def __init__(self, client: Client, log: Log) -> None:
@@ -65,6 +71,8 @@ class Discovery:
         self.versions: dict[str, str] = {}
         self.serves_policies: bool | None = None
         self.unknown_kinds: tuple[str, ...] = ()
+        self.serves_constraints = False
+        self.on_learnt: Callable[[], None] = lambda: None
         self.trouble = "not reached yet"
         self.permissions = Permissions(log)
 
@@ -79,6 +87,7 @@ class Discovery:
         while True:
             self.trouble = await self._learn()
             if not self.trouble:
+                self.on_learnt()
                 return
             seconds = backoff.after()
             self._log.write("warning", "cluster not reached", reason=self.trouble, seconds=round(seconds, 1))
@@ -89,6 +98,7 @@ class Discovery:
             said = _version.decode(await self._get("/version") or b"{}")
             minor = _minor(said)
             policies = await self._get(PSP.root)
+            constraints = await self._get(f"/apis/{CONSTRAINTS_GROUP}")
             versions = await self._versions()
         except UnreachableError as error:
             return str(error)
@@ -97,6 +107,7 @@ class Discovery:
         self._minor, self.versions = minor, {kind: each for kind, each in versions.items() if kind in JUDGED}
         self.unknown_kinds = tuple(sorted(kind for kind in versions if kind not in BY_KIND))
         served = (_resources.decode(policies).resources or ()) if policies else ()
+        self.serves_constraints = constraints is not None
         self.serves_policies = any(each.name == PSP.plural for each in served)
         return ""
 

@@ -16,12 +16,12 @@ from webhook.cluster.backoff import Backoff
 from webhook.cluster.cache_share import ObjectKey
 from webhook.cluster.client import Client
 from webhook.cluster.collections import DEFINITIONS, JUDGED, NAMESPACES, PSP, WORKLOADS, Collection, custom
-from webhook.cluster.discovery import Discovery
+from webhook.cluster.discovery import CONSTRAINTS_GROUP, Discovery
 from webhook.cluster.reflector import Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.enforcement import unknown_mode, unknown_values
+from webhook.policy.enforcement import coverage, unknown_mode, unknown_values
 from webhook.policy.projection import LARGEST_READ, ResourceTooLargeError, project, weight
 from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
@@ -36,6 +36,9 @@ MOST_NAMED = 20
 
 _SETTLES = (0.3, 2.0, 6.0)
 """Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
+
+_NOTICED = (f".{GROUP}", f".{CONSTRAINTS_GROUP}")
+"""Ends of the names of definitions that change what discovery answers."""
 
 _COMPONENT = "app.kubernetes.io/name"
 _OUR_LABELS = "vmguard"
@@ -117,6 +120,12 @@ class Watching:
             if reflector.resource.group == GROUP:
                 for found in reflector.objects.values():
                     yield reflector.resource, found
+
+    def exempt(self) -> list[str]:
+        """The names of exempt namespaces, as far as Namespaces are watched."""
+        watched = self._reflectors.get((NAMESPACES.kind, ""))
+        found = watched.objects.items() if watched else ()
+        return sorted(name for (_, name), each in found if _is_exempt(name, each))
 
     def missing(self) -> str:
         """What decisions depend on and has never been listed, with the reason; "" for nothing.
@@ -229,8 +238,9 @@ class Watching:
         return float(len(reflector.objects)) if reflector else 0.0
 
     def _definition(self, key: ObjectKey, _: KubeObject | None) -> None:
-        if key[1].endswith(f".{GROUP}"):
+        if key[1].endswith(_NOTICED):
             self._definitions_changed.set()
+        if key[1].endswith(f".{GROUP}"):
             self.definitions_told.set()
 
     def _namespace(self, key: ObjectKey, found: KubeObject | None) -> None:
@@ -270,6 +280,10 @@ def _labelled(found: KubeObject) -> KubeObject:
     """Of the labels of a Namespace, which can be a megabyte, those that are vmguard's."""
     labels = {name: value for name, value in (found.metadata.labels or {}).items() if name.startswith(_OUR_LABELS)}
     return KubeObject(_kept(found, labels=labels or None))
+
+
+def _is_exempt(name: str, found: KubeObject) -> bool:
+    return coverage("enforce", name, found.metadata.labels or {}) == "exempt"
 
 
 def _named(found: KubeObject) -> KubeObject:

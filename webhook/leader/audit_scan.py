@@ -4,12 +4,16 @@ Pods that were there before vmguard, or that came by without it, are found here 
 line that every admission walks, as if it were validated now; nothing is changed or denied. Facts come from memory
 where there are some, and are asked for once a survey otherwise, over the leader's own connection, so that no admission
 waits.
+
+Where vmguard is not called, the survey is all that knows of the pods: it names exempt namespaces, and what runs in
+kube-system.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
@@ -18,9 +22,11 @@ from webhook.admit import admit
 from webhook.cluster.client import Client
 from webhook.cluster.listing import FAILURES
 from webhook.driver import drive_async
-from webhook.facts import FactSource, Lookup, Names, Ref, Resolved, Unknown
+from webhook.facts import FactSource, Found, Lookup, Names, Ref, Resolved, Unknown
 from webhook.leader.running_pods import running
+from webhook.policy.enforcement import EXCLUDED, EXEMPT, EXEMPT_VALUE, NOT_CALLED, Coverage, coverage
 from webhook.policy.findings import Change, Violation
+from webhook.policy.resource_events import ResourceEvent, of_running_pod
 from webhook.policy.wording import not_compliant
 from webhook.policy.workload import UnknownKind, Workload
 from webhook.settings import Settings
@@ -49,6 +55,19 @@ MOST_KINDS = 50
 OTHER_KINDS = "other"
 """The kind under which the pods of further pairs are counted."""
 
+MOST_NAMESPACES = 50
+"""Namespaces without vmguard that one survey counts apart; all further ones count together, without a name."""
+
+_ADVICE: Mapping[Coverage, str] = {
+    "enforced": "",
+    "trial": "; the namespace is in a trial, so vmguard would not fill a new pod either",
+    "exempt": "; the namespace is exempt, so vmguard would not fill a new pod either",
+    "excluded": f"; vmguard is not called for pods of {EXCLUDED}",
+}
+"""What a person must know before the pods of a workload are restarted."""
+
+_NOT_COVERED = "for which the API server does not call vmguard"
+
 _DEADLINE = 20.0
 """Seconds for the facts on one pod."""
 
@@ -66,14 +85,20 @@ class Wrong:
     pods: int
     example: str
     why: str
+    where: Coverage = "enforced"
 
     def __str__(self) -> str:
-        return f"{self.example}{f' and {self.pods - 1} more' if self.pods > 1 else ''}: {self.why}"
+        more = f" and {self.pods - 1} more" if self.pods > 1 else ""
+        return f"{self.example}{more}: {self.why}{_ADVICE[self.where]}"
 
 
 @dataclass(slots=True)
 class Result:
-    """What one survey found. `wrong` is by workload, `unknown` (pods that nobody could judge) by namespace."""
+    """What one survey found. `wrong` is by workload, `unknown` (pods that nobody could judge) by namespace.
+
+    `exempt` are the names of all exempt namespaces. `uncovered` counts the operator's pods in these and in kube-system,
+    where vmguard is not called; `excluded` those in kube-system by workload.
+    """
 
     judged: Counter[NamespaceAndKind] = field(default_factory=Counter)
     noncompliant: Counter[NamespaceAndKind] = field(default_factory=Counter)
@@ -81,15 +106,22 @@ class Result:
     unknown: Counter[str] = field(default_factory=Counter)
     unknown_kinds: Counter[NamespaceAndKind] = field(default_factory=Counter)
     unknown_why: str = ""
+    exempt: tuple[str, ...] = ()
+    uncovered: Counter[str] = field(default_factory=Counter)
+    excluded: Counter[str] = field(default_factory=Counter)
 
     @property
     def trouble(self) -> bool:
         """Whether a person must look at it."""
-        return bool(self.wrong or self.unknown or self.unknown_kinds)
+        return bool(self.wrong or self.unknown or self.unknown_kinds or self.exempt or self.excluded)
 
 
 class AuditScan:
-    """Surveys one cluster, or the namespaces that are watched. `trouble` is why it cannot, "" for nothing."""
+    """Surveys one cluster, or the namespaces that are watched. `trouble` is why it cannot, "" for nothing.
+
+    `exempt_namespaces` are those of a cluster that is watched whole; with WATCH_NAMESPACE the survey reads each one.
+    `offer` takes an event on a resource. `exempt` and `excluded` are what the last survey found of both, for readiness.
+    """
 
     def __init__(
         self,
@@ -99,17 +131,25 @@ class AuditScan:
         settings: Settings,
         log: Log,
         metrics: Metrics,
+        *,
+        exempt_namespaces: Callable[[], Iterable[str]] = tuple,
+        offer: Callable[[ResourceEvent], None] | None = None,
     ) -> None:
         self._client = client
         self._source = source
         self._is_owner = is_owner
         # nothing is denied, so nothing is read again; under deny no label of a namespace matters and is looked up
         self._settings = replace(settings, mode="audit", enforce="deny")
+        self._mode = settings.mode
+        self._exempt_namespaces = exempt_namespaces
+        self._offer = offer
         self._log = log
         self._metrics = metrics
         self._told: Result | None = None
         self._told_at = 0.0
         self.trouble = ""
+        self.exempt: tuple[str, ...] = ()
+        self.excluded = ""
 
     async def run(self) -> None:
         """Scan again and again until this is cancelled; then nothing is claimed any more."""
@@ -136,10 +176,25 @@ class AuditScan:
         """
         result = Result()
         facts = _Once(self._source, self._is_owner)
+        result.exempt = tuple([each async for each in self._exempt(facts)])
         async for pod, raw in running(self._client, self._settings.watch_namespaces or ("",), self._is_owner):
             await asyncio.sleep(0)  # admissions go first
             await self._judge(*pod.place, pod.metadata.uid or "", raw, facts, result)
         return result
+
+    async def _exempt(self, facts: "_Once") -> AsyncIterator[str]:
+        """The exempt namespaces, in order."""
+        watched = self._settings.watch_namespaces
+        for namespace in sorted(watched or self._exempt_namespaces()):
+            if not watched or await self._coverage(namespace, facts) == "exempt":
+                yield namespace
+
+    async def _coverage(self, namespace: str, facts: "_Once") -> Coverage:
+        """What vmguard does for new pods of a namespace; where its labels cannot be read the setting counts."""
+        lookup = Lookup(Ref("", "v1", "Namespace", "", namespace))
+        fact = facts.cached(lookup) or await facts.get(lookup, asyncio.get_running_loop().time() + _DEADLINE)
+        labels = (fact.object.metadata.labels or {}) if isinstance(fact, Found) else {}
+        return coverage(self._mode, namespace, labels)
 
     async def _judge(
         self, namespace: str, name: str, uid: str, raw: msgspec.Raw, facts: "_Once", result: Result
@@ -148,7 +203,7 @@ class AuditScan:
         try:
             review = review_of_pod(raw, uid=uid, namespace=namespace, name=name)
             steps = admit(review, "validate", self._settings, minor=facts.minor)
-            decision, _ = await drive_async(steps, facts, deadline)
+            decision, links = await drive_async(steps, facts, deadline)
         except ReviewError as error:
             result.unknown[namespace] += 1
             result.unknown_why = one_line(f"{namespace}/{name}: {error}", _LONGEST)
@@ -160,6 +215,14 @@ class AuditScan:
         if isinstance(identity, UnknownKind):
             known = (namespace, identity.kind) in result.unknown_kinds or len(result.unknown_kinds) < MOST_KINDS
             result.unknown_kinds[namespace if known else "", identity.kind if known else OTHER_KINDS] += 1
+        where = await self._coverage(namespace, facts)
+        event = of_running_pod(decision, links, where) if self._offer else None
+        if self._offer and event:
+            self._offer(event)
+        if where in NOT_CALLED and isinstance(identity, Workload | UnknownKind):
+            result.uncovered[namespace] += 1
+            if where == "excluded":
+                result.excluded[_named_workload(identity)] += 1
         if not isinstance(identity, Workload):
             return
         key = namespace, identity.kind
@@ -168,8 +231,9 @@ class AuditScan:
         if not left:
             return
         result.noncompliant[key] += 1
-        workload = f"{identity.component.name} of {identity}"
-        wrong = result.wrong.setdefault(workload, Wrong(namespace, 0, name, one_line(not_compliant(left), _LONGEST)))
+        workload = _named_workload(identity)
+        why = one_line(not_compliant(left), _LONGEST)
+        wrong = result.wrong.setdefault(workload, Wrong(namespace, 0, name, why, where))
         wrong.pods += 1
 
     def _tell(self, result: Result) -> None:
@@ -196,26 +260,65 @@ class AuditScan:
             **more,
             **unknown if result.unknown else {},
             **{"unknown_kinds": unknown_kinds} if unknown_kinds else {},
+            **_first("exempt", result.exempt),
+            **{"not_covered": result.uncovered.total()} if result.uncovered else {},
+            **_first("excluded", [f"{name}: {count}" for name, count in sorted(result.excluded.items())]),
         )
 
     def _show(self, result: Result) -> None:
-        noncompliant, unknown = self._metrics.noncompliant, self._metrics.unjudged
-        unknown_kinds = self._metrics.unknown_kinds
-        noncompliant.clear()
-        unknown.clear()
-        unknown_kinds.clear()
+        metrics = self._metrics
+        noncompliant, unknown, unknown_kinds = metrics.noncompliant, metrics.unjudged, metrics.unknown_kinds
+        exempt, uncovered = metrics.exempt, metrics.uncovered
+        for gauge in (noncompliant, unknown, unknown_kinds, exempt, uncovered):
+            gauge.clear()
         for key in result.judged:
             noncompliant.labels(*key).set(result.noncompliant[key])
         for namespace, count in result.unknown.items():
             unknown.labels(namespace).set(count)
         for key, count in result.unknown_kinds.items():
             unknown_kinds.labels(*key).set(count)
+        for namespace, count in _bounded(Counter(result.exempt)).items():
+            exempt.labels(namespace).set(count)
+        for namespace, count in _bounded(result.uncovered).items():
+            uncovered.labels(namespace).set(count)
+        self.exempt = result.exempt
+        pods, workloads = result.excluded.total(), named(sorted(result.excluded))
+        self.excluded = f"{pods} running pods in {EXCLUDED}, {_NOT_COVERED}: {workloads}" if pods else ""
 
 
 def _gist(result: Result) -> object:
     """What makes two results worth telling apart: workloads and counts, but not which pod is the example."""
-    wrong = {name: (each.pods, each.why) for name, each in result.wrong.items()}
-    return wrong, result.unknown, result.unknown_kinds
+    wrong = {name: (each.pods, each.why, each.where) for name, each in result.wrong.items()}
+    return wrong, result.unknown, result.unknown_kinds, result.exempt, result.excluded
+
+
+def named(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
+
+
+def exempt_note(names: Sequence[str]) -> str:
+    """What readiness says of exempt namespaces, "" for none."""
+    return f"{named(names)}: vmguard secures nothing there, by the label {EXEMPT}={EXEMPT_VALUE}" if names else ""
+
+
+def _named_workload(identity: Workload | UnknownKind) -> str:
+    return f"{identity.component.name} of {identity}" if isinstance(identity, Workload) else identity.owner
+
+
+def _first(key: str, names: Sequence[str]) -> dict[str, Any]:
+    """Fields of a log line: the first names, and how many more there are."""
+    more = {f"more_{key}": len(names) - MOST_NAMED} if len(names) > MOST_NAMED else {}
+    return {key: list(names[:MOST_NAMED]), **more} if names else {}
+
+
+def _bounded(counts: Counter[str]) -> Counter[str]:
+    """Counts of the first namespaces by their names, and of all further ones together under the name ""."""
+    bounded: Counter[str] = Counter()
+    for index, namespace in enumerate(sorted(counts)):
+        bounded[namespace if index < MOST_NAMESPACES else ""] += counts[namespace]
+    return bounded
 
 
 def _of_each_namespace(wrong: dict[str, Wrong]) -> list[tuple[str, Wrong]]:

@@ -4,6 +4,7 @@ The objects of the kustomize base have no namespace, as an overlay sets it, and 
 writes the CA into it, and an apply must not take that away. The pods reach the level `restricted` of Pod Security.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from webhook.manifests.roles import InstallationNames
@@ -41,6 +42,12 @@ def labels(names: InstallationNames) -> dict[str, str]:
         "app.kubernetes.io/part-of": "vmguard",
         "app.kubernetes.io/managed-by": "kustomize",
     }
+
+
+def labelled(names: InstallationNames, objects: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Objects of an installation with its labels, by which an uninstall or a prune finds them."""
+    for each in objects:
+        yield {**each, "metadata": {**each["metadata"], "labels": labels(names)}}
 
 
 def selector(names: InstallationNames) -> dict[str, str]:

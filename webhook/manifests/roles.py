@@ -67,6 +67,13 @@ def permissions(names: InstallationNames) -> tuple[Permission, ...]:
         ),
         Permission("the resource of a pod decides what the pod must look like", GROUP, _JUDGED, READ, "watched"),
         Permission("the survey lists running pods that do not comply", "", ("pods",), ("list",), "watched"),
+        Permission(
+            "events on the resources of pods that vmguard denies or reports; the count of one is read and raised",
+            "",
+            ("events",),
+            ("create", "get", "patch"),
+            "watched",
+        ),
         Permission("the labels of a namespace decide what is enforced there", "", ("namespaces",), READ, "cluster"),
         Permission(
             "below Kubernetes 1.25, whether a PodSecurityPolicy that is named exists",

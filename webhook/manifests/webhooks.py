@@ -16,7 +16,17 @@ import msgspec
 
 from webhook.policy import components
 from webhook.policy.custom_resources import GROUP, RESOURCES
-from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, LABEL, LABELS, LEVELS, MODE_LABEL, MODE_VALUE, OLD_LABEL
+from webhook.policy.enforcement import (
+    EXCLUDED,
+    EXEMPT,
+    EXEMPT_VALUE,
+    LABEL,
+    LABELS,
+    LEVELS,
+    MODE_LABEL,
+    MODE_VALUE,
+    OLD_LABEL,
+)
 from webhook.policy.workload import MANAGED_BY
 
 NAME = "vmguard"
@@ -88,7 +98,7 @@ _RESOURCES = RequestRule(
 BY_NAME = "kubernetes.io/metadata.name"
 """The label that every namespace has with its own name."""
 
-_NOT_KUBE_SYSTEM = Match(BY_NAME, "NotIn", ("kube-system",))
+_NOT_KUBE_SYSTEM = Match(BY_NAME, "NotIn", (EXCLUDED,))
 """The pods that a cluster needs to start never wait for vmguard, whatever their labels are."""
 
 
@@ -234,7 +244,8 @@ def _webhook(
         "admissionReviewVersions": ["v1", "v1beta1"],
         "clientConfig": {**_client(target, _path(entry.path, in_force=in_force)), **bundle},
         "matchPolicy": "Equivalent",
-        "sideEffects": "None",
+        # an event on the resource reports a denial, and a dry run writes none
+        "sideEffects": "NoneOnDryRun" if entry.rule == _PODS else "None",
         "timeoutSeconds": 10,
         "failurePolicy": entry.failure_policy,
         **_selectors(entry.namespaces, (*narrowed, *(() if mode is None else (mode,)))),

@@ -1,6 +1,10 @@
-"""Decisions on what a person hands in, with the patched pod and its diff; made as at an admission, from files."""
+"""Decisions on what a person hands in, with the patched pod and its diff; made as at an admission, from files.
 
-from dataclasses import dataclass
+The labels of a Namespace among the files count as the selectors of the installed entries read them: an exempt
+namespace is never sent to vmguard, and one that is enforced is enforced here too. A warning says so.
+"""
+
+from dataclasses import dataclass, replace
 from difflib import unified_diff
 from typing import Any
 
@@ -10,14 +14,18 @@ import msgspec
 from webhook.admission.admission_review import decode, decode_pod, encode, pod_object
 from webhook.admit import admit
 from webhook.driver import drive
-from webhook.facts import FactSource
+from webhook.facts import FactSource, Found, Lookup, Ref
 from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
-from webhook.policy.decide import Decision, Webhook
+from webhook.policy.decide import Decision, Webhook, not_called, with_note
+from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, coverage, unknown_mode
 from webhook.policy.wording import facts_line
 from webhook.policy.workload import Link
 from webhook.settings import Settings
 from webhook.yaml_output import as_yaml
+
+_NOT_JUDGED = frozenset({"ignored", "unmanaged"})
+"""Outcomes of what is none of the operator's pods and resources, in any namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +79,18 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     review = decode(item.review)
     if item.kind == "Pod":  # a pod that is none is a mistake that a person wants to hear of, whosever it is
         decode_pod(pod_object(review.request.object))
-    steps = admit(review, asked, settings, minor=source.minor, labels_suffice=source.labels_suffice)
+    namespace = review.request.namespace or ""
+    labels = _labels_of(namespace, source)
+    where = coverage(settings.mode, namespace, labels)
+    there = replace(settings, mode="enforce") if where == "enforced" else settings
+    steps = admit(review, asked, there, minor=source.minor, labels_suffice=source.labels_suffice)
     decision, looked_up = drive(steps, source)
+    sent = where not in NOT_CALLED or (where == "excluded" and item.kind != "Pod")
+    if not sent and decision.outcome not in _NOT_JUDGED:
+        decision = not_called(namespace, NOT_CALLED[where])
+    elif settings.mode == "audit" and decision.outcome not in _NOT_JUDGED:
+        note = _enforced_by_label(namespace) if there.mode == "enforce" else unknown_mode(labels)
+        decision = with_note(decision, note) if note else decision
     answer = encode(
         review,
         allowed=decision.allowed and not decision.refused,
@@ -83,6 +101,16 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         facts=facts_line(looked_up),
     )
     return Judged(item, asked, decision, looked_up, answer, source.minor)
+
+
+def _labels_of(namespace: str, source: FactSource) -> dict[str, str | None]:
+    """The labels of a Namespace, {} where it is not among the files."""
+    fact = source.cached(Lookup(Ref("", "v1", "Namespace", "", namespace)))
+    return (fact.object.metadata.labels or {}) if isinstance(fact, Found) else {}
+
+
+def _enforced_by_label(namespace: str) -> str:
+    return f"namespace {namespace} is enforced by its label {MODE_LABEL}={MODE_VALUE}, although VMGUARD_MODE is audit"
 
 
 def apply(pod: dict[str, Any], decision: Decision) -> dict[str, Any]:

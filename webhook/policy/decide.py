@@ -115,6 +115,17 @@ def ignored(reason: str) -> Decision:
     return Decision("ignored", annotations={"decision": one_line(f"ignored: {reason}", LONGEST_WARNING)})
 
 
+def not_called(namespace: str, reason: str) -> Decision:
+    """The decision on what the API server never sends: allowed, no patch, and a warning that says why."""
+    text = f"the API server does not call vmguard for namespace {namespace}: {reason}"
+    return msgspec.structs.replace(ignored(text), warnings=(warning_line("workload", f"not secured: {text}"),))
+
+
+def with_note(decision: Decision, note: str) -> Decision:
+    """The same decision with one more warning."""
+    return msgspec.structs.replace(decision, warnings=(*decision.warnings, warning_line("workload", note)))
+
+
 @lru_cache(1024)
 def unmanaged(identity: Unmanaged) -> Decision:
     """The decision on an unmanaged pod: allowed unchanged, with a warning if it has the operator's labels."""

@@ -1,7 +1,8 @@
-"""What a namespace enforces: its labels may tighten VMGUARD_ENFORCE for its own pods.
+"""What holds in a namespace: whether vmguard is called for it, whether it enforces there, and whether it denies.
 
-A label never loosens the setting, and of two labels the stricter counts. A value that is not a level counts as deny
-and is reported: a typing error must not turn enforcement off. Pure.
+Labels may tighten VMGUARD_ENFORCE for the namespace's own pods. A label never loosens the setting, and of two labels
+the stricter counts. A value that is not a level counts as deny and is reported: a typing error must not turn
+enforcement off. Pure.
 """
 
 from collections.abc import Mapping
@@ -33,14 +34,40 @@ EXEMPT = "vmguard.io/exempt"
 EXEMPT_VALUE = "true"
 """The only value that exempts: a typing error must not."""
 
+EXCLUDED = "kube-system"
+"""The namespace that no entry for pods selects: what a cluster needs to start never waits for vmguard."""
+
 MODE_LABEL = "vmguard.io/mode"
 """The namespace label by which one namespace is enforced while VMGUARD_MODE is audit."""
 
 MODE_VALUE = "enforce"
 """The only value of that label that counts: any other one leaves the namespace as the setting says."""
 
+Mode = Literal["enforce", "audit"]
+
+Coverage = Literal["enforced", "trial", "exempt", "excluded"]
+"""What the API server has vmguard do for new pods of a namespace: fill and deny, report only, or nothing."""
+
+NOT_CALLED: Mapping[Coverage, str] = {
+    "exempt": f"its label {EXEMPT}={EXEMPT_VALUE} exempts it",
+    "excluded": "no entry for pods selects it",
+}
+"""Why the API server calls vmguard for no pod of a namespace."""
+
 _LONGEST = 100
 """Characters of a value that are repeated."""
+
+
+def coverage(mode: Mode, namespace: str, labels: Mapping[str, str | None]) -> Coverage:
+    """The coverage of a namespace with these labels, where `mode` is VMGUARD_MODE.
+
+    It holds for the entries of `deploy/`. Those of `vmguard manifests webhooks` do not read the label of the mode.
+    """
+    if namespace == EXCLUDED:
+        return "excluded"
+    if labels.get(EXEMPT) == EXEMPT_VALUE:
+        return "exempt"
+    return "enforced" if mode == "enforce" or labels.get(MODE_LABEL) == MODE_VALUE else "trial"
 
 
 def enforced_in(setting: Enforce, labels: Mapping[str, str | None]) -> Enforce:

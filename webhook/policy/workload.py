@@ -261,6 +261,16 @@ def unknown_kind_above(controlled: str, metadata: Metadata, chain: tuple[Link, .
     return UnknownKind(one_line(owner.kind, LONGEST_LABEL), named)
 
 
+def unknown_resource_of(chain: tuple[Link, ...]) -> Ref | None:
+    """The controller of the last object of a chain, if it is of the operator's group; None where it cannot exist."""
+    if not chain or type(chain[-1].fact) is not Found:
+        return None
+    owner = _controller(chain[-1].fact.object.metadata)
+    if owner is None or owner.group != GROUP or not _fits(owner) or not is_subdomain(owner.name):
+        return None
+    return Ref(GROUP, owner.version, owner.kind, chain[-1].ref.namespace, owner.name, owner.uid)
+
+
 def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
     """The parent at the end of the chain of a resource, and what it says of the resource of that kind and name."""
     if not chain or chain[-1].ref.kind not in PARENTS:

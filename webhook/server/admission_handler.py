@@ -21,6 +21,7 @@ from webhook.decision_cache import DecisionCache
 from webhook.driver import Done, PreviewsHere, PreviewSource, advance, drive_async
 from webhook.facts import FactSource
 from webhook.policy.decide import Decision, Webhook
+from webhook.policy.resource_events import ResourceEvent
 from webhook.policy.workload import Link
 from webhook.server.http import (
     JSON,
@@ -101,6 +102,8 @@ class AdmissionHandler:
         log: Log,
         state: State,
         previews: PreviewSource | None = None,
+        *,
+        offer: Callable[[ResourceEvent], None] | None = None,
     ) -> None:
         self._rest = rest
         self._source = source
@@ -117,7 +120,7 @@ class AdmissionHandler:
         }
         self._state = state
         self._cache = DecisionCache(metrics.decision_cache_hits.inc)
-        self._reporter = Reporter(metrics, log)
+        self._reporter = Reporter(metrics, log, offer)
         self._requests = Children(metrics.requests)
         self._times = {webhook: metrics.duration.labels(webhook) for webhook in get_args(Webhook)}
 

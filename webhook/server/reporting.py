@@ -1,4 +1,6 @@
-"""Report a decision: to the API server by the response, to people by log and metrics. Nothing here is cached."""
+"""Report a decision: to the API server by the response, to people by log, metrics and events. Caches nothing."""
+
+from collections.abc import Callable
 
 from msgspec import UNSET, UnsetType
 
@@ -6,6 +8,7 @@ from webhook.admission.admission_review import Review, encode
 from webhook.facts import Found
 from webhook.name_forms import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
+from webhook.policy.resource_events import REPORTED, ResourceEvent, of_admission
 from webhook.policy.wording import facts_line
 from webhook.policy.workload import Identity, Link, UnknownKind, Workload
 from webhook.telemetry.line_budget import LineBudget
@@ -64,10 +67,11 @@ _Names = tuple[str | UnsetType, str | UnsetType, str | UnsetType | None, str | U
 
 
 class Reporter:
-    """Reports the decisions of one server, and its requests without one."""
+    """Reports the decisions of one server, and its requests without one; `offer` takes an event to write."""
 
-    def __init__(self, metrics: Metrics, log: Log) -> None:
+    def __init__(self, metrics: Metrics, log: Log, offer: Callable[[ResourceEvent], None] | None = None) -> None:
         self._log = log
+        self._offer = offer
         self._budget = LineBudget()
         self._lines = NamespaceLines()
         self._findings = Children(metrics.findings)
@@ -78,6 +82,8 @@ class Reporter:
     ) -> bytes:
         """Count and log a decision that took so many seconds; the AdmissionReview that answers `review`."""
         self._count(decision, links)
+        if self._offer and decision.outcome in REPORTED:
+            self._offer_event(self._offer, review, decision, links)
         facts = facts_line(links)
         answer = encode(
             review,
@@ -128,6 +134,18 @@ class Reporter:
         stamp, names = self._log.stamp(), _names(review)
         line = FailureLine(stamp, "error", "failed", webhook, *names, error, where, left_out or UNSET)
         self._log.write_line(line)
+
+    @staticmethod
+    def _offer_event(
+        offer: Callable[[ResourceEvent], None], review: Review, decision: Decision, links: tuple[Link, ...]
+    ) -> None:
+        """Offer the event on the resource of a pod; a dry run leaves no trace, and whoever applies a resource reads."""
+        request = review.request
+        if request.kind.group or request.dry_run is True:
+            return
+        event = of_admission(decision, links)
+        if event is not None:
+            offer(event)
 
     def _count(self, decision: Decision, links: tuple[Link, ...]) -> None:
         lookups: dict[tuple[str, str], int] = {}

@@ -18,6 +18,7 @@ from typing import cast
 import uvicorn
 
 from webhook.facts import FactSource
+from webhook.policy.resource_events import ResourceEvent
 from webhook.server.admission_handler import WEBHOOKS, AdmissionHandler
 from webhook.server.application import application
 from webhook.server.body_budget import BodyBudget
@@ -68,7 +69,8 @@ class Plan:
 
     `known` are the objects that dry-run answers with, a JSON array. `prepare` is waited for before the server is ready;
     `checks` say what readiness depends on besides, `notes` what else is wrong, and `tells` how things are. `leave` is
-    what to do when the end is asked for, at once and beside what is still served; it is waited for at the end.
+    what to do when the end is asked for, at once and beside what is still served; it is waited for at the end. `offer`
+    takes events on resources.
     """
 
     settings: Settings
@@ -81,6 +83,7 @@ class Plan:
     tells: Callable[[], Mapping[str, str]] = dict
     metrics: Metrics = field(default_factory=Metrics)
     leave: Callable[[], Awaitable[None]] = _nothing
+    offer: Callable[[ResourceEvent], None] | None = None
 
 
 class _Server(uvicorn.Server):
@@ -195,7 +198,7 @@ async def serve(
 
     state = State(checks=plan.checks, notes=notes, tells=plan.tells)
     rest = application(DryRun(worker), metrics, dry_run=plan.settings.dry_run)
-    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state, previews)
+    front = AdmissionHandler(rest, plan.source, plan.settings, metrics, log, state, previews, offer=plan.offer)
     servers = [
         _Server(front, listeners["webhook"], plan.certificate),
         _Server(Operations(metrics, state), listeners["operations"], None),

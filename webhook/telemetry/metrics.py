@@ -172,6 +172,18 @@ class Metrics:
             ("namespace", "kind"),
             registry=self.registry,
         )
+        self.exempt = Gauge(
+            "vmguard_exempt_namespaces",
+            "Namespaces that the label vmguard.io/exempt takes out of every entry; set by the leader.",
+            ("namespace",),
+            registry=self.registry,
+        )
+        self.uncovered = Gauge(
+            "vmguard_uncovered_pods",
+            "Running pods of the operator in exempt namespaces and in kube-system; set by the leader.",
+            ("namespace",),
+            registry=self.registry,
+        )
         self.surveyed = Gauge(
             "vmguard_survey_timestamp_seconds",
             "When this process last surveyed the running pods, in seconds since 1970 (UTC); 0 for never.",

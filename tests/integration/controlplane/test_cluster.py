@@ -77,3 +77,11 @@ def test_of_three_replicas_one_is_killed_and_the_ca_is_rotated():
     assert "No such process" not in done.stderr
     assert "The next CA" in done.stdout
     assert not _processes(folder)
+
+
+def test_an_overlay_is_installed_and_a_namespace_enforced():
+    """Two replicas run as pods of the Deployment."""
+    done, folder = _as_printed(NEWEST, 7, "--overlay", "default")
+    assert "namespace/monitoring labeled" in done.stdout
+    assert "runAsUser: 65534" in done.stdout
+    assert not _processes(folder)

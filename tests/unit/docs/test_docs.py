@@ -12,9 +12,11 @@ from tests.support.server import ROOT
 from webhook.cli.certs import TARGETS as CERTS
 from webhook.cli.main import COMMANDS
 from webhook.cli.manifests import TARGETS
+from webhook.leader import psp_status
 from webhook.policy import rules
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as RESOURCES
+from webhook.policy.resource_events import REASONS
 from webhook.server.admission_handler import WEBHOOKS
 from webhook.settings import SETTINGS, Settings
 from webhook.telemetry.log import LEVELS
@@ -77,9 +79,15 @@ def test_every_metric_is_documented_with_its_labels():
         "vmguard_noncompliant_pods": metrics.noncompliant,
         "vmguard_unjudged_pods": metrics.unjudged,
         "vmguard_unknown_kind_pods": metrics.unknown_kinds,
+        "vmguard_exempt_namespaces": metrics.exempt,
+        "vmguard_uncovered_pods": metrics.uncovered,
         "vmguard_policy_troubles": metrics.policy_troubles,
     }.items():
         assert tuple(re.findall("`([^`]+)`", table[name].split("|")[0])) == attribute._labelnames
+
+
+def test_every_reason_of_an_event_is_documented_and_no_other():
+    assert _table("events.md").keys() == {*REASONS, *psp_status._EVENTS.values()}
 
 
 def test_every_rule_is_documented():
@@ -103,7 +111,8 @@ def test_the_webhook_configurations_ask_for_what_is_served():
     (resources,) = (hook for hook in hooks if hook["name"] == "resources.vmguard.io")
     wanted = {RESOURCES[kind].plural for kind in (*BY_KIND, *PARENTS)}
     assert set(resources["rules"][0]["resources"]) == wanted
-    assert all(hook["sideEffects"] == "None" for hook in hooks)
+    for hook in hooks:  # an event reports a denial, and a dry run writes none
+        assert hook["sideEffects"] == ("NoneOnDryRun" if hook["rules"][0]["resources"] == ["pods"] else "None")
 
 
 def test_the_readmes_review_command_prints_what_it_shows():

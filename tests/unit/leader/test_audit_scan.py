@@ -1,9 +1,111 @@
-"""The log line of an audit scan names workloads of every namespace in turn."""
+"""The result of an audit scan: what its log line, its metrics and readiness name, and how much of it."""
+
+import asyncio
+import io
+import json
+
+import pytest
 
 from webhook.leader import audit_scan as module
+from webhook.settings import Settings
+from webhook.telemetry.log import Log
+from webhook.telemetry.metrics import Metrics
+
+
+class Told:
+    """A scan that tells results, with the log lines and metrics that it wrote."""
+
+    def __init__(self):
+        self._stream, self.metrics = io.BytesIO(), Metrics()
+        self.scan = module.AuditScan(None, None, None, Settings(), Log("info", self._stream), self.metrics)
+
+    def tell(self, *results):
+        async def run():
+            for each in results:
+                self.scan._tell(each)
+
+        asyncio.run(run())
+
+    def lines(self):
+        return [json.loads(line) for line in self._stream.getvalue().splitlines()]
+
+    def gauge(self, name, namespace):
+        return self.metrics.registry.get_sample_value(name, {"namespace": namespace})
+
+
+@pytest.fixture
+def told():
+    return Told()
 
 
 def test_no_namespace_crowds_another_out_of_the_line():
     wrong = {f"w of VMSingle a/{index:02}": module.Wrong("a", 1, "p", "x") for index in range(30)}
     wrong["w of VMSingle z/s"] = module.Wrong("z", 1, "p", "x")
     assert [each.namespace for _, each in module._of_each_namespace(wrong)[:3]] == ["a", "z", "a"]
+
+
+def test_exempt_namespaces_are_named_counted_and_a_warning(told):
+    result = module.Result(exempt=("a", "b"))
+    result.uncovered["a"] = 3
+    told.tell(result, module.Result())
+    first, second = told.lines()
+    assert (first["level"], first["exempt"], first["not_covered"]) == ("warning", ["a", "b"], 3)
+    assert (second["level"], "exempt" in second, "not_covered" in second) == ("info", False, False)
+
+
+def test_the_metrics_are_those_of_the_last_survey(told):
+    result = module.Result(exempt=("a",))
+    result.uncovered["a"] = 3
+    told.tell(result)
+    assert told.gauge("vmguard_exempt_namespaces", "a") == 1
+    assert told.gauge("vmguard_uncovered_pods", "a") == 3
+    told.tell(module.Result())
+    assert told.gauge("vmguard_exempt_namespaces", "a") is None
+    assert told.gauge("vmguard_uncovered_pods", "a") is None
+
+
+def test_many_exempt_namespaces_are_bounded_everywhere(told):
+    names = tuple(f"n{index:03}" for index in range(module.MOST_NAMESPACES + 7))
+    told.tell(module.Result(exempt=names))
+    (line,) = told.lines()
+    assert (len(line["exempt"]), line["more_exempt"]) == (module.MOST_NAMED, len(names) - module.MOST_NAMED)
+    assert told.gauge("vmguard_exempt_namespaces", names[module.MOST_NAMESPACES - 1]) == 1
+    assert told.gauge("vmguard_exempt_namespaces", names[module.MOST_NAMESPACES]) is None
+    assert told.gauge("vmguard_exempt_namespaces", "") == 7
+    note = module.exempt_note(told.scan.exempt)
+    assert names[module.MOST_NAMED - 1] in note
+    assert names[module.MOST_NAMED] not in note
+    assert f"and {len(names) - module.MOST_NAMED} more: " in note
+
+
+def test_workloads_in_kube_system_are_named_in_the_line_and_in_readiness(told):
+    result = module.Result()
+    result.uncovered["kube-system"] = 2
+    result.excluded["vmsingle of VMSingle kube-system/s"] = 2
+    told.tell(result)
+    (line,) = told.lines()
+    assert line["excluded"] == ["vmsingle of VMSingle kube-system/s: 2"]
+    assert told.scan.excluded == (
+        "2 running pods in kube-system, for which the API server does not call vmguard: "
+        "vmsingle of VMSingle kube-system/s"
+    )
+
+
+def test_a_workload_says_whether_a_restart_would_help(told):
+    result = module.Result()
+    for where in ("enforced", "trial", "exempt", "excluded"):
+        result.wrong[where] = module.Wrong(where, 1, "p", "x", where)
+    told.tell(result)
+    texts = dict(text.split(": ", 1) for text in told.lines()[0]["workloads"])
+    assert texts["enforced"] == "p: x"
+    assert "is in a trial" in texts["trial"]
+    assert "is exempt" in texts["exempt"]
+    assert "not called" in texts["excluded"]
+
+
+def test_a_namespace_that_leaves_the_trial_is_told_anew(told):
+    before, after = (
+        module.Result(wrong={"w": module.Wrong("a", 1, "p", "x", where)}) for where in ("trial", "enforced")
+    )
+    told.tell(before, before, after)
+    assert len(told.lines()) == 2

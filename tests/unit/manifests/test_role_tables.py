@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tests.support.server import ROOT
-from webhook.cluster.collections import BUILT_IN, DEFINITIONS, JUDGED, LEASES, PODS, SECRETS, custom
+from webhook.cluster.collections import BUILT_IN, DEFINITIONS, EVENTS, JUDGED, LEASES, PODS, SECRETS, custom
 from webhook.cluster.webhook_entries import CONFIGURATIONS
 from webhook.manifests.roles import InstallationNames, editor, permissions, roles, viewer
 from webhook.policy.custom_resources import BY_KIND, RESOURCES
@@ -33,7 +33,7 @@ def test_every_permission_has_a_reason_and_is_in_the_roles():
 def test_everything_that_is_read_has_a_rule():
     """By the table of what vmguard looks up and watches."""
     read = {*BUILT_IN.values(), *(custom(kind, BY_KIND[kind].storage) for kind in JUDGED)}
-    other = {DEFINITIONS, PODS, LEASES, SECRETS, *CONFIGURATIONS}
+    other = {DEFINITIONS, EVENTS, PODS, LEASES, SECRETS, *CONFIGURATIONS}
     allowed = {}
     for each in permissions(NAMES):
         for plural in each.resources:
@@ -51,12 +51,12 @@ def test_secrets_and_configurations_are_limited_to_the_installations_own():
     assert {each.verbs: each.names for each in leases} == {("create",): (), ("get", "update"): ("guard-lease",)}
 
 
-def test_with_watched_namespaces_there_is_no_cluster_role_and_no_write_but_that_of_the_lease():
+def test_with_watched_namespaces_there_is_no_cluster_role_and_no_write_but_of_the_lease_and_of_events():
     made = roles(NAMES, ("a", "b"))
     assert {each["kind"] for each in made} == {"Role", "RoleBinding"}
     assert {each["metadata"]["namespace"] for each in made} == {"a", "b", "monitoring"}
     for rule in _rules(made):
-        assert rule["resources"] == ["leases"] or set(rule["verbs"]) <= {"get", "list", "watch"}
+        assert rule["resources"] in (["leases"], ["events"]) or set(rule["verbs"]) <= {"get", "list", "watch"}
 
 
 @pytest.mark.parametrize("watched", [(), ("shared",)])

@@ -25,8 +25,10 @@ from tests.support.strategies import cases
 from webhook.admission.admission_review import review_of
 from webhook.decision_cache import DecisionCache
 from webhook.facts import NotServed
+from webhook.manifests.webhooks import Service, staged
 from webhook.offline.file_facts import FileFacts
-from webhook.policy.enforcement import LABEL, LEVELS, MODE_LABEL, OLD_LABEL, unknown_mode
+from webhook.policy.enforcement import EXEMPT, LABEL, LEVELS, MODE_LABEL, OLD_LABEL, coverage, unknown_mode
+from webhook.server.admission_handler import WEBHOOKS
 
 PRIVILEGED = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
 VALUES = (None, "off", "warn", "deny", "Deny", "", "on")
@@ -201,3 +203,53 @@ def test_every_denial_lists_its_findings(mode):
         entries = json.loads(decision.annotations["findings"])
         assert entries
         assert all(entry.keys() == {"rule", "path", "wanted", "found"} for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("mode", "namespace", "labels", "expected"),
+    [
+        ("enforce", "mon", {}, "enforced"),
+        ("enforce", "mon", {MODE_LABEL: "audit"}, "enforced"),
+        ("audit", "mon", {}, "trial"),
+        ("audit", "mon", {MODE_LABEL: "enforce"}, "enforced"),
+        ("audit", "mon", {MODE_LABEL: "Enforce"}, "trial"),
+        ("enforce", "mon", {EXEMPT: "true"}, "exempt"),
+        ("audit", "mon", {EXEMPT: "true", MODE_LABEL: "enforce"}, "exempt"),
+        ("enforce", "mon", {EXEMPT: "yes"}, "enforced"),
+        ("enforce", "kube-system", {}, "excluded"),
+        ("audit", "kube-system", {MODE_LABEL: "enforce", EXEMPT: "true"}, "excluded"),
+    ],
+)
+def test_the_coverage_of_a_namespace_is_what_the_selectors_of_the_entries_make_of_it(mode, namespace, labels, expected):
+    assert coverage(mode, namespace, labels) == expected
+
+
+@pytest.mark.parametrize("namespace", ["mon", "kube-system"])
+@pytest.mark.parametrize("exempt", [None, "true", "yes"])
+@pytest.mark.parametrize("label", [None, "enforce", "Enforce"])
+@pytest.mark.parametrize("trial", [True, False])
+def test_coverage_agrees_with_the_shipped_entries_for_pods(namespace, exempt, label, trial):
+    """By evaluating each namespaceSelector as the API server does."""
+    own = {EXEMPT: exempt, MODE_LABEL: label}
+    labels = {key: value for key, value in own.items() if value is not None}
+    selected = [
+        entry
+        for entry in staged(Service(), trial=trial)[0]["webhooks"]
+        if all(
+            _matches(each, {**labels, "kubernetes.io/metadata.name": namespace})
+            for each in entry["namespaceSelector"]["matchExpressions"]
+        )
+    ]
+    found = coverage("audit" if trial else "enforce", namespace, labels)
+    if not selected:
+        assert found in {"exempt", "excluded"}
+        return
+    (entry,) = selected
+    in_force = WEBHOOKS[entry["clientConfig"]["service"]["path"]].in_force
+    assert found == ("enforced" if in_force or not trial else "trial")
+
+
+def _matches(expression, labels):
+    value, values = labels.get(expression["key"]), expression.get("values", ())
+    operators = {"In": value in values, "NotIn": value not in values, "Exists": value is not None}
+    return operators[expression["operator"]]

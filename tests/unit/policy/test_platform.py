@@ -1,0 +1,16 @@
+"""OpenShift refuses pods with a fixed user; vmguard says so where that comes together."""
+
+import pytest
+
+from webhook.policy.platform import refused_by_constraints
+
+
+def test_the_overlay_is_named_where_constraints_meet_a_fixed_user():
+    text = refused_by_constraints("65534", serves_constraints=True)
+    assert "VMGUARD_RUN_AS is 65534" in text
+    assert "deploy/overlays/openshift" in text
+
+
+@pytest.mark.parametrize(("run_as", "served"), [("65534", False), ("platform", True), ("platform", False)])
+def test_elsewhere_nothing_is_said(run_as, served):
+    assert refused_by_constraints(run_as, serves_constraints=served) == ""

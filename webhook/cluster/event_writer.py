@@ -1,0 +1,203 @@
+"""Writes events on resources: each one once, its count raised now and then, and no more than a namespace may have.
+
+Every replica has a writer. The leader's survey offers what it finds; a denial is offered by the replica that denied, as
+no other one knows of it. The name of an event follows from what it says, so two replicas, or two leaders in turn, raise
+the count of one event. What waits, what is remembered and what is written are bounded, for a namespace and in total. It
+decides nothing, and an admission never waits for it.
+"""
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from time import monotonic
+
+import msgspec
+from kubernetes.aio.client import V1ObjectReference
+
+from webhook.cluster.apply import EndingError, RefusedError, tell
+from webhook.cluster.client import Client, UnreachableError
+from webhook.cluster.collections import EVENTS, METADATA, InvalidNameError, served
+from webhook.cluster.discovery import Discovery
+from webhook.facts import Ref
+from webhook.objects import KubeObject
+from webhook.policy.custom_resources import BY_KIND, GROUP
+from webhook.policy.resource_events import EventReason, ResourceEvent
+from webhook.rate import Bucket
+from webhook.round_robin import RoundRobin
+from webhook.telemetry.line_budget import LineBudget
+from webhook.telemetry.log import Log, described
+
+AGAIN: dict[EventReason, float] = {
+    "PodDenied": 600.0,
+    "PodNotJudged": 600.0,
+    "PodOfUnknownKind": 2700.0,
+    "PodNotCompliant": 2700.0,
+}
+"""Seconds after which the same event is written again. The API server forgets an event after an hour by default."""
+
+OF_ONE = (1 / 30, 20.0)
+"""Events of one namespace: so many a second, and so many at once after a quiet time."""
+
+OF_ALL = (1.0, 50.0)
+"""Events of all namespaces."""
+
+MOST_WAITING_OF_ONE = 20
+"""Events of one namespace that wait; further ones are left out until the next survey or denial."""
+
+MOST_WAITING = 500
+"""Events that wait, of all namespaces; a further one takes the place of one of the namespace with the most."""
+
+MOST_REMEMBERED = 5000
+"""Events that were written and may not be written again yet; to forget one costs two requests."""
+
+MOST_NAMESPACES = 2000
+"""Namespaces that have a budget, those of the latest events."""
+
+_PAUSE = 5.0
+"""Seconds to wait while each namespace that has something to write has used up its budget."""
+
+_ASK_AGAIN = 60.0
+"""Seconds until a permission that is missing is asked for again."""
+
+_SECONDS = 10.0
+"""For one look whether a resource exists."""
+
+_object = msgspec.json.Decoder(KubeObject)
+
+
+class EventWriter:
+    """The events of one replica. `trouble` is why the last one could not be written, "" for nothing."""
+
+    def __init__(
+        self,
+        client: Client,
+        discovery: Discovery,
+        namespaces: tuple[str, ...],
+        log: Log,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._client = client
+        self._discovery = discovery
+        self._namespaces = namespaces or ("",)
+        self._log = log
+        self._lines = LineBudget()
+        self._clock = clock
+        self._waiting: RoundRobin[ResourceEvent] = RoundRobin()
+        self._queued: set[ResourceEvent] = set()
+        self._written: OrderedDict[ResourceEvent, float] = OrderedDict()
+        self._budgets: OrderedDict[str, Bucket] = OrderedDict()
+        self._total = Bucket(*OF_ALL)
+        self._due = asyncio.Event()
+        self.trouble = ""
+
+    def offer(self, event: ResourceEvent) -> None:
+        """Have an event written, unless it was just now, or too many of its namespace wait already."""
+        if event in self._queued or self._clock() - self._written.get(event, -math.inf) < AGAIN[event.reason]:
+            return
+        namespace = event.resource.namespace
+        if self._waiting.waiting(namespace) >= MOST_WAITING_OF_ONE:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            most = max(self._waiting, key=self._waiting.waiting)
+            if self._waiting.waiting(most) <= self._waiting.waiting(namespace) + 1:
+                return
+            self._queued.discard(self._waiting.take_last(most))
+        self._waiting.add(namespace, event)
+        self._queued.add(event)
+        self._due.set()
+
+    async def run(self) -> None:
+        """Write what is offered, the namespaces in turn, until this is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ask_for_permission())
+            while True:
+                await self._due.wait()
+                event = self._next()
+                if event is None:
+                    await asyncio.sleep(_PAUSE)
+                    continue
+                try:
+                    await self._write(event)
+                except Exception as error:  # noqa: BLE001 - it must not end what else this process does
+                    self._not_written(event, described(error)["error"])
+
+    def _next(self) -> ResourceEvent | None:
+        """Take the next event out that a budget allows, None for none."""
+        now = self._clock()
+        if self._total.seconds(now):
+            return None
+        namespace = next((each for each in self._waiting if self._budget(each).take(now)), None)
+        if namespace is None:
+            return None
+        self._total.take(now)
+        event = self._waiting.take(namespace)
+        self._queued.discard(event)
+        if not len(self._waiting):
+            self._due.clear()
+        return event
+
+    def _budget(self, namespace: str) -> Bucket:
+        budget = self._budgets.get(namespace)
+        if budget is None:
+            budget = self._budgets[namespace] = Bucket(*OF_ONE)
+            if len(self._budgets) > MOST_NAMESPACES:
+                self._budgets.popitem(last=False)
+        return budget
+
+    async def _write(self, event: ResourceEvent) -> None:
+        resource = event.resource
+        if not await self._exists(resource):
+            return
+        version = served(resource.kind, self._discovery.versions).version if resource.kind in BY_KIND else ""
+        about = V1ObjectReference(
+            api_version=f"{GROUP}/{version or resource.version}",
+            kind=resource.kind,
+            namespace=resource.namespace,
+            name=resource.name,
+            uid=resource.uid,
+        )
+        try:
+            await tell(self._client, about, event.reason, event.text, again=AGAIN[event.reason])
+        except EndingError:
+            return  # the namespace is being deleted, and the resource with it
+        except RefusedError as error:
+            self._not_written(event, str(error))
+            return
+        self.trouble = ""
+        self._written[event] = self._clock()
+        if len(self._written) > MOST_REMEMBERED:
+            self._written.popitem(last=False)
+
+    def _not_written(self, event: ResourceEvent, why: str) -> None:
+        self.trouble = why
+        more = self._lines.fields(event.reason)
+        if more is not None:
+            self._log.write("warning", "event not written", resource=str(event.resource), reason=why, **more)
+
+    async def _exists(self, resource: Ref) -> bool:
+        """Whether the resource exists, by a look; False without an answer: the event will be offered again.
+
+        vmguard may not read a kind that it does not know. There it suffices that the kind is served: then the garbage
+        collector removes a workload that names an owner which does not exist.
+        """
+        if resource.kind not in BY_KIND:
+            return resource.kind in self._discovery.unknown_kinds
+        place = msgspec.structs.replace(served(resource.kind, self._discovery.versions), metadata_only=True)
+        try:
+            path = place.path(resource.namespace, resource.name)
+            code, body = await self._client.get(path, METADATA, asyncio.get_running_loop().time() + _SECONDS)
+            return code == 200 and _object.decode(body).metadata.uid == resource.uid
+        except (UnreachableError, InvalidNameError, msgspec.DecodeError):
+            return False
+
+    async def _ask_for_permission(self) -> None:
+        """Ask ahead whether events may be written, as one is needed first when a pod was denied."""
+        permissions = self._discovery.permissions
+        while True:
+            for namespace in self._namespaces:
+                await permissions.ask(self._client, "create", EVENTS, namespace)
+            while True:
+                await asyncio.sleep(_ASK_AGAIN)
+                if permissions.lacks("create", EVENTS):
+                    break

@@ -1,0 +1,98 @@
+"""Events on the operator's resources: which pods give reason for one, on which resource, and in which words. Pure.
+
+Whoever applies resources through Argo CD or Flux rarely sees the warnings of an admission; an event stands on the
+resource. It is about a resource whose UID is known and never about a name that somebody invented.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import msgspec
+
+from webhook.facts import Found, Ref, Unknown
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.decide import Decision
+from webhook.policy.enforcement import EXCLUDED, MODE_LABEL, MODE_VALUE, Coverage
+from webhook.policy.findings import Change, Violation
+from webhook.policy.wording import not_compliant
+from webhook.policy.workload import Link, UnknownKind, Workload, unknown_resource_of
+from webhook.text import one_line
+
+EventReason = Literal["PodDenied", "PodNotJudged", "PodOfUnknownKind", "PodNotCompliant"]
+
+REASONS: tuple[EventReason, ...] = get_args(EventReason)
+
+REPORTED = frozenset({"denied", "refused"})
+"""Outcomes of an admission that give reason for an event: the pod is not created."""
+
+_LONGEST = 1000
+"""Characters of a text; the API server takes 1024."""
+
+_WHAT_HELPS: Mapping[Coverage, str] = {
+    "enforced": "vmguard fills its pods when they are created again",
+    "trial": f"the namespace is in a trial: its label {MODE_LABEL}={MODE_VALUE} makes vmguard fill new pods",
+    "excluded": f"vmguard is not called for pods of {EXCLUDED}",
+    "exempt": "the namespace is exempt",
+}
+
+
+class ResourceEvent(msgspec.Struct, frozen=True):
+    """An event on a resource, which has a UID; `text` is one line for a person."""
+
+    resource: Ref
+    reason: EventReason
+    text: str
+
+
+def of_admission(decision: Decision, links: tuple[Link, ...]) -> ResourceEvent | None:
+    """The event on the resource of a new pod that is not created, None where no resource is known."""
+    if decision.outcome == "denied":
+        return _event("PodDenied", links, "vmguard denied a new pod{of}", decision.message)
+    return _event("PodNotJudged", links, "vmguard refused a new pod{of}", decision.refused)
+
+
+def of_running_pod(decision: Decision, links: tuple[Link, ...], where: Coverage) -> ResourceEvent | None:
+    """The event on the resource of a running pod, None for a pod that complies and in an exempt namespace."""
+    identity = decision.identity
+    if where == "exempt":
+        return None
+    if isinstance(identity, UnknownKind):
+        why = f"this version of vmguard does not know how the operator makes the pods of {identity.owner}"
+        return _event("PodOfUnknownKind", links, "running pods{of} are not secured", f"{why}; update vmguard")
+    if decision.outcome == "unknown":
+        why = decision.annotations["decision"].removeprefix("unknown: ")
+        return _event("PodNotJudged", links, "vmguard cannot judge a running pod{of}", why)
+    left: list[Change | Violation] = [*decision.changes, *decision.violations]
+    if not left or not isinstance(identity, Workload):
+        return None
+    helps = "they need a manual change" if decision.violations else _WHAT_HELPS[where]
+    return _event("PodNotCompliant", links, "running pods{of} are", f"{not_compliant(left)}; {helps}", ends=" ")
+
+
+def _event(
+    reason: EventReason, links: tuple[Link, ...], what: str, why: str, *, ends: str = ": "
+) -> ResourceEvent | None:
+    """The event; `{of}` in `what` stands for the controller of the pods."""
+    resource, controller = _owners(links)
+    if resource is None:
+        return None
+    of = f" of {controller.kind} {controller.name}" if controller else ""
+    return ResourceEvent(resource, reason, one_line(f"{what.replace('{of}', of)}{ends}{why}", _LONGEST))
+
+
+def _owners(links: tuple[Link, ...]) -> tuple[Ref | None, Ref | None]:
+    """The resource at the end of a pod's chain, None where its UID is not known, and the controller that it owns.
+
+    A resource that could not be read counts: its controller names its UID, and whoever writes the event looks whether
+    it exists.
+    """
+    chain: list[Link] = []
+    for link in links:
+        if link.ref.group not in {"apps", GROUP}:
+            break
+        chain.append(link)
+        if link.ref.group == GROUP:
+            controller = chain[-2].ref if len(chain) > 1 else None
+            known = type(link.fact) in {Found, Unknown} and bool(link.ref.uid)
+            return (link.ref, controller) if known else (None, None)
+    return unknown_resource_of(tuple(chain)), chain[-1].ref if chain else None
