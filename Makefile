@@ -62,6 +62,7 @@ bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, root, an hour
 	$(BIN)/python -m bench.attacks $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.scale
 	$(BIN)/python -m bench.availability
+	$(BIN)/python -m bench.image
 
 image: ## build the image with docker, podman or buildah; IMAGE=NAME:TAG, PYTHON_IMAGE=NAME@DIGEST, PLATFORM=linux/arm64
 	@test -n "$(BUILDER)" || { echo "No docker, podman or buildah runs here. Install buildah, or start docker."; exit 1; }

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
+from bench.image import sizes, starts
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.support.accounts import Account
@@ -200,6 +202,15 @@ def test_no_file_of_ours_gives_rights_or_may_be_changed(image):
     modes = {path: path.stat() for path in found}
     assert not [path for path, each in modes.items() if each.st_mode & (stat.S_ISUID | stat.S_ISGID)]
     assert not [path for path, each in modes.items() if each.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or each.st_uid]
+
+
+def test_the_benchmark_says_what_the_image_weighs_and_how_it_starts(image):
+    lines = list(sizes(image))
+    assert [line.partition(": ")[0] for line in lines[:2]] == ["MB of files, image", "MB of files, base"]
+    assert all(float(line.partition(": ")[2]) > 1 for line in lines)
+    *_, shown, cold = starts(image, rounds=1)
+    assert re.fullmatch(r"image +\d+\.\d\d +\d+\.\d\d", shown)
+    assert cold.startswith("image, byte-code not used")
 
 
 @pytest.mark.parametrize(
