@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONTROL_PLANES := 1.37 1.24
-TOOLS := helm-4 helm-3 helm-docs actionlint
+TOOLS := helm-4 helm-3 helm-docs actionlint promtool
 # On the PATH, or one of pyenv's; a shim of pyenv may be there and not work. Empty when there is none.
 PYTHON_3_13 ?= $(shell for each in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; \
 	do "$$each" --version >/dev/null 2>&1 && { command -v "$$each"; break; }; done)

@@ -138,7 +138,11 @@ def _make(module: Module, name: str, path: Path) -> None:
             made.write_text(_stages(module))
         else:
             link = " ".join(("-s", "-w", *module.link))
-            _go_build(module, name, ["-trimpath", "-ldflags", link, "-o", str(made), module.programs[name]])
+            _go_build(
+                module,
+                name,
+                ["-trimpath", "-tags", ",".join(module.tags), "-ldflags", link, "-o", str(made), module.programs[name]],
+            )
         made.rename(path)
 
 
@@ -172,7 +176,7 @@ def _stages(module: Module) -> str:
 
 def _key(module: Module) -> str:
     """What a binary depends on: Go, its target, the flags, and every dependency's hash."""
-    parts = [_go(module, "env", "GOVERSION", "GOOS", "GOARCH", "CGO_ENABLED"), *module.link]
+    parts = [_go(module, "env", "GOVERSION", "GOOS", "GOARCH", "CGO_ENABLED"), *module.link, *module.tags]
     digest = hashlib.sha256("\n".join(parts).encode())
     for name in ("go.mod", "go.sum"):
         digest.update((module.path / name).read_bytes())

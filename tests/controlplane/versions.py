@@ -19,7 +19,7 @@ class Module:
 
     `programs` are the names of the binaries and the packages they are built from; `stages` are globs of YAML files in
     the module `origin`, kept beside the binaries in one file, `stages.yaml`. `minutes` is how long download and build
-    take on two cores with empty caches.
+    take on two cores with empty caches. `tags` are build tags.
     """
 
     folder: str
@@ -27,6 +27,7 @@ class Module:
     programs: dict[str, str]
     minutes: int
     link: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     origin: str = ""
     stages: tuple[str, ...] = ()
 
@@ -91,6 +92,7 @@ KWOK = Module(
 )
 
 HELM_4, HELM_3, HELM_DOCS = "helm-4", "helm-3", "helm-docs"
+PROMTOOL = "promtool"
 
 
 def _helm(major: int, version: str, *also_told: str) -> Module:
@@ -117,6 +119,13 @@ TOOLS: dict[str, Module] = {
     HELM_DOCS: Module(HELM_DOCS, "helm-docs v1.14.2", {"helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs"}, 1),
     ACTIONLINT: Module(
         ACTIONLINT, "actionlint v1.7.12", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}, 1
+    ),
+    PROMTOOL: Module(
+        PROMTOOL,
+        "Prometheus v0.316.0",
+        {"promtool": "github.com/prometheus/prometheus/cmd/promtool"},
+        4,
+        tags=("remove_all_sd",),  # without the clients of clouds, which are most of the build
     ),
 }
 """Programs of tests that are no part of a control plane, by the name of their folder."""

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tests.controlplane.build import programs
+from tests.controlplane.plane import ControlPlane
 from tests.support.patience import PATIENCE
 from tests.support.server import ROOT
 
@@ -48,3 +49,17 @@ def rendered(folder: Path) -> list[dict[str, Any]]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
+
+
+def applied(plane: ControlPlane, folder: Path, namespace: str = "vmguard-system") -> dict[str, Any]:
+    """Apply an overlay as an administrator does; the Deployment as it is stored."""
+    done = plane.kubectl("apply", "--server-side", "-k", str(folder))
+    assert done.returncode == 0, done.stderr
+    return plane.api.get("apps/v1", "Deployment", "vmguard", namespace)
+
+
+def container_environment(deployment: dict[str, Any]) -> dict[str, str]:
+    """The environment of vmguard's container, as the kubelet makes it."""
+    namespace = deployment["metadata"]["namespace"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each.get("value") or namespace for each in container["env"]}

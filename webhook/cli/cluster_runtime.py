@@ -137,7 +137,6 @@ class Cluster:
             "ca-bundles": self._trust.note,
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
-            "events": self._events.trouble if self._events else "",
             "openshift": self._refused_by_platform,
             "exempt-namespaces": exempt_note(self._exempt()),
             "not-covered": self._survey.excluded,

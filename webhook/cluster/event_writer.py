@@ -54,6 +54,9 @@ MOST_REMEMBERED = 5000
 MOST_NAMESPACES = 2000
 """Namespaces that have a budget, those of the latest events."""
 
+_VERBS = ("create", "get", "patch")
+"""What the writer does with events."""
+
 _PAUSE = 5.0
 """Seconds to wait while each namespace that has something to write has used up its budget."""
 
@@ -67,7 +70,7 @@ _object = msgspec.json.Decoder(KubeObject)
 
 
 class EventWriter:
-    """The events of one replica. `trouble` is why the last one could not be written, "" for nothing."""
+    """The events of one replica."""
 
     def __init__(
         self,
@@ -89,7 +92,6 @@ class EventWriter:
         self._budgets: OrderedDict[str, Bucket] = OrderedDict()
         self._total = Bucket(*OF_ALL)
         self._due = asyncio.Event()
-        self.trouble = ""
 
     def offer(self, event: ResourceEvent) -> None:
         """Have an event written, unless it was just now, or too many of its namespace wait already."""
@@ -164,13 +166,11 @@ class EventWriter:
         except RefusedError as error:
             self._not_written(event, str(error))
             return
-        self.trouble = ""
         self._written[event] = self._clock()
         if len(self._written) > MOST_REMEMBERED:
             self._written.popitem(last=False)
 
     def _not_written(self, event: ResourceEvent, why: str) -> None:
-        self.trouble = why
         more = self._lines.fields(event.reason)
         if more is not None:
             self._log.write("warning", "event not written", resource=str(event.resource), reason=why, **more)
@@ -196,8 +196,9 @@ class EventWriter:
         permissions = self._discovery.permissions
         while True:
             for namespace in self._namespaces:
-                await permissions.ask(self._client, "create", EVENTS, namespace)
+                for verb in _VERBS:
+                    await permissions.ask(self._client, verb, EVENTS, namespace)
             while True:
                 await asyncio.sleep(_ASK_AGAIN)
-                if permissions.lacks("create", EVENTS):
+                if any(permissions.lacks(verb, EVENTS) for verb in _VERBS):
                     break

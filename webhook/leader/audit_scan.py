@@ -176,10 +176,10 @@ class AuditScan:
         """
         result = Result()
         facts = _Once(self._source, self._is_owner)
-        result.exempt = tuple([each async for each in self._exempt(facts)])
         async for pod, raw in running(self._client, self._settings.watch_namespaces or ("",), self._is_owner):
             await asyncio.sleep(0)  # admissions go first
             await self._judge(*pod.place, pod.metadata.uid or "", raw, facts, result)
+        result.exempt = tuple([each async for each in self._exempt(facts)])
         return result
 
     async def _exempt(self, facts: "_Once") -> AsyncIterator[str]:

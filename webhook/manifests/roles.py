@@ -152,7 +152,11 @@ def roles(names: InstallationNames, watched: tuple[str, ...] = ()) -> tuple[dict
 def cluster_role_without_ca(names: InstallationNames) -> dict[str, Any]:
     """The ClusterRole where vmguard does not write the CA bundles: it only compares them with its certificate."""
     role = roles(names)[0]
-    needed = (_only_get(each) if "patch" in each.verbs else each for each in permissions(names) if each.place != "own")
+    needed = (
+        _only_get(each) if each.group == "admissionregistration.k8s.io" else each
+        for each in permissions(names)
+        if each.place != "own"
+    )
     return {**role, "rules": [each.rule for each in needed]}
 
 
@@ -180,7 +184,6 @@ def default_policies() -> tuple[Permission, ...]:
             ("list", "create", "patch"),
             "cluster",
         ),
-        Permission("what is not done is reported on the resource", "", ("events",), ("create",), "cluster"),
     )
 
 

@@ -28,6 +28,9 @@ REPORTED = frozenset({"denied", "refused"})
 _LONGEST = 1000
 """Characters of a text; the API server takes 1024."""
 
+_LONGEST_LIST = 600
+"""Characters of what is wrong, so that what helps is not cut."""
+
 _WHAT_HELPS: Mapping[Coverage, str] = {
     "enforced": "vmguard fills its pods when they are created again",
     "trial": f"the namespace is in a trial: its label {MODE_LABEL}={MODE_VALUE} makes vmguard fill new pods",
@@ -66,7 +69,8 @@ def of_running_pod(decision: Decision, links: tuple[Link, ...], where: Coverage)
     if not left or not isinstance(identity, Workload):
         return None
     helps = "they need a manual change" if decision.violations else _WHAT_HELPS[where]
-    return _event("PodNotCompliant", links, "running pods{of} are", f"{not_compliant(left)}; {helps}", ends=" ")
+    why = one_line(not_compliant(left), _LONGEST_LIST)
+    return _event("PodNotCompliant", links, "running pods{of} are", f"{why}; {helps}", ends=" ")
 
 
 def _event(

@@ -109,3 +109,12 @@ def test_the_objects_are_those_of_the_overlay_for_one_namespace(helm: Helm, can_
     (rule,), (wider,) = (each["Role vmguard"].pop("rules") for each in (ours, theirs))
     assert rule == {**wider, "verbs": ["get"]}
     assert ours == theirs
+
+
+def test_the_objects_are_those_of_the_overlay_for_openshift(helm: Helm, can_have_control_plane, tmp_path):
+    folder = overlay(tmp_path, resources=["deploy/overlays/openshift"])
+    values = {"runAs": "platform", "podSecurityContext": {"runAsUser": None, "runAsGroup": None}}
+    ours, theirs = _both(helm, folder, values)
+    for name in ONLY_KUSTOMIZES:
+        del theirs[name]
+    assert ours == theirs

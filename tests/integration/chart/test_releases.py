@@ -95,6 +95,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(here, insta
     pod, other = here.pod(name), here.pod(f"{name}-other")
     command = ("install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", *WAIT)
     notes = helm.text(*command)
+    assert "This is a trial" in notes
     assert "kubectl label namespace NAME vmguard.io/mode=enforce" in notes
     here.rolled_out()
     assert not here.hardened(pod, name), "a trial changes nothing"
@@ -104,10 +105,12 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(here, insta
     assert all(bundles.values())
     with here.creating(pod, name) as creates:
         creates.wait()
-        _upgrade(helm, mode="enforce")
+        notes = _upgrade(helm, mode="enforce")
+        assert "vmguard enforces" in notes
+        assert "This is a trial" not in notes
         here.rolled_out()
         assert (_ca(here), _bundles(here)) == (ca, bundles)
-        assert here.hardened(other, f"{name}-other")
+        wait_for(lambda: here.hardened(other, f"{name}-other"), "the last replica of the trial to end")
         _upgrade(helm, mode="enforce", image={"tag": LATER})
         here.rolled_out()
         assert (_ca(here), _bundles(here)) == (ca, bundles)
@@ -120,7 +123,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(here, insta
         assert _settings(here)["VMGUARD_MODE"] == "audit"
         assert (_ca(here), _bundles(here)) == (ca, bundles)
         creates.wait()
-        assert not here.hardened(other, f"{name}-other"), "a trial again"
+        wait_for(lambda: not here.hardened(other, f"{name}-other"), "the trial to go on")
         assert (creates.unhardened, creates.refused) == (0, [])
         if helm.folder.name.startswith("helm-3"):  # it removes them last, after the Deployment
             here.kubectl("delete", "mutatingwebhookconfiguration,validatingwebhookconfiguration", RELEASE)
@@ -217,7 +220,7 @@ def test_helm_test_asks_for_readiness_and_a_dry_run(here, helm_4, tmp_path):
     here.rolled_out()
     (replica,) = here.kubelet.running(NAMESPACE)
     server = f"{RELEASE}.{NAMESPACE}.svc"
-    (webhook,) = here.kubelet.egress.ports[replica.address]
+    (webhook,) = here.kubelet.egress.ports[replica.ways[0]]
     ports = {(server, 443): webhook, (server, 8080): int(replica.operations.rpartition(":")[2])}
     words = [str(helm_4.program), "test", RELEASE, "--namespace", NAMESPACE, "--timeout", f"{PATIENCE:.0f}s"]
     for reached, status in ((ports, 0), ({**ports, (server, 443): ports[server, 8080]}, 1)):

@@ -363,6 +363,7 @@ def test_the_leader_needs_the_documented_permissions_and_binds_only_what_it_may_
 
 
 READING = [
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "get", "patch"]},
     {"apiGroups": [GROUP, "apps"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["namespaces", "pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["list", "watch"]},

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.sample_pods import UNREACHABLE, Answers, pod, resource, reviewed, settings, vmsingle, workload
+from webhook.policy import resource_events
 from webhook.policy.resource_events import REASONS, of_admission, of_running_pod
 
 WEAK = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
@@ -97,6 +98,13 @@ def test_a_running_pod_that_does_not_comply_says_what_helps(where, helps):
 
 def test_what_filling_cannot_repair_needs_a_manual_change():
     assert _surveyed(*vmsingle(None, WEAK)).text.endswith("; they need a manual change")
+
+
+def test_what_helps_is_there_however_much_is_wrong(monkeypatch):
+    monkeypatch.setattr(resource_events, "not_compliant", lambda _: "x" * 5000)
+    text = _surveyed(*vmsingle()).text
+    assert len(text) < 1000
+    assert text.endswith("; vmguard fills its pods when they are created again")
 
 
 def test_an_exempt_namespace_gets_no_event():

@@ -1,0 +1,106 @@
+"""Prometheus's own promtool accepts the alerts; each fires where it should, and nowhere else."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.controlplane.build import tool
+from tests.controlplane.fixtures import had
+from tests.controlplane.versions import PROMTOOL
+from tests.support.patience import PATIENCE
+from webhook.manifests.alerts import ALERTS, RUNBOOK, rule_groups
+
+CASES = yaml.safe_load((Path(__file__).parent / "alert_cases.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def promtool(pytestconfig):
+    return had(pytestconfig, lambda: tool(PROMTOOL))
+
+
+def _run(promtool, folder, groups, tests=None):
+    """What promtool says against rules, or against tests of rules; "" for nothing."""
+    (folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    arguments = ["check", "rules", "--lint=all", "--lint-fatal", "alerts.yaml"]
+    if tests is not None:
+        text = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": tests}
+        (folder / "tests.yaml").write_text(yaml.safe_dump(text))
+        arguments = ["test", "rules", "tests.yaml"]
+    command = [promtool, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=PATIENCE, check=False)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def _test(alert, case, *, fires):
+    """A case in the form of promtool."""
+    expected = {
+        "exp_labels": {"severity": alert.severity, **case.get("labels", {})},
+        "exp_annotations": {
+            "summary": alert.summary,
+            "description": case.get("description", ""),
+            "runbook_url": f"{RUNBOOK}#{alert.name.lower()}",
+        },
+    }
+    times = [(case["at"], [expected] if fires else []), *([(case["not_yet"], [])] if "not_yet" in case else [])]
+    return {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": values} for series, values in case["series"].items()],
+        "alert_rule_test": [
+            {"eval_time": time, "alertname": alert.name, "exp_alerts": alerts} for time, alerts in times
+        ],
+    }
+
+
+def test_promtool_accepts_the_rules(promtool, tmp_path):
+    assert _run(promtool, tmp_path, rule_groups()) == ""
+
+
+def test_promtool_refuses_a_wrong_expression(promtool, tmp_path):
+    """So the test above can fail."""
+    (group,) = rule_groups()
+    wrong = [{**group, "rules": [{**group["rules"][0], "expr": "sum by (name) ("}]}]
+    assert "could not parse expression" in _run(promtool, tmp_path, wrong)
+
+
+def test_each_alert_has_cases():
+    assert list(CASES) == [alert.name for alert in ALERTS]
+    for alert in ALERTS:
+        assert bool(alert.wait) is ("not_yet" in CASES[alert.name]["fires"]), alert.name
+        for case in CASES[alert.name].values():
+            assert all(isinstance(values, str) for values in case["series"].values()), "0x10 is a number in YAML"
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_fires_for_its_case_after_its_time(promtool, tmp_path, alert):
+    """With the labels and the description that a person reads."""
+    case = CASES[alert.name]["fires"]
+    assert _run(promtool, tmp_path, rule_groups(), [_test(alert, case, fires=True)]) == ""
+    wrong = {**case, "description": f"{case['description']} And more."}
+    assert _run(promtool, tmp_path, rule_groups(), [_test(alert, wrong, fires=True)]), "the comparison can fail"
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_is_silent_where_all_is_well(promtool, tmp_path, alert):
+    assert _run(promtool, tmp_path, rule_groups(), [_test(alert, CASES[alert.name]["silent"], fires=False)]) == ""
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_a_silent_case_has_the_metrics_of_the_alert(alert):
+    """A case without them would be silent for any alert."""
+    metrics = set(re.findall(r"\b(?:apiserver_admission|vmguard|leader_election)_\w+", alert.expression))
+    named = {re.match(r"\w+", series)[0] for series in CASES[alert.name]["silent"]["series"]}
+    assert metrics <= named
+
+
+def test_where_metrics_lose_their_namespace_label_the_exempt_namespace_is_still_named(promtool, tmp_path):
+    """Without `honorLabels` Prometheus gives the metric the namespace of vmguard, and renames its own label."""
+    (alert,) = (each for each in ALERTS if each.name == "VmguardExemptNamespace")
+    case = {
+        **CASES[alert.name]["fires"],
+        "series": {'vmguard_exempt_namespaces{namespace="vmguard-system", exported_namespace="shop"}': "1x30"},
+        "labels": {"namespace": "vmguard-system", "exported_namespace": "shop"},
+    }
+    assert _run(promtool, tmp_path, rule_groups(), [_test(alert, case, fires=True)]) == ""

@@ -1,0 +1,305 @@
+"""What the components of `deploy/` change, on real API servers and through a real Service."""
+
+import base64
+import copy
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from certs import DirectoryStore, ensure
+from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.fixtures import had
+from tests.controlplane.plane import API_SERVER, control_plane
+from tests.controlplane.service_network import service_network
+from tests.controlplane.versions import WITH_POLICIES
+from tests.support.accounts import RBAC
+from tests.support.admission_pods import failed_create
+from tests.support.availability_scenarios import availability_plane
+from tests.support.foreign_definitions import foreign_definitions, installed_kinds
+from tests.support.overlays import applied, container_environment, overlay
+from tests.support.pod_load import is_hardened, owned_pods
+from tests.support.resource_manifests import PSP, custom_resource, pod_security_policy
+from tests.support.server import serving_own_certificate, starting_cluster
+from webhook.manifests.cert_manager import INJECTION
+from webhook.manifests.optional_objects import flow_schemas
+from webhook.manifests.roles import InstallationNames
+
+ADMISSION = "admissionregistration.k8s.io/v1"
+CONFIGURATIONS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+NAMESPACE = "vmguard-system"
+JSON_PATCH = "application/json-patch+json"
+
+
+@pytest.fixture(scope="module")
+def services(pytestconfig, can_have_control_plane):
+    """A control plane that reaches Services by EndpointSlices, with definitions of cert-manager."""
+    made = availability_plane()
+    plane = had(pytestconfig, made.__enter__)
+    for each in foreign_definitions():
+        plane.api.create(each)
+    for kind in installed_kinds():
+        wait_for(lambda kind=kind: plane.api.serves(*kind), "the definitions to be served")
+    yield plane
+    made.__exit__(None, None, None)
+
+
+@contextmanager
+def _running(plane, folder, deployment, network, **more):
+    """vmguard as the ServiceAccount of the Deployment, with its environment, behind the Service."""
+    folder.mkdir(parents=True, exist_ok=True)
+    account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
+    kubeconfig = plane.kubeconfig_with(plane.token(NAMESPACE, account), folder.name)
+    settings = {**container_environment(deployment), "VMGUARD_SHUTDOWN_DELAY": "0", **network.listen(), **more}
+    with serving_own_certificate(folder, kubeconfig, **settings) as server:
+        network.add(plane.api.get("v1", "Service", "vmguard", NAMESPACE), server)
+        network.reaches(server)
+        yield server
+
+
+def _answer(plane, thing, namespace, verb="create"):
+    """The warnings, or the error, with which the API server answers."""
+    try:
+        getattr(plane.api, verb)(*((thing, namespace) if verb == "create" else (thing,)))
+    except ApiError as error:
+        return str(error)
+    return " ".join(plane.api.warnings)
+
+
+def _hardened(plane, pod):
+    """Whether vmguard fills a pod now; a dry run."""
+    try:
+        return is_hardened(plane.api.create(pod, pod["metadata"]["namespace"], dryRun="All"))
+    except ApiError as error:
+        if "failed calling webhook" in str(error):
+            return False
+        raise
+
+
+def _weak(pod):
+    """The same pod with a container that vmguard never changes, as fields that are there stay."""
+    weak = copy.deepcopy(pod)
+    weak["spec"]["containers"][0]["securityContext"] = {"privileged": True}
+    return weak
+
+
+def _reviews(server):
+    """The number of reviews that vmguard has answered on `/validate`."""
+    lines = server.operation("/metrics")[1].splitlines()
+    counts = [
+        line for line in lines if line.startswith("vmguard_admission_requests_total{") and 'webhook="validate"' in line
+    ]
+    return sum(float(line.rpartition(" ")[2]) for line in counts)
+
+
+def test_with_cert_manager_its_certificate_is_served_and_vmguard_writes_nothing(services, tmp_path):
+    """The test plays cert-manager: it signs the names of the Certificate, and writes the bundle.
+
+    It comes first, so that nothing of another installation is left: no Secret, and no Role to read it.
+    """
+    plane = services
+    (pod,) = owned_pods(plane, [plane.namespace("certified")])
+    folder = overlay(tmp_path / "overlay", ["cert-manager", "enforce"])
+    deployment = applied(plane, folder)
+    assert plane.api.find("v1", "Secret", "vmguard-ca", NAMESPACE) is None
+    certificate = plane.api.get("cert-manager.io/v1", "Certificate", "vmguard-serving", NAMESPACE)
+    files = tmp_path / "files"
+    ensure(DirectoryStore(files), tuple(certificate["spec"]["dnsNames"]), now=datetime.now(UTC))
+    bundle = base64.b64encode((files / "ca.crt").read_bytes()).decode()
+    for kind in CONFIGURATIONS:
+        found = plane.api.get(ADMISSION, kind, "vmguard")
+        assert found["metadata"]["annotations"][INJECTION] == f"{NAMESPACE}/vmguard-serving"
+        for entry in found["webhooks"]:
+            entry["clientConfig"]["caBundle"] = bundle
+        plane.api.replace(found)
+    with (
+        service_network(plane) as network,
+        _running(plane, tmp_path / "server", deployment, network, VMGUARD_CERT_DIR=str(files)) as server,
+    ):
+        wait_for(lambda: _hardened(plane, pod), "a pod to be filled")
+        leading = 'leader_election_master_status{name="vmguard"} 1.0'
+        wait_for(lambda: leading in server.operation("/metrics")[1], "the leader")
+        _wipe(plane)
+        wrong = 'vmguard_webhook_ca_bundle_ok{configuration="MutatingWebhookConfiguration"} 0.0'
+        wait_for(lambda: wrong in server.operation("/metrics")[1], "vmguard to see that the bundle is wrong")
+        assert not [line for line in server.lines() if "may not" in line.get("reason", "")], "no permission is missing"
+        account = plane.api_with(plane.token(NAMESPACE, "vmguard"))
+        for kind in CONFIGURATIONS:
+            entries = plane.api.get(ADMISSION, kind, "vmguard")["webhooks"]
+            assert not [each for each in entries if each["clientConfig"].get("caBundle")], "vmguard repairs nothing"
+            with pytest.raises(ApiError, match="cannot patch"):
+                account.patch(ADMISSION, kind, "vmguard", {"metadata": {"labels": {"a": "b"}}})
+    _uncalled(plane)
+
+
+def _uncalled(plane):
+    """Delete the configurations. No controller of this control plane could end a namespace, so the rest stays."""
+    for kind in CONFIGURATIONS:
+        plane.api.delete(ADMISSION, kind, "vmguard")
+
+
+def _wipe(plane):
+    for kind in CONFIGURATIONS:
+        found = plane.api.get(ADMISSION, kind, "vmguard")
+        for entry in found["webhooks"]:
+            del entry["clientConfig"]["caBundle"]
+        plane.api.replace(found)
+
+
+def test_enforce_deny_denies_and_match_conditions_save_calls_and_no_denial(services, tmp_path):
+    """All components of this version that change what is called, together, with the fence and flow control."""
+    plane = services
+    everything = ["match-conditions", "flow-control", "fence", "enforce-deny", "enforce", "unhealthy-pod-eviction"]
+    (pod,) = owned_pods(plane, [plane.namespace("denied")])
+    with service_network(plane) as network:
+        enforcing = applied(plane, overlay(tmp_path / "enforce", ["enforce"]))
+        with _running(plane, tmp_path / "usual", enforcing, network) as server:
+            wait_for(lambda: _hardened(plane, pod), "a pod to be filled")
+            assert "privileged" in _answer(plane, _weak(pod), "denied"), "a warning"
+            plane.api.create(_weak(pod), "denied", dryRun="All")
+        network.leaves(server)
+        folder = overlay(tmp_path / "all", everything)
+        with _running(plane, tmp_path / "denying", applied(plane, folder), network) as server:
+            wait_for(lambda: _hardened(plane, pod), "a pod to be filled again")
+            wait_for(lambda: "denied the request" in _answer(plane, _weak(pod), "denied"), "the denial")
+            _resources_are_judged(plane, server)
+        network.leaves(server)
+        with pytest.raises(ApiError, match="failed calling webhook"):
+            plane.api.create(pod, "denied")
+    _uncalled(plane)
+
+
+def _resources_are_judged(plane, server):
+    """A denial and a warning hold for a changed spec, also of a large resource; other updates are not sent."""
+    odd = custom_resource("odd", securityContext="none")
+    assert "denied the request" in _answer(plane, odd, "denied")
+    made = plane.api.create(custom_resource("known"), "denied")
+    before = _reviews(server)
+    for value in ("one", "two"):
+        annotated = {**made, "metadata": {**made["metadata"], "annotations": {"example.com/note": value}}}
+        made = plane.api.replace(annotated)
+    made["metadata"]["finalizers"] = ["example.com/wait"]
+    made = plane.api.replace(made)
+    assert _reviews(server) == before, "no call for metadata"
+    wrong = {**made, "spec": {**made["spec"], "securityContext": "none"}}
+    assert "denied the request" in _answer(plane, wrong, "denied", "replace")
+    assert _reviews(server) == before + 1
+    unset = {key: value for key, value in made.items() if key != "spec"}
+    made = plane.api.replace(unset)
+    assert _reviews(server) == before + 2, "a spec that is removed"
+    large = {**made, "spec": {"extraArgs": {f"argument-{number}": "v" * 1000 for number in range(1000)}}}
+    made = plane.api.replace(large)
+    assert _reviews(server) == before + 3, "a spec of a megabyte"
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "some", "uid": "1"}
+    made["metadata"]["ownerReferences"] = [owner]
+    made = plane.api.replace(made)
+    assert _reviews(server) == before + 4, "other owners"
+    made["metadata"]["labels"] = {"example.com/note": "three"}
+    made = plane.api.replace(made)
+    assert _reviews(server) == before + 4, "owners and a large spec that stay"
+    plane.api.delete(made["apiVersion"], made["kind"], "known", "denied")
+    patch = [{"op": "remove", "path": "/metadata/finalizers"}]
+    plane.api.patch(made["apiVersion"], made["kind"], "known", patch, "denied", JSON_PATCH)
+    assert _reviews(server) == before + 4, "no call while it is deleted"
+    assert plane.api.find(made["apiVersion"], made["kind"], "known", "denied") is None
+
+
+def test_flow_schemas_take_the_requests_of_vmguards_account_and_of_no_other(plane):
+    """The API server names in each answer the FlowSchema that it has chosen."""
+    namespace = plane.namespace("flows")
+    names = InstallationNames(namespace=namespace, configuration="flows")
+    lease_schema, schema = (plane.api.create(each) for each in flow_schemas(names))
+    try:
+        plane.api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "vmguard"}}, namespace)
+        ours, others = (plane.api_with(plane.token(namespace, name)) for name in ("vmguard", "default"))
+        pods, lease = "/api/v1/pods", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/vmguard"
+        wanted = [schema["metadata"]["uid"], lease_schema["metadata"]["uid"], schema["metadata"]["uid"]]
+        wait_for(lambda: [_chosen(ours, path) for path in (pods, lease, "/version")] == wanted, "the FlowSchemas")
+        assert not {_chosen(others, path) for path in (pods, lease)} & set(wanted)
+        levels = {
+            each["metadata"]["uid"]: each["metadata"]["name"]
+            for each in plane.api.list("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration")
+        }
+        assert [levels[_chosen(ours, path, "PriorityLevel")] for path in (pods, lease)] == [
+            "workload-high",
+            "leader-election",
+        ]
+    finally:
+        for each in (lease_schema, schema):
+            plane.api.delete(each["apiVersion"], each["kind"], each["metadata"]["name"])
+
+
+def _chosen(api, path, what="FlowSchema"):
+    return api._http.get(path).headers[f"X-Kubernetes-PF-{what}-UID"]
+
+
+@pytest.fixture(scope="module")
+def with_policies(can_have_policies):
+    """A control plane where no pod is made without a policy that its maker or its account may use."""
+    flags = {API_SERVER: ["--enable-admission-plugins=PodSecurityPolicy"]}
+    with control_plane(WITH_POLICIES, flags=flags) as plane:
+        plane.install_resources()
+        plane.api.create(pod_security_policy("for-administrators"))
+        yield plane
+
+
+def test_the_pods_of_vmguard_are_admitted_by_its_own_policy_alone(with_policies, tmp_path):
+    """The Deployment's real controller makes them."""
+    plane = with_policies
+    applied(plane, overlay(tmp_path / "without"))
+    failed_create(plane, NAMESPACE, "PodSecurityPolicy: unable to")
+    applied(plane, overlay(tmp_path / "with", ["psp"]))
+    patch = {"spec": {"template": {"metadata": {"annotations": {"example.com/restarted": "now"}}}}}
+    plane.api.patch("apps/v1", "Deployment", "vmguard", patch, NAMESPACE)
+    pods = wait_for(lambda: plane.api.list("v1", "Pod", NAMESPACE), "the pods")
+    assert {each["metadata"]["annotations"]["kubernetes.io/psp"] for each in pods} == {"vmguard"}
+    assert all(each["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"} for each in pods)
+
+
+def test_a_pod_of_vmguards_account_that_is_weaker_than_its_policy_is_refused(with_policies, tmp_path):
+    """Tried as the controller would, without the permission of an administrator."""
+    plane = with_policies
+    deployment = applied(plane, overlay(tmp_path / "with", ["psp"]))
+    account = plane.api_with(plane.token(NAMESPACE, "vmguard"))
+    creator = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
+    role = {"apiVersion": RBAC, "kind": "Role", "metadata": {"name": "creator"}, "rules": [creator]}
+    plane.api.create(role, NAMESPACE)
+    subject = {"kind": "ServiceAccount", "name": "vmguard", "namespace": NAMESPACE}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "creator"}
+    binding = {"apiVersion": RBAC, "kind": "RoleBinding", "metadata": {"name": "creator"}}
+    plane.api.create({**binding, "roleRef": reference, "subjects": [subject]}, NAMESPACE)
+    pod = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(deployment["spec"]["template"])}
+    pod["metadata"]["name"] = "tried"
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+    def answer(changed):
+        try:
+            account.request("POST", path, changed, dryRun="All")
+        except ApiError as error:
+            return str(error)
+        return ""
+
+    wait_for(lambda: answer(pod) == "", "the role and the policy to be in force")
+    for field, value in (("privileged", True), ("readOnlyRootFilesystem", False), ("runAsUser", 0)):
+        weak = copy.deepcopy(pod)
+        weak["spec"]["containers"][0]["securityContext"][field] = value
+        assert "PodSecurityPolicy: unable to" in answer(weak), field
+    for field in ("hostNetwork", "hostPID"):
+        assert "PodSecurityPolicy: unable to" in answer({**pod, "spec": {**pod["spec"], field: True}})
+
+
+def test_with_default_policies_the_leader_makes_them_by_the_permissions_of_the_component(with_policies, tmp_path):
+    plane = with_policies
+    deployment = applied(plane, overlay(tmp_path / "overlay", ["default-policies"]))
+    settings = container_environment(deployment)
+    assert settings["VM_PSPAUTOCREATEENABLED"] == "true"
+    config = plane.kubeconfig_with(plane.token(NAMESPACE, "vmguard"), "default-policies")
+    namespace = plane.namespace("made-for")
+    plane.api.create(custom_resource("db"), namespace)
+    addresses = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_SHUTDOWN_DELAY": "0"}
+    (tmp_path / "server").mkdir()
+    with starting_cluster(tmp_path / "server", config, own_certificate=True, **settings | addresses) as server:
+        wait_for(lambda: plane.api.find(*PSP, "vmsingle-db"), "the default policy")
+        role = wait_for(lambda: plane.api.find(RBAC, "Role", "vmguard:vmsingle-db", namespace), "its role")
+        assert role["rules"][0]["resourceNames"] == ["vmsingle-db"]
+        assert not [line for line in server.lines() if "may not" in line.get("reason", "")]
