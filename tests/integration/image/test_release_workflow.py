@@ -1,6 +1,7 @@
 """The workflow that makes a release is valid, and each of its jobs may do what it must and no more."""
 
 import re
+import shlex
 import subprocess
 
 import pytest
@@ -8,9 +9,10 @@ import yaml
 
 from tests.controlplane.build import tool
 from tests.controlplane.fixtures import had
-from tests.controlplane.versions import ACTIONLINT
+from tests.controlplane.versions import ACTIONLINT, HELM_4
 from tests.support.patience import PATIENCE
 from tests.support.server import ROOT
+from webhook import __version__
 
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
 
@@ -68,3 +70,14 @@ def test_no_job_keeps_the_token_in_its_checkout():
 def test_the_base_is_the_one_of_the_dockerfile():
     (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert yaml.safe_load(WORKFLOW.read_text())["env"]["PYTHON"] == base
+
+
+def test_the_chart_is_packaged_as_the_workflow_does_it(pytestconfig, tmp_path):
+    helm = had(pytestconfig, lambda: tool(HELM_4))
+    (command,) = re.findall(r"^ *(helm package .*)$", WORKFLOW.read_text(), re.MULTILINE)
+    words = shlex.split(
+        command.replace("$VERSION", __version__).replace("--destination dist", f"--destination {tmp_path}")
+    )
+    done = subprocess.run([helm, *words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [f"vmguard-{__version__}.tgz"]
