@@ -52,6 +52,7 @@ def test_a_pod_that_is_filled_offers_nothing():
 
 
 def test_a_denied_resource_offers_nothing():
-    """It may not exist, and whoever applies it reads the answer."""
-    custom = resource("VMSingle", spec={"useStrictSecurity": "yes"})
-    assert _offered(custom, [custom], "/validate") == ("denied", [])
+    """It may not exist, and whoever applies it reads the answer. Its parent exists, and is not what was denied."""
+    parent = resource("VMDistributed", "all")
+    custom = resource("VMSingle", spec={"useStrictSecurity": "yes"}, owner=parent)
+    assert _offered(custom, [parent, custom], "/validate") == ("denied", [])
