@@ -11,7 +11,7 @@ import yaml
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.plane import ADMIN, API_SERVER, ControlPlane, control_plane
-from tests.controlplane.stand_in_kubelet import VMGUARD, StandInKubelet, stand_in_kubelet
+from tests.controlplane.stand_in_kubelet import VMGUARD, Replica, StandInKubelet, stand_in_kubelet
 from tests.support.admission_pods import weak_pod
 from tests.support.egress import egress_of
 from tests.support.pod_load import is_hardened
@@ -62,6 +62,10 @@ class Cluster:
             return [each["containers"][0]["image"] for each in left]
 
         return wait_for(done, f"Deployment {namespace}/{name} to be rolled out")
+
+    def pods(self) -> list[Replica]:
+        """All replicas."""
+        return list(self.kubelet.replicas.values())
 
     def pod(self, namespace: str) -> dict[str, Any]:
         """A pod that a ReplicaSet of a VMSingle would make, without security settings, of a new namespace."""
