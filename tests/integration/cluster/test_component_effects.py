@@ -152,15 +152,19 @@ def test_enforce_deny_denies_and_match_conditions_save_calls_and_no_denial(servi
     everything = ["match-conditions", "flow-control", "fence", "enforce-deny", "enforce", "unhealthy-pod-eviction"]
     (pod,) = owned_pods(plane, [plane.namespace("denied")])
     with service_network(plane) as network:
-        enforcing = applied(plane, overlay(tmp_path / "enforce", ["enforce"]))
-        with _running(plane, tmp_path / "usual", enforcing, network) as server:
-            wait_for(lambda: _hardened(plane, pod), "a pod to be filled")
-            assert "privileged" in _answer(plane, _weak(pod), "denied"), "a warning"
-            plane.api.create(_weak(pod), "denied", dryRun="All")
+        reporting = applied(plane, overlay(tmp_path / "report", ["enforce-deny"]))
+        with _running(plane, tmp_path / "reporting", reporting, network) as server:
+            would = 'vmguard_admission_requests_total{outcome="would-deny",webhook="mutate"}'
+
+            def reported():
+                plane.api.create(_weak(pod), "denied", dryRun="All")
+                return would in server.operation("/metrics")[1]
+
+            wait_for(reported, "the trial to report the denial")
         network.leaves(server)
         folder = overlay(tmp_path / "all", everything)
         with _running(plane, tmp_path / "denying", applied(plane, folder), network) as server:
-            wait_for(lambda: _hardened(plane, pod), "a pod to be filled again")
+            wait_for(lambda: _hardened(plane, pod), "a pod to be filled")
             wait_for(lambda: "denied the request" in _answer(plane, _weak(pod), "denied"), "the denial")
             _resources_are_judged(plane, server)
         network.leaves(server)

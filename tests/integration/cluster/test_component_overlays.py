@@ -135,16 +135,18 @@ def _by_name(objects):
 
 
 def test_components_fit_each_other_in_any_order(kubectl, tmp_path):
-    """Each two of them that have patches, both ways; and all of them, forwards and backwards."""
-    patching = [name for name, component in COMPONENTS.items() if component.patches]
-    orders = [*itertools.combinations(patching, 2), tuple(COMPONENTS)]
+    """Those that change the entries, in each order; and all of them, forwards and backwards.
+
+    That no two components change the same field is a test of their table.
+    """
     folder = overlay(tmp_path / "overlay")
-    for order in orders:
-        forwards, backwards = (_by_name(_with(folder, names)) for names in (order, order[::-1]))
-        assert forwards == backwards, order
-        for thing in forwards.values():
+    for names in (("enforce", "enforce-deny", "match-conditions"), tuple(COMPONENTS)):
+        orders = itertools.permutations(names) if len(names) == 3 else (names, names[::-1])
+        first, *others = (_by_name(_with(folder, order)) for order in orders)
+        assert all(each == first for each in others)
+        for thing in first.values():
             for entry in thing.get("webhooks", ()):
-                assert {"clientConfig", "rules", "failurePolicy", "sideEffects"} <= entry.keys(), order
+                assert {"clientConfig", "rules", "failurePolicy", "sideEffects"} <= entry.keys()
 
 
 def _with(folder, names):
@@ -169,6 +171,16 @@ def test_enforcing_and_denying_entries_fail_and_go_to_the_enforced_paths(kubectl
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     variables = {each["name"]: each.get("value") for each in container["env"]}
     assert (variables["VMGUARD_MODE"], variables["VMGUARD_ENFORCE"]) == ("enforce", "deny")
+
+
+def test_the_overlay_for_one_namespace_stays_narrow_with_every_component(kubectl, tmp_path):
+    """A component that changes selectors keeps the label by which the overlay narrows them."""
+    for thing in rendered(
+        overlay(tmp_path / "overlay", list(COMPONENTS), "overlays/namespaced", namespace="monitoring")
+    ):
+        for entry in thing.get("webhooks", ()):
+            assert entry["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
+            assert entry["namespaceSelector"]["matchExpressions"]
 
 
 @pytest.mark.parametrize("resource", OVERLAYS)
