@@ -21,7 +21,7 @@ from tests.controlplane.plane import ADMIN, ControlPlane, control_plane
 from tests.controlplane.process import FailedError
 from tests.controlplane.stand_in_operator import operate
 from tests.controlplane.versions import NEWEST
-from tests.support.installed import Cluster, cluster
+from tests.support.installed import InstalledCluster, cluster
 from tests.support.server import ROOT
 from webhook.settings import SETTINGS, STRICT_SECURITY_NAMES
 
@@ -85,7 +85,7 @@ def _stay_up(plane: ControlPlane, replicas: int) -> None:
     raise FailedError("the stand-in operator ended")
 
 
-def _install(made: Cluster, overlay: str) -> None:
+def _install(made: InstalledCluster, overlay: str) -> None:
     """Install an overlay, as docs/install.md does it, and stay up."""
     plane, path = made.plane, os.path.relpath(ROOT / "deploy" / "overlays" / overlay)
     plane.namespace(NAMESPACE)

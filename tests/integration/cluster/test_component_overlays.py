@@ -33,9 +33,16 @@ def plane_of_version(request):
         plane.api.create(each)
     for kind in installed_kinds():
         wait_for(lambda kind=kind: plane.api.serves(*kind), "the definitions to be served")
+    wait_for(lambda: _published(plane), "OpenAPI to have the definitions", interval=1)
     yield plane
     for each in foreign_definitions():
         plane.api.delete_if_there(each["apiVersion"], each["kind"], each["metadata"]["name"])
+
+
+def _published(plane):
+    """Whether kubectl can know the fields of the kinds: the API server publishes them after it serves them."""
+    text = json.dumps(plane.api.request("GET", "/openapi/v2"))
+    return all(f'"kind": "{kind}"' in text for _, kind in installed_kinds())
 
 
 def _minor(version):
