@@ -17,7 +17,7 @@ from tests.controlplane.fixtures import had
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
 from tests.support.foreign_definitions import foreign_definitions, installed_kinds
 from tests.support.helm import CHART, NAMESPACE, RELEASE
-from tests.support.installed import LATER, cluster
+from tests.support.installed import IMAGE, LATER, cluster
 from tests.support.patience import PATIENCE
 from tests.support.programs import started
 from tests.support.server import environment
@@ -114,11 +114,8 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(here, insta
         here.rolled_out()
         assert (_ca(here), _bundles(here)) == (ca, bundles)
         wait_for(lambda: here.hardened(other, f"{name}-other"), "the last replica of the trial to end")
-        _upgrade(helm, mode="enforce", image={"tag": LATER})
-        here.rolled_out()
-        assert (_ca(here), _bundles(here)) == (ca, bundles)
-        _upgrade(helm, mode="enforce", enforce="deny")
-        here.rolled_out()
+        _upgrade(helm, mode="enforce", enforce="deny", image={"tag": LATER})
+        assert here.rolled_out() == [f"{IMAGE}:{LATER}"] * 2
         assert (_ca(here), _bundles(here)) == (ca, bundles)
         creates.wait()
         helm.text("rollback", RELEASE, "1", "--namespace", NAMESPACE, *WAIT)
