@@ -25,7 +25,7 @@ TESTS = {
     "test_token_mounts.py": "tokens of the Kubernetes API",
     "test_strict_fields.py": "each field of security contexts",
     "test_enforced_namespaces.py": "labels of namespaces",
-    "test_overlays.py": "overlays of `deploy/`",
+    "test_component_overlays.py": "overlays and components of `deploy/`",
     "test_installation_life.py": "install, update, uninstall",
 }
 """The files of tests/integration/cluster, with what they show."""

@@ -28,6 +28,9 @@ MOUNT = "/mnt"
 _MACHINE = ("/etc/pip.conf", "/etc/ssl")
 """How pip reaches the package index of this machine; mounted during the build only."""
 
+_TAIL = 10
+"""Lines of a build that failed, which the failure shows."""
+
 _OFFLINE = ("NewConnectionError", "NameResolutionError")
 
 SECCOMP = {"type": "RuntimeDefault"}
@@ -182,9 +185,9 @@ def _build(variables: dict[str, str]) -> None:
     options = f"--pull-never --network host {machine}"
     words = ["make", "image", "BUILDER=buildah", f"IMAGE={NAME}", f"PYTHON_IMAGE={BASE}", f"BUILD_OPTIONS={options}"]
     done = subprocess.run(words, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-    if any(each in done.stdout + done.stderr for each in _OFFLINE):
+    if done.returncode and any(each in done.stdout + done.stderr for each in _OFFLINE):
         missing("no package index can be reached")
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert done.returncode == 0, "\n".join(done.stderr.splitlines()[-_TAIL:])
 
 
 def _buildah(variables: dict[str, str], *words: str) -> str:

@@ -1,5 +1,6 @@
 """Overlays of kustomize as a user writes them over `deploy/`, and what they render to."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -40,6 +41,15 @@ def overlay(
         "replacements": [{"path": f"deploy/components/{each}/namespace.yaml"} for each in replaced],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
+    return folder
+
+
+def documented_overlay(folder: Path, section: str) -> Path:
+    """The overlay that a section of docs/install.md prints, in a new folder, with a copy of `deploy/` in it."""
+    text = (ROOT / "docs" / "install.md").read_text().split(f"## {section}\n")[1].split("\n## ")[0]
+    (printed,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    (folder / "kustomization.yaml").write_text(printed)
     return folder
 
 

@@ -37,7 +37,10 @@ def test_the_configurations_can_have_another_name():
 def test_fence_prints_what_deploy_has():
     status, out, err = vmguard("manifests", "fence")
     assert (status, err) == (0, "")
-    assert (ROOT / "deploy" / "components" / "fence" / "fence.yaml").read_text().endswith(f"\n{out}")
+    deployed = list(yaml.safe_load_all((ROOT / "deploy" / "components" / "fence" / "fence.yaml").read_text()))
+    for each in deployed:
+        assert each["metadata"].pop("labels")["app.kubernetes.io/name"] == "vmguard"
+    assert list(yaml.safe_load_all(out)) == deployed
 
 
 def test_the_fence_follows_the_names_of_another_installation():

@@ -17,7 +17,7 @@ from tests.support.accounts import RBAC
 from tests.support.admission_pods import failed_create
 from tests.support.availability_scenarios import availability_plane
 from tests.support.foreign_definitions import foreign_definitions, installed_kinds
-from tests.support.overlays import applied, container_environment, overlay
+from tests.support.overlays import applied, container_environment, documented_overlay, overlay
 from tests.support.pod_load import is_hardened, owned_pods
 from tests.support.resource_manifests import PSP, custom_resource, pod_security_policy
 from tests.support.server import serving_own_certificate, starting_cluster
@@ -202,6 +202,27 @@ def _resources_are_judged(plane, server):
     plane.api.patch(made["apiVersion"], made["kind"], "known", patch, "denied", JSON_PATCH)
     assert _reviews(server) == before + 4, "no call while it is deleted"
     assert plane.api.find(made["apiVersion"], made["kind"], "known", "denied") is None
+
+
+def test_the_overlay_for_another_namespace_can_be_applied_again_and_removed(services, tmp_path):
+    """kustomize writes a namespace into the fence and into FlowSchemas, which have none; the API server drops it."""
+    plane = services
+    plane.namespace("monitoring")
+    folder = documented_overlay(tmp_path / "overlay", "Another namespace")
+    text = (folder / "kustomization.yaml").read_text()
+    more = text.replace("components:\n", "components:\n- deploy/components/flow-control\n")
+    (folder / "kustomization.yaml").write_text(more)
+    for _ in range(2):
+        applied(plane, folder, "monitoring")
+    for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+        assert "namespace" not in plane.api.get(ADMISSION, kind, "vmguard-fence")["metadata"]
+    schema = plane.api.get("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", "vmguard")
+    account = {"name": "vmguard", "namespace": "monitoring"}
+    assert [each["serviceAccount"] for each in schema["spec"]["rules"][0]["subjects"]] == [account]
+    done = plane.kubectl("delete", "-k", str(folder), "--wait=false")
+    assert done.returncode == 0, done.stderr
+    assert plane.api.find("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", "vmguard") is None
+    assert plane.api.find("v1", "Namespace", "monitoring"), "the namespace was there before"
 
 
 def test_flow_schemas_take_the_requests_of_vmguards_account_and_of_no_other(plane):

@@ -4,16 +4,15 @@ import copy
 import itertools
 import json
 import re
-import shutil
 
 import pytest
 import yaml
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.support.foreign_definitions import foreign_definitions, installed_kinds
-from tests.support.overlays import DEFAULT, OVERLAYS, overlay, rendered
-from tests.support.server import ROOT
+from tests.support.overlays import DEFAULT, OVERLAYS, container_environment, documented_overlay, overlay, rendered
 from webhook.manifests.kustomize_components import COMPONENTS
+from webhook.settings import SETTINGS, Settings
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 FOLLOWING = [name for name, component in COMPONENTS.items() if component.beside]
@@ -212,14 +211,31 @@ def test_without_the_replacement_the_fence_names_the_wrong_account(kubectl, tmp_
 
 
 def test_the_overlay_that_the_documentation_prints_has_its_namespace_everywhere(kubectl, tmp_path):
-    section = (ROOT / "docs" / "install.md").read_text().split("## Another namespace")[1].split("\n## ")[0]
-    (text,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
-    (tmp_path / "kustomization.yaml").write_text(text)
-    printed = json.dumps(rendered(tmp_path))
+    printed = json.dumps(rendered(documented_overlay(tmp_path / "overlay", "Another namespace")))
     assert "vmguard-system" not in printed
     assert "system:serviceaccount:monitoring:vmguard" in printed
     assert "vmguard.monitoring.svc" in printed
+
+
+def test_components_of_the_overlay_for_one_namespace_are_in_it(kubectl, tmp_path):
+    """As the documentation prints it."""
+    printed = json.dumps(rendered(documented_overlay(tmp_path / "overlay", "One namespace, without a ClusterRole")))
+    assert "vmguard-system" not in printed
+    assert "NetworkPolicy" in printed
+
+
+@pytest.mark.parametrize("resource", OVERLAYS)
+def test_vmguard_accepts_the_environment_of_each_overlay_with_all_components(kubectl, tmp_path, resource):
+    (deployment,) = (
+        each
+        for each in rendered(overlay(tmp_path / "overlay", list(COMPONENTS), resource, namespace="elsewhere"))
+        if each["kind"] == "Deployment"
+    )
+    environment = container_environment(deployment)
+    settings = Settings.from_environment(environment)
+    assert (settings.mode, settings.enforce, settings.psp_autocreate) == ("enforce", "deny", True)
+    assert settings.run_as == ("platform" if resource.endswith("openshift") else "65534")
+    assert environment.keys() <= {each.name for each in SETTINGS.values()}
 
 
 def test_openshift_may_assign_users_and_groups(kubectl, tmp_path):

@@ -3,20 +3,26 @@
 Deployment, scheduling and EndpointSlices are the real controllers'; a stand-in for the kubelet runs the pods.
 """
 
+import json
+
 import pytest
 import yaml
 
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
+from tests.controlplane.stand_in_kubelet import VMGUARD
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.support.command import vmguard
 from tests.support.installed import IMAGE, LATER, NAMESPACE, cluster, overlay
+from tests.support.pod_load import is_hardened
 from webhook.manifests.installation import VERSION
 from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, MODE_LABEL, MODE_VALUE
 
 DEFAULT = {"resources": ["deploy/overlays/default"]}
 ENFORCING = {**DEFAULT, "components": ["deploy/components/enforce"]}
 CONFIGURATIONS = "mutatingwebhookconfiguration,validatingwebhookconfiguration"
-BY_LABEL = "app.kubernetes.io/part-of=vmguard"
+BY_LABEL = "app.kubernetes.io/instance=vmguard"
+"""The label of one installation."""
 
 
 def tagged(tag):
@@ -70,12 +76,88 @@ def test_an_update_a_way_back_and_an_orderly_end_refuse_no_pod(here, tmp_path):
         _install(here, overlay(tmp_path / "three", **ENFORCING, **tagged(VERSION)))
         creates.wait()
         assert (creates.refused, creates.unhardened) == ([], 0)
-        here.kubectl("delete", CONFIGURATIONS, "-l", BY_LABEL)
+        here.kubectl("delete", CONFIGURATIONS, "vmguard")
         here.kubectl("delete", "-k", str(tmp_path / "three"), "--ignore-not-found", "--wait=false")
         wait_for(lambda: creates.unhardened, "the configurations to go")
         creates.wait()
         assert creates.refused == []
     _gone(here)
+
+
+def test_each_step_towards_enforcing_with_vmguard_down_and_up(here, tmp_path):
+    """A trial that is down blocks nothing; where vmguard enforces, no pod is created without it."""
+    pods = {name: here.pod(name) for name in ("first", "rest")}
+
+    def becomes(**expected):
+        for name, what in expected.items():
+            wait_for(lambda name=name, what=what: _what(here, pods[name], name) == what, f"{name} to be {what}")
+
+    def down():
+        here.kubectl("scale", "-n", NAMESPACE, "deployment/vmguard", "--replicas=0")
+        here.kubectl("delete", "pods", "-n", NAMESPACE, "--all", "--force", "--grace-period=0")
+        wait_for(lambda: not here.kubelet.replicas, "the replicas to end")
+
+    def up():
+        here.kubectl("scale", "-n", NAMESPACE, "deployment/vmguard", "--replicas=2")
+        here.rolled_out()
+
+    _install(here, overlay(tmp_path / "trial", **DEFAULT))
+    becomes(first="as it was", rest="as it was")
+    down()
+    becomes(first="as it was", rest="as it was")
+    _labelled(here, "first", MODE_LABEL, MODE_VALUE)
+    becomes(first="refused", rest="as it was")
+    up()
+    becomes(first="hardened", rest="as it was")
+    _labelled(here, "first", MODE_LABEL, "Enforce")
+    becomes(first="as it was", rest="as it was")
+    _labelled(here, "first", MODE_LABEL, None)
+    _install(here, overlay(tmp_path / "enforcing", **ENFORCING))
+    down()
+    becomes(first="refused", rest="refused")
+    up()
+    becomes(first="hardened", rest="hardened")
+    down()
+    here.kubectl("apply", "--server-side", "-k", str(tmp_path / "trial"))
+    here.rolled_out()
+    becomes(first="as it was", rest="as it was")
+    _all_at_once(here, tmp_path / "trial")
+    _gone(here)
+
+
+def _what(here, pod, namespace):
+    """What becomes of a pod that is created now."""
+    made = here.created(pod, namespace)
+    return "refused" if made is None else "hardened" if is_hardened(made) else "as it was"
+
+
+def test_with_roles_alone_one_namespace_is_enforced(here, tmp_path):
+    """The owner of the namespace makes the CA, and an administrator of the cluster lets the configurations trust it."""
+    pods = {name: here.pod(name) for name in ("monitoring", "unwatched")}
+    folder = overlay(
+        tmp_path / "mine", resources=["deploy/overlays/namespaced"], components=["deploy/components/enforce"]
+    )
+    here.kubectl("apply", "--server-side", "-k", str(folder))
+    status, secret, err = vmguard("certs", "init", "--namespace", "monitoring", "--ca-file", "ca.crt", cwd=tmp_path)
+    assert status == 0, err
+    done = here.plane.kubectl("apply", "--server-side", "--field-manager=vmguard-certs", "-f", "-", stdin=secret)
+    assert done.returncode == 0, done.stderr
+    assert vmguard("certs", "trust", "ca.crt", cwd=tmp_path, KUBECONFIG=str(here.plane.kubeconfig()))[0] == 0
+    here.rolled_out("monitoring")
+    wait_for(lambda: here.hardened(pods["monitoring"], "monitoring"), "a pod to be hardened")
+    assert not here.hardened(pods["unwatched"], "unwatched")
+    here.kubectl("apply", "--server-side", "-k", str(folder))
+    assert here.plane.api.get("v1", "Secret", "vmguard-ca", "monitoring")["data"], "an apply keeps the CA"
+    assert here.hardened(pods["monitoring"], "monitoring")
+    roles = here.kubectl("get", "clusterroles", "-l", BY_LABEL, "-o", "name")
+    assert roles == ""
+    for replica in here.kubelet.running("monitoring"):
+        lines = [json.loads(line) for line in replica.log.splitlines() if line.startswith("{")]
+        forbidden = [line["reason"] for line in lines if "may not" in line.get("reason", "")]
+        assert all("webhookconfigurations" in reason for reason in forbidden), "it need not read them"
+    here.kubectl("delete", "-k", str(folder), "--wait=false")
+    here.kubectl("delete", "pods", "-n", "monitoring", "-l", VMGUARD, "--force", "--grace-period=0")
+    wait_for(lambda: not here.kubelet.replicas, "the replicas to end")
 
 
 def _all_at_once(here, folder):

@@ -1,6 +1,8 @@
 """The workflow that makes a release is valid, and each of its jobs may do what it must and no more."""
 
+import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -8,9 +10,10 @@ import yaml
 
 from tests.controlplane.build import tool
 from tests.controlplane.fixtures import had
-from tests.controlplane.versions import ACTIONLINT
+from tests.controlplane.versions import ACTIONLINT, HELM_4
 from tests.support.patience import PATIENCE
 from tests.support.server import ROOT
+from webhook import __version__
 
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
 
@@ -68,3 +71,32 @@ def test_no_job_keeps_the_token_in_its_checkout():
 def test_the_base_is_the_one_of_the_dockerfile():
     (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert yaml.safe_load(WORKFLOW.read_text())["env"]["PYTHON"] == base
+
+
+def test_the_chart_is_packaged_as_the_workflow_does_it(pytestconfig, tmp_path):
+    """The lines before the push: the packaged chart installs the image of the release."""
+    helm = had(pytestconfig, lambda: tool(HELM_4))
+    (step,) = (
+        each
+        for each in yaml.safe_load(WORKFLOW.read_text())["jobs"]["chart"]["steps"]
+        if "helm package" in each.get("run", "")
+    )
+    lines = step["run"].split("helm push")[0]
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    image, digest = "ghcr.io/acme/vmguard", f"sha256:{'a' * 64}"
+    environment = {"IMAGE": image, "DIGEST": digest, "VERSION": __version__}
+    path = os.pathsep.join((str(helm.parent), os.environ["PATH"]))
+    done = subprocess.run(
+        [shutil.which("bash"), "-euo", "pipefail", "-c", lines],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    package = tmp_path / "dist" / f"vmguard-{__version__}.tgz"
+    shown = subprocess.run([helm, "template", package], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    images = re.findall(r"^ *(?:- )?image: (.*)$", shown.stdout, re.MULTILINE)
+    assert {each.strip('"') for each in images} == {f"{image}@{digest}"}
