@@ -44,7 +44,7 @@ def here(request, pytestconfig, can_have_control_plane):
 
 @pytest.fixture
 def installer(request, here):
-    """One of the versions of Helm, whose applies differ."""
+    """One of the versions of Helm. Their applies differ."""
     return replace(request.getfixturevalue(request.param), kubeconfig=here.plane.kubeconfig())
 
 
@@ -213,7 +213,7 @@ def _finished(here, done):
 
 
 @on_both
-def test_helm_test_asks_for_readiness_and_a_dry_run(here, helm_4, tmp_path):
+def test_helm_test_checks_readiness_and_a_dry_run(here, helm_4, tmp_path):
     """Without an answer it fails. This test is the kubelet of the test pod."""
     command = ("install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", *WAIT)
     helm_4.text(*command, values={"replicaCount": 1})
