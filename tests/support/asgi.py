@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,10 @@ class InProcessApp:
         return [json.loads(line) for line in self.stderr.getvalue().splitlines()]
 
 
-def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str) -> InProcessApp:
-    """The application behind `/mutate` and `/validate`, for the objects of one cluster."""
+def admission(
+    objects: list[dict[str, Any]], minor: int = 30, offer: Callable[[Any], None] | None = None, **environment: str
+) -> InProcessApp:
+    """The application behind `/mutate` and `/validate`, for the objects of one cluster; `offer` takes events."""
 
     async def rest(scope, receive, send):
         await send({"type": "http.response.start", "status": 404, "headers": []})
@@ -82,5 +84,7 @@ def admission(objects: list[dict[str, Any]], minor: int = 30, **environment: str
     stderr = io.BytesIO()
     settings = Settings.from_environment(environment)
     metrics = Metrics()
-    app = AdmissionHandler(rest, FileFacts(objects, minor), settings, metrics, Log("debug", stderr), State())
+    app = AdmissionHandler(
+        rest, FileFacts(objects, minor), settings, metrics, Log("debug", stderr), State(), offer=offer
+    )
     return InProcessApp(app, stderr, metrics)
