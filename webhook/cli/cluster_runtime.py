@@ -56,7 +56,7 @@ class Cluster:
         self.source = CachedFacts(self._watching, self._discovery, LiveFacts(client, self._discovery, watched))
         memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery, watched))
         self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
-        self._events = EventWriter(leaders, self._discovery, watched, log) if settings.events else None
+        self._events = EventWriter(leaders, self._discovery, watched, self._exempt, log) if settings.events else None
         self._survey = AuditScan(
             leaders,
             memory,

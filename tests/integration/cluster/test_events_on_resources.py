@@ -173,7 +173,7 @@ async def _writing(plane, namespace):
     async with connected(str(plane.kubeconfig())) as client:
         discovery = Discovery(client, log)
         await discovery.learn()
-        writer = EventWriter(client, discovery, (namespace,), log)
+        writer = EventWriter(client, discovery, (namespace,), tuple, log)
         task = asyncio.create_task(writer.run())
         try:
             yield writer
