@@ -7,7 +7,7 @@ rename it to `exported_namespace`, as each target has a label of that name too.
 from typing import Any
 
 from webhook.manifests.alerts import rule_groups
-from webhook.manifests.installation import labels, selector
+from webhook.manifests.installation import labels
 from webhook.manifests.roles import InstallationNames
 
 _VICTORIAMETRICS = "operator.victoriametrics.com/v1beta1"
@@ -36,8 +36,13 @@ def prometheus_rules(names: InstallationNames) -> dict[str, Any]:
 
 def _scrape(names: InstallationNames, version: str, kind: str) -> dict[str, Any]:
     endpoint = {"port": "operations", "path": "/metrics", "honorLabels": True}
-    spec = {"selector": {"matchLabels": selector(names)}, "endpoints": [endpoint]}
+    spec = {"selector": {"matchLabels": _found_by(names)}, "endpoints": [endpoint]}
     return {**_head(names, version, kind), "spec": spec}
+
+
+def _found_by(names: InstallationNames) -> dict[str, str]:
+    """The labels of the Service. Not that of the instance: Argo CD can write the name of its Application into it."""
+    return {key: labels(names)[key] for key in ("app.kubernetes.io/name", "app.kubernetes.io/component")}
 
 
 def _rules(names: InstallationNames, version: str, kind: str) -> dict[str, Any]:

@@ -217,6 +217,13 @@ def test_the_overlay_that_the_documentation_prints_has_its_namespace_everywhere(
     assert "vmguard.monitoring.svc" in printed
 
 
+def test_components_of_the_overlay_for_one_namespace_are_in_it(kubectl, tmp_path):
+    """As the documentation prints it."""
+    printed = json.dumps(rendered(documented_overlay(tmp_path / "overlay", "One namespace, without a ClusterRole")))
+    assert "vmguard-system" not in printed
+    assert "NetworkPolicy" in printed
+
+
 @pytest.mark.parametrize("resource", OVERLAYS)
 def test_vmguard_accepts_the_environment_of_each_overlay_with_all_components(kubectl, tmp_path, resource):
     (deployment,) = (

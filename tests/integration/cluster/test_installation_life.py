@@ -21,7 +21,8 @@ from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, MODE_LABEL, MODE_VA
 DEFAULT = {"resources": ["deploy/overlays/default"]}
 ENFORCING = {**DEFAULT, "components": ["deploy/components/enforce"]}
 CONFIGURATIONS = "mutatingwebhookconfiguration,validatingwebhookconfiguration"
-BY_LABEL = "app.kubernetes.io/part-of=vmguard"
+BY_LABEL = "app.kubernetes.io/instance=vmguard"
+"""The label of one installation."""
 
 
 def tagged(tag):
@@ -75,7 +76,7 @@ def test_an_update_a_way_back_and_an_orderly_end_refuse_no_pod(here, tmp_path):
         _install(here, overlay(tmp_path / "three", **ENFORCING, **tagged(VERSION)))
         creates.wait()
         assert (creates.refused, creates.unhardened) == ([], 0)
-        here.kubectl("delete", CONFIGURATIONS, "-l", BY_LABEL)
+        here.kubectl("delete", CONFIGURATIONS, "vmguard")
         here.kubectl("delete", "-k", str(tmp_path / "three"), "--ignore-not-found", "--wait=false")
         wait_for(lambda: creates.unhardened, "the configurations to go")
         creates.wait()

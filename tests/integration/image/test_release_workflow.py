@@ -1,7 +1,8 @@
 """The workflow that makes a release is valid, and each of its jobs may do what it must and no more."""
 
+import os
 import re
-import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -73,11 +74,29 @@ def test_the_base_is_the_one_of_the_dockerfile():
 
 
 def test_the_chart_is_packaged_as_the_workflow_does_it(pytestconfig, tmp_path):
+    """The lines before the push: the packaged chart installs the image of the release."""
     helm = had(pytestconfig, lambda: tool(HELM_4))
-    (command,) = re.findall(r"^ *(helm package .*)$", WORKFLOW.read_text(), re.MULTILINE)
-    words = shlex.split(
-        command.replace("$VERSION", __version__).replace("--destination dist", f"--destination {tmp_path}")
+    (step,) = (
+        each
+        for each in yaml.safe_load(WORKFLOW.read_text())["jobs"]["chart"]["steps"]
+        if "helm package" in each.get("run", "")
     )
-    done = subprocess.run([helm, *words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    lines = step["run"].split("helm push")[0]
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    image, digest = "ghcr.io/acme/vmguard", f"sha256:{'a' * 64}"
+    environment = {"IMAGE": image, "DIGEST": digest, "VERSION": __version__}
+    path = os.pathsep.join((str(helm.parent), os.environ["PATH"]))
+    done = subprocess.run(
+        [shutil.which("bash"), "-euo", "pipefail", "-c", lines],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == [f"vmguard-{__version__}.tgz"]
+    package = tmp_path / "dist" / f"vmguard-{__version__}.tgz"
+    shown = subprocess.run([helm, "template", package], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    images = re.findall(r"^ *(?:- )?image: (.*)$", shown.stdout, re.MULTILINE)
+    assert {each.strip('"') for each in images} == {f"{image}@{digest}"}

@@ -1,0 +1,67 @@
+"""The API server really has the metrics that alerts read of it, by these names and with these labels."""
+
+import re
+
+import pytest
+
+from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.registration import LABEL, registered
+from tests.support.admission_pods import bare_pod
+from tests.support.resource_manifests import custom_resource
+from tests.support.server import free_port
+from webhook.manifests.alerts import ALERTS
+
+METRIC = re.compile(r"apiserver_admission_webhook_\w+")
+SELECTED = re.compile(r'(\w+)=~"')
+OF_API_SERVER = [alert for alert in ALERTS if METRIC.search(alert.expression)]
+
+
+@pytest.fixture(scope="module", params=["1.24", "1.37"])
+def called_in_vain(request):
+    """What an API server tells of its calls of a vmguard that is down, for an entry with Fail and one with Ignore."""
+    plane = request.getfixturevalue("plane_124" if request.param == "1.24" else "plane")
+    namespace = plane.namespace("called-in-vain", {LABEL: "called-in-vain"})
+    url = f"https://localhost:{free_port()}"
+
+    def calls():
+        plane.api.create(custom_resource("db"), namespace, dryRun="All")
+        with pytest.raises(ApiError, match="failed calling webhook"):
+            plane.api.create(bare_pod(), namespace, dryRun="All")
+        text = plane.api.request("GET", "/metrics")
+        return text if "webhook_fail_open_count{" in text else None
+
+    def called():
+        try:
+            plane.api.create(bare_pod(), namespace, dryRun="All")
+        except ApiError as error:
+            return "failed calling webhook" in str(error)
+        return False
+
+    with registered(plane, url, b"", "called-in-vain", wait=False):
+        wait_for(called, "the entry for pods to be called")
+        return wait_for(calls, "the entry for resources to be called")
+
+
+@pytest.mark.parametrize("alert", OF_API_SERVER, ids=lambda alert: alert.name)
+def test_the_api_server_has_the_metric_with_the_labels_that_the_alert_selects_and_sums_by(called_in_vain, alert):
+    metric = METRIC.search(alert.expression)[0]
+    (grouped,) = re.findall(r"sum by \(([^)]+)\)", alert.expression)
+    labels = {*SELECTED.findall(alert.expression), *grouped.split(", ")}
+    samples = [line for line in called_in_vain.splitlines() if line.startswith(f"{metric}{{")]
+    ours = [line for line in samples if re.search(r'[{,]name="[^"]+[.]vmguard[.]io"', line)]
+    assert ours
+    for line in ours:
+        assert labels <= set(re.findall(r'(\w+)="', line))
+
+
+def test_a_call_that_fails_counts_with_the_type_of_error_that_the_alert_selects(called_in_vain):
+    (alert,) = (each for each in ALERTS if each.name == "VmguardCallsFail")
+    (wanted,) = re.findall(r'error_type=~"([^"]+)"', alert.expression)
+    samples = [line for line in called_in_vain.splitlines() if 'name="pods.vmguard.io"' in line]
+    types = {found for line in samples for found in re.findall(r'error_type="([^"]+)"', line)}
+    assert any(re.fullmatch(wanted, each) for each in types)
+
+
+def test_three_alerts_read_metrics_of_the_api_server():
+    """So that the tests above have something to check."""
+    assert [alert.name for alert in OF_API_SERVER] == ["VmguardCallsFail", "VmguardFailsOpen", "VmguardSlow"]
