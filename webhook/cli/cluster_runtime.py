@@ -1,7 +1,7 @@
 """The parts of a webhook that serves a cluster, put together: what is watched, who answers by it, what leads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -64,7 +64,7 @@ class Cluster:
         self.source = CachedFacts(self._watching, self._discovery, LiveFacts(client, self._discovery, watched))
         memory = CachedFacts(self._watching, self._discovery, LiveFacts(leaders, self._discovery, watched))
         self._schemas = Schemas(client, self._discovery, whole_cluster=self._watching.whole_cluster)
-        self._events = EventWriter(leaders, self._discovery, watched, log) if settings.events else None
+        self._events = EventWriter(leaders, self._discovery, watched, self._exempt, log) if settings.events else None
         self._survey = AuditScan(
             leaders,
             memory,
@@ -72,7 +72,7 @@ class Cluster:
             settings,
             log,
             metrics,
-            exempt_namespaces=self._watching.exempt,
+            exempt_namespaces=lambda: self._watching.exempt,
             offer=self._events.offer if self._events else None,
         )
         namespace = settings.namespace or client.namespace
@@ -150,15 +150,15 @@ class Cluster:
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
             "openshift": self._refused_by_platform,
-            "exempt-namespaces": exempt_note(self._exempt()),
+            "exempt-namespaces": exempt_note(sorted(self._exempt())),
             "not-covered": self._survey.excluded,
             "default-policies": self._trouble_of_policies(),
             "unknown-kinds": _unknown_kinds(self._discovery.unknown_kinds),
         }
 
-    def _exempt(self) -> Sequence[str]:
+    def _exempt(self) -> Collection[str]:
         """The exempt namespaces; with WATCH_NAMESPACE as the leader's last survey read them."""
-        return self._watching.exempt() if self._watching.whole_cluster else self._survey.exempt
+        return self._watching.exempt if self._watching.whole_cluster else self._survey.exempt
 
     def _warn_of_platform(self) -> None:
         """Log, once, that the platform refuses what vmguard fills in; readiness has it as long as that is so."""

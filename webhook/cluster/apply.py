@@ -52,7 +52,8 @@ _event = msgspec.json.Decoder(_Event)
 
 _APPLY = "application/apply-patch+yaml"
 _LONGEST = 1024
-"""Characters of an event's message: the API server takes no more."""
+"""Characters of an event's message. This is vmguard's own bound: the API server limits only those of events.k8s.io/v1,
+to 1024 bytes, and vmguard writes core/v1."""
 
 
 class RefusedError(Exception):

@@ -59,9 +59,10 @@ _resources = msgspec.json.Decoder(_Resources)
 class Discovery:
     """What one cluster serves.
 
-    `trouble` is why that is not known, "" when it is. `unknown_kinds` are the served kinds of the operator's group that
-    the table of custom resources does not have. `serves_constraints` is whether this is OpenShift. `permissions` are
-    those that the API server refused. `on_learnt` is called each time that everything is known anew.
+    `trouble` is why that is not known, "" when it is. `served_kinds` are all kinds of the operator's group. `versions`
+    has those that decisions read, and `unknown_kinds` are those that the table of custom resources does not have.
+    `serves_constraints` is whether this is OpenShift. `permissions` are those that the API server refused. `on_learnt`
+    is called each time that everything is known anew.
     """
 
     def __init__(self, client: Client, log: Log) -> None:
@@ -70,6 +71,7 @@ class Discovery:
         self._minor: int | None = None
         self.versions: dict[str, str] = {}
         self.serves_policies: bool | None = None
+        self.served_kinds: frozenset[str] = frozenset()
         self.unknown_kinds: tuple[str, ...] = ()
         self.serves_constraints = False
         self.on_learnt: Callable[[], None] = lambda: None
@@ -105,6 +107,7 @@ class Discovery:
         except ValueError as error:
             return f"what the API server says of itself cannot be read: {error}"
         self._minor, self.versions = minor, {kind: each for kind, each in versions.items() if kind in JUDGED}
+        self.served_kinds = frozenset(versions)
         self.unknown_kinds = tuple(sorted(kind for kind in versions if kind not in BY_KIND))
         served = (_resources.decode(policies).resources or ()) if policies else ()
         self.serves_constraints = constraints is not None

@@ -2,14 +2,15 @@
 
 Every replica has a writer. The leader's survey offers what it finds; a denial is offered by the replica that denied, as
 no other one knows of it. The name of an event follows from what it says, so two replicas, or two leaders in turn, raise
-the count of one event. What waits, what is remembered and what is written are bounded, for a namespace and in total. It
-decides nothing, and an admission never waits for it.
+the count of one event. What waits, what is remembered and what is written are bounded, for a namespace and in total.
+Events of admissions and those of the survey wait apart, so neither can displace or starve the other. The writer decides
+nothing, and an admission never waits for it.
 """
 
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import monotonic
 
 import msgspec
@@ -17,11 +18,11 @@ from kubernetes.aio.client import V1ObjectReference
 
 from webhook.cluster.apply import EndingError, RefusedError, tell
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.collections import EVENTS, METADATA, InvalidNameError, served
+from webhook.cluster.collections import EVENTS, JUDGED, METADATA, InvalidNameError, served
 from webhook.cluster.discovery import Discovery
 from webhook.facts import Ref
 from webhook.objects import KubeObject
-from webhook.policy.custom_resources import BY_KIND, GROUP
+from webhook.policy.custom_resources import GROUP
 from webhook.policy.resource_events import EventReason, ResourceEvent
 from webhook.rate import Bucket
 from webhook.round_robin import RoundRobin
@@ -43,13 +44,14 @@ OF_ALL = (1.0, 50.0)
 """Events of all namespaces."""
 
 MOST_WAITING_OF_ONE = 20
-"""Events of one namespace that wait; further ones are left out until the next survey or denial."""
+"""Events of one namespace that wait, of admissions and of the survey each; a further one is left out until the next
+survey or denial, unless one that waits was written later than it."""
 
 MOST_WAITING = 500
-"""Events that wait, of all namespaces; a further one takes the place of one of the namespace with the most."""
+"""As above, of all namespaces; a further one takes the place of one of the namespace with the most."""
 
 MOST_REMEMBERED = 5000
-"""Events that were written and may not be written again yet; to forget one costs two requests."""
+"""Events that were written or tried, the latest; to forget one costs two requests."""
 
 MOST_NAMESPACES = 2000
 """Namespaces that have a budget, those of the latest events."""
@@ -70,23 +72,27 @@ _object = msgspec.json.Decoder(KubeObject)
 
 
 class EventWriter:
-    """The events of one replica."""
+    """The events of one replica. `exempt` gives the names of exempt namespaces, as far as they are known."""
 
     def __init__(
         self,
         client: Client,
         discovery: Discovery,
         namespaces: tuple[str, ...],
+        exempt: Callable[[], Collection[str]],
         log: Log,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._client = client
         self._discovery = discovery
         self._namespaces = namespaces or ("",)
+        self._exempt = exempt
         self._log = log
         self._lines = LineBudget()
         self._clock = clock
-        self._waiting: RoundRobin[ResourceEvent] = RoundRobin()
+        self._admissions: RoundRobin[ResourceEvent] = RoundRobin()
+        self._survey: RoundRobin[ResourceEvent] = RoundRobin()
+        self._turns = [self._admissions, self._survey]
         self._queued: set[ResourceEvent] = set()
         self._written: OrderedDict[ResourceEvent, float] = OrderedDict()
         self._budgets: OrderedDict[str, Bucket] = OrderedDict()
@@ -95,19 +101,36 @@ class EventWriter:
 
     def offer(self, event: ResourceEvent) -> None:
         """Have an event written, unless it was just now, or too many of its namespace wait already."""
-        if event in self._queued or self._clock() - self._written.get(event, -math.inf) < AGAIN[event.reason]:
+        if event in self._queued or self._clock() - self._last(event) < AGAIN[event.reason]:
             return
-        namespace = event.resource.namespace
-        if self._waiting.waiting(namespace) >= MOST_WAITING_OF_ONE:
+        namespace, queue = event.resource.namespace, self._admissions if event.is_admission else self._survey
+        if namespace in self._exempt():  # the API server sends no pod from there, but another client can
             return
-        if len(self._waiting) >= MOST_WAITING:
-            most = max(self._waiting, key=self._waiting.waiting)
-            if self._waiting.waiting(most) <= self._waiting.waiting(namespace) + 1:
+        if queue.waiting(namespace) >= MOST_WAITING_OF_ONE:
+            latest = self._latest(queue, namespace)
+            if self._last(latest) <= self._last(event):
                 return
-            self._queued.discard(self._waiting.take_last(most))
-        self._waiting.add(namespace, event)
+            self._drop(queue, latest)
+        elif len(queue) >= MOST_WAITING:
+            most = max(queue, key=queue.waiting)
+            if queue.waiting(most) <= queue.waiting(namespace) + 1:
+                return
+            self._drop(queue, self._latest(queue, most))
+        queue.add(namespace, event)
         self._queued.add(event)
         self._due.set()
+
+    def _last(self, event: ResourceEvent) -> float:
+        """When an event was last written, as far as that is remembered."""
+        return self._written.get(event, -math.inf)
+
+    def _latest(self, queue: RoundRobin[ResourceEvent], namespace: str) -> ResourceEvent:
+        """Of the events of a namespace that wait, the one that was written last, else the one that was offered last."""
+        return max(reversed(queue.of(namespace)), key=self._last)
+
+    def _drop(self, queue: RoundRobin[ResourceEvent], event: ResourceEvent) -> None:
+        queue.discard(event.resource.namespace, event)
+        self._queued.discard(event)
 
     async def run(self) -> None:
         """Write what is offered, the namespaces in turn, until this is cancelled."""
@@ -129,15 +152,21 @@ class EventWriter:
         now = self._clock()
         if self._total.seconds(now):
             return None
-        namespace = next((each for each in self._waiting if self._budget(each).take(now)), None)
-        if namespace is None:
-            return None
-        self._total.take(now)
-        event = self._waiting.take(namespace)
-        self._queued.discard(event)
-        if not len(self._waiting):
-            self._due.clear()
-        return event
+        for queue in self._turns:
+            namespace = next((each for each in queue if self._budget(each).take(now)), None)
+            if namespace is None:
+                continue
+            self._total.take(now)
+            # admissions go first: only after an event of theirs comes one of the survey, so that no flood ends it
+            self._turns = [self._admissions, self._survey]
+            if queue is self._admissions:
+                self._turns.reverse()
+            event = queue.take(namespace, self._last)
+            self._queued.discard(event)
+            if not self._queued:
+                self._due.clear()
+            return event
+        return None
 
     def _budget(self, namespace: str) -> Bucket:
         budget = self._budgets.get(namespace)
@@ -145,13 +174,16 @@ class EventWriter:
             budget = self._budgets[namespace] = Bucket(*OF_ONE)
             if len(self._budgets) > MOST_NAMESPACES:
                 self._budgets.popitem(last=False)
+        self._budgets.move_to_end(namespace)
         return budget
 
     async def _write(self, event: ResourceEvent) -> None:
         resource = event.resource
+        # without success it is due at once, after all that were never tried
+        self._remember(event, self._clock() - AGAIN[event.reason])
         if not await self._exists(resource):
             return
-        version = served(resource.kind, self._discovery.versions).version if resource.kind in BY_KIND else ""
+        version = served(resource.kind, self._discovery.versions).version if resource.kind in JUDGED else ""
         about = V1ObjectReference(
             api_version=f"{GROUP}/{version or resource.version}",
             kind=resource.kind,
@@ -166,7 +198,11 @@ class EventWriter:
         except RefusedError as error:
             self._not_written(event, str(error))
             return
-        self._written[event] = self._clock()
+        self._remember(event, self._clock())
+
+    def _remember(self, event: ResourceEvent, when: float) -> None:
+        self._written[event] = when
+        self._written.move_to_end(event)
         if len(self._written) > MOST_REMEMBERED:
             self._written.popitem(last=False)
 
@@ -178,11 +214,11 @@ class EventWriter:
     async def _exists(self, resource: Ref) -> bool:
         """Whether the resource exists, by a look; False without an answer: the event will be offered again.
 
-        vmguard may not read a kind that it does not know. There it suffices that the kind is served: then the garbage
-        collector removes a workload that names an owner which does not exist.
+        vmguard may read the kinds that it judges only. Of another one it suffices that the kind is served: then the
+        garbage collector removes a workload that names an owner which does not exist.
         """
-        if resource.kind not in BY_KIND:
-            return resource.kind in self._discovery.unknown_kinds
+        if resource.kind not in JUDGED:
+            return resource.kind in self._discovery.served_kinds
         place = msgspec.structs.replace(served(resource.kind, self._discovery.versions), metadata_only=True)
         try:
             path = place.path(resource.namespace, resource.name)

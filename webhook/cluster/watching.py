@@ -7,7 +7,7 @@ told to whoever waits for it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -48,7 +48,10 @@ CollectionPlace = tuple[str, str]
 
 
 class Watching:
-    """The reflectors of one cluster, run by `run`."""
+    """The reflectors of one cluster, run by `run`.
+
+    `exempt` are the names of exempt namespaces, as far as Namespaces are watched.
+    """
 
     def __init__(
         self, client: Client, discovery: Discovery, namespaces: tuple[str, ...], log: Log, metrics: Metrics
@@ -65,6 +68,7 @@ class Watching:
         self._asking: list[asyncio.Task[None]] = []
         self._labels: dict[str, str] = {}
         self._definitions_changed = asyncio.Event()
+        self.exempt: set[str] = set()
         self.changed = asyncio.Event()
         self.definitions_told = asyncio.Event()
         self._complete = False
@@ -120,12 +124,6 @@ class Watching:
             if reflector.resource.group == GROUP:
                 for found in reflector.objects.values():
                     yield reflector.resource, found
-
-    def exempt(self) -> list[str]:
-        """The names of exempt namespaces, as far as Namespaces are watched."""
-        watched = self._reflectors.get((NAMESPACES.kind, ""))
-        found = watched.objects.items() if watched else ()
-        return sorted(name for (_, name), each in found if _is_exempt(name, each))
 
     def missing(self) -> str:
         """What decisions depend on and has never been listed, with the reason; "" for nothing.
@@ -244,10 +242,16 @@ class Watching:
             self.definitions_told.set()
 
     def _namespace(self, key: ObjectKey, found: KubeObject | None) -> None:
-        """Report a label with an unknown value, before it denies a pod or leaves a namespace without enforcement."""
+        """Take in the labels of a namespace: whether it is exempt, and values that are not known.
+
+        The latter are reported before they deny a pod or leave a namespace without enforcement.
+        """
         labels = (found.metadata.labels or {}) if found else {}
         unknown = "; ".join(filter(None, (unknown_values(labels), without_effect(labels))))
         self._labels.pop(key[1], None)
+        self.exempt.discard(key[1])
+        if _is_exempt(key[1], labels):
+            self.exempt.add(key[1])
         if unknown:
             self._labels[key[1]] = unknown
             self._log.write("warning", "namespace label not known", namespace=key[1], reason=unknown)
@@ -282,8 +286,8 @@ def _labelled(found: KubeObject) -> KubeObject:
     return KubeObject(_kept(found, labels=labels or None))
 
 
-def _is_exempt(name: str, found: KubeObject) -> bool:
-    return coverage("enforce", name, found.metadata.labels or {}) == "exempt"
+def _is_exempt(name: str, labels: Mapping[str, str | None]) -> bool:
+    return coverage("enforce", name, labels) == "exempt"
 
 
 def _named(found: KubeObject) -> KubeObject:

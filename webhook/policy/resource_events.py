@@ -1,7 +1,8 @@
 """Events on the operator's resources: which pods give reason for one, on which resource, and in which words. Pure.
 
 Whoever applies resources through Argo CD or Flux rarely sees the warnings of an admission; an event stands on the
-resource. It is about a resource whose UID is known and never about a name that somebody invented.
+resource. It is about a resource whose UID an object of the cluster names, never about one that only a pod names: a
+client of the webhook listener can send any pod.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision
 from webhook.policy.enforcement import EXCLUDED, MODE_LABEL, MODE_VALUE, Coverage
 from webhook.policy.findings import Change, Violation
-from webhook.policy.wording import not_compliant
+from webhook.policy.wording import not_compliant, places_of
 from webhook.policy.workload import Link, UnknownKind, Workload, unknown_resource_of
 from webhook.text import one_line
 
@@ -26,10 +27,13 @@ REPORTED = frozenset({"denied", "refused"})
 """Outcomes of an admission that give reason for an event: the pod is not created."""
 
 _LONGEST = 1000
-"""Characters of a text; the API server takes 1024."""
+"""Characters of a text. In UTF-8 it can have four times as many bytes, which core/v1 allows."""
 
 _LONGEST_LIST = 600
 """Characters of what is wrong, so that what helps is not cut."""
+
+_UNKNOWN = "unknown: "
+"""What the annotation of a decision begins with where something is not known."""
 
 _WHAT_HELPS: Mapping[Coverage, str] = {
     "enforced": "vmguard fills its pods when they are created again",
@@ -40,18 +44,40 @@ _WHAT_HELPS: Mapping[Coverage, str] = {
 
 
 class ResourceEvent(msgspec.Struct, frozen=True):
-    """An event on a resource, which has a UID; `text` is one line for a person."""
+    """An event on a resource, which has a UID; `text` is one line for a person.
+
+    `is_admission` is true where it is about a new pod, false where it is about running pods.
+    """
 
     resource: Ref
     reason: EventReason
     text: str
+    is_admission: bool = False
 
 
 def of_admission(decision: Decision, links: tuple[Link, ...]) -> ResourceEvent | None:
-    """The event on the resource of a new pod that is not created, None where no resource is known."""
+    """The event on the resource of a new pod that is not created, None where no resource is known.
+
+    A client of the webhook listener can send a pod that no API server has validated. So the text repeats no value of
+    the pod: it has the paths and rules, and the names of objects that vmguard found.
+    """
     if decision.outcome == "denied":
-        return _event("PodDenied", links, "vmguard denied a new pod{of}", decision.message)
-    return _event("PodNotJudged", links, "vmguard refused a new pod{of}", decision.refused)
+        event = _event("PodDenied", links, "vmguard denied a new pod{of}", _why_denied(decision))
+    else:
+        why = decision.annotations["decision"].removeprefix(_UNKNOWN)
+        event = _event("PodNotJudged", links, "vmguard could not judge a new pod{of}", why)
+    return event and msgspec.structs.replace(event, is_admission=True)
+
+
+def _why_denied(decision: Decision) -> str:
+    if isinstance(decision.identity, UnknownKind):
+        return f"{_not_known(decision.identity)}; update vmguard"
+    denying = [violation for violation in decision.violations if violation.denies]
+    return places_of(denying or decision.violations or decision.changes)
+
+
+def _not_known(identity: UnknownKind) -> str:
+    return f"this version of vmguard does not know how the operator makes the pods of {identity.owner}"
 
 
 def of_running_pod(decision: Decision, links: tuple[Link, ...], where: Coverage) -> ResourceEvent | None:
@@ -60,10 +86,10 @@ def of_running_pod(decision: Decision, links: tuple[Link, ...], where: Coverage)
     if where == "exempt":
         return None
     if isinstance(identity, UnknownKind):
-        why = f"this version of vmguard does not know how the operator makes the pods of {identity.owner}"
-        return _event("PodOfUnknownKind", links, "running pods{of} are not secured", f"{why}; update vmguard")
+        why = f"{_not_known(identity)}; update vmguard"
+        return _event("PodOfUnknownKind", links, "running pods{of} are not secured", why)
     if decision.outcome == "unknown":
-        why = decision.annotations["decision"].removeprefix("unknown: ")
+        why = decision.annotations["decision"].removeprefix(_UNKNOWN)
         return _event("PodNotJudged", links, "vmguard cannot judge a running pod{of}", why)
     left: list[Change | Violation] = [*decision.changes, *decision.violations]
     if not left or not isinstance(identity, Workload):
@@ -87,8 +113,8 @@ def _event(
 def _owners(links: tuple[Link, ...]) -> tuple[Ref | None, Ref | None]:
     """The resource at the end of a pod's chain, None where its UID is not known, and the controller that it owns.
 
-    A resource that could not be read counts: its controller names its UID, and whoever writes the event looks whether
-    it exists.
+    A resource that could not be read counts where its controller was found: that names the UID, and the writer looks
+    whether the resource exists. Where only the pod names the UID, the resource and its namespace may be invented.
     """
     chain: list[Link] = []
     for link in links:
@@ -97,6 +123,6 @@ def _owners(links: tuple[Link, ...]) -> tuple[Ref | None, Ref | None]:
         chain.append(link)
         if link.ref.group == GROUP:
             controller = chain[-2].ref if len(chain) > 1 else None
-            known = type(link.fact) in {Found, Unknown} and bool(link.ref.uid)
+            known = type(link.fact) is Found or (type(link.fact) is Unknown and controller is not None)
             return (link.ref, controller) if known else (None, None)
     return unknown_resource_of(tuple(chain)), chain[-1].ref if chain else None

@@ -1,5 +1,6 @@
 """Findings, postures and facts in words: lines for warnings, messages, audit annotations and the log. Pure text."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,9 @@ MOST_TOLD = 5
 
 LONGEST_WARNING = 500
 """Characters of a warning."""
+
+_SEGMENT = re.compile(r"[A-Za-z0-9~._-]{1,100}")
+"""A segment of a JSON pointer that `places_of` repeats: a field, an index, or the key of an annotation."""
 
 _LARGEST_LIST = 4096
 _LONGEST_VALUE = 300
@@ -49,6 +53,24 @@ def not_compliant(left: list[Change | Violation]) -> str:
     )
     more = f"; and {len(left) - MOST_TOLD} more" if len(left) > MOST_TOLD else ""
     return f"not compliant: {listed}{more}"
+
+
+def places_of(left: Sequence[Change | Violation]) -> str:
+    """One line with the path and the rule of each finding. It repeats no value, and no other text of an object."""
+    places = dict.fromkeys(
+        f"{_safe_path(f.edit.path if isinstance(f, Change) else f.path)} [{f.rule}]".lstrip() for f in left
+    )
+    listed = "; ".join(list(places)[:MOST_TOLD])
+    more = f"; and {len(places) - MOST_TOLD} more" if len(places) > MOST_TOLD else ""
+    return f"not compliant: {listed}{more}"
+
+
+def _safe_path(path: str) -> str:
+    """A JSON pointer as people write it; a segment that can be no key is `?`. Of any other text nothing is left."""
+    if not path.startswith("/"):
+        return ""
+    segments = path.removeprefix("/").split("/")
+    return dotted("/".join(each if _SEGMENT.fullmatch(each) else "?" for each in segments))
 
 
 def left_as_json(left: Sequence[Change | Violation]) -> str:

@@ -36,8 +36,10 @@ class Operations:
         checks = self._state.reasons
         ready = all(value == "ok" for value in checks.values())
         verbose = scope["query_string"].split(b"=")[0] == b"verbose"
+        if ready and not verbose:  # anybody may send many of these, so nothing more is read for them
+            return HTTPResponse(200, b"ok", _TEXT)
         lines = "".join(f"[{'+' if value == 'ok' else '-'}]{name} {value}\n" for name, value in checks.items())
         lines += "".join(f"[!]{name} {value}\n" for name, value in self._state.notes().items() if value)
         lines += "".join(f"[i]{name} {value}\n" for name, value in self._state.tells().items())
-        text = f"{lines}readyz check {'passed' if ready else 'failed'}\n" if verbose or not ready else "ok"
+        text = f"{lines}readyz check {'passed' if ready else 'failed'}\n"
         return HTTPResponse(200 if ready else 503, text.encode(), _TEXT)

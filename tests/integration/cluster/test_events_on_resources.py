@@ -107,7 +107,9 @@ def test_a_pod_that_cannot_be_judged_is_told_with_the_field(plane, guard, namesp
     def refused():
         with suppress(ApiError):
             plane.api.delete("v1", "Pod", "sts-0", namespace, gracePeriodSeconds="0")
-        return [each for each in events(plane, namespace, "PodNotJudged") if "refused a new pod" in each["message"]]
+        return [
+            each for each in events(plane, namespace, "PodNotJudged") if "could not judge a new pod" in each["message"]
+        ]
 
     (event,) = wait_for(refused, "a refusal", interval=1)
     assert _is_on(event, resource)
@@ -171,7 +173,7 @@ async def _writing(plane, namespace):
     async with connected(str(plane.kubeconfig())) as client:
         discovery = Discovery(client, log)
         await discovery.learn()
-        writer = EventWriter(client, discovery, (namespace,), log)
+        writer = EventWriter(client, discovery, (namespace,), tuple, log)
         task = asyncio.create_task(writer.run())
         try:
             yield writer

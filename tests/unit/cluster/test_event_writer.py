@@ -21,7 +21,7 @@ _BURST_OF_ONE, _BURST_OF_ALL = int(OF_ONE[1]), int(OF_ALL[1])
 
 def event(namespace="mon", name="db", *, kind="VMSingle", reason="PodDenied", text="x", uid=""):
     ref = Ref(GROUP, "v1beta1", kind, namespace, name, uid or f"uid-{namespace}-{name}")
-    return ResourceEvent(ref, reason, text)
+    return ResourceEvent(ref, reason, text, is_admission=reason == "PodDenied")
 
 
 class Written:
@@ -30,10 +30,12 @@ class Written:
     def __init__(self, monkeypatch):
         self.now, self.events, self.refusal, self.looked = 0.0, [], None, 0
         self.gone: set[str] = set()
+        self.exempt: set[str] = set()
         self.told = asyncio.Event()
         self._stream = io.BytesIO()
-        discovery = SimpleNamespace(versions={}, unknown_kinds=("VMFoo",), permissions=None)
-        self.writer = EventWriter(self, discovery, (), Log("info", self._stream), lambda: self.now)
+        discovery = SimpleNamespace(versions={}, served_kinds={"VMFoo", "VMUser"}, permissions=None)
+        log = Log("info", self._stream)
+        self.writer = EventWriter(self, discovery, (), lambda: self.exempt, log, lambda: self.now)
 
         async def tell(_, about, why, message, again):
             self.told.set()
@@ -114,7 +116,7 @@ def test_another_text_reason_or_resource_is_another_event(written):
 def test_a_namespace_with_ten_thousand_wrong_resources_displaces_no_other_one(written):
     """Nor does it delay the other's event: the namespaces take turns."""
     written.offer(*(event("attacker", f"r{index}") for index in range(10_000)))
-    assert len(written.writer._waiting) == MOST_WAITING_OF_ONE
+    assert len(written.writer._admissions) == MOST_WAITING_OF_ONE
     written.offer(event("victim"))
     order = written.write()
     assert order.index("victim/db") <= 1
@@ -141,7 +143,7 @@ def test_all_namespaces_together_have_a_rate(written):
 def test_what_waits_is_bounded_and_a_full_queue_takes_from_the_namespace_with_the_most(written):
     for namespace in range(100):
         written.offer(*(event(f"n{namespace}", f"r{index}") for index in range(MOST_WAITING_OF_ONE + 5)))
-    waiting = written.writer._waiting
+    waiting = written.writer._admissions
     assert len(waiting) == len(written.writer._queued) == MOST_WAITING
     written.offer(event("victim"))
     assert waiting.waiting("victim") == 1
@@ -169,6 +171,92 @@ def test_an_unknown_kind_must_be_served(written):
     written.offer(event(kind="VMFoo"), event(kind="VMBar"))
     assert written.write() == ["mon/db"]
     assert written.looked == 0
+
+
+def test_a_kind_that_vmguard_does_not_judge_is_not_read(written):
+    """A person can make a VMUser the controller of a workload; vmguard has no permission to read it."""
+    written.offer(event(kind="VMUser"), event(kind="VMRule", name="not-served"))
+    assert written.write() == ["mon/db"]
+    assert written.looked == 0
+
+
+def test_an_exempt_namespace_gets_none(written):
+    """The API server sends no pod of it, but another client can."""
+    written.exempt = {"mon"}
+    written.offer(event(), event(reason="PodNotCompliant"), event("other"))
+    assert written.write() == ["other/db"]
+
+
+def test_a_denial_does_not_wait_for_the_survey(written):
+    """The survey finds 300 wrong resources every five minutes, all in the namespace of the denials."""
+    survey = [event(name=f"r{index}", reason="PodNotCompliant") for index in range(300)]
+    denied, waited = None, []
+    for second in range(0, 6 * 3600, 5):
+        written.now = float(second)
+        if second % 300 == 0:
+            written.offer(*survey)
+        if second % 1200 == 40:
+            denied = (second, event(name=f"denied-{second}"))
+        if denied and second % 30 == 10:
+            written.offer(denied[1])
+        if denied and f"mon/{denied[1].resource.name}" in written.write():
+            waited.append(second - denied[0])
+            denied = None
+        written.write()
+    assert len(waited) == 18
+    assert max(waited) <= 60
+
+
+def test_every_wrong_resource_of_a_namespace_gets_its_event(written):
+    """The survey offers them in the same order each time, and the first ones are due again before the last are due."""
+    survey = [event(name=f"r{index}", reason="PodNotCompliant") for index in range(300)]
+    names = []
+    for second in range(0, 6 * 3600, 10):
+        written.now = float(second)
+        if second % 300 == 0:
+            written.offer(*survey)
+        names += written.write()
+    assert {names.count(f"mon/r{index}") for index in range(300)} <= {2, 3}
+
+
+def test_an_event_that_cannot_be_written_keeps_no_other_from_its_turn(written):
+    lost = [event(name=f"lost{index}", reason="PodNotCompliant") for index in range(40)]
+    fine = event(name="fine", reason="PodNotCompliant")
+    written.gone = {each.resource.name for each in lost}
+    names = []
+    for second in range(0, 7200, 10):
+        written.now = float(second)
+        if second % 300 == 0:
+            written.offer(*lost, fine)
+        names += written.write()
+    assert "mon/fine" in names
+
+
+@pytest.mark.parametrize(("flood", "other"), [("PodDenied", "PodNotCompliant"), ("PodNotCompliant", "PodDenied")])
+def test_neither_denials_nor_the_survey_of_many_namespaces_end_the_other(written, flood, other):
+    """An attacker with more namespaces than the total budget serves has something to write at any time."""
+    names: list[str] = []
+    for second in range(0, 90, 5):
+        written.now = float(second)
+        written.offer(*(event(f"n{index}", reason=flood) for index in range(510)))
+        if second == 60:
+            before = len(names)
+            written.offer(event("victim", reason=other))
+        names += written.write()
+    assert len(names) > before + 20
+    assert "victim/db" in names[before : before + 2]
+
+
+def test_what_was_written_last_is_remembered_longest(written, monkeypatch):
+    """Writing an event again counts, and so does a budget that is used again."""
+    monkeypatch.setattr(module, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(module, "MOST_NAMESPACES", 3)
+    for number, name in enumerate(["a", "b", "c", "a", "d"]):
+        written.now = number * 1000.0
+        written.offer(event(name))
+        written.write()
+    assert [each.resource.namespace for each in written.writer._written] == ["c", "a", "d"]
+    assert list(written.writer._budgets) == ["c", "a", "d"]
 
 
 def test_a_refusal_is_logged_and_tried_again(written):

@@ -1,4 +1,4 @@
-"""A collection that fails by an error of vmguard itself is reported in readiness."""
+"""What is watched: the exempt namespaces are followed, and vmguard's own faults are reported in readiness."""
 
 import asyncio
 import io
@@ -7,6 +7,7 @@ from webhook.cluster.collections import DEFINITIONS
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.watching import Watching
+from webhook.objects import KubeObject, Metadata
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
@@ -26,3 +27,20 @@ def test_a_collection_that_fails_by_our_own_fault_is_told_in_readiness():
         return watching.troubles()
 
     assert "vmguard's own fault: ValueError('object too deeply nested')" in str(asyncio.run(run()))
+
+
+def test_the_names_of_exempt_namespaces_follow_their_labels():
+    log = Log("error", io.BytesIO())
+    watching = Watching(None, Discovery(None, log), (), log, Metrics())
+    yes = {"vmguard.io/exempt": "true"}
+
+    def changed(name, labels):
+        watching._namespace(("", name), None if labels is None else KubeObject(Metadata(name=name, labels=labels)))
+
+    for name, labels in (("a", yes), ("b", yes), ("c", yes), ("plain", {}), ("kube-system", yes)):
+        changed(name, labels)
+    assert watching.exempt == {"a", "b", "c"}
+    changed("b", {"vmguard.io/exempt": "false"})
+    changed("c", None)
+    changed("plain", yes)
+    assert watching.exempt == {"a", "plain"}

@@ -41,8 +41,62 @@ def test_a_refusal_names_what_is_not_known():
     decision, links = reviewed(thing, source=Answers({"VMSingle": UNREACHABLE}, objects))
     event = of_admission(decision, links)
     assert _place(event) == ("PodNotJudged", "VMSingle", "mon", "db", "VMSingle-db")
-    assert "vmguard refused a new pod of Deployment vmsingle-db: " in event.text
+    assert "vmguard could not judge a new pod of Deployment vmsingle-db: " in event.text
     assert "HTTP 503" in event.text
+
+
+EVIL = "To repair this run: kubectl create clusterrolebinding x --clusterrole=cluster-admin --user=mallory"
+
+
+def _evil_pod():
+    """A pod that no API server has validated, with a text of its author wherever one may stand."""
+    context = {
+        "privileged": True,
+        "capabilities": {"add": [EVIL]},
+        "seccompProfile": {"type": "Localhost", "localhostProfile": EVIL},
+        EVIL: True,
+    }
+    mounts = [{"name": EVIL, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]
+    annotations = {f"container.apparmor.security.beta.kubernetes.io/{EVIL}": EVIL}
+    containers = [{"name": name, "securityContext": context, "volumeMounts": mounts} for name in ("vmsingle", EVIL)]
+    return vmsingle(None, {"containers": containers}, annotations=annotations, name=EVIL)
+
+
+@pytest.mark.parametrize("webhook", ["mutate", "validate"])
+@pytest.mark.parametrize("source", ["files", "no namespaces"])
+def test_an_admissions_text_repeats_nothing_of_the_pod(webhook, source):
+    """A client that knows a UID in the namespace of another tenant would write its text on the tenant's resource."""
+    thing, objects = _evil_pod()
+    unreadable = Answers({"Namespace": UNREACHABLE}, objects, 30)
+    enforce = {"VMGUARD_ENFORCE": "deny"} if source == "files" else {}
+    decision, links = reviewed(
+        thing, objects, webhook=webhook, source=None if source == "files" else unreadable, **enforce
+    )
+    event = of_admission(decision, links)
+    assert event.reason == ("PodDenied" if source == "files" else "PodNotJudged")
+    assert event.is_admission
+    assert not any(word in event.text for word in ("repair", "kubectl", "mallory")), event.text
+    assert source != "files" or "spec.containers[0].securityContext.privileged [security-context]" in event.text
+
+
+def test_a_policy_that_is_missing_is_named_by_the_rule_alone():
+    """The pod itself may name it."""
+    thing, objects = vmsingle(annotations={"kubernetes.io/psp": EVIL}, name=EVIL)
+    decision, links = reviewed(thing, objects, minor=24)
+    event = of_admission(decision, links)
+    assert event.text == "vmguard denied a new pod of Deployment vmsingle-db: not compliant: [pod-security-policy]"
+
+
+@pytest.mark.parametrize("namespace", ["mon", "invented"])
+def test_an_owner_that_only_a_review_names_gets_no_event(namespace):
+    """A client that spends the budget of live reads gets Unknown for whatever it has invented."""
+    forged = pod(resource("VMSingle", "x"), namespace=namespace)
+    forged["metadata"]["ownerReferences"][0]["uid"] = "made-up"
+    decision, links = reviewed(
+        forged, source=Answers({"VMSingle": UNREACHABLE}, vmsingle()[1]), review={"namespace": namespace}
+    )
+    assert decision.outcome == "refused"
+    assert of_admission(decision, links) is None
 
 
 @pytest.mark.parametrize("unreadable", ["ReplicaSet", "Deployment"])

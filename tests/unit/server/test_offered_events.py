@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.asgi import admission
-from tests.support.sample_pods import UNREACHABLE, Answers, resource, vmsingle
+from tests.support.sample_pods import UNREACHABLE, Answers, pod, resource, vmsingle
 from webhook.admission.admission_review import review_of
 from webhook.facts import NEWEST_MINOR
 
@@ -13,13 +13,13 @@ WEAK = vmsingle(None, {"containers": [{"name": "vmsingle", "securityContext": {"
 GOOD = vmsingle()
 
 
-def _offered(pod, objects, path="/mutate", source=None, *, dry_run=False, **environment):
+def _offered(thing, objects, path="/mutate", source=None, *, dry_run=False, namespace="mon", **environment):
     """The outcome of one request, and the reasons of the events that it offers."""
     events = []
     asked = admission(objects, offer=events.append, **environment)
     if source:
         asked.app._source = source
-    review = json.loads(review_of(pod, uid="u", namespace="mon", name=pod["metadata"]["name"]))
+    review = json.loads(review_of(thing, uid="u", namespace=namespace, name=thing["metadata"]["name"]))
     review["request"]["dryRun"] = dry_run
     asked.ask(path, json.dumps(review).encode())
     (line,) = asked.lines()
@@ -34,6 +34,15 @@ def test_a_denied_pod_is_offered_on_each_path(path):
 def test_a_refused_pod_is_offered():
     source = Answers({"VMSingle": UNREACHABLE}, GOOD[1], NEWEST_MINOR)
     assert _offered(*GOOD, source=source) == ("refused", ["PodNotJudged"])
+
+
+@pytest.mark.parametrize("namespace", ["invented", "mon"])
+def test_invented_pods_offer_nothing(namespace):
+    """An attacker needs no permission and no UID; the victim's namespace is found, and what the pod names is not."""
+    thing = pod(resource("VMSingle", "x"), namespace=namespace)
+    thing["metadata"]["ownerReferences"][0]["uid"] = "made-up"
+    source = Answers({"VMSingle": UNREACHABLE}, GOOD[1], NEWEST_MINOR)
+    assert _offered(thing, GOOD[1], "/mutate/mode-enforce", source, namespace=namespace) == ("refused", [])
 
 
 @pytest.mark.parametrize("path", ["/mutate", "/validate/enforced"])
