@@ -21,7 +21,7 @@ from webhook.cluster.reflector import Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.enforcement import coverage, unknown_mode, unknown_values
+from webhook.policy.enforcement import coverage, unknown_values, without_effect
 from webhook.policy.projection import LARGEST_READ, ResourceTooLargeError, project, weight
 from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
@@ -246,7 +246,7 @@ class Watching:
     def _namespace(self, key: ObjectKey, found: KubeObject | None) -> None:
         """Report a label with an unknown value, before it denies a pod or leaves a namespace without enforcement."""
         labels = (found.metadata.labels or {}) if found else {}
-        unknown = "; ".join(filter(None, (unknown_values(labels), unknown_mode(labels))))
+        unknown = "; ".join(filter(None, (unknown_values(labels), without_effect(labels))))
         self._labels.pop(key[1], None)
         if unknown:
             self._labels[key[1]] = unknown
