@@ -35,7 +35,7 @@ _ROW = re.compile(r"^\| 1\.\d+ \|.*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Result:
+class VersionResult:
     """What pytest said of one version."""
 
     version: str
@@ -67,7 +67,7 @@ def main() -> int:
     return int(any(each.counts.get("failed") or each.counts.get("error") for each in results))
 
 
-def _tried(version: str) -> Result:
+def _tried(version: str) -> VersionResult:
     """Run the tests, those of the oldest version left out where it is not the one that is tried."""
     files = [f"tests/integration/cluster/{name}" for name in TESTS]
     other = [] if version == WITH_POLICIES else ["-k", f"not {WITH_POLICIES}"]
@@ -77,10 +77,10 @@ def _tried(version: str) -> Result:
     )
     sys.stdout.write(done.stdout)
     counts = {name: int(count) for count, name in _COUNT.findall(done.stdout.rstrip().splitlines()[-1])}
-    return Result(version, counts, datetime.now(UTC).date().isoformat())
+    return VersionResult(version, counts, datetime.now(UTC).date().isoformat())
 
 
-def _write(result: Result) -> None:
+def _write(result: VersionResult) -> None:
     """Put a row into the table of the page, in the order of versions."""
     text = PAGE.read_text()
     rows = {row.split(" ")[1]: row for row in _ROW.findall(text)} | {result.version: result.row}
