@@ -21,7 +21,7 @@ from tests.controlplane.plane import ADMIN, ControlPlane, control_plane
 from tests.controlplane.process import FailedError
 from tests.controlplane.stand_in_operator import operate
 from tests.controlplane.versions import NEWEST
-from tests.support.installed import Cluster, cluster
+from tests.support.installed import InstalledCluster, cluster
 from tests.support.server import ROOT
 from webhook.settings import SETTINGS, STRICT_SECURITY_NAMES
 
@@ -85,7 +85,7 @@ def _stay_up(plane: ControlPlane, replicas: int) -> None:
     raise FailedError("the stand-in operator ended")
 
 
-def _install(made: Cluster, overlay: str) -> None:
+def _install(made: InstalledCluster, overlay: str) -> None:
     """Install an overlay, as docs/install.md does it, and stay up."""
     plane, path = made.plane, os.path.relpath(ROOT / "deploy" / "overlays" / overlay)
     plane.namespace(NAMESPACE)
@@ -98,9 +98,12 @@ def _install(made: Cluster, overlay: str) -> None:
     operator = threading.Thread(target=operate, args=(plane.api_as(*ADMIN), stop))
     operator.start()
     try:
-        _head(plane, f"runs {path}")
-        print("\nEach command of docs/install.md works here, from the first apply to the uninstall. The image can have")
-        print(f"any registry; its tags are {' and '.join(made.kubelet.images)}. This one is applied:\n")
+        running = [
+            f"- {each.name}: {each.operations}/readyz?verbose, log {each.folder / 'log'}" for each in made.pods()
+        ]
+        _head(plane, f"runs {path}", *running)
+        print("\nThe commands of docs/install.md work here, except kubectl logs and helm test. The image can have any")
+        print(f"registry; its tags are {' and '.join(made.kubelet.images)}. This overlay is applied:\n")
         print(f"  kubectl apply --server-side -k {path}")
         print("\nA pod as an operator without security settings makes it, in a namespace that vmguard enforces:\n")
         print(f"  kubectl label namespace {NAMESPACE} vmguard.io/mode=enforce")

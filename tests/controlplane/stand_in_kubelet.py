@@ -42,7 +42,7 @@ class UnlikeKubeletError(RuntimeError):
 
 
 @dataclass
-class Replica:
+class ReplicaPod:
     """One pod and its process. `operations` is the address of its operations listener, "" before it serves."""
 
     pod: Object
@@ -80,7 +80,7 @@ class StandInKubelet:
     egress: Egress
     images: tuple[str, ...]
     settings: Mapping[str, str]
-    replicas: dict[str, Replica] = field(default_factory=dict)
+    replicas: dict[str, ReplicaPod] = field(default_factory=dict)
     error: Exception | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _count: int = 0
@@ -101,7 +101,7 @@ class StandInKubelet:
         """End every process, and look no more."""
         self._over.set()
 
-    def running(self, namespace: str) -> list[Replica]:
+    def running(self, namespace: str) -> list[ReplicaPod]:
         """The replicas of a namespace that are not being ended."""
         found = tuple(self.replicas.values())
         return [each for each in found if each.pod["metadata"]["namespace"] == namespace and each.kill_at is None]
@@ -118,7 +118,7 @@ class StandInKubelet:
                 folder = self.plane.folder / f"vmguard-pod-{self._count}"
                 folder.mkdir()
                 addresses = f"10.9.{self._count // 250}.{self._count % 250 + 1}", f"fd00:9::{self._count:x}"
-                self.replicas[uid] = Replica(pod, addresses, folder)
+                self.replicas[uid] = ReplicaPod(pod, addresses, folder)
             self._look_after(api, self.replicas[uid], pod)
 
     def _forget(self, uid: str) -> None:
@@ -128,7 +128,7 @@ class StandInKubelet:
         if replica.process:
             replica.process.end()
 
-    def _look_after(self, api: Api, replica: Replica, pod: Object) -> None:
+    def _look_after(self, api: Api, replica: ReplicaPod, pod: Object) -> None:
         replica.pod = pod
         if "deletionTimestamp" in pod["metadata"]:
             self._end(api, replica, pod)
@@ -148,7 +148,7 @@ class StandInKubelet:
         replica.ready = bool(replica.operations) and _answers(replica.operations, container["readinessProbe"])
         self._write(api, replica, {"running": {}})
 
-    def _end(self, api: Api, replica: Replica, pod: Object) -> None:
+    def _end(self, api: Api, replica: ReplicaPod, pod: Object) -> None:
         """SIGTERM, then SIGKILL after the grace period, and then the pod is gone."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
         if replica.kill_at is None:
@@ -162,7 +162,7 @@ class StandInKubelet:
             replica.process.end()
         api.request("DELETE", api.path("v1", "Pod", namespace, name), {"gracePeriodSeconds": 0})
 
-    def _start(self, replica: Replica, pod: Object, container: Object) -> Process:
+    def _start(self, replica: ReplicaPod, pod: Object, container: Object) -> Process:
         namespace, account = pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"]
         config = self.plane.kubeconfig_with(self.plane.token(namespace, account), replica.folder.name)
         mounted = self._mounted(replica, pod, container)
@@ -172,7 +172,7 @@ class StandInKubelet:
         command = [sys.executable, "-m", "webhook.cli.main", *container["args"], "--kubeconfig", str(config)]
         return Process(command, replica.folder / "log", environment(**variables | listen | self.settings))
 
-    def _mounted(self, replica: Replica, pod: Object, container: Object) -> dict[str, str]:
+    def _mounted(self, replica: ReplicaPod, pod: Object, container: Object) -> dict[str, str]:
         """The folders with the files of mounted Secrets, by the path that the container knows."""
         volumes = {each["name"]: each for each in pod["spec"].get("volumes", ())}
         found = {}
@@ -191,7 +191,7 @@ class StandInKubelet:
             found[mount["mountPath"]] = str(folder)
         return found
 
-    def _connect(self, replica: Replica) -> None:
+    def _connect(self, replica: ReplicaPod) -> None:
         """Route the pod's address to its process, as soon as that serves."""
         text = replica.log.rpartition('"message":"starting"')[2] if replica.restarts else replica.log
         url, operations = READY.search(text), _OPERATIONS.search(text)
@@ -199,7 +199,7 @@ class StandInKubelet:
             self.egress.ports |= {key: [int(url[1].rpartition(":")[2])] for key in replica.ways}
             replica.operations = operations[1]
 
-    def _write(self, api: Api, replica: Replica, state: Object) -> None:
+    def _write(self, api: Api, replica: ReplicaPod, state: Object) -> None:
         """The status of the pod, if that has changed."""
         if replica.written == (replica.ready, replica.restarts, *state):
             return

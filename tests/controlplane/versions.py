@@ -95,10 +95,10 @@ HELM_4, HELM_3, HELM_DOCS = "helm-4", "helm-3", "helm-docs"
 PROMTOOL = "promtool"
 
 
-def _helm(major: int, version: str, *also_told: str) -> Module:
-    """One version; `also_told` are packages that hold the version of Kubernetes that it renders for."""
+def _helm(major: int, version: str, *packages: str) -> Module:
+    """One version; `packages` hold the version of Kubernetes that it renders for."""
     package = f"helm.sh/helm/v{major}"
-    of_kubernetes = dict(zip(("k8sVersionMajor", "k8sVersionMinor"), NEWEST.split("."), strict=True))
+    of_kubernetes = dict(zip(("k8sVersionMajor", "k8sVersionMinor"), [*KUBERNETES][-1].split("."), strict=True))
     return Module(
         f"helm-{major}",
         f"Helm {version}",
@@ -106,7 +106,7 @@ def _helm(major: int, version: str, *also_told: str) -> Module:
         3,
         (
             f"-X {package}/internal/version.version={version}",
-            *(f"-X {package}/{each}.{name}={value}" for each in also_told for name, value in of_kubernetes.items()),
+            *(f"-X {package}/{each}.{name}={value}" for each in packages for name, value in of_kubernetes.items()),
         ),
     )
 

@@ -11,7 +11,7 @@ import yaml
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.plane import ADMIN, API_SERVER, ControlPlane, control_plane
-from tests.controlplane.stand_in_kubelet import VMGUARD, StandInKubelet, stand_in_kubelet
+from tests.controlplane.stand_in_kubelet import VMGUARD, ReplicaPod, StandInKubelet, stand_in_kubelet
 from tests.support.admission_pods import weak_pod
 from tests.support.egress import egress_of
 from tests.support.pod_load import is_hardened
@@ -33,7 +33,7 @@ _EVERY = 0.05
 
 
 @dataclass
-class Cluster:
+class InstalledCluster:
     """A cluster, and the kubelet that runs vmguard's pods in it."""
 
     plane: ControlPlane
@@ -62,6 +62,10 @@ class Cluster:
             return [each["containers"][0]["image"] for each in left]
 
         return wait_for(done, f"Deployment {namespace}/{name} to be rolled out")
+
+    def pods(self) -> list[ReplicaPod]:
+        """All replicas."""
+        return list(self.kubelet.replicas.values())
 
     def pod(self, namespace: str) -> dict[str, Any]:
         """A pod that a ReplicaSet of a VMSingle would make, without security settings, of a new namespace."""
@@ -133,7 +137,7 @@ class Creates:
 
 
 @contextmanager
-def cluster(version: str, *flags: str, **settings: str) -> Iterator[Cluster]:
+def cluster(version: str, *flags: str, **settings: str) -> Iterator[InstalledCluster]:
     """A cluster without vmguard, where its images can be pulled. `flags` are more arguments of the API server.
 
     `settings` replace variables of vmguard's containers.
@@ -146,7 +150,7 @@ def cluster(version: str, *flags: str, **settings: str) -> Iterator[Cluster]:
         stand_in_kubelet(plane, egress, images, **settings) as kubelet,
     ):
         plane.install_resources()
-        yield Cluster(plane, kubelet)
+        yield InstalledCluster(plane, kubelet)
 
 
 def overlay(folder: Path, **fields: object) -> Path:

@@ -15,6 +15,7 @@ from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.leader.audit_scan import AuditScan, exempt_note
+from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE
 from webhook.policy.platform import refused_by_constraints
 from webhook.policy.policy_references import REMOVED
 from webhook.server.client_certificates import ClientCertificates
@@ -27,6 +28,13 @@ from webhook.telemetry.metrics import Metrics
 
 MOST_KINDS = 20
 """Unknown kinds that `/readyz?verbose` names."""
+
+
+_MODES = {
+    "enforce": "enforce",
+    "audit": f"audit: a trial, except in namespaces with the label {MODE_LABEL}={MODE_VALUE}",
+}
+"""What readiness says of VMGUARD_MODE."""
 
 
 class Cluster:
@@ -107,7 +115,11 @@ class Cluster:
                 "webhook-configurations": self._trust.check,
             },
             "notes": self._troubles,
-            "tells": lambda: {"leader": self._elector.standing, "policy-references": self._schemas.told},
+            "tells": lambda: {
+                "mode": _MODES[self._settings.mode],
+                "leader": self._elector.standing,
+                "policy-references": self._schemas.told,
+            },
             "leave": self._leave,
             "offer": self._events.offer if self._events else None,
         }

@@ -21,7 +21,7 @@ from webhook.cluster.reflector import Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.enforcement import coverage, unknown_mode, unknown_values
+from webhook.policy.enforcement import coverage, unknown_values, without_effect
 from webhook.policy.projection import LARGEST_READ, ResourceTooLargeError, project, weight
 from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
@@ -247,7 +247,7 @@ class Watching:
         The latter are reported before they deny a pod or leave a namespace without enforcement.
         """
         labels = (found.metadata.labels or {}) if found else {}
-        unknown = "; ".join(filter(None, (unknown_values(labels), unknown_mode(labels))))
+        unknown = "; ".join(filter(None, (unknown_values(labels), without_effect(labels))))
         self._labels.pop(key[1], None)
         self.exempt.discard(key[1])
         if _is_exempt(key[1], labels):

@@ -97,6 +97,14 @@ ALERTS = (
         "vmguard refuses such pods, or admits them unchanged with VMGUARD_UNKNOWN=allow.",
     ),
     Alert(
+        "VmguardPodsDenied",
+        "warning",
+        f'sum {_PLACE} (rate(vmguard_admission_requests_total{{outcome="denied"}}[5m])) > 0',
+        "5m",
+        "vmguard denies pods or resources again and again",
+        "A controller repeats a pod that is denied, so its pods are missing. An Event on the resource has the reason.",
+    ),
+    Alert(
         "VmguardCABundleWrong",
         "critical",
         "vmguard_webhook_ca_bundle_ok == 0",

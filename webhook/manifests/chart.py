@@ -19,7 +19,7 @@ NAMES = InstallationNames(
     configuration="{{ .configuration }}",
     lease="{{ .lease }}",
 )
-"""The names of a release, which `vmguard.names` in templates/_helpers.tpl has."""
+"""The names of a release, which `vmguard.names` in templates/_names.tpl has."""
 
 WATCHED = "{{ .watched }}"
 """One of the namespaces of the value watchNamespaces."""

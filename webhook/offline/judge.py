@@ -18,7 +18,7 @@ from webhook.facts import FactSource, Found, Lookup, Ref
 from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import Decision, Webhook, not_called, with_note
-from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, coverage, unknown_mode
+from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, coverage, without_effect
 from webhook.policy.wording import facts_line
 from webhook.policy.workload import Link
 from webhook.settings import Settings
@@ -89,7 +89,7 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     if not sent and decision.outcome not in _NOT_JUDGED:
         decision = not_called(namespace, NOT_CALLED[where])
     elif settings.mode == "audit" and decision.outcome not in _NOT_JUDGED:
-        note = _enforced_by_label(namespace) if there.mode == "enforce" else unknown_mode(labels)
+        note = _enforced_by_label(namespace) if there.mode == "enforce" else without_effect(labels)
         decision = with_note(decision, note) if note else decision
     answer = encode(
         review,

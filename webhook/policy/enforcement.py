@@ -76,13 +76,18 @@ def enforced_in(setting: Enforce, labels: Mapping[str, str | None]) -> Enforce:
     return max([setting, *levels], key=LEVELS.index)
 
 
-def unknown_mode(labels: Mapping[str, str | None]) -> str:
-    """One line on a label of the mode that has no effect, "" where there is none."""
-    value = labels.get(MODE_LABEL, MODE_VALUE)
-    if value == MODE_VALUE:
-        return ""
-    shown = one_line(value or "", _LONGEST)
-    return f"the namespace label {MODE_LABEL}={shown} has no effect: the only allowed value is {MODE_VALUE}"
+_ONE_VALUE = {MODE_LABEL: (MODE_VALUE,), EXEMPT: (EXEMPT_VALUE, "false")}
+"""The labels of which one value, the first, has an effect; the others that are no typing errors follow it."""
+
+
+def without_effect(labels: Mapping[str, str | None]) -> str:
+    """One line on the labels whose value has no effect, "" where there are none."""
+    return "; ".join(
+        f"the namespace label {label}={one_line(labels[label] or '', _LONGEST)} has no effect: "
+        f"the only allowed value is {allowed[0]}"
+        for label, allowed in _ONE_VALUE.items()
+        if label in labels and labels[label] not in allowed
+    )
 
 
 def unknown_values(labels: Mapping[str, str | None]) -> str:

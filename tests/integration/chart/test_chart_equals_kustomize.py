@@ -47,8 +47,7 @@ COMPONENTS = {
 def _by_name(objects, manager):
     """Objects by kind and name, in the form in which both tools' are the same.
 
-    A patch of kustomize moves entries and variables, whose order has no meaning: each has a name, and no two entries of
-    a configuration are called for one pod in a way that depends on it.
+    A patch of kustomize moves entries and variables. Their order has no meaning: each has a name.
     """
     found = {}
     for thing in objects:

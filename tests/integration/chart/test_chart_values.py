@@ -368,11 +368,11 @@ REFUSED = {
     ),
     "label of the operator's pods": (
         {"commonLabels": {"managed-by": "vm-operator"}},
-        "commonLabels must not have managed-by: the API server would ask vmguard",
+        "commonLabels must not have managed-by: the API server would call vmguard",
     ),
     "label of the operator's pods on ours": (
         {"podLabels": {"managed-by": "vm-operator"}},
-        "podLabels must not have managed-by: the API server would ask vmguard",
+        "podLabels must not have managed-by: the API server would call vmguard",
     ),
     "label that is a number": ({"podLabels": {"a": 1}}, "at '/podLabels/a': got number, want string"),
     "name of a Service": ({"fullnameOverride": "1st"}, "at '/fullnameOverride': '1st' does not match pattern"),

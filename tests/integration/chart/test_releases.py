@@ -17,7 +17,7 @@ from tests.controlplane.fixtures import had
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
 from tests.support.foreign_definitions import foreign_definitions, installed_kinds
 from tests.support.helm import CHART, NAMESPACE, RELEASE
-from tests.support.installed import LATER, cluster
+from tests.support.installed import IMAGE, LATER, cluster
 from tests.support.patience import PATIENCE
 from tests.support.programs import started
 from tests.support.server import environment
@@ -44,7 +44,7 @@ def here(request, pytestconfig, can_have_control_plane):
 
 @pytest.fixture
 def installer(request, here):
-    """One of the versions of Helm, whose applies differ."""
+    """One of the versions of Helm. Their applies differ."""
     return replace(request.getfixturevalue(request.param), kubeconfig=here.plane.kubeconfig())
 
 
@@ -114,11 +114,8 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(here, insta
         here.rolled_out()
         assert (_ca(here), _bundles(here)) == (ca, bundles)
         wait_for(lambda: here.hardened(other, f"{name}-other"), "the last replica of the trial to end")
-        _upgrade(helm, mode="enforce", image={"tag": LATER})
-        here.rolled_out()
-        assert (_ca(here), _bundles(here)) == (ca, bundles)
-        _upgrade(helm, mode="enforce", enforce="deny")
-        here.rolled_out()
+        _upgrade(helm, mode="enforce", enforce="deny", image={"tag": LATER})
+        assert here.rolled_out() == [f"{IMAGE}:{LATER}"] * 2
         assert (_ca(here), _bundles(here)) == (ca, bundles)
         creates.wait()
         helm.text("rollback", RELEASE, "1", "--namespace", NAMESPACE, *WAIT)
@@ -216,7 +213,7 @@ def _finished(here, done):
 
 
 @on_both
-def test_helm_test_asks_for_readiness_and_a_dry_run(here, helm_4, tmp_path):
+def test_helm_test_checks_readiness_and_a_dry_run(here, helm_4, tmp_path):
     """Without an answer it fails. This test is the kubelet of the test pod."""
     command = ("install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", *WAIT)
     helm_4.text(*command, values={"replicaCount": 1})

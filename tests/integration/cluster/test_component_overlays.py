@@ -11,6 +11,7 @@ import yaml
 from tests.controlplane.api import ApiError, wait_for
 from tests.support.foreign_definitions import foreign_definitions, installed_kinds
 from tests.support.overlays import DEFAULT, OVERLAYS, container_environment, documented_overlay, overlay, rendered
+from tests.support.server import ROOT
 from webhook.manifests.kustomize_components import COMPONENTS
 from webhook.settings import SETTINGS, Settings
 
@@ -32,9 +33,16 @@ def plane_of_version(request):
         plane.api.create(each)
     for kind in installed_kinds():
         wait_for(lambda kind=kind: plane.api.serves(*kind), "the definitions to be served")
+    wait_for(lambda: _published(plane), "OpenAPI to have the definitions", interval=1)
     yield plane
     for each in foreign_definitions():
         plane.api.delete_if_there(each["apiVersion"], each["kind"], each["metadata"]["name"])
+
+
+def _published(plane):
+    """Whether kubectl can know the fields of the kinds: the API server publishes them after it serves them."""
+    text = json.dumps(plane.api.request("GET", "/openapi/v2"))
+    return all(f'"kind": "{kind}"' in text for _, kind in installed_kinds())
 
 
 def _minor(version):
@@ -134,16 +142,18 @@ def _by_name(objects):
 
 
 def test_components_fit_each_other_in_any_order(kubectl, tmp_path):
-    """Each two of them that have patches, both ways; and all of them, forwards and backwards."""
-    patching = [name for name, component in COMPONENTS.items() if component.patches]
-    orders = [*itertools.combinations(patching, 2), tuple(COMPONENTS)]
+    """Those that change the entries, in each order; and all of them, forwards and backwards.
+
+    That no two components change the same field is a test of their table.
+    """
     folder = overlay(tmp_path / "overlay")
-    for order in orders:
-        forwards, backwards = (_by_name(_with(folder, names)) for names in (order, order[::-1]))
-        assert forwards == backwards, order
-        for thing in forwards.values():
+    for names in (("enforce", "enforce-deny", "match-conditions"), tuple(COMPONENTS)):
+        orders = itertools.permutations(names) if len(names) == 3 else (names, names[::-1])
+        first, *others = (_by_name(_with(folder, order)) for order in orders)
+        assert all(each == first for each in others)
+        for thing in first.values():
             for entry in thing.get("webhooks", ()):
-                assert {"clientConfig", "rules", "failurePolicy", "sideEffects"} <= entry.keys(), order
+                assert {"clientConfig", "rules", "failurePolicy", "sideEffects"} <= entry.keys()
 
 
 def _with(folder, names):
@@ -168,6 +178,16 @@ def test_enforcing_and_denying_entries_fail_and_go_to_the_enforced_paths(kubectl
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     variables = {each["name"]: each.get("value") for each in container["env"]}
     assert (variables["VMGUARD_MODE"], variables["VMGUARD_ENFORCE"]) == ("enforce", "deny")
+
+
+def test_the_overlay_for_one_namespace_stays_narrow_with_every_component(kubectl, tmp_path):
+    """A component that changes selectors keeps the label by which the overlay narrows them."""
+    for thing in rendered(
+        overlay(tmp_path / "overlay", list(COMPONENTS), "overlays/namespaced", namespace="monitoring")
+    ):
+        for entry in thing.get("webhooks", ()):
+            assert entry["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
+            assert entry["namespaceSelector"]["matchExpressions"]
 
 
 @pytest.mark.parametrize("resource", OVERLAYS)
@@ -222,6 +242,22 @@ def test_components_of_the_overlay_for_one_namespace_are_in_it(kubectl, tmp_path
     printed = json.dumps(rendered(documented_overlay(tmp_path / "overlay", "One namespace, without a ClusterRole")))
     assert "vmguard-system" not in printed
     assert "NetworkPolicy" in printed
+
+
+def test_the_port_changes_as_the_documentation_prints_it(kubectl, tmp_path):
+    """The patch for private control planes."""
+    text = (ROOT / "docs" / "install.md").read_text().split("## Private control planes")[1]
+    patches = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    folder = overlay(tmp_path / "overlay")
+    file = folder / "kustomization.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **patches}))
+    (deployment,) = (each for each in rendered(folder) if each["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {each["name"]: each["containerPort"] for each in container["ports"]} == {
+        "webhook": 10250,
+        "operations": 8080,
+    }
+    assert container_environment(deployment)["VMGUARD_LISTEN"] == ":10250"
 
 
 @pytest.mark.parametrize("resource", OVERLAYS)

@@ -66,7 +66,7 @@ def test_the_page_works_as_printed(here, tmp_path):
         "Update": {"shop": True, "other": True},
         "Uninstall": {"shop": False, "other": False},
         f"helm upgrade vmguard deploy/chart {PLACE} --reset-then-reuse-values --set mode=enforce": {"shop": True},
-        f"helm rollback vmguard {PLACE}": {"shop": False},
+        f"helm upgrade vmguard deploy/chart {PLACE} --reset-then-reuse-values --set mode=audit": {"shop": False},
         f"helm uninstall vmguard {PLACE}": {"shop": False},
     }
     seen = []

@@ -27,6 +27,9 @@ RUN_BY = {
         "tests/integration/cluster/test_single_commands.py::test_the_commands_of_a_page_work_in_their_order",
     ),
     "docs/install.md": ("tests/integration/cluster/test_install_page.py::test_the_page_works_as_printed",),
+    "docs/troubleshooting.md": (
+        "tests/integration/cluster/test_single_commands.py::test_the_commands_of_a_page_work_in_their_order",
+    ),
     "docs/security.md": (
         "tests/integration/cluster/test_single_commands.py::test_the_commands_of_a_page_work_in_their_order",
     ),

@@ -27,7 +27,7 @@ from webhook.decision_cache import DecisionCache
 from webhook.facts import NotServed
 from webhook.manifests.webhooks import Service, staged
 from webhook.offline.file_facts import FileFacts
-from webhook.policy.enforcement import EXEMPT, LABEL, LEVELS, MODE_LABEL, OLD_LABEL, coverage, unknown_mode
+from webhook.policy.enforcement import EXEMPT, LABEL, LEVELS, MODE_LABEL, OLD_LABEL, coverage, without_effect
 from webhook.server.admission_handler import WEBHOOKS
 
 PRIVILEGED = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
@@ -79,12 +79,17 @@ def test_a_denial_names_a_label_with_an_unknown_value(webhook):
 )
 def test_a_mode_that_has_no_effect_is_named(labels, shown):
     """A typing error would leave a namespace in audit, and nobody would know."""
-    text = unknown_mode(labels)
+    text = without_effect(labels)
     assert text == (
         ""
         if shown is None
         else f"the namespace label {MODE_LABEL}={shown} has no effect: the only allowed value is enforce"
     )
+
+
+@pytest.mark.parametrize(("value", "is_named"), [("true", False), ("false", False), ("yes", True), ("True", True)])
+def test_an_exemption_that_has_no_effect_is_named(value, is_named):
+    assert (f"{EXEMPT}={value} has no effect" in without_effect({EXEMPT: value})) is is_named
 
 
 def test_mutate_denies_what_filling_cannot_repair_and_sends_no_patch():

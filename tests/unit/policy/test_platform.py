@@ -2,13 +2,15 @@
 
 import pytest
 
-from webhook.policy.platform import refused_by_constraints
+from tests.support.server import ROOT
+from webhook.policy.platform import OVERLAY, refused_by_constraints
 
 
 def test_the_overlay_is_named_where_constraints_meet_a_fixed_user():
     text = refused_by_constraints("65534", serves_constraints=True)
     assert "VMGUARD_RUN_AS is 65534" in text
-    assert "deploy/overlays/openshift" in text
+    assert OVERLAY in text
+    assert (ROOT / OVERLAY / "kustomization.yaml").is_file()
 
 
 @pytest.mark.parametrize(("run_as", "served"), [("65534", False), ("platform", True), ("platform", False)])

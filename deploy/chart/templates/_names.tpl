@@ -81,7 +81,7 @@ imagePullSecrets:
 {{- define "vmguard.check" -}}
 {{- range $value := list "commonLabels" "podLabels" }}
 {{- if hasKey (get $.Values $value) "managed-by" }}
-{{- fail (printf "%s must not have managed-by: the API server would ask vmguard before it creates vmguard's own pods" $value) }}
+{{- fail (printf "%s must not have managed-by: the API server would call vmguard before it creates vmguard's own pods" $value) }}
 {{- end }}
 {{- end }}
 {{- if eq (int .Values.webhook.port) 8080 }}
