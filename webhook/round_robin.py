@@ -1,7 +1,7 @@
 """Things that wait, divided by namespace: the namespaces take turns. Waits for nothing and reads no clock."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -37,14 +37,10 @@ class RoundRobin(Generic[T]):
         """What waits of one namespace, the first one first."""
         return tuple(self._waiting.get(namespace, ()))
 
-    def take(self, namespace: str, rank: Callable[[T], float] | None = None) -> T:
-        """Take the first thing of a namespace out; the namespace's next turn comes after those of all others.
-
-        With `rank` it is the first one of those with the lowest rank.
-        """
+    def take(self, namespace: str) -> T:
+        """Take the first thing of a namespace out; the namespace's next turn comes after those of all others."""
         queue = self._waiting.pop(namespace)
-        thing = min(queue, key=rank) if rank else queue[0]
-        queue.remove(thing)
+        thing = queue.popleft()
         self._count -= 1
         if queue:
             self._waiting[namespace] = queue

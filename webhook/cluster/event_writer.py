@@ -161,7 +161,7 @@ class EventWriter:
             self._turns = [self._admissions, self._survey]
             if queue is self._admissions:
                 self._turns.reverse()
-            event = queue.take(namespace, self._last)
+            event = queue.take(namespace)
             self._queued.discard(event)
             if not self._queued:
                 self._due.clear()
@@ -179,7 +179,7 @@ class EventWriter:
 
     async def _write(self, event: ResourceEvent) -> None:
         resource = event.resource
-        # without success it is due at once, after all that were never tried
+        # without success it is due at once, and makes way for all that were never tried
         self._remember(event, self._clock() - AGAIN[event.reason])
         if not await self._exists(resource):
             return
