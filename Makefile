@@ -22,7 +22,7 @@ run: $(VENV)/run ## serve the examples, show one admission, stay up
 	@$(BIN)/python examples/tour.py
 
 test: first-build control-plane ## everything
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests  # most of the time tests wait
 
 first-build: # say how long it takes, where there is something to build
 	@$(PYTHON) -m tests.controlplane.build --estimate $(CONTROL_PLANES) $(TOOLS) 2>/dev/null || true
