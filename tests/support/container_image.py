@@ -6,6 +6,7 @@ it: with the image's environment, user, folder and entry point, as process 1, as
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -110,7 +111,19 @@ class ContainerImage:
     ) -> Iterator[Server]:
         """A server in a container, once it is ready. Its log is in the folder."""
         with running(folder, self.command(pod, arguments, **options), environment()) as server:
-            yield server
+            try:
+                yield server
+            finally:
+                if server.process.poll() is None:  # the first process of a container does not end with bubblewrap
+                    os.kill(process_of(server), signal.SIGTERM)
+                    server.process.wait(PATIENCE)
+
+
+def process_of(server: Server) -> int:
+    """The process id of the server, which bubblewrap has started."""
+    of = server.process.pid
+    (child,) = Path(f"/proc/{of}/task/{of}/children").read_text().split()
+    return int(child)
 
 
 def confinement(pod: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -19,7 +19,7 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.support.accounts import Account
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, weak_pod
-from tests.support.container_image import Mount, confinement, container_image
+from tests.support.container_image import Mount, confinement, container_image, process_of
 from tests.support.documented_permissions import grant_documented
 from tests.support.egress import egress_of
 from tests.support.golden import expected, projection
@@ -80,15 +80,8 @@ def test_a_standalone_server_answers_a_review_with_a_hardened_pod(standalone):
     assert standalone.dry_run(json.loads(VMSINGLE.review))[0] == 200, "the worker process runs too"
 
 
-def _process_of(server):
-    """The process id of the server, which bubblewrap has started."""
-    of = server.process.pid
-    (child,) = Path(f"/proc/{of}/task/{of}/children").read_text().split()
-    return int(child)
-
-
 def test_the_process_has_the_user_and_the_rights_that_the_manifest_gives_it(standalone):
-    process = Path(f"/proc/{_process_of(standalone)}")
+    process = Path(f"/proc/{process_of(standalone)}")
     lines = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
     user, group = (str(POD["securityContext"][key]) for key in ("runAsUser", "runAsGroup"))
     assert lines["Uid"].split() == [user] * 4
@@ -104,8 +97,15 @@ def test_the_process_has_the_user_and_the_rights_that_the_manifest_gives_it(stan
 
 def test_the_first_process_of_the_container_ends_in_order_at_a_signal(standalone):
     """Linux ignores the signal for a first process that does not handle it."""
-    os.kill(_process_of(standalone), signal.SIGTERM)
+    os.kill(process_of(standalone), signal.SIGTERM)
     assert standalone.process.wait(PATIENCE) == 0
+
+
+def test_a_container_does_not_outlive_the_program_that_started_it(image, tmp_path):
+    with image.standalone(tmp_path, POD, VMSINGLE.objects) as server:
+        process = Path(f"/proc/{process_of(server)}")
+        assert process.exists()
+    wait_for(lambda: not process.exists(), "the container to end")
 
 
 @pytest.mark.parametrize("way", ["in a pod", "--kubeconfig"])
