@@ -44,13 +44,13 @@ def forgetting(plane_124, monkeypatch):
     def forget(plural, *changes):
         left, answers = list(changes), []
 
-        async def forgetful(client, path, accept, deadline):
+        async def forgetful(client, path, *how):
             if not (left and f"/{plural}?" in path and "&continue=" in path):
-                return await get(client, path, accept, deadline)
+                return await get(client, path, *how)
             if change := left.pop(0):
                 changed = await asyncio.to_thread(change)
                 await asyncio.to_thread(plane_124.compact, changed["metadata"]["resourceVersion"])
-            status, body = await get(client, path, accept, deadline)
+            status, body = await get(client, path, *how)
             answers.append((status, json.loads(body)))
             return status, body
 
