@@ -7,13 +7,13 @@ cached state of the same UID serves; without one the fact is Unknown. No answer 
 """
 
 import asyncio
-from collections import OrderedDict
 
 from webhook.cluster.collections import POLICIES
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.watching import Watching
 from webhook.facts import Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
+from webhook.latest import Latest
 from webhook.name_forms import LONGEST_NAME, is_namespace, is_subdomain
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.projection import ResourceTooLargeError
@@ -51,9 +51,9 @@ class CachedFacts:
         self._watching = watching
         self._discovery = discovery
         self._live = live
-        self._read: OrderedDict[_Generation, None] = OrderedDict()
+        self._read: Latest[_Generation, None] = Latest(GENERATIONS)
         self._under_way: dict[tuple[Ref, str], asyncio.Task[Fact]] = {}
-        self._budgets: OrderedDict[str, Bucket] = OrderedDict()
+        self._budgets: Latest[str, Bucket] = Latest(GENERATIONS)
         live.on_read = self._charge
 
     @property
@@ -138,9 +138,7 @@ class CachedFacts:
                 except ResourceTooLargeError as error:
                     return Unknown(f"{ref} is too large: {error}", "live")
             if generation and ref.group == GROUP and _can_exist(ref):
-                self._read[_generation(ref, generation)] = None
-                if len(self._read) > GENERATIONS:
-                    self._read.popitem(last=False)
+                self._read.put(_generation(ref, generation), None)
         return fact
 
     def _affordable(self, lookup: Lookup | Names) -> bool:
@@ -164,12 +162,7 @@ class CachedFacts:
         return _UNSEEN if invented or not is_namespace(payer) else payer
 
     def _budget(self, namespace: str) -> Bucket:
-        budget = self._budgets.get(namespace)
-        if budget is None:
-            budget = self._budgets[namespace] = Bucket(*BUDGET)
-            if len(self._budgets) > GENERATIONS:
-                self._budgets.popitem(last=False)
-        return budget
+        return self._budgets.use(namespace, lambda: Bucket(*BUDGET))
 
 
 def _generation(ref: Ref, generation: str) -> _Generation:

@@ -5,9 +5,9 @@ namespace that may be invented nothing is known, and all of these count as one.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
+from webhook.latest import Latest
 from webhook.rate import Bucket
 
 RATE = 100.0
@@ -33,7 +33,7 @@ class NamespaceLines:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lines: OrderedDict[tuple[str, str], _Lines] = OrderedDict()
+        self._lines: Latest[tuple[str, str], _Lines] = Latest(MOST_NAMESPACES)
 
     def take(self, namespace: str, level: str) -> int | None:
         """How many lines of this namespace and level were left out before this one; None where this one is too.
@@ -41,13 +41,7 @@ class NamespaceLines:
         "" means all namespaces that may be invented.
         """
         key = namespace, level
-        lines = self._lines.get(key)
-        if lines is None:
-            lines = self._lines[key] = _Lines()
-            if len(self._lines) > MOST_NAMESPACES:
-                self._lines.popitem(last=False)
-        else:
-            self._lines.move_to_end(key)
+        lines = self._lines.use(key, _Lines)
         if not lines.bucket.take(self._clock()):
             lines.left_out += 1
             return None

@@ -1,0 +1,33 @@
+"""A mapping of bounded size: what clients can make keys of never fills the memory."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Latest(OrderedDict[K, V]):
+    """A mapping of the `most` keys that were put or used last, the latest one at its end."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def put(self, key: K, value: V) -> None:
+        """Set the value of a key; beyond `most` the key that was not used for the longest time goes."""
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self._most:
+            self.popitem(last=False)
+
+    def use(self, key: K, make: Callable[[], V]) -> V:
+        """The value of a key; where it has none, that of `make` from now on."""
+        value = self.get(key)
+        if value is None:
+            value = make()
+            self.put(key, value)
+        else:
+            self.move_to_end(key)
+        return value
