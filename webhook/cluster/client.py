@@ -39,7 +39,8 @@ ATTEMPTS = 4
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod reads which namespace it is in."""
 
-_PATCH = "application/json-patch+json"
+_PATCHES: dict[type, str] = {list: "application/json-patch+json", dict: "application/merge-patch+json"}
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 _LAST_TURNS = 0.1
 
@@ -149,14 +150,17 @@ class Client:
     async def send(
         self, method: str, resource: Collection, namespace: str, name: str, body: Any, seconds: float
     ) -> tuple[int, bytes]:
-        """HTTP status and body of a write to one object: PUT of an object, or PATCH with the list of a JSON Patch.
+        """HTTP status and body of a write: POST of a new object, without a name, PUT of an object, or PATCH.
+
+        The body of a PATCH is the list of a JSON Patch, or the object of a merge patch.
 
         Raises:
             UnreachableError: there was no whole answer within so many seconds.
+            InvalidNameError: no object and no namespace can have such a name.
 
         """
         path = resource.path(namespace, name)
-        content_type = _PATCH if method == "PATCH" else JSON
+        content_type = _PATCHES[type(body)] if method == "PATCH" else JSON
 
         async def ask(api: ApiClient) -> tuple[int, bytes]:
             _, url, headers, data, *_ = await api.param_serialize(
@@ -173,7 +177,7 @@ class Client:
             return answer.response.status, content
 
         try:
-            return await self.call("patch" if method == "PATCH" else "update", resource.plural, ask, seconds)
+            return await self.call(_VERBS[method], resource.plural, ask, seconds)
         except ApiException as error:
             return error.status or 0, str(error.body or "").encode()
 

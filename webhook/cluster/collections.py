@@ -29,6 +29,10 @@ _SHOWN = 100
 """Characters of an invalid name that a message shows."""
 
 
+MANAGER = "vmguard"
+"""vmguard as a field manager, and as the source of events."""
+
+
 class InvalidNameError(ValueError):
     """A path would be built from what names no object; the text says which name."""
 

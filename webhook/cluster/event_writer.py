@@ -9,20 +9,19 @@ nothing, and an admission never waits for it.
 
 import asyncio
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from time import monotonic
 
 import msgspec
-from kubernetes.aio.client import V1ObjectReference
 
-from webhook.cluster.apply import EndingError, RefusedError, tell
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import EVENTS, JUDGED, METADATA, InvalidNameError, served
 from webhook.cluster.discovery import Discovery
+from webhook.cluster.object_events import write_event
+from webhook.cluster.refusal import EndingError, RefusedError
 from webhook.facts import Ref
+from webhook.latest import Latest
 from webhook.objects import KubeObject
-from webhook.policy.custom_resources import GROUP
 from webhook.policy.resource_events import EventReason, ResourceEvent
 from webhook.rate import Bucket
 from webhook.round_robin import RoundRobin
@@ -94,8 +93,8 @@ class EventWriter:
         self._survey: RoundRobin[ResourceEvent] = RoundRobin()
         self._turns = [self._admissions, self._survey]
         self._queued: set[ResourceEvent] = set()
-        self._written: OrderedDict[ResourceEvent, float] = OrderedDict()
-        self._budgets: OrderedDict[str, Bucket] = OrderedDict()
+        self._written: Latest[ResourceEvent, float] = Latest(MOST_REMEMBERED)
+        self._budgets: Latest[str, Bucket] = Latest(MOST_NAMESPACES)
         self._total = Bucket(*OF_ALL)
         self._due = asyncio.Event()
 
@@ -169,42 +168,25 @@ class EventWriter:
         return None
 
     def _budget(self, namespace: str) -> Bucket:
-        budget = self._budgets.get(namespace)
-        if budget is None:
-            budget = self._budgets[namespace] = Bucket(*OF_ONE)
-            if len(self._budgets) > MOST_NAMESPACES:
-                self._budgets.popitem(last=False)
-        self._budgets.move_to_end(namespace)
-        return budget
+        return self._budgets.use(namespace, lambda: Bucket(*OF_ONE))
 
     async def _write(self, event: ResourceEvent) -> None:
         resource = event.resource
         # without success it is due at once, and makes way for all that were never tried
-        self._remember(event, self._clock() - AGAIN[event.reason])
+        self._written.put(event, self._clock() - AGAIN[event.reason])
         if not await self._exists(resource):
             return
-        version = served(resource.kind, self._discovery.versions).version if resource.kind in JUDGED else ""
-        about = V1ObjectReference(
-            api_version=f"{GROUP}/{version or resource.version}",
-            kind=resource.kind,
-            namespace=resource.namespace,
-            name=resource.name,
-            uid=resource.uid,
-        )
+        if resource.kind in JUDGED:
+            version = served(resource.kind, self._discovery.versions).version
+            resource = msgspec.structs.replace(resource, version=version)
         try:
-            await tell(self._client, about, event.reason, event.text, again=AGAIN[event.reason])
+            await write_event(self._client, resource, event.reason, event.text, AGAIN[event.reason])
         except EndingError:
             return  # the namespace is being deleted, and the resource with it
         except RefusedError as error:
             self._not_written(event, str(error))
             return
-        self._remember(event, self._clock())
-
-    def _remember(self, event: ResourceEvent, when: float) -> None:
-        self._written[event] = when
-        self._written.move_to_end(event)
-        if len(self._written) > MOST_REMEMBERED:
-            self._written.popitem(last=False)
+        self._written.put(event, self._clock())
 
     def _not_written(self, event: ResourceEvent, why: str) -> None:
         more = self._lines.fields(event.reason)

@@ -19,7 +19,7 @@ from operator import itemgetter
 
 import msgspec
 
-from webhook.cluster.apply import EndingError, RefusedError, apply, create, delete
+from webhook.cluster.apply import apply, create, delete
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import (
@@ -36,6 +36,7 @@ from webhook.cluster.collections import (
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.fair_queue import OWN
 from webhook.cluster.listing import FAILURES, check, pages
+from webhook.cluster.refusal import EndingError, RefusedError
 from webhook.cluster.status import names_an_object
 from webhook.cluster.watching import Watching
 from webhook.facts import Ref

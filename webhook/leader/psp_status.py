@@ -8,10 +8,11 @@ from collections import Counter
 from typing import Literal
 
 import msgspec
-from kubernetes.aio.client import V1ObjectReference
 
-from webhook.cluster.apply import EndingError, RefusedError, tell
 from webhook.cluster.client import Client
+from webhook.cluster.object_events import write_event
+from webhook.cluster.refusal import EndingError, RefusedError
+from webhook.facts import Ref
 from webhook.leader.psp_objects import Custom, Refused
 from webhook.policy.custom_resources import GROUP
 from webhook.telemetry.log import Log
@@ -117,15 +118,9 @@ class PolicyStatus:
 
     async def _write_event(self, trouble: Trouble) -> None:
         owner = trouble.owner
-        reference = V1ObjectReference(
-            api_version=f"{GROUP}/{owner.version}",
-            kind=owner.kind,
-            namespace=owner.namespace,
-            name=owner.name,
-            uid=owner.uid,
-        )
+        about = Ref(GROUP, owner.version, owner.kind, owner.namespace, owner.name, owner.uid)
         try:
-            await tell(self._client, reference, _EVENTS[trouble.reason], trouble.text)
+            await write_event(self._client, about, _EVENTS[trouble.reason], trouble.text)
         except EndingError:
             return  # the namespace is being deleted, and the resource with it
         except RefusedError as error:

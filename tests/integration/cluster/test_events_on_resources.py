@@ -4,7 +4,6 @@ import asyncio
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import pytest
-from kubernetes.aio.client import V1ObjectReference
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.registration import LABEL
@@ -14,10 +13,10 @@ from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, we
 from tests.support.resource_manifests import custom_resource
 from tests.support.sample_pods import LABELS, owned_by
 from tests.support.server import serving_cluster
-from webhook.cluster.apply import tell
 from webhook.cluster.client import connected
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.event_writer import EventWriter
+from webhook.cluster.object_events import write_event
 from webhook.facts import Ref
 from webhook.manifests.crds import definition
 from webhook.policy.custom_resources import GROUP, CustomResource
@@ -208,18 +207,13 @@ def test_a_resource_that_is_gone_or_made_anew_gets_no_event(plane, namespace):
 
 def test_the_count_of_an_event_is_raised_after_its_time_and_not_before(plane, namespace):
     resource = plane.api.create(custom_resource("s"), namespace)
-    about = V1ObjectReference(
-        api_version=resource["apiVersion"],
-        kind="VMSingle",
-        namespace=namespace,
-        name="s",
-        uid=resource["metadata"]["uid"],
-    )
+    version = resource["apiVersion"].partition("/")[2]
+    about = Ref(GROUP, version, "VMSingle", namespace, "s", resource["metadata"]["uid"])
 
     async def write(*agains):
         async with connected(str(plane.kubeconfig())) as client:
             for again in agains:
-                await tell(client, about, "PodDenied", "x", again)
+                await write_event(client, about, "PodDenied", "x", again)
 
     counts = []
     for agains in ((600,), (600, 600), (0,), (0, 0), (600,)):
@@ -230,11 +224,11 @@ def test_the_count_of_an_event_is_raised_after_its_time_and_not_before(plane, na
 
 def test_an_event_of_that_name_about_another_object_is_left_alone(plane, namespace):
     """Whoever may create events in the namespace can compute the name."""
-    about = V1ObjectReference(api_version="v1", kind="ConfigMap", namespace=namespace, name="a", uid="u")
+    about = Ref("", "v1", "ConfigMap", namespace, "a", "u")
 
     async def write():
         async with connected(str(plane.kubeconfig())) as client:
-            await tell(client, about, "PodDenied", "x", 0)
+            await write_event(client, about, "PodDenied", "x", 0)
 
     asyncio.run(write())
     (mine,) = events(plane, namespace)

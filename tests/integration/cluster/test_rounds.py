@@ -17,10 +17,11 @@ from tests.support.accounts import RBAC, RBAC_GROUP
 from tests.support.patience import PATIENCE
 from tests.support.resource_manifests import PSP, custom_resource, pod_security_policy
 from webhook.cluster import client as client_module
-from webhook.cluster.apply import RefusedError, apply, create
+from webhook.cluster.apply import apply, create
 from webhook.cluster.client import UnreachableError, connected
 from webhook.cluster.collections import ROLES
 from webhook.cluster.discovery import Discovery
+from webhook.cluster.refusal import RefusedError
 from webhook.cluster.watching import Watching
 from webhook.leader.psp_objects import LABEL, OURS
 from webhook.leader.psp_reconciler import AGAIN, EVERY, PolicyReconciler

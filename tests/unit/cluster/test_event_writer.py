@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from webhook.cluster import event_writer as module
-from webhook.cluster.apply import EndingError, RefusedError
 from webhook.cluster.client import UnreachableError
 from webhook.cluster.event_writer import AGAIN, MOST_WAITING, MOST_WAITING_OF_ONE, OF_ALL, OF_ONE, EventWriter
+from webhook.cluster.refusal import EndingError, RefusedError
 from webhook.facts import Ref
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.resource_events import REASONS, ResourceEvent
@@ -37,13 +37,13 @@ class Written:
         log = Log("info", self._stream)
         self.writer = EventWriter(self, discovery, (), lambda: self.exempt, log, lambda: self.now)
 
-        async def tell(_, about, why, message, again):
+        async def write_event(_, about, why, message, again):
             self.told.set()
             if self.refusal:
                 raise self.refusal
             self.events.append((about.namespace, about.name, about.uid, why, message, again))
 
-        monkeypatch.setattr(module, "tell", tell)
+        monkeypatch.setattr(module, "write_event", write_event)
 
     async def get(self, path, _accept, _deadline):
         """What the API server answers on a resource."""
@@ -151,8 +151,8 @@ def test_what_waits_is_bounded_and_a_full_queue_takes_from_the_namespace_with_th
 
 
 def test_what_is_remembered_is_bounded(written, monkeypatch):
-    monkeypatch.setattr(module, "MOST_REMEMBERED", 3)
-    monkeypatch.setattr(module, "MOST_NAMESPACES", 3)
+    for kept in (written.writer._written, written.writer._budgets):
+        monkeypatch.setattr(kept, "_most", 3)
     written.offer(*(event(f"n{index}") for index in range(10)))
     written.write()
     assert len(written.writer._written) == len(written.writer._budgets) == 3
@@ -249,8 +249,8 @@ def test_neither_denials_nor_the_survey_of_many_namespaces_end_the_other(written
 
 def test_what_was_written_last_is_remembered_longest(written, monkeypatch):
     """Writing an event again counts, and so does a budget that is used again."""
-    monkeypatch.setattr(module, "MOST_REMEMBERED", 3)
-    monkeypatch.setattr(module, "MOST_NAMESPACES", 3)
+    for kept in (written.writer._written, written.writer._budgets):
+        monkeypatch.setattr(kept, "_most", 3)
     for number, name in enumerate(["a", "b", "c", "a", "d"]):
         written.now = number * 1000.0
         written.offer(event(name))

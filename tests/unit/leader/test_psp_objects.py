@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.cluster.apply import MANAGER
+from webhook.cluster.collections import MANAGER
 from webhook.leader.psp_objects import LABEL, OURS, PREFIX, Custom, is_as, is_beyond, is_ours, wanted
 from webhook.policy.components import BY_KIND
 from webhook.policy.custom_resources import BY_KIND as RESOURCES

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from webhook.cluster.apply import EndingError, RefusedError
+from webhook.cluster.refusal import EndingError, RefusedError
 from webhook.leader import psp_status
 from webhook.leader.psp_objects import Custom, Refused
 from webhook.leader.psp_status import MOST_NAMED, PolicyStatus
@@ -25,12 +25,12 @@ class Report:
         self._stream, self._metrics = io.BytesIO(), Metrics()
         self.status = PolicyStatus(None, Log("info", self._stream), self._metrics)
 
-        async def tell(_, about, why, message):
+        async def write_event(_, about, why, message):
             self.events.append((about.kind, about.name, about.uid, why, message))
             if self.answer:
                 raise self.answer
 
-        monkeypatch.setattr(psp_status, "tell", tell)
+        monkeypatch.setattr(psp_status, "write_event", write_event)
 
     def round(self, *troubles, resources=2):
         """One round in which these troubles are left."""
