@@ -36,7 +36,7 @@ _ROW = re.compile(r"^\| 1\.\d+ \|.*\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class VersionResult:
-    """What pytest said of one version."""
+    """The result of pytest on one version."""
 
     version: str
     counts: dict[str, int]
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def _tried(version: str) -> VersionResult:
-    """Run the tests, those of the oldest version left out where it is not the one that is tried."""
+    """Run the tests; those of the oldest version only where that version is tried."""
     files = [f"tests/integration/cluster/{name}" for name in TESTS]
     other = [] if version == WITH_POLICIES else ["-k", f"not {WITH_POLICIES}"]
     command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", *other, *files]

@@ -2,7 +2,7 @@
 
 The latter are PodSecurityPolicies and the security context constraints of OpenShift. Discovery is open to everyone who
 is authenticated, so it works with a Role alone. Its answer is kept until it is asked again; a definition that appears,
-changes its version or goes is for whoever calls `learn` to notice.
+changes its version or goes is noticed by the caller of `learn`.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class Discovery:
     `trouble` is why that is not known, "" when it is. `served_kinds` are all kinds of the operator's group. `versions`
     has those that decisions read, and `unknown_kinds` are those that the table of custom resources does not have.
     `serves_constraints` is whether this is OpenShift. `permissions` are those that the API server refused. `on_learnt`
-    is called each time that everything is known anew.
+    is called each time after everything was read.
     """
 
     def __init__(self, client: Client, log: Log) -> None:

@@ -2,9 +2,9 @@
 
 Every replica has a writer. The leader's survey offers what it finds; a denial is offered by the replica that denied, as
 no other one knows of it. The name of an event follows from what it says, so two replicas, or two leaders in turn, raise
-the count of one event. What waits, what is remembered and what is written are bounded, for a namespace and in total.
-Events of admissions and those of the survey wait apart, so neither can displace or starve the other. The writer decides
-nothing, and an admission never waits for it.
+the count of one event. The events that wait, that are known and that are written are bounded, for a namespace and in
+total. Events of admissions and those of the survey wait apart, so neither can displace or starve the other. The writer
+decides nothing, and an admission never waits for it.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ _object = msgspec.json.Decoder(KubeObject)
 
 
 class EventWriter:
-    """The events of one replica. `exempt` gives the names of exempt namespaces, as far as they are known."""
+    """The events of one replica. `exempt` gives the names of the exempt namespaces that are known."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class EventWriter:
         self._due.set()
 
     def _last(self, event: ResourceEvent) -> float:
-        """When an event was last written, as far as that is remembered."""
+        """When an event was last written; long ago where that is not known."""
         return self._written.get(event, -math.inf)
 
     def _latest(self, queue: RoundRobin[ResourceEvent], namespace: str) -> ResourceEvent:

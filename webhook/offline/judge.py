@@ -1,7 +1,7 @@
 """Decisions on what a person hands in, with the patched pod and its diff; made as at an admission, from files.
 
 The labels of a Namespace among the files count as the selectors of the installed entries read them: an exempt
-namespace is never sent to vmguard, and one that is enforced is enforced here too. A warning says so.
+namespace is never sent to vmguard, and an enforced namespace is enforced here too. A warning says so.
 """
 
 from dataclasses import dataclass, replace

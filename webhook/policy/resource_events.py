@@ -1,6 +1,6 @@
 """Events on the operator's resources: which pods give reason for one, on which resource, and in which words. Pure.
 
-Whoever applies resources through Argo CD or Flux rarely sees the warnings of an admission; an event stands on the
+People who apply resources through Argo CD or Flux rarely see the warnings of an admission; an event is on the
 resource. It is about a resource whose UID an object of the cluster names, never about one that only a pod names: a
 client of the webhook listener can send any pod.
 """
@@ -102,7 +102,7 @@ def of_running_pod(decision: Decision, links: tuple[Link, ...], where: Coverage)
 def _event(
     reason: EventReason, links: tuple[Link, ...], what: str, why: str, *, ends: str = ": "
 ) -> ResourceEvent | None:
-    """The event; `{of}` in `what` stands for the controller of the pods."""
+    """The event; `{of}` in `what` is replaced by the controller of the pods."""
     resource, controller = _owners(links)
     if resource is None:
         return None

@@ -139,7 +139,10 @@ class Reporter:
     def _offer_event(
         offer: Callable[[ResourceEvent], None], review: Review, decision: Decision, links: tuple[Link, ...]
     ) -> None:
-        """Offer the event on the resource of a pod; a dry run leaves no trace, and whoever applies a resource reads."""
+        """Offer the event on the resource of a pod, unless it is a dry run, which leaves no trace.
+
+        A resource needs none: the person who applies it reads the answer.
+        """
         request = review.request
         if request.kind.group or request.dry_run is True:
             return

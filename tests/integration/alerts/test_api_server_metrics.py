@@ -18,7 +18,7 @@ OF_API_SERVER = [alert for alert in ALERTS if METRIC.search(alert.expression)]
 
 @pytest.fixture(scope="module", params=["1.24", "1.37"])
 def called_in_vain(request):
-    """What an API server tells of its calls of a vmguard that is down, for an entry with Fail and one with Ignore."""
+    """The metrics of an API server that calls a vmguard that is down, by an entry with Fail and one with Ignore."""
     plane = request.getfixturevalue("plane_124" if request.param == "1.24" else "plane")
     namespace = plane.namespace("called-in-vain", {LABEL: "called-in-vain"})
     url = f"https://localhost:{free_port()}"

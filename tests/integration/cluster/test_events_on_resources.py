@@ -223,7 +223,7 @@ def test_the_count_of_an_event_is_raised_after_its_time_and_not_before(plane, na
 
 
 def test_an_event_of_that_name_about_another_object_is_left_alone(plane, namespace):
-    """Whoever may create events in the namespace can compute the name."""
+    """A user who may create events in the namespace can compute the name."""
     about = Ref("", "v1", "ConfigMap", namespace, "a", "u")
 
     async def write():
@@ -252,8 +252,8 @@ def test_a_missing_permission_is_named_and_costs_events_alone(plane, namespace, 
     recreate(VMSINGLE, plane.api, namespace).pod()
     settings = {"WATCH_NAMESPACE": namespace, "POD_NAMESPACE": namespace, **STRICT_SECURITY}
     with serving_cluster(tmp_path, granted(plane, "no-events", rules, namespace), **settings) as server:
-        told = f"[!]create events {namespace} may not create events in namespace {namespace}: "
-        wait_for(lambda: told in server.operation("/readyz?verbose")[1], "the missing permission to be named")
+        note = f"[!]create events {namespace} may not create events in namespace {namespace}: "
+        wait_for(lambda: note in server.operation("/readyz?verbose")[1], "the missing permission to be named")
 
         def refused():
             return [line for line in server.lines() if line["message"] == "event not written"]

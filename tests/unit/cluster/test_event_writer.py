@@ -31,14 +31,14 @@ class Written:
         self.now, self.events, self.refusal, self.looked = 0.0, [], None, 0
         self.gone: set[str] = set()
         self.exempt: set[str] = set()
-        self.told = asyncio.Event()
+        self.tried = asyncio.Event()
         self._stream = io.BytesIO()
         discovery = SimpleNamespace(versions={}, served_kinds={"VMFoo", "VMUser"}, permissions=None)
         log = Log("info", self._stream)
         self.writer = EventWriter(self, discovery, (), lambda: self.exempt, log, lambda: self.now)
 
         async def write_event(_, about, why, message, again):
-            self.told.set()
+            self.tried.set()
             if self.refusal:
                 raise self.refusal
             self.events.append((about.namespace, about.name, about.uid, why, message, again))
@@ -304,11 +304,11 @@ def test_a_fault_of_our_own_ends_no_writer(written):
         written.offer(event(name="first"))
         task = asyncio.create_task(written.writer.run())
         await allowed.wait()
-        await written.told.wait()
-        written.told.clear()
+        await written.tried.wait()
+        written.tried.clear()
         written.refusal = None
         written.offer(event(name="second"))
-        await written.told.wait()
+        await written.tried.wait()
         assert not task.done()
         task.cancel()
         await asyncio.wait([task])

@@ -12,7 +12,7 @@ from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
 
-class Told:
+class SurveyReports:
     """A scan that tells results, with the log lines and metrics that it wrote."""
 
     def __init__(self):
@@ -34,8 +34,8 @@ class Told:
 
 
 @pytest.fixture
-def told():
-    return Told()
+def reports():
+    return SurveyReports()
 
 
 def test_no_namespace_crowds_another_out_of_the_line():
@@ -44,68 +44,68 @@ def test_no_namespace_crowds_another_out_of_the_line():
     assert [each.namespace for _, each in module._of_each_namespace(wrong)[:3]] == ["a", "z", "a"]
 
 
-def test_exempt_namespaces_are_named_counted_and_a_warning(told):
+def test_exempt_namespaces_are_named_counted_and_a_warning(reports):
     result = module.Result(exempt=("a", "b"))
     result.uncovered["a"] = 3
-    told.tell(result, module.Result())
-    first, second = told.lines()
+    reports.tell(result, module.Result())
+    first, second = reports.lines()
     assert (first["level"], first["exempt"], first["not_covered"]) == ("warning", ["a", "b"], 3)
     assert (second["level"], "exempt" in second, "not_covered" in second) == ("info", False, False)
 
 
-def test_the_metrics_are_those_of_the_last_survey(told):
+def test_the_metrics_are_those_of_the_last_survey(reports):
     result = module.Result(exempt=("a",))
     result.uncovered["a"] = 3
-    told.tell(result)
-    assert told.gauge("vmguard_exempt_namespaces", "a") == 1
-    assert told.gauge("vmguard_uncovered_pods", "a") == 3
-    told.tell(module.Result())
-    assert told.gauge("vmguard_exempt_namespaces", "a") is None
-    assert told.gauge("vmguard_uncovered_pods", "a") is None
+    reports.tell(result)
+    assert reports.gauge("vmguard_exempt_namespaces", "a") == 1
+    assert reports.gauge("vmguard_uncovered_pods", "a") == 3
+    reports.tell(module.Result())
+    assert reports.gauge("vmguard_exempt_namespaces", "a") is None
+    assert reports.gauge("vmguard_uncovered_pods", "a") is None
 
 
-def test_many_exempt_namespaces_are_bounded_everywhere(told):
+def test_many_exempt_namespaces_are_bounded_everywhere(reports):
     names = tuple(f"n{index:03}" for index in range(module.MOST_NAMESPACES + 7))
-    told.tell(module.Result(exempt=names))
-    (line,) = told.lines()
+    reports.tell(module.Result(exempt=names))
+    (line,) = reports.lines()
     assert (len(line["exempt"]), line["more_exempt"]) == (module.MOST_NAMED, len(names) - module.MOST_NAMED)
-    assert told.gauge("vmguard_exempt_namespaces", names[module.MOST_NAMESPACES - 1]) == 1
-    assert told.gauge("vmguard_exempt_namespaces", names[module.MOST_NAMESPACES]) is None
-    assert told.gauge("vmguard_exempt_namespaces", "") == 7
-    note = module.exempt_note(told.scan.exempt)
+    assert reports.gauge("vmguard_exempt_namespaces", names[module.MOST_NAMESPACES - 1]) == 1
+    assert reports.gauge("vmguard_exempt_namespaces", names[module.MOST_NAMESPACES]) is None
+    assert reports.gauge("vmguard_exempt_namespaces", "") == 7
+    note = module.exempt_note(reports.scan.exempt)
     assert names[module.MOST_NAMED - 1] in note
     assert names[module.MOST_NAMED] not in note
     assert f"and {len(names) - module.MOST_NAMED} more: " in note
 
 
-def test_workloads_in_kube_system_are_named_in_the_line_and_in_readiness(told):
+def test_workloads_in_kube_system_are_named_in_the_line_and_in_readiness(reports):
     result = module.Result()
     result.uncovered["kube-system"] = 2
     result.excluded["vmsingle of VMSingle kube-system/s"] = 2
-    told.tell(result)
-    (line,) = told.lines()
+    reports.tell(result)
+    (line,) = reports.lines()
     assert line["excluded"] == ["vmsingle of VMSingle kube-system/s: 2"]
-    assert told.scan.excluded == (
+    assert reports.scan.excluded == (
         "2 running pods in kube-system, for which the API server does not call vmguard: "
         "vmsingle of VMSingle kube-system/s"
     )
 
 
-def test_a_workload_says_whether_a_restart_would_help(told):
+def test_a_workload_says_whether_a_restart_would_help(reports):
     result = module.Result()
     for where in ("enforced", "trial", "exempt", "excluded"):
         result.wrong[where] = module.Wrong(where, 1, "p", "x", where)
-    told.tell(result)
-    texts = dict(text.split(": ", 1) for text in told.lines()[0]["workloads"])
+    reports.tell(result)
+    texts = dict(text.split(": ", 1) for text in reports.lines()[0]["workloads"])
     assert texts["enforced"] == "p: x"
     assert "is in a trial" in texts["trial"]
     assert "is exempt" in texts["exempt"]
     assert "not called" in texts["excluded"]
 
 
-def test_a_namespace_that_leaves_the_trial_is_told_anew(told):
+def test_a_namespace_that_leaves_the_trial_is_reported_again(reports):
     before, after = (
         module.Result(wrong={"w": module.Wrong("a", 1, "p", "x", where)}) for where in ("trial", "enforced")
     )
-    told.tell(before, before, after)
-    assert len(told.lines()) == 2
+    reports.tell(before, before, after)
+    assert len(reports.lines()) == 2

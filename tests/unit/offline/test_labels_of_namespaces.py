@@ -66,9 +66,9 @@ def test_without_a_trial_the_label_of_the_mode_changes_nothing():
 def test_where_vmguard_is_not_called_the_pod_is_allowed_unchanged(mode, namespace, labels, why):
     judged = _judged(labels, WEAK, namespace, VMGUARD_MODE=mode, VMGUARD_ENFORCE="deny")
     assert (judged.allowed, judged.pod, judged.diff) == (True, judged.input.object, "")
-    told = f"not secured: the API server does not call vmguard for namespace {namespace}: {why} [workload]"
-    assert judged.decision.warnings == (told,)
-    assert json.loads(judged.answer)["response"]["warnings"] == [told]
+    warning = f"not secured: the API server does not call vmguard for namespace {namespace}: {why} [workload]"
+    assert judged.decision.warnings == (warning,)
+    assert json.loads(judged.answer)["response"]["warnings"] == [warning]
 
 
 def test_an_exempt_namespace_has_its_resources_allowed_and_kube_system_has_them_judged():

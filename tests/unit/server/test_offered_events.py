@@ -47,7 +47,7 @@ def test_invented_pods_offer_nothing(namespace):
 
 @pytest.mark.parametrize("path", ["/mutate", "/validate/enforced"])
 def test_a_dry_run_offers_nothing(path):
-    """The API server was told so: the entries for pods have `sideEffects: NoneOnDryRun`."""
+    """The entries for pods declare it: they have `sideEffects: NoneOnDryRun`."""
     assert _offered(*WEAK, path, dry_run=True, VMGUARD_ENFORCE="deny") == ("denied", [])
 
 
@@ -61,7 +61,7 @@ def test_a_pod_that_is_filled_offers_nothing():
 
 
 def test_a_denied_resource_offers_nothing():
-    """It may not exist, and whoever applies it reads the answer. Its parent exists, and is not what was denied."""
+    """It may not exist, and the user who applies it reads the answer. Its parent exists, and is not what was denied."""
     parent = resource("VMDistributed", "all")
     custom = resource("VMSingle", spec={"useStrictSecurity": "yes"}, owner=parent)
     assert _offered(custom, [parent, custom], "/validate") == ("denied", [])
