@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.controlplane.api import ApiError
@@ -21,6 +22,7 @@ from tests.controlplane.plane import ADMIN, ControlPlane, control_plane
 from tests.controlplane.process import FailedError
 from tests.controlplane.stand_in_operator import operate
 from tests.controlplane.versions import NEWEST
+from tests.support.in_background import in_background
 from tests.support.installed import InstalledCluster, cluster
 from tests.support.server import ROOT
 from webhook.settings import SETTINGS, STRICT_SECURITY_NAMES
@@ -68,21 +70,20 @@ def main() -> int:
 def _stay_up(plane: ControlPlane, replicas: int) -> None:
     plane.install_resources()
     plane.namespace(NAMESPACE)
-    stop = threading.Event()
-    operator = threading.Thread(target=operate, args=(plane.api_as(*ADMIN), stop))
-    with guarding(plane, replicas, **_settings()) as guards:
-        operator.start()
-        try:
-            _say(plane, guards)
-            serving = list(guards)
-            while operator.is_alive():
-                plane.check()
-                serving = _still_serving(serving)
-                time.sleep(0.5)
-        finally:
-            stop.set()
-            operator.join()
+    with guarding(plane, replicas, **_settings()) as guards, _operator(plane) as operator:
+        _say(plane, guards)
+        serving = list(guards)
+        while operator.is_alive():
+            plane.check()
+            serving = _still_serving(serving)
+            time.sleep(0.5)
     raise FailedError("the stand-in operator ended")
+
+
+def _operator(plane: ControlPlane) -> AbstractContextManager[threading.Thread]:
+    """The stand-in operator."""
+    stop = threading.Event()
+    return in_background(lambda: operate(plane.api_as(*ADMIN), stop), stop.set)
 
 
 def _install(made: InstalledCluster, overlay: str) -> None:
@@ -94,13 +95,8 @@ def _install(made: InstalledCluster, overlay: str) -> None:
         raise FailedError(f"kubectl apply -k {path}:\n{done.stderr}")
     if overlay != "namespaced":  # there an administrator makes the CA first
         made.rolled_out()
-    stop = threading.Event()
-    operator = threading.Thread(target=operate, args=(plane.api_as(*ADMIN), stop))
-    operator.start()
-    try:
-        running = [
-            f"- {each.name}: {each.operations}/readyz?verbose, log {each.folder / 'log'}" for each in made.pods()
-        ]
+    with _operator(plane) as operator:
+        running = [f"- {each.name}: {each.operations}/readyz?verbose, logs in {each.folder}" for each in made.pods()]
         _head(plane, f"runs {path}", *running)
         print("\nThe commands of docs/install.md work here, except kubectl logs and helm test. The image can have any")
         print(f"registry; its tags are {' and '.join(made.kubelet.images)}. This overlay is applied:\n")
@@ -112,9 +108,6 @@ def _install(made: InstalledCluster, overlay: str) -> None:
         while operator.is_alive() and not made.kubelet.error:
             plane.check()
             time.sleep(0.5)
-    finally:
-        stop.set()
-        operator.join()
     raise FailedError(f"a stand-in ended: {made.kubelet.error or 'the operator'}")
 
 

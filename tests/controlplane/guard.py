@@ -4,7 +4,6 @@ Each replica makes its own certificate. They are installed as their manifests in
 they run. Nothing here decides anything.
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +14,11 @@ from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import Process
 from tests.controlplane.registration import wait_until_called
 from tests.support.egress import Egress, egress_of
-from tests.support.server import READY, environment
+from tests.support.server import environment, serving_at
 from webhook.manifests.webhooks import Service, configurations
 
 SERVICE = Service()
 """The Service of the manifests."""
-
-_OPERATIONS = re.compile(r'"operations":"([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +69,10 @@ def _start(plane: ControlPlane, number: int, settings: dict[str, str]) -> Proces
 def _ready(process: Process, egress: Egress, cluster_ip: str) -> Guard:
     """Wait until a replica serves, and route requests for the Service to it."""
 
-    def serving() -> tuple[str, str] | None:
+    def serving() -> tuple[int, str] | None:
         process.check()
-        text = process.log.read_text()
-        url, operations = READY.search(text), _OPERATIONS.search(text)
-        return (url[1], operations[1]) if url and operations else None
+        return serving_at(process.log.read_text())
 
-    url, operations = wait_for(serving, "vmguard to serve")
-    egress.ports.setdefault(cluster_ip, []).append(int(url.rpartition(":")[2]))
+    port, operations = wait_for(serving, "vmguard to serve")
+    egress.ports.setdefault(cluster_ip, []).append(port)
     return Guard(process, operations)

@@ -15,6 +15,7 @@ import httpx
 
 from tests.controlplane.api import Api, ApiError, Object, wait_for
 from tests.controlplane.plane import ADMIN, ControlPlane
+from tests.support.in_background import in_background
 from tests.support.proxy import proxied
 from tests.support.server import Server
 
@@ -165,10 +166,5 @@ def service_network(plane: ControlPlane, fin_delay: float = 0.0) -> Iterator[Ser
     """The endpoints of a control plane's Services, until the block ends."""
     with ExitStack() as stack:
         made = ServiceNetwork(plane, stack, fin_delay)
-        thread = threading.Thread(target=made.run)
-        thread.start()
-        try:
+        with in_background(made.run, made.end):
             yield made
-        finally:
-            made.end()
-            thread.join()

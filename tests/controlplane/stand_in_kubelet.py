@@ -8,7 +8,6 @@ pulled.
 """
 
 import base64
-import re
 import signal
 import sys
 import threading
@@ -25,7 +24,8 @@ from tests.controlplane.api import Api, ApiError, Object
 from tests.controlplane.plane import ADMIN, RUN_ELSEWHERE, ControlPlane
 from tests.controlplane.process import Process
 from tests.support.egress import Egress
-from tests.support.server import READY, environment
+from tests.support.in_background import in_background
+from tests.support.server import environment, serving_at
 
 VMGUARD = f"app.kubernetes.io/name={RUN_ELSEWHERE}"
 """Selects the pods that this kubelet runs."""
@@ -34,7 +34,6 @@ _EVERY = 0.3
 """Seconds between two looks at the pods, and at their readiness."""
 
 _LOOPBACK = "127.0.0.1:0"
-_OPERATIONS = re.compile(r'"operations":"([^"]+)"')
 
 
 class UnlikeKubeletError(RuntimeError):
@@ -67,9 +66,8 @@ class ReplicaPod:
 
     @property
     def log(self) -> str:
-        """What its processes have written, "" for nothing."""
-        path = self.folder / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        """What its processes have written."""
+        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("log-*")))
 
 
 @dataclass
@@ -170,7 +168,8 @@ class StandInKubelet:
         variables = {name: mounted.get(value, value) for name, value in variables.items()}
         listen = {"VMGUARD_LISTEN": _LOOPBACK, "VMGUARD_OPS_LISTEN": _LOOPBACK}
         command = [sys.executable, "-m", "webhook.cli.main", *container["args"], "--kubeconfig", str(config)]
-        return Process(command, replica.folder / "log", environment(**variables | listen | self.settings))
+        log = replica.folder / f"log-{replica.restarts}"
+        return Process(command, log, environment(**variables | listen | self.settings))
 
     def _mounted(self, replica: ReplicaPod, pod: Object, container: Object) -> dict[str, str]:
         """The folders with the files of mounted Secrets, by the path that the container knows."""
@@ -193,11 +192,9 @@ class StandInKubelet:
 
     def _connect(self, replica: ReplicaPod) -> None:
         """Route the pod's address to its process, as soon as that serves."""
-        text = replica.log.rpartition('"message":"starting"')[2] if replica.restarts else replica.log
-        url, operations = READY.search(text), _OPERATIONS.search(text)
-        if url and operations:
-            self.egress.ports |= {key: [int(url[1].rpartition(":")[2])] for key in replica.ways}
-            replica.operations = operations[1]
+        if replica.process and (found := serving_at(replica.process.log.read_text())):
+            port, replica.operations = found
+            self.egress.ports |= {key: [port] for key in replica.ways}
 
     def _write(self, api: Api, replica: ReplicaPod, state: Object) -> None:
         """The status of the pod, if that has changed."""
@@ -209,7 +206,7 @@ class StandInKubelet:
         known = {each["type"]: each for each in replica.pod["status"].get("conditions", ())}
         for kind, value in conditions.items():
             known[kind] = {"type": kind, "status": str(value), "lastTransitionTime": now}
-        told = {
+        container_status = {
             "name": container["name"],
             "image": container["image"],
             "imageID": container["image"],
@@ -224,7 +221,7 @@ class StandInKubelet:
             "podIPs": [{"ip": each} for each in replica.addresses],
             "startTime": now,
             "conditions": list(known.values()),
-            "containerStatuses": [told],
+            "containerStatuses": [container_status],
         }
         where = f"{api.path('v1', 'Pod', meta['namespace'], meta['name'])}/status"
         api.request("PATCH", where, {"status": status}, "application/merge-patch+json")
@@ -262,13 +259,10 @@ def stand_in_kubelet(
 
     """
     made = StandInKubelet(plane, egress, images, settings)
-    thread = threading.Thread(target=made.run)
-    thread.start()
     try:
-        yield made
+        with in_background(made.run, made.end):
+            yield made
     finally:
-        made.end()
-        thread.join()
         for replica in made.replicas.values():
             if replica.process:
                 replica.process.end()

@@ -4,7 +4,14 @@ Each is closed: it has the fields that vmguard's manifests may use, by the docum
 server refuses any other field.
 """
 
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from tests.controlplane.api import wait_for
+from tests.controlplane.plane import ControlPlane
 
 Schema = dict[str, Any]
 
@@ -93,6 +100,23 @@ def foreign_definitions() -> list[dict[str, Any]]:
     ]
 
 
-def installed_kinds() -> list[tuple[str, str]]:
-    """The apiVersion and the kind of each."""
-    return [(f"{group}/v1", kind) for group, kind, _, _ in _KINDS]
+@contextmanager
+def foreign_kinds(plane: ControlPlane) -> Iterator[None]:
+    """A control plane serves the resources, and kubectl knows their fields, until the block ends."""
+    for each in foreign_definitions():
+        plane.api.create(each)
+    for group, kind, _, _ in _KINDS:
+        wait_for(lambda group=group, kind=kind: plane.api.serves(f"{group}/v1", kind), "the definitions to be served")
+    wait_for(lambda: _published(plane), "OpenAPI to have the definitions", interval=1)
+    try:
+        yield
+    finally:
+        for each in foreign_definitions():
+            plane.api.delete_if_there(each["apiVersion"], each["kind"], each["metadata"]["name"])
+
+
+def _published(plane: ControlPlane) -> bool:
+    """Whether kubectl can know the fields of the kinds: the API server publishes them after it serves them."""
+    answer = plane.api.request("GET", "/openapi/v2")
+    text = answer if isinstance(answer, str) else json.dumps(answer)  # that of 1.24 has a content type of its own
+    return all(re.search(rf'"kind": ?"{kind}"', text) for _, kind, _, _ in _KINDS)

@@ -4,23 +4,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.plane import ADMIN, API_SERVER, ControlPlane, control_plane
 from tests.controlplane.stand_in_kubelet import VMGUARD, ReplicaPod, StandInKubelet, stand_in_kubelet
 from tests.support.admission_pods import weak_pod
 from tests.support.egress import egress_of
+from tests.support.in_background import in_background
 from tests.support.pod_load import is_hardened
-from tests.support.server import ROOT
 from webhook.manifests.installation import VERSION
 
 IMAGE = "vmguard"
 LATER = "0.2.0"
-"""A tag that stands for a later version: the image runs the same program."""
+"""The tag of a later version in tests; its image runs the same program."""
 
 ADDRESSES = "--enable-aggregator-routing=true"
 """The API server chooses an address from the endpoints of the Service itself."""
@@ -90,13 +87,8 @@ class InstalledCluster:
     def creating(self, pod: dict[str, Any], namespace: str) -> Iterator["Creates"]:
         """Create this pod again and again until the block ends."""
         made = Creates(self.plane, pod, namespace)
-        thread = threading.Thread(target=made.run)
-        thread.start()
-        try:
+        with in_background(made.run, made.over.set):
             yield made
-        finally:
-            made.over.set()
-            thread.join()
 
 
 @dataclass
@@ -151,13 +143,3 @@ def cluster(version: str, *flags: str, **settings: str) -> Iterator[InstalledClu
     ):
         plane.install_resources()
         yield InstalledCluster(plane, kubelet)
-
-
-def overlay(folder: Path, **fields: object) -> Path:
-    """A folder with a kustomization of these fields, and `deploy` in it, as in a checkout."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "deploy").exists():
-        (folder / "deploy").symlink_to(ROOT / "deploy")
-    head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump({**head, **fields}))
-    return folder

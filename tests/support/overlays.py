@@ -28,19 +28,24 @@ def overlay(
     namespace: str = "",
     replaced: Sequence[str] = (),
 ) -> Path:
-    """Make an overlay in a new folder, with a copy of `deploy/` in it.
-
-    `replaced` are the components whose replacements it uses.
-    """
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
-    text = {
-        **_HEAD,
+    """An overlay with these components; `replaced` are those whose replacements it uses."""
+    return kustomization(
+        folder,
         **({"namespace": namespace} if namespace else {}),
-        "resources": [f"deploy/{resource}"],
-        "components": [f"deploy/components/{each}" for each in components],
-        "replacements": [{"path": f"deploy/components/{each}/namespace.yaml"} for each in replaced],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
+        resources=[f"deploy/{resource}"],
+        components=[f"deploy/components/{each}" for each in components],
+        replacements=[{"path": f"deploy/components/{each}/namespace.yaml"} for each in replaced],
+    )
+
+
+def kustomization(folder: Path, **fields: object) -> Path:
+    """A folder with a kustomization of these fields, and a copy of `deploy/` in it, as in a checkout."""
+    return _written(folder, yaml.safe_dump({**_HEAD, **fields}))
+
+
+def _written(folder: Path, text: str) -> Path:
+    shutil.copytree(ROOT / "deploy", folder / "deploy", dirs_exist_ok=True)
+    (folder / "kustomization.yaml").write_text(text)
     return folder
 
 
@@ -48,9 +53,7 @@ def documented_overlay(folder: Path, section: str) -> Path:
     """The overlay that a section of docs/install.md prints, in a new folder, with a copy of `deploy/` in it."""
     text = (ROOT / "docs" / "install.md").read_text().split(f"## {section}\n")[1].split("\n## ")[0]
     (printed,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
-    (folder / "kustomization.yaml").write_text(printed)
-    return folder
+    return _written(folder, printed)
 
 
 def rendered(folder: Path) -> list[dict[str, Any]]:

@@ -33,6 +33,18 @@ LISTEN = {"VMGUARD_LISTEN": "127.0.0.1:0", "VMGUARD_OPS_LISTEN": "127.0.0.1:0", 
 READY = re.compile(r"vmguard serves (https://\S+?)(?:, trust (\S+))?\n")
 
 
+_OPERATIONS = re.compile(r'"operations":"([^"]+)"')
+
+
+def serving_at(output: str) -> tuple[int, str] | None:
+    """The port of the webhook and the address of the operations listener; None before a server serves.
+
+    `output` is what it wrote, its log too.
+    """
+    url, operations = READY.search(output), _OPERATIONS.search(output)
+    return (int(url[1].rpartition(":")[2]), operations[1]) if url and operations else None
+
+
 def environment(**extra: str) -> dict[str, str]:
     """This process's environment without settings of vmguard, and the project importable from anywhere."""
     kept = {

@@ -5,7 +5,7 @@ import yaml
 
 from tests.controlplane.build import programs
 from tests.support.helm import Helm
-from tests.support.installed import overlay
+from tests.support.overlays import kustomization
 from tests.support.programs import as_text
 
 ONLY_HELMS = {"helm.sh/chart"}
@@ -92,7 +92,7 @@ def _both(helm, folder, values, namespace="vmguard-system"):
 def test_the_objects_are_those_of_the_default_overlay(helm: Helm, can_have_control_plane, tmp_path, component):
     """And of the components that values have the effect of."""
     components = [f"deploy/components/{component}"] if component else []
-    folder = overlay(tmp_path, resources=["deploy/overlays/default"], components=components)
+    folder = kustomization(tmp_path, resources=["deploy/overlays/default"], components=components)
     ours, theirs = _both(helm, folder, COMPONENTS[component])
     for name in ONLY_KUSTOMIZES | (ISSUERS if component == "cert-manager" else set()):
         del theirs[name]
@@ -103,7 +103,7 @@ def test_the_objects_are_those_of_the_default_overlay(helm: Helm, can_have_contr
 
 def test_the_objects_are_those_of_the_overlay_for_one_namespace(helm: Helm, can_have_control_plane, tmp_path):
     """But that the chart's Role of the Secret has no `update`, like that of `vmguard manifests roles --watch`."""
-    folder = overlay(tmp_path, resources=["deploy/overlays/namespaced"])
+    folder = kustomization(tmp_path, resources=["deploy/overlays/namespaced"])
     ours, theirs = _both(helm, folder, {"watchNamespaces": ["monitoring"]}, "monitoring")
     (rule,), (wider,) = (each["Role vmguard"].pop("rules") for each in (ours, theirs))
     assert rule == {**wider, "verbs": ["get"]}
@@ -111,7 +111,7 @@ def test_the_objects_are_those_of_the_overlay_for_one_namespace(helm: Helm, can_
 
 
 def test_the_objects_are_those_of_the_overlay_for_openshift(helm: Helm, can_have_control_plane, tmp_path):
-    folder = overlay(tmp_path, resources=["deploy/overlays/openshift"])
+    folder = kustomization(tmp_path, resources=["deploy/overlays/openshift"])
     values = {"runAs": "platform", "podSecurityContext": {"runAsUser": None, "runAsGroup": None}}
     ours, theirs = _both(helm, folder, values)
     for name in ONLY_KUSTOMIZES:

@@ -1,15 +1,12 @@
 """Every object of the chart, with every value set, has only fields that the API servers know."""
 
-import copy
-
 import pytest
 import yaml
 
-from tests.controlplane.api import wait_for
-from tests.support.foreign_definitions import foreign_definitions, installed_kinds
+from tests.support.foreign_definitions import foreign_kinds
 from tests.support.helm import CHART, RELEASE
+from tests.support.strict_creates import RESTRICTED, refused, replica_of
 
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 EVERYTHING = {
     "commonLabels": {"team": "sre"},
     "mode": "enforce",
@@ -68,23 +65,8 @@ CASES = {
 def plane_of_version(request):
     """A control plane that also has definitions of cert-manager and of the Prometheus operator."""
     plane = request.getfixturevalue("plane_124" if request.param == "1.24" else "plane")
-    for each in foreign_definitions():
-        plane.api.create(each)
-    for kind in installed_kinds():
-        wait_for(lambda kind=kind: plane.api.serves(*kind), "the definitions to be served")
-    yield plane
-    for each in foreign_definitions():
-        plane.api.delete_if_there(each["apiVersion"], each["kind"], each["metadata"]["name"])
-
-
-def _refused(plane, objects):
-    """What kubectl or the API server says against objects, which are sent as a dry run; "" for nothing.
-
-    Kubernetes 1.24 leaves it to kubectl to find a field that it does not know.
-    """
-    text = yaml.safe_dump_all(objects)
-    done = plane.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
-    return done.stderr if done.returncode else ""
+    with foreign_kinds(plane):
+        yield plane
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -95,19 +77,17 @@ def test_every_object_passes_strict_field_validation_and_the_pods_are_restricted
     text = helm.text("template", RELEASE, str(CHART), "--namespace", namespace, values=CASES[case])
     objects = list(yaml.safe_load_all(text))
     (test,) = (each for each in objects if each["kind"] == "Pod")
-    (deployment,) = (each for each in objects if each["kind"] == "Deployment")
-    replica = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(deployment["spec"]["template"])}
-    replica["metadata"] |= {"name": "replica", "namespace": namespace}
-    replica["spec"]["serviceAccountName"] = "default"  # a dry run does not create that of the chart
+    replica = replica_of(objects)
+    replica["metadata"]["namespace"] = namespace
     objects.remove(test)
-    assert _refused(plane, objects) == ""
-    assert _refused(plane, [test]) == ""
-    said = _refused(plane, [replica])
+    assert refused(plane, objects) == ""
+    assert refused(plane, [test]) == ""
+    said = refused(plane, [replica])
     assert "violates PodSecurity" in said if CASES[case].get("hostNetwork") else said == ""
 
 
-def test_a_misspelt_field_is_refused(plane_of_version, helm):
+def test_a_misspelt_field_isrefused(plane_of_version, helm):
     """So the validation above can fail."""
     (account,) = (each for each in helm.rendered(namespace="default") if each["kind"] == "ServiceAccount")
     account["automountServiceAccountTokens"] = False
-    assert "unknown field" in _refused(plane_of_version, [account])
+    assert "unknown field" in refused(plane_of_version, [account])

@@ -15,7 +15,7 @@ from certs import Authority
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
-from tests.support.foreign_definitions import foreign_definitions, installed_kinds
+from tests.support.foreign_definitions import foreign_kinds
 from tests.support.helm import CHART, NAMESPACE, RELEASE
 from tests.support.installed import IMAGE, LATER, cluster
 from tests.support.patience import PATIENCE
@@ -238,13 +238,8 @@ def test_helm_test_checks_readiness_and_a_dry_run(here, helm_4, tmp_path):
 @pytest.fixture
 def cert_manager_kinds(here):
     """The cluster also has the kinds of cert-manager."""
-    for each in foreign_definitions():
-        here.plane.api.create(each)
-    for kind in installed_kinds():
-        wait_for(lambda kind=kind: here.plane.api.serves(*kind), "the definitions to be served")
-    yield
-    for each in foreign_definitions():
-        here.plane.api.delete(each["apiVersion"], each["kind"], each["metadata"]["name"])
+    with foreign_kinds(here.plane):
+        yield
 
 
 @pytest.mark.parametrize("here", [NEWEST], indirect=True, scope="module")

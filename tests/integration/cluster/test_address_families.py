@@ -6,7 +6,8 @@ import yaml
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.versions import NEWEST
-from tests.support.installed import NAMESPACE, cluster, overlay
+from tests.support.installed import NAMESPACE, cluster
+from tests.support.overlays import kustomization
 
 BOTH = "10.0.0.0/24,fd00:10::/112"
 
@@ -23,7 +24,7 @@ def here(pytestconfig, can_have_control_plane):
 def test_a_service_of_one_family_is_enough(here, tmp_path, family):
     spec = {"ipFamilyPolicy": "SingleStack", "ipFamilies": [family]}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "vmguard", "namespace": NAMESPACE}}
-    folder = overlay(
+    folder = kustomization(
         tmp_path / "mine",
         resources=["deploy/overlays/default"],
         components=["deploy/components/enforce"],

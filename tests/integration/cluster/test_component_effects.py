@@ -12,7 +12,7 @@ from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.service_network import service_network
 from tests.support.availability_scenarios import availability_plane
-from tests.support.foreign_definitions import foreign_definitions, installed_kinds
+from tests.support.foreign_definitions import foreign_kinds
 from tests.support.overlays import applied, container_environment, documented_overlay, overlay
 from tests.support.pod_load import is_hardened, owned_pods
 from tests.support.resource_manifests import custom_resource
@@ -33,11 +33,8 @@ def services(pytestconfig, can_have_control_plane):
     """
     made = availability_plane()
     plane = had(pytestconfig, made.__enter__)
-    for each in foreign_definitions():
-        plane.api.create(each)
-    for kind in installed_kinds():
-        wait_for(lambda kind=kind: plane.api.serves(*kind), "the definitions to be served")
-    yield plane
+    with foreign_kinds(plane):
+        yield plane
     made.__exit__(None, None, None)
 
 

@@ -8,14 +8,14 @@ import re
 import pytest
 import yaml
 
-from tests.controlplane.api import ApiError, wait_for
-from tests.support.foreign_definitions import foreign_definitions, installed_kinds
+from tests.controlplane.api import ApiError
+from tests.support.foreign_definitions import foreign_kinds
 from tests.support.overlays import DEFAULT, OVERLAYS, container_environment, documented_overlay, overlay, rendered
 from tests.support.server import ROOT
+from tests.support.strict_creates import RESTRICTED, refused, replica_of
 from webhook.manifests.kustomize_components import COMPONENTS
 from webhook.settings import SETTINGS, Settings
 
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 FOLLOWING = [name for name, component in COMPONENTS.items() if component.beside]
 """The components that an overlay for another namespace must help."""
 
@@ -29,21 +29,8 @@ def kubectl(can_have_control_plane):
 def plane_of_version(request):
     """A control plane that also has definitions of cert-manager and of the Prometheus operator."""
     plane = request.getfixturevalue("plane_124" if request.param == "1.24" else "plane")
-    for each in foreign_definitions():
-        plane.api.create(each)
-    for kind in installed_kinds():
-        wait_for(lambda kind=kind: plane.api.serves(*kind), "the definitions to be served")
-    wait_for(lambda: _published(plane), "OpenAPI to have the definitions", interval=1)
-    yield plane
-    for each in foreign_definitions():
-        plane.api.delete_if_there(each["apiVersion"], each["kind"], each["metadata"]["name"])
-
-
-def _published(plane):
-    """Whether kubectl can know the fields of the kinds: the API server publishes them after it serves them."""
-    answer = plane.api.request("GET", "/openapi/v2")
-    text = answer if isinstance(answer, str) else json.dumps(answer)  # that of 1.24 has a content type of its own
-    return all(re.search(rf'"kind": ?"{kind}"', text) for _, kind in installed_kinds())
+    with foreign_kinds(plane):
+        yield plane
 
 
 def _minor(version):
@@ -56,31 +43,17 @@ def _claimed(component, version):
 
 
 def _refused(plane, objects, namespace):
-    """What kubectl or the API server says against objects, which are sent as a dry run; "" for nothing.
-
-    Kubernetes 1.24 leaves it to kubectl to find a field that it does not know.
-    """
+    """Why the objects are refused in this namespace, "" where they are not."""
     sent = [copy.deepcopy(each) for each in objects if each["kind"] != "Namespace"]
     for each in sent:
         if "namespace" in each["metadata"]:
             each["metadata"]["namespace"] = namespace
-    text = yaml.safe_dump_all(sent)
-    done = plane.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
-    return done.stderr if done.returncode else ""
-
-
-def _replica(objects):
-    """A pod as the Deployment makes it, but for its ServiceAccount, which a dry run does not create."""
-    (deployment,) = (each for each in objects if each["kind"] == "Deployment")
-    template = copy.deepcopy(deployment["spec"]["template"])
-    template["spec"]["serviceAccountName"] = "default"
-    template["metadata"]["name"] = "replica"
-    return {"apiVersion": "v1", "kind": "Pod", **template}
+    return refused(plane, sent)
 
 
 def _accepted_pod(plane, objects, namespace):
     """The pod of vmguard, which the API server admits at the level restricted."""
-    pod = _replica(objects)
+    pod = replica_of(objects)
     plane.api.create(pod, namespace, dryRun="All", fieldValidation="Strict")
     return pod
 
@@ -91,12 +64,12 @@ def test_a_component_is_valid_on_exactly_the_versions_that_it_claims(plane_of_ve
     plane, component = plane_of_version, COMPONENTS[name]
     objects = rendered(overlay(tmp_path / "overlay", [name]))
     namespace = plane.namespace(f"component-{name}", RESTRICTED)
-    refused = _refused(plane, objects, namespace)
+    why = _refused(plane, objects, namespace)
     if _claimed(component, plane.version):
-        assert not refused
+        assert not why
         _accepted_pod(plane, objects, namespace)
     elif name != "default-policies":  # the API server cannot know that; vmguard does not start with that setting
-        assert re.search(r"unknown field|no matches for kind", refused)
+        assert re.search(r"unknown field|no matches for kind", why)
 
 
 def test_a_misspelt_field_of_a_foreign_kind_is_refused(plane_of_version, tmp_path):
@@ -279,7 +252,7 @@ def test_openshift_may_assign_users_and_groups(kubectl, tmp_path):
     """As the SecurityContextConstraints restricted-v2 does, which refuses numbers that are not of its range."""
     for components in ([], list(COMPONENTS)):
         folder = overlay(tmp_path / f"overlay-{len(components)}", components, "overlays/openshift")
-        pod = _replica(rendered(folder))["spec"]
+        pod = replica_of(rendered(folder))["spec"]
         (container,) = pod["containers"]
         numbers = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOptions"}
         assert not numbers & {*pod["securityContext"], *container["securityContext"]}

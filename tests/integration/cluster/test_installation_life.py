@@ -13,7 +13,8 @@ from tests.controlplane.fixtures import had
 from tests.controlplane.stand_in_kubelet import VMGUARD
 from tests.controlplane.versions import NEWEST, WITH_POLICIES
 from tests.support.command import vmguard
-from tests.support.installed import IMAGE, LATER, NAMESPACE, cluster, overlay
+from tests.support.installed import IMAGE, LATER, NAMESPACE, cluster
+from tests.support.overlays import kustomization
 from tests.support.pod_load import is_hardened
 from webhook.manifests.installation import VERSION
 from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, MODE_LABEL, MODE_VALUE
@@ -61,19 +62,19 @@ def test_an_update_a_way_back_and_an_orderly_end_refuse_no_pod(here, tmp_path):
     pod = here.pod("life")
     before = here.created(pod, "life")
     assert before["spec"]["securityContext"] == {}
-    assert _install(here, overlay(tmp_path / "one", **DEFAULT, **tagged(VERSION))) == [f"{IMAGE}:{VERSION}"] * 2
+    assert _install(here, kustomization(tmp_path / "one", **DEFAULT, **tagged(VERSION))) == [f"{IMAGE}:{VERSION}"] * 2
     assert not here.hardened(pod, "life"), "a trial changes nothing"
     _labelled(here, "life", MODE_LABEL, MODE_VALUE)
     wait_for(lambda: here.hardened(pod, "life"), "the label to be learnt")
     with here.creating(pod, "life") as creates:
         creates.wait()
-        updated = _install(here, overlay(tmp_path / "two", **DEFAULT, **tagged(LATER)))
+        updated = _install(here, kustomization(tmp_path / "two", **DEFAULT, **tagged(LATER)))
         assert updated == [f"{IMAGE}:{LATER}"] * 2
         creates.wait()
-        back = _install(here, overlay(tmp_path / "one", **DEFAULT, **tagged(VERSION)))
+        back = _install(here, kustomization(tmp_path / "one", **DEFAULT, **tagged(VERSION)))
         assert back == [f"{IMAGE}:{VERSION}"] * 2
         creates.wait()
-        _install(here, overlay(tmp_path / "three", **ENFORCING, **tagged(VERSION)))
+        _install(here, kustomization(tmp_path / "three", **ENFORCING, **tagged(VERSION)))
         creates.wait()
         assert (creates.refused, creates.unhardened) == ([], 0)
         here.kubectl("delete", CONFIGURATIONS, "vmguard")
@@ -101,7 +102,7 @@ def test_each_step_towards_enforcing_with_vmguard_down_and_up(here, tmp_path):
         here.kubectl("scale", "-n", NAMESPACE, "deployment/vmguard", "--replicas=2")
         here.rolled_out()
 
-    _install(here, overlay(tmp_path / "trial", **DEFAULT))
+    _install(here, kustomization(tmp_path / "trial", **DEFAULT))
     becomes(first="as it was", rest="as it was")
     down()
     becomes(first="as it was", rest="as it was")
@@ -112,7 +113,7 @@ def test_each_step_towards_enforcing_with_vmguard_down_and_up(here, tmp_path):
     _labelled(here, "first", MODE_LABEL, "Enforce")
     becomes(first="as it was", rest="as it was")
     _labelled(here, "first", MODE_LABEL, None)
-    _install(here, overlay(tmp_path / "enforcing", **ENFORCING))
+    _install(here, kustomization(tmp_path / "enforcing", **ENFORCING))
     down()
     becomes(first="refused", rest="refused")
     up()
@@ -134,7 +135,7 @@ def _what(here, pod, namespace):
 def test_with_roles_alone_one_namespace_is_enforced(here, tmp_path):
     """The owner of the namespace makes the CA, and an administrator of the cluster lets the configurations trust it."""
     pods = {name: here.pod(name) for name in ("monitoring", "unwatched")}
-    folder = overlay(
+    folder = kustomization(
         tmp_path / "mine", resources=["deploy/overlays/namespaced"], components=["deploy/components/enforce"]
     )
     here.kubectl("apply", "--server-side", "-k", str(folder))
@@ -174,7 +175,7 @@ def _by_label(here, folder):
 def _by_apply_of_less(here, folder):
     """`kubectl apply --prune` of an overlay from which vmguard was taken out."""
     here.kubectl("apply", "-k", str(folder))
-    rest = overlay(folder / "rest", resources=["left.yaml"])
+    rest = kustomization(folder / "rest", resources=["left.yaml"])
     labels = {each.split("=")[0]: each.split("=")[1] for each in [BY_LABEL]}
     left = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "left", "namespace": "default"}}
     left["metadata"]["labels"] = labels
@@ -194,7 +195,7 @@ def test_however_it_is_removed_no_pod_is_blocked_afterwards(here, tmp_path, remo
     """Every entry has failurePolicy Fail before."""
     namespace = f"removed-{remove.__name__.strip('_').replace('_', '-')}"
     pod = here.pod(namespace)
-    folder = overlay(tmp_path / "mine", **ENFORCING)
+    folder = kustomization(tmp_path / "mine", **ENFORCING)
     _install(here, folder)
     wait_for(lambda: here.hardened(pod, namespace), "vmguard to be called")
     remove(here, folder)
@@ -207,10 +208,10 @@ def test_however_it_is_removed_no_pod_is_blocked_afterwards(here, tmp_path, remo
 def test_an_update_that_cannot_start_leaves_the_old_replicas_serving(here, tmp_path):
     """An image that cannot be pulled: the new replica never gets ready, and no old one ends."""
     pod = here.pod("broken")
-    _install(here, overlay(tmp_path / "good", **ENFORCING))
+    _install(here, kustomization(tmp_path / "good", **ENFORCING))
     wait_for(lambda: here.hardened(pod, "broken"), "vmguard to be called")
     with here.creating(pod, "broken") as creates:
-        bad = overlay(tmp_path / "bad", **ENFORCING, **tagged("0.3.0-missing"))
+        bad = kustomization(tmp_path / "bad", **ENFORCING, **tagged("0.3.0-missing"))
         here.kubectl("apply", "--server-side", "-k", str(bad))
         wait_for(lambda: len(here.kubelet.running(NAMESPACE)) == 3, "the new replica")
         creates.wait(40)
@@ -225,7 +226,7 @@ def test_an_update_that_cannot_start_leaves_the_old_replicas_serving(here, tmp_p
 def test_an_exempt_namespace_is_free_at_once_though_no_replica_runs(here, tmp_path):
     """The way out in one command; an apply of the manifests keeps it."""
     pod = here.pod("exempt")
-    folder = overlay(tmp_path / "mine", **ENFORCING)
+    folder = kustomization(tmp_path / "mine", **ENFORCING)
     _install(here, folder)
     wait_for(lambda: here.hardened(pod, "exempt"), "vmguard to be called")
     here.kubectl("scale", "-n", NAMESPACE, "deployment/vmguard", "--replicas=0")

@@ -13,6 +13,7 @@ from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, fa
 from tests.support.documentation import as_printed, shell_lines
 from tests.support.golden import ROOT, Case, projection
 from tests.support.server import ROOT as PROJECT
+from tests.support.strict_creates import RESTRICTED
 
 TOKEN = Case(ROOT / "strict-token--head-stripped-to-HEAD-strict--vlsingle-pvc-nosa--vlsingle-t")
 NAMING = {
@@ -22,7 +23,6 @@ NAMING = {
     "spec": {"podSecurityPolicyName": "x"},
 }
 """A resource that names a policy."""
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 def test_pod_security_admits_the_hardened_pod_and_refuses_it_without_us(plane, guard):

@@ -6,7 +6,8 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.versions import NEWEST
 from tests.support.documentation import as_printed, blocks
-from tests.support.installed import NAMESPACE, cluster, overlay
+from tests.support.installed import NAMESPACE, cluster
+from tests.support.overlays import kustomization
 from tests.support.server import ROOT
 
 ELSEWHERE = {
@@ -28,7 +29,7 @@ def here(pytestconfig, can_have_control_plane, tmp_path_factory):
     here = had(pytestconfig, made.__enter__)
     here.shop = here.pod("shop")
     here.plane.namespace("monitoring")
-    folder = overlay(
+    folder = kustomization(
         tmp_path_factory.mktemp("mine"),
         resources=["deploy/overlays/default"],
         components=["deploy/components/enforce"],
