@@ -135,7 +135,8 @@ def test_a_server_of_a_cluster_hardens_the_pods_of_a_real_api_server(image, plan
         installation.ready(server)
         pod = weak_pod(plane, installation.pods, privileged=False)
         wait_for(lambda: is_hardened(plane.api.create(pod, installation.pods, dryRun="All")), "a pod to be hardened")
-        assert not [line for line in server.lines() if line["level"] in {"error", "warning"}]
+        wrong = [line for line in server.lines() if line["level"] in {"error", "warning"}]
+        assert not [line for line in wrong if line["message"] != "survey"], "a leader surveys the pods of all tests"
 
 
 def _kubeconfig(url):
