@@ -72,7 +72,7 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
     """One component of one resource: what its pods are now, and what they would be.
 
     `pods` is how many run, 0 for pods that the resource will have. Levels, changes, findings and diff are those of the
-    worst of the pods; the levels are the lowest of all. `levels_differ_why` are the reasons why the pods are not
+    worst of the pods; the levels are the lowest of all. `not_restricted` are the reasons why the pods are not
     restricted afterwards.
     """
 
