@@ -18,16 +18,17 @@ from webhook.objects import Pod
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
+from webhook.policy.pod_subject import subject_of
 from webhook.policy.posture import Posture, posture_of
 from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator
 from webhook.policy.preview.predicted_pod import PredictedPod
 from webhook.policy.preview.resource_pods import PodsOfResource
 from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
 from webhook.policy.rules import check_operator_pod, check_pod, check_preview
-from webhook.policy.rules.subject import OperatorPod, PreviewedPod, Subject
+from webhook.policy.rules.subject import OperatorPod, PreviewedPod
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.wording import as_json, postures_line
-from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
+from webhook.policy.workload import Workload
 from webhook.settings import Settings
 
 MOST = 40
@@ -135,17 +136,7 @@ def _judge(predicted: PredictedPod, posture: Posture, settings: Settings, minor:
         pod = msgspec.convert(predicted.pod, Pod)
     except msgspec.ValidationError as error:
         return _Judged((Warn("workload", f"what it says of its pods cannot be read: {error}"),))
-    subject = Subject(
-        pod=pod,
-        minor=minor,
-        in_daemonset=predicted.workload.in_daemonset,
-        run_as_platform=settings.run_as == "platform",
-        harden_sidecars=settings.harden_sidecars,
-        user_volumes=user_volumes(predicted.workload),
-        user_mounts=user_mounts(predicted.workload),
-        user_containers=user_containers(predicted.workload),
-        user_annotations=user_annotations(predicted.workload),
-    )
+    subject = subject_of(predicted.workload, pod, settings, minor)
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)
     admitted: dict[str, Any] = jsonpatch.apply_patch(predicted.pod, msgspec.to_builtins(edits))

@@ -18,7 +18,7 @@ from webhook.policy.rules.subject import PreviewedPod
 
 ID = "read-only-root"
 
-_WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
+WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
 """Flags whose value is a file or folder that is written."""
 
 _LONGEST_PATH = 4095
@@ -39,7 +39,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
         writable = {_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed}
         for argument in container.get("args") or ():
             flag, _, value = str(argument).lstrip("-").partition("=")
-            if flag not in _WRITES or not 0 < len(value) <= _LONGEST_PATH:
+            if flag not in WRITES or not 0 < len(value) <= _LONGEST_PATH:
                 continue
             path = _path(value)
             if any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in writable):
