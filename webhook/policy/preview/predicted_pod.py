@@ -35,6 +35,8 @@ FIELDS = (
 
 _TOKEN = f"{VOLUME}-xxxxx"
 
+_SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
+
 
 class PredictedPod(msgspec.Struct, frozen=True):
     """One pod, raw, with the workload that it belongs to and its posture.
@@ -53,6 +55,13 @@ class PredictedPod(msgspec.Struct, frozen=True):
     def spec(self) -> Raw:
         spec: Raw = self.pod["spec"]
         return spec
+
+    @property
+    def as_argument(self) -> str:
+        """Its namespace and workload as arguments of kubectl, which takes the first pod of a workload."""
+        workload = self.workload
+        short = _SHORT[workload.workload]
+        return f"-n {workload.namespace} {short}/{workload.component.name}-{workload.name}"
 
     @property
     def containers(self) -> int:

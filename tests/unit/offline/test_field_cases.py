@@ -1,0 +1,35 @@
+"""What people had trouble with in the field is named, with its place and what to do."""
+
+import pytest
+
+from tests.support.field_cases import warnings_in
+
+RUNNING = (
+    "volume 'vmstorage-db': its data was written by root, new pods run as user 65534: the first start changes its group"
+    " and may take long, NFS ignores it. Check: kubectl exec -n mon vmstorage-c-0 -- stat /vm-data [volume-ownership]"
+)
+
+
+def test_a_running_root_pod_with_data_on_a_claim_is_a_warning():
+    folder = "op749-default-flips"
+    assert warnings_in(f"{folder}/pod.yaml", f"{folder}/objects.yaml") == [RUNNING]
+    assert warnings_in(f"{folder}/all.yaml") == [RUNNING]
+    assert warnings_in(f"{folder}/all.yaml", VMGUARD_MODE="audit") == [RUNNING]
+    assert warnings_in(f"{folder}/all.yaml", rule="volume-ownership", VM_ENABLESTRICTSECURITY="false") == []
+
+
+@pytest.mark.parametrize(
+    ("file", "rule", "texts"),
+    [
+        ("op749-default-flips/update.json", "volume-ownership", ["written by root, new pods run as user 65534"]),
+        ("update-user-changes/root-to-1000.json", "volume-ownership", ["root, new pods run as user 1000 without"]),
+        ("update-user-changes/1000-to-2000.json", "volume-ownership", ["by user 1000, new pods run as user 2000"]),
+        ("op2544-collector-nonroot/cr.yaml", "volume-ownership", ["/var/lib/vlagent-data", "logs of the node"]),
+    ],
+)
+def test_each_case_has_its_warnings(file, rule, texts):
+    warnings = warnings_in(file, rule=rule)
+    assert len(warnings) == len(texts)
+    for warning, text in zip(warnings, texts, strict=True):
+        assert text in warning
+        assert len(warning) <= 256
