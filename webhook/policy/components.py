@@ -187,12 +187,17 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 class Child(msgspec.Struct, frozen=True):
     """A kind that a parent makes; its spec stands under `field` in each zone and in zoneCommon.
 
-    A parent has a `shared` child once, at `spec.FIELD`, for all zones.
+    A parent makes the child whether anything stands there or not. It has a `shared` child once, at `spec.FIELD`, for
+    all zones, unless `spec.FIELD.enabled` is false. It makes a `backend` in each zone, one kind of them: the one that
+    `spec.backendType` names, else the `default` one. `turns_on` are fields that the operator sets to true in the child.
     """
 
     kind: str
     field: str
     shared: bool = False
+    backend: bool = False
+    default: bool = False
+    turns_on: tuple[str, ...] = ()
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -444,17 +449,17 @@ KINDS: tuple[Kind, ...] = (
     _parent(
         "VMDistributed",
         "v1alpha1",
-        Child("VMAgent", "vmagent"),
-        Child("VMCluster", "vmcluster"),
-        Child("VMSingle", "vmsingle"),
+        Child("VMAgent", "vmagent", turns_on=("ingestOnlyMode",)),
+        Child("VMCluster", "vmcluster", backend=True, default=True),
+        Child("VMSingle", "vmsingle", backend=True),
         Child("VMAuth", "vmauth", shared=True),
     ),
     _parent(
         "VLDistributed",
         "v1alpha1",
         Child("VLAgent", "vlagent"),
-        Child("VLCluster", "vlcluster"),
-        Child("VLSingle", "vlsingle"),
+        Child("VLCluster", "vlcluster", backend=True, default=True),
+        Child("VLSingle", "vlsingle", backend=True),
         Child("VMAuth", "vmauth", shared=True),
     ),
 )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.field_cases import warnings_in
+from tests.support.field_cases import reviewed, warnings_in
+from webhook.policy.explanation import explain_resource
 
 RUNNING = (
     "volume 'vmstorage-db': its data was written by root, new pods run as user 65534: the first start changes its group"
@@ -33,3 +34,35 @@ def test_each_case_has_its_warnings(file, rule, texts):
     for warning, text in zip(warnings, texts, strict=True):
         assert text in warning
         assert len(warning) <= 256
+
+
+@pytest.mark.parametrize(
+    ("file", "titles"),
+    [
+        ("min", ["zones[east].vmagent (d-east)", "zones[east].vmcluster.vmstorage (d-east)", "vmauth (d)"]),
+        (
+            "single",
+            [
+                "zones[east].vmagent (d-east)",
+                "zones[west].vmagent (d-west)",
+                "zones[east].vmsingle (d-east)",
+                "zones[west].vmsingle (d-west)",
+                "vmauth (d)",
+            ],
+        ),
+        (
+            "common-agent",
+            [
+                "zones[east].vmagent (d-east)",
+                "zones[west].vmagent (d-west)",
+                "zones[east].vmcluster.vmstorage (d-east)",
+                "vmauth (gate)",
+            ],
+        ),
+    ],
+)
+def test_every_child_of_a_parent_is_listed_with_its_zone(file, titles):
+    (judged,) = reviewed(f"dist-zones/{file}.yaml")
+    assert [each.title for each in judged.decision.postures] == titles
+    text = explain_resource("", judged.decision)
+    assert all(title in text for title in titles)

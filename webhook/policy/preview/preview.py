@@ -19,7 +19,7 @@ from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.json_access import Raw
-from webhook.policy.posture import Posture, posture_of
+from webhook.policy.posture import Posture
 from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator, spec_with_contexts
 from webhook.policy.preview.predicted_pod import PredictedPod
 from webhook.policy.preview.resource_pods import PodsOfResource
@@ -83,7 +83,7 @@ def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: 
     warnings, levels = _warnings(applied, predicted, was, settings, minor)
     findings += [*warnings, *(Warn("workload", note) for note in pods.notes())]
     workloads = tuple(pods.workloads())
-    postures = tuple(posture_of(each, settings) for each in workloads)
+    postures = pods.postures(settings)
     predicted_levels = tuple(levels.get(_key(each)) for each in workloads)
     return Preview(tuple(findings), postures_line(postures), postures, predicted_levels)
 
