@@ -25,6 +25,9 @@ def test_a_running_root_pod_with_data_on_a_claim_is_a_warning():
         ("op749-default-flips/update.json", "volume-ownership", ["written by root, new pods run as user 65534"]),
         ("update-user-changes/root-to-1000.json", "volume-ownership", ["root, new pods run as user 1000 without"]),
         ("update-user-changes/1000-to-2000.json", "volume-ownership", ["by user 1000, new pods run as user 2000"]),
+        ("op749-init-chown-inherits/cr.yaml", "volume-ownership", ["runAsUser: 0, runAsNonRoot: false"]),
+        ("op749-init-chown-inherits/cr.yaml", "sidecar", []),
+        ("op749-init-chown-0/cr.yaml", "volume-ownership", ["the kubelet will not start it"]),
         ("op2544-collector-nonroot/cr.yaml", "volume-ownership", ["/var/lib/vlagent-data", "logs of the node"]),
     ],
 )

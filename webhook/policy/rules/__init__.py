@@ -20,7 +20,9 @@ from webhook.policy.rules.subject import (
     Subject,
 )
 
-PARTS = frozenset({"api_users", "context_filling", "rule", "subject", "wanted_context", "windows_options"})
+PARTS = frozenset(
+    {"api_users", "context_filling", "owner_changers", "rule", "subject", "wanted_context", "windows_options"}
+)
 """Modules that rules share or are split into. Every other module is a rule, so that none can be lost silently."""
 
 
