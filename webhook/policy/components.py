@@ -87,8 +87,9 @@ class OperatorContainer(msgspec.Struct, frozen=True, kw_only=True):
     """A container that the operator makes beside the main one, when a condition holds for the component's part.
 
     `{namespace}`, `{name}` and `{data}` in an argument are those of the resource and the path of the component's data.
-    `settings` leads to the container's own extraArgs and volumeMounts. With `mounts_data` it mounts what the main one
-    does. `image` is the user of its image, which differs between operators for a reloader.
+    `settings` leads to the container's own extraArgs, volumeMounts and image. `flags` are flags with a value there.
+    With `mounts_data` it mounts what the main one does. `image` is the user of its image, which differs between
+    operators for a reloader.
     """
 
     name: str
@@ -96,6 +97,7 @@ class OperatorContainer(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     args: tuple[str, ...] = ()
     settings: Path = ()
+    flags: tuple[tuple[str, Path], ...] = ()
     mounts_data: bool = False
     image: ImageUser = _NOT_KNOWN
 
@@ -117,6 +119,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     api         when the main container calls the Kubernetes API
     gets_token  whether the operator mounts a token in the main container then; v0.74 forgets some
     image       the user of the main container's image
+    listens     the flag of the address that the main container serves at
     kind        the kind in whose row it stands
     containers  names of the operator's containers and init containers, the main one first
     """
@@ -134,6 +137,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     api: Condition = False
     gets_token: bool = True
     image: ImageUser = _ROOT
+    listens: str = "httpListenAddr"
     kind: str = ""
     containers: tuple[str, ...] = ()
 
@@ -229,6 +233,7 @@ _BACKUP = (
         when=Present(("vmBackup",)),
         args=(_BACKUP_PATH,),
         settings=("vmBackup",),
+        flags=(("dst", ("destination",)),),
         mounts_data=True,
         image=_ROOT,
     ),
@@ -340,6 +345,7 @@ KINDS: tuple[Kind, ...] = (
             beside=_reloader(),
             stateful=True,
             image=_NOBODY,
+            listens="web.listen-address",
         ),
     ),
     _kind("VMAuth", "v1beta1", Component(name="vmauth", writes=Nothing("it passes requests on"), beside=_reloader())),

@@ -28,6 +28,9 @@ def test_a_running_root_pod_with_data_on_a_claim_is_a_warning():
         ("op749-init-chown-inherits/cr.yaml", "volume-ownership", ["runAsUser: 0, runAsNonRoot: false"]),
         ("op749-init-chown-inherits/cr.yaml", "sidecar", []),
         ("op749-init-chown-0/cr.yaml", "volume-ownership", ["the kubelet will not start it"]),
+        ("backup-fs-dst/cr.yaml", "read-only-root", ["'vmbackuper' writes to /backup"]),
+        ("nonroot-no-user/cr.yaml", "image-user", ["its image runs as root: the kubelet will not start it"]),
+        ("port-vmauth-80/cr.yaml", "low-port", ["without NET_BIND_SERVICE"]),
         ("op2544-collector-nonroot/cr.yaml", "volume-ownership", ["/var/lib/vlagent-data", "logs of the node"]),
     ],
 )
