@@ -46,6 +46,7 @@ from webhook.policy.rules import check_preview
 from webhook.policy.rules.subject import PreviewedPod
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.token_volume import PLUGIN_PREFIX
+from webhook.policy.volume_users import image_users
 from webhook.policy.wording import complaint
 from webhook.policy.workload import Identity, UnknownKind, UnknownOwner, Workload
 from webhook.settings import Settings
@@ -269,7 +270,8 @@ class Auditor:
         spec = predicted["spec"]
         whole = {**predicted, "spec": {**spec, **{group: objects_of(spec.get(group)) for group in _LISTS}}}
         filling = nested(wanted_context(subject, posture)[1])
-        previewed = PreviewedPod(whole, minor, *verdicts, None, False, filling)
+        users = {} if subject.run_as_platform else image_users(posture.component)
+        previewed = PreviewedPod(whole, minor, *verdicts, filling=filling, image_users=users)
         return [each for each in check_preview(previewed, posture) if isinstance(each, Warn)]
 
     def _foreign(self, namespace: str, labels: dict[str, str | None] | None, pod: Raw) -> list[ReportedFinding]:
