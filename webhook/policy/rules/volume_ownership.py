@@ -38,7 +38,7 @@ from collections.abc import Iterator, Mapping
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import faults
+from webhook.policy.rules.owner_changers import faults, words
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import THIS_POD, PreviewedPod, ReplacedPod
 from webhook.policy.volume_users import IGNORES_GROUP, ROOT, check_command, owner_changes, user_in_words, user_of
@@ -123,4 +123,4 @@ def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) ->
     return user_of(container, spec, images) not in {ROOT, None}
 
 
-RULE = Rule(id=ID, order=80, text=__doc__, preview=check, replaced_pod=check_replaced)
+RULE = Rule(id=ID, order=80, text=__doc__, preview=check, replaced_pod=check_replaced, words=words)
