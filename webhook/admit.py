@@ -37,8 +37,8 @@ from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod, policies_of_posture
 from webhook.policy.posture import posture_of
 from webhook.policy.preview import DecisionSteps, NotPreviewed, PodsOfResource, Preview, PreviewRequest
-from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
-from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
+from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference, check_resource
+from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, ResourceObject, Subject
 from webhook.policy.wording import postures_line
 from webhook.policy.workload import (
     Identity,
@@ -384,6 +384,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
         return decision, inquiry.links
     if old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    findings += check_resource(ResourceObject(ref.kind, decode_raw(request.object)))
     preview: Preview | NotPreviewed = yield PreviewRequest(pods, had if old else None, settings, admission.minor)
     if isinstance(preview, NotPreviewed):
         findings.append(preview.warning(str(ref)))

@@ -31,6 +31,11 @@ def test_a_running_root_pod_with_data_on_a_claim_is_a_warning():
         ("backup-fs-dst/cr.yaml", "read-only-root", ["'vmbackuper' writes to /backup"]),
         ("nonroot-no-user/cr.yaml", "image-user", ["its image runs as root: the kubelet will not start it"]),
         ("port-vmauth-80/cr.yaml", "low-port", ["without NET_BIND_SERVICE"]),
+        (
+            "root-sc-on-vmcluster/cr.yaml",
+            "misplaced-field",
+            ["Write spec.vmstorage.securityContext", "Write spec.vmstorage.disableAutomountServiceAccountToken"],
+        ),
         ("op2544-collector-nonroot/cr.yaml", "volume-ownership", ["/var/lib/vlagent-data", "logs of the node"]),
     ],
 )
