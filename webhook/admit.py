@@ -28,7 +28,7 @@ from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
-from webhook.policy.custom_resources import GROUP
+from webhook.policy.custom_resources import GROUP, nearest_kinds
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.enforcement import enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
@@ -198,7 +198,7 @@ def admit(
     request = review.request
     reason = _not_judged(request, webhook, settings)
     if reason == _UNKNOWN_KIND:
-        return decide.unknown_resource(request.kind.kind, nearest(request.kind.kind, tuple(KNOWN_KINDS))), ()
+        return decide.unknown_resource(request.kind.kind, nearest_kinds(request.kind.kind)), ()
     if reason:
         return decide.ignored(reason), ()
     admission = _Admission(request, webhook, settings, minor, labels_suffice, cache)

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_OID, UUID
 import msgspec
 
 from webhook.admission.admission_review import review_of
-from webhook.policy.custom_resources import GROUP
+from webhook.policy.custom_resources import is_meant
 from webhook.policy.workload import OWNERS
 from webhook.text import one_line
 
@@ -74,7 +74,7 @@ def sort_documents(documents: Iterable[tuple[str, Any]]) -> Sorted:
         if kind == "AdmissionReview":
             inputs.append(_reviewed(place, thing))
             continue
-        ours = group == GROUP
+        ours = is_meant(group, kind)
         if ours or (kind == "Pod" and group == ""):
             inputs.append(_bare(place, thing))
         if ours or kind != "Pod":
