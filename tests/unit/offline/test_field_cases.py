@@ -41,6 +41,7 @@ def test_a_running_root_pod_with_data_on_a_claim_is_a_warning():
             "misplaced-field",
             ["Write spec.vmstorage.securityContext", "Write spec.vmstorage.disableAutomountServiceAccountToken"],
         ),
+        ("vault601-cr/cr.yaml", "api-access", ["the Vault injector copies a container's token mount"]),
         ("op2544-collector-nonroot/cr.yaml", "volume-ownership", ["/var/lib/vlagent-data", "logs of the node"]),
     ],
 )

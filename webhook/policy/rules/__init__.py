@@ -22,7 +22,16 @@ from webhook.policy.rules.subject import (
 )
 
 PARTS = frozenset(
-    {"api_users", "context_filling", "owner_changers", "rule", "subject", "wanted_context", "windows_options"}
+    {
+        "api_users",
+        "context_filling",
+        "owner_changers",
+        "rule",
+        "subject",
+        "token_injectors",
+        "wanted_context",
+        "windows_options",
+    }
 )
 """Modules that rules share or are split into. Every other module is a rule, so that none can be lost silently."""
 
