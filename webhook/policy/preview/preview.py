@@ -19,6 +19,7 @@ from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.json_access import Raw
+from webhook.policy.pod_subject import subject_of
 from webhook.policy.posture import Posture
 from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator, spec_with_contexts
 from webhook.policy.preview.predicted_pod import PredictedPod
@@ -29,7 +30,7 @@ from webhook.policy.rules.subject import THIS_POD, OperatorPod, PreviewedPod, Su
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.volume_users import image_users
 from webhook.policy.wording import as_json, postures_line
-from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
+from webhook.policy.workload import Workload
 from webhook.settings import Settings
 
 MOST = 40
@@ -167,18 +168,7 @@ def _subject(predicted: PredictedPod, settings: Settings, minor: int) -> Subject
         ValidationError: the pod has a field that no pod can have.
 
     """
-    workload = predicted.workload
-    return Subject(
-        pod=msgspec.convert(predicted.pod, Pod),
-        minor=minor,
-        in_daemonset=workload.in_daemonset,
-        run_as_platform=settings.run_as == "platform",
-        harden_sidecars=settings.harden_sidecars,
-        user_volumes=user_volumes(workload),
-        user_mounts=user_mounts(workload),
-        user_containers=user_containers(workload),
-        user_annotations=user_annotations(workload),
-    )
+    return subject_of(predicted.workload, msgspec.convert(predicted.pod, Pod), settings, minor)
 
 
 def _changed(earlier: PredictedPod | None, now: PredictedPod) -> PredictedPod | None:

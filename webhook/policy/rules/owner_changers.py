@@ -29,6 +29,8 @@ def tool_of(container: Raw) -> str:
     """
     words = [word for field in ("command", "args") for word in _texts(container.get(field))]
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
+    if words[:1] in (["chown"], ["chgrp"]):
+        return words[0]
     return next((tool for tool, arguments in _calls(words) if _counts(tool, arguments, mounts)), "")
 
 

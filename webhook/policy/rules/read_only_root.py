@@ -27,11 +27,13 @@ from webhook.policy.rules.subject import PreviewedPod
 
 ID = "read-only-root"
 
-_WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
+WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
 """Flags whose value is a file or folder that is written."""
 
-_DESTINATION = "dst"
-_LOCAL = "fs://"
+DESTINATION = "dst"
+"""The flag of a backup that names where it goes."""
+
+LOCAL = "fs://"
 """What a destination of a backup begins with that is a folder."""
 
 _LONGEST_PATH = 4095
@@ -52,9 +54,9 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
         writable = {_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed}
         for argument in container.get("args") or ():
             flag, _, value = str(argument).lstrip("-").partition("=")
-            if flag == _DESTINATION and value.startswith(_LOCAL):
-                value = value.removeprefix(_LOCAL)
-            elif flag not in _WRITES:
+            if flag == DESTINATION and value.startswith(LOCAL):
+                value = value.removeprefix(LOCAL)
+            elif flag not in WRITES:
                 continue
             if not 0 < len(value) <= _LONGEST_PATH:
                 continue

@@ -1,0 +1,151 @@
+"""The shape of an audit's report, which is also its JSON; `docs/schema/audit.json` is made from these types.
+
+Fields are only ever added. Nothing here holds a value of an environment variable, a Secret, or an annotation that
+vmguard does not read. Pure data.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+API_VERSION = "vmguard.io/v1"
+KIND = "Audit"
+
+Verdict = Literal["DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown"]
+
+VERDICTS: tuple[Verdict, ...] = ("DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown")
+"""All verdicts, the worst first. `unknown` is never counted as ok."""
+
+MEANING: dict[Verdict, str] = {
+    "DENIED": "the pod would be refused",
+    "BREAKS": "there is evidence that it stops working",
+    "CHECK": "it may break; the finding says what to look at",
+    "changes": "vmguard changes the pod, and nothing speaks against it",
+    "ok": "vmguard changes nothing",
+    "unknown": "it cannot be judged; the finding says why",
+}
+"""What each verdict means, for people."""
+
+Level = Literal["privileged", "baseline", "restricted"]
+
+LEVELS: tuple[Level, ...] = ("privileged", "baseline", "restricted")
+"""The Pod Security levels, the loosest first."""
+
+
+class ClusterHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """One cluster; `name` is the context, or the file that the objects are from."""
+
+    name: str
+    kubernetes_version: str
+
+
+class MissingPermission(msgspec.Struct, frozen=True, rename="camel"):
+    """What could not be read and why, and the rule of a Role that would allow it, "" where none would."""
+
+    cluster: str
+    namespace: str
+    what: str
+    rule: str = ""
+
+
+class ReportedChange(msgspec.Struct, frozen=True, rename="camel"):
+    """One change that vmguard makes to a pod: the rule, the JSON pointer, the value, and the setting it is from."""
+
+    rule: str
+    op: Literal["add", "remove"]
+    path: str
+    value: Any
+    why: str
+    source: str
+
+
+class ReportedFinding(msgspec.Struct, frozen=True, rename="camel"):
+    """Evidence for a verdict. `id` is what `vmguard explain` takes, `fix` is YAML or a command to copy, "" for none."""
+
+    id: str
+    verdict: Verdict
+    text: str
+    fix: str = ""
+
+
+class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
+    """One component of one resource: what its pods are now, and what they would be.
+
+    `pods` is how many run, 0 for pods that the resource will have. Levels, changes, findings and diff are those of the
+    worst of the pods; the levels are the lowest of all. `not_restricted` are the reasons why the pods are not
+    restricted afterwards. `predicted` is one of the pods as it would be stored, as far as an audit reads pods, None
+    where none runs.
+    """
+
+    cluster: str
+    namespace: str
+    kind: str
+    name: str
+    component: str
+    controller: str
+    pods: int
+    level_now: Level
+    level_after: Level
+    verdict: Verdict
+    first_reason: str
+    changes: list[ReportedChange] = []
+    findings: list[ReportedFinding] = []
+    not_restricted: list[str] = []
+    diff: str = ""
+    predicted: dict[str, Any] | None = None
+    parent: str = ""
+
+    @property
+    def title(self) -> str:
+        """`VMCluster/main vmstorage`, and the controller where it is a DaemonSet."""
+        own = "" if self.component == self.kind.lower() else f" {self.component}"
+        daemonset = " (DaemonSet)" if self.controller == "DaemonSet" else ""
+        return f"{self.kind}/{self.name}{own}{daemonset}"
+
+
+class AuditedNamespace(msgspec.Struct, frozen=True, rename="camel"):
+    """One namespace, its coverage by vmguard, and the level that all its pods would reach, "" if not known."""
+
+    cluster: str
+    name: str
+    coverage: str
+    pods: int
+    could_enforce: Literal["", "privileged", "baseline", "restricted"] = ""
+
+
+class NotJudged(msgspec.Struct, frozen=True, rename="camel"):
+    """Pods of a namespace that could not be judged, and why the first of them could not."""
+
+    cluster: str
+    namespace: str
+    pods: int
+    why: str
+
+
+class Summary(msgspec.Struct, frozen=True, rename="camel"):
+    """Numbers of pods and workloads, and workloads by verdict."""
+
+    pods: int
+    workloads: int
+    verdicts: dict[Verdict, int]
+
+
+class AuditReport(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A whole report. Workloads are in the order of their verdicts, the worst first, then by name.
+
+    `complete` is False where something could not be read or judged. `created_at` is the only part that differs between
+    two runs over an unchanged cluster.
+    """
+
+    api_version: str = API_VERSION
+    kind: str = KIND
+    created_at: str
+    vmguard_version: str
+    clusters: list[ClusterHeader]
+    settings: dict[str, str]
+    complete: bool
+    missing: list[MissingPermission]
+    not_judged: list[NotJudged]
+    workloads: list[AuditedWorkload]
+    namespaces: list[AuditedNamespace]
+    summary: Summary
