@@ -32,6 +32,7 @@ def test_the_ids_are_those_that_users_know():
         "pod-security",
         "api-access",
         "sidecar",
+        "file-owner",
         "read-only-root",
         "low-port",
         "volume-ownership",

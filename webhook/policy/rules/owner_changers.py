@@ -1,4 +1,4 @@
-"""Containers that change the owner or the mode of files, and whether they may. A part of `volume-ownership`.
+"""Containers that change the owner or the mode of files, and whether they may. A part of `file-owner`.
 
 Only root may give a file to another user, and only with the capability CHOWN; only the owner of a file or root with
 FOWNER may change its mode. A container of the user takes the user of its pod, so in a strict pod it is not root.
