@@ -15,7 +15,7 @@ import msgspec
 from webhook.policy.components import KINDS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.preview.predicted_pod import FIELDS
+from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS
 from webhook.policy.projection import TREES, paths_of_kind
 from webhook.policy.rules import words_read
 
@@ -24,8 +24,6 @@ ANNOTATIONS = (
     "container.seccomp.security.alpha.kubernetes.io/",
     "kubernetes.io/psp",
     "seccomp.security.alpha.kubernetes.io/",
-    "vault.hashicorp.com/agent-inject",
-    "vault.security.banzaicloud.io/vault-",
 )
 """Beginnings of the annotations that decisions and rules read."""
 
@@ -92,6 +90,7 @@ def _texts(value: Any) -> Iterator[str]:
 _FIELDS = frozenset(
     [
         *FIELDS,
+        *INNER_FIELDS,
         *(field for kind in TREES for path in paths_of_kind(kind) for field in path),
         *_texts(msgspec.to_builtins(KINDS)),
     ]

@@ -18,11 +18,21 @@ from webhook.policy.rules.subject import (
     PolicyReference,
     PreviewedPod,
     ReplacedPod,
+    ResourceObject,
     Subject,
 )
 
 PARTS = frozenset(
-    {"api_users", "context_filling", "owner_changers", "rule", "subject", "wanted_context", "windows_options"}
+    {
+        "api_users",
+        "context_filling",
+        "owner_changers",
+        "rule",
+        "subject",
+        "token_injectors",
+        "wanted_context",
+        "windows_options",
+    }
 )
 """Modules that rules share or are split into. Every other module is a rule, so that none can be lost silently."""
 
@@ -51,6 +61,7 @@ _WORDS = tuple(rule.words for rule in RULES if rule.words)
 _POD = tuple(rule.pod for rule in RULES if rule.pod)
 _PREVIEW = tuple(rule.preview for rule in RULES if rule.preview)
 _REPLACED_POD = tuple(rule.replaced_pod for rule in RULES if rule.replaced_pod)
+_RESOURCE = tuple(rule.resource for rule in RULES if rule.resource)
 _OPERATOR_POD = tuple(rule.operator_pod for rule in RULES if rule.operator_pod)
 _EPHEMERAL_CONTAINER = tuple(rule.ephemeral_container for rule in RULES if rule.ephemeral_container)
 _POLICY_REFERENCE = tuple(rule.policy_reference for rule in RULES if rule.policy_reference)
@@ -74,6 +85,11 @@ def check_preview(pod: PreviewedPod, posture: Posture) -> list[Finding]:
 def check_replaced_pod(pod: ReplacedPod) -> list[Warn]:
     """Warnings about what changes when a running pod is created again."""
     return [warning for check in _REPLACED_POD for warning in check(pod)]
+
+
+def check_resource(resource: ResourceObject) -> list[Warn]:
+    """Warnings about a custom resource as it is written."""
+    return [warning for check in _RESOURCE for warning in check(resource)]
 
 
 def check_operator_pod(pod: OperatorPod) -> list[Violation]:

@@ -22,6 +22,16 @@ A container of the user that clearly calls the API must bring a token of its own
 the resource if it has none: if its image is a well-known client, or its command names kubectl, the API's address or the
 path of the token.
 
+A webhook that an annotation calls may use the pod's token: the Vault injector (`vault.hashicorp.com/agent-inject`)
+copies the token mount of a container, and vault-env of Bank-Vaults (`vault-addr`) logs in with it. vmguard warns unless
+the resource brings a token volume of its own. For the Vault injector:
+
+    volumes:
+    - name: vault-token
+      projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}]}
+    podMetadata:
+      annotations: {vault.hashicorp.com/agent-service-account-token-volume-name: vault-token}
+
 Source: ServiceAccount admission plugin 1.20 to 1.37; operators v0.54 and v0.74, which make the volume for every
 VMAgent, needed or not.
 """
@@ -36,6 +46,7 @@ from webhook.policy.posture import Posture
 from webhook.policy.rules.api_users import signs, users_without_token
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod, Subject
+from webhook.policy.rules.token_injectors import injectors_without_token
 from webhook.policy.token_volume import (
     PLUGIN_PREFIX,
     TOKEN_MOUNT,
@@ -67,8 +78,9 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
 
 
 def check_users(pod: PreviewedPod, posture: Posture) -> list[Finding]:
-    """Warnings about the user's containers of one pod."""
-    return [Warn(ID, text) for text in users_without_token(pod, posture)]
+    """Warnings about the user's containers of one pod, and about webhooks that use the pod's token."""
+    texts = (*users_without_token(pod, posture), *injectors_without_token(pod, posture))
+    return [Warn(ID, text) for text in texts]
 
 
 def _explicit(

@@ -1,4 +1,4 @@
-"""Containers that change the owner or the mode of files, and whether they may. A part of `volume-ownership`.
+"""Containers that change the owner or the mode of files, and whether they may. A part of `file-owner`.
 
 Only root may give a file to another user, and only with the capability CHOWN; only the owner of a file or root with
 FOWNER may change its mode. A container of the user takes the user of its pod, so in a strict pod it is not root.
@@ -29,6 +29,8 @@ def tool_of(container: Raw) -> str:
     """
     words = [word for field in ("command", "args") for word in _texts(container.get(field))]
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
+    if words[:1] in (["chown"], ["chgrp"]):
+        return words[0]
     return next((tool for tool, arguments in _calls(words) if _counts(tool, arguments, mounts)), "")
 
 

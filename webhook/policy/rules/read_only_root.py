@@ -31,6 +31,8 @@ _WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.ch
 """Flags whose value is a file or folder that is written."""
 
 _DESTINATION = "dst"
+"""The flag of a backup that names where it goes."""
+
 _LOCAL = "fs://"
 """What a destination of a backup begins with that is a folder."""
 

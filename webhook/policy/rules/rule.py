@@ -5,6 +5,7 @@ A rule has a check for each phase that it takes part in. Every check returns fin
 pod                  a pod at admission, real or predicted: what must be filled, and what is wrong
 preview              a predicted pod as vmguard would admit it: warnings for the person who applies the resource
 replaced_pod         a running pod and the pod that will take its place: warnings for the person who asks
+resource             a custom resource as it is written: warnings for the person who applies it
 operator_pod         a predicted pod as the operator alone makes it: violations that deny the resource
 ephemeral_container  a new ephemeral container of a running pod
 policy_reference     a PodSecurityPolicy that a resource names; the flag is True for one that its pods name themselves
@@ -25,6 +26,7 @@ from webhook.policy.rules.subject import (
     PolicyReference,
     PreviewedPod,
     ReplacedPod,
+    ResourceObject,
     Subject,
 )
 
@@ -34,6 +36,7 @@ WordsRead = Callable[[dict[str, Any]], list[str]]
 PodCheck = Callable[[Subject, Posture], list[Finding]]
 PreviewCheck = Callable[[PreviewedPod, Posture], list[Finding]]
 ReplacedPodCheck = Callable[[ReplacedPod], list[Warn]]
+ResourceCheck = Callable[[ResourceObject], list[Warn]]
 OperatorPodCheck = Callable[[OperatorPod], list[Violation]]
 EphemeralContainerCheck = Callable[[EphemeralContainer, Posture], list[Finding]]
 PolicyReferenceCheck = Callable[[PolicyReference, bool], list[Finding]]
@@ -54,6 +57,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     pod: PodCheck | None = None
     preview: PreviewCheck | None = None
     replaced_pod: ReplacedPodCheck | None = None
+    resource: ResourceCheck | None = None
     operator_pod: OperatorPodCheck | None = None
     ephemeral_container: EphemeralContainerCheck | None = None
     policy_reference: PolicyReferenceCheck | None = None
@@ -66,7 +70,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join([text, "", *self.table()]) if self.table else text
 
 
-PHASES = ("pod", "preview", "replaced_pod", "operator_pod", "ephemeral_container", "policy_reference")
+PHASES = ("pod", "preview", "replaced_pod", "resource", "operator_pod", "ephemeral_container", "policy_reference")
 """The phases; each is a field of a rule."""
 
 _NO_DOCSTRINGS = sys.flags.optimize >= 2
