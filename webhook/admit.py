@@ -24,7 +24,7 @@ from webhook.admission.admission_review import (
 from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import MOST_NAMES, Absent, Fact, Found, Lookup, Names, NotServed, Ref, Steps, Unknown
 from webhook.name_forms import LONGEST_LABEL
-from webhook.objects import KubeObject, Metadata, Pod
+from webhook.objects import KubeObject, Metadata
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
@@ -34,11 +34,12 @@ from webhook.policy.enforcement import enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
 from webhook.policy.findings import Finding, Violation
 from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.pod_subject import subject_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod, policies_of_posture
 from webhook.policy.posture import posture_of
 from webhook.policy.preview import DecisionSteps, NotPreviewed, PodsOfResource, Preview, PreviewRequest
 from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
-from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
+from webhook.policy.rules.subject import EphemeralContainer, PolicyReference
 from webhook.policy.wording import postures_line
 from webhook.policy.workload import (
     Identity,
@@ -52,10 +53,6 @@ from webhook.policy.workload import (
     owner_of,
     parentage_of,
     unknown_kind_above,
-    user_annotations,
-    user_containers,
-    user_mounts,
-    user_volumes,
 )
 from webhook.settings import Settings
 from webhook.text import nearest
@@ -274,25 +271,15 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
     posture = posture_of(identity, settings)
     annotated = policies_of_pod(pod, namespace)
     named = [*policies_of_posture(posture), *annotated]
-    volumes, mounts = user_volumes(identity), user_mounts(identity)
-    subject = Subject(
-        pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
-        minor=admission.minor,
-        in_daemonset=identity.in_daemonset,
-        run_as_platform=settings.run_as == "platform",
-        harden_sidecars=settings.harden_sidecars,
-        user_volumes=volumes,
-        user_mounts=mounts,
-        user_containers=user_containers(identity),
-        user_annotations=user_annotations(identity),
-        policies=(yield from inquiry.policies(named, by_plugin=annotated)) if named else (),
-    )
+    policies = (yield from inquiry.policies(named, by_plugin=annotated)) if named else ()
+    subject = subject_of(identity, pod, settings, admission.minor, policies)
     findings = tuple(check_pod(subject, posture))
     decision = decide.decide_pod(
         identity, posture, findings, webhook=webhook, settings=settings, enforce=settings.enforce
     )
     if cache and key and not named:  # vmguard checks each time whether a policy exists
-        cache.add(key, pod, decision, chain, volumes.union(name for _, name in mounts))
+        named_volumes = subject.user_volumes.union(name for _, name in subject.user_mounts)
+        cache.add(key, pod, decision, chain, named_volumes)
     return decision
 
 

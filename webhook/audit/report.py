@@ -73,7 +73,8 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
 
     `pods` is how many run, 0 for pods that the resource will have. Levels, changes, findings and diff are those of the
     worst of the pods; the levels are the lowest of all. `not_restricted` are the reasons why the pods are not
-    restricted afterwards.
+    restricted afterwards. `predicted` is one of the pods as it would be stored, as far as an audit reads pods, None
+    where none runs.
     """
 
     cluster: str
@@ -91,6 +92,7 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
     findings: list[ReportedFinding] = []
     not_restricted: list[str] = []
     diff: str = ""
+    predicted: dict[str, Any] | None = None
     parent: str = ""
 
     @property
@@ -102,7 +104,7 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class AuditedNamespace(msgspec.Struct, frozen=True, rename="camel"):
-    """One namespace: its coverage by vmguard, and the lowest level of all its pods now and afterwards, "" if unknown."""
+    """One namespace, its coverage by vmguard, and the level that all its pods would reach, "" if not known."""
 
     cluster: str
     name: str
@@ -125,7 +127,7 @@ class Summary(msgspec.Struct, frozen=True, rename="camel"):
 
     pods: int
     workloads: int
-    verdicts: dict[str, int]
+    verdicts: dict[Verdict, int]
 
 
 class AuditReport(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -22,6 +22,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9~._-]{1,100}")
 
 _LARGEST_LIST = 4096
 _LONGEST_VALUE = 300
+_LONGEST_TITLE = 200
 _POSTURES = 30
 """How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
 
@@ -110,7 +111,14 @@ def warning_line(rule: str, text: str, longest: int = LONGEST_WARNING) -> str:
 
 def postures_line(postures: tuple[Posture, ...]) -> str:
     """The postures of a resource's components, the first of many."""
-    told = [f"{posture.component.name}: {posture_line(posture)}" for posture in postures[:_POSTURES]]
+    told: list[str] = []
+    size = 0
+    for posture in postures[:_POSTURES]:
+        line = f"{one_line(posture.title, _LONGEST_TITLE)}: {posture_line(posture)}"
+        size += len(line)
+        if size > _LARGEST_LIST:
+            break
+        told.append(line)
     more = len(postures) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
 

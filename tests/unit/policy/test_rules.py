@@ -28,10 +28,12 @@ def test_the_ids_are_those_that_users_know():
         "pod-validity",
         "pod-security-policy",
         "security-context",
+        "image-user",
         "pod-security",
         "api-access",
         "sidecar",
         "read-only-root",
+        "low-port",
         "volume-ownership",
     ]
     assert [name for name in rules.IDS if name in known] == known

@@ -8,12 +8,21 @@ from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 
-from webhook.policy.findings import Finding, Violation
+from webhook.policy.findings import Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule, ordered
-from webhook.policy.rules.subject import EphemeralContainer, OperatorPod, PolicyReference, PreviewedPod, Subject
+from webhook.policy.rules.subject import (
+    EphemeralContainer,
+    OperatorPod,
+    PolicyReference,
+    PreviewedPod,
+    ReplacedPod,
+    Subject,
+)
 
-PARTS = frozenset({"api_users", "context_filling", "rule", "subject", "wanted_context", "windows_options"})
+PARTS = frozenset(
+    {"api_users", "context_filling", "owner_changers", "rule", "subject", "wanted_context", "windows_options"}
+)
 """Modules that rules share or are split into. Every other module is a rule, so that none can be lost silently."""
 
 
@@ -39,6 +48,7 @@ IDS: tuple[str, ...] = tuple(rule.id for rule in RULES)
 
 _POD = tuple(rule.pod for rule in RULES if rule.pod)
 _PREVIEW = tuple(rule.preview for rule in RULES if rule.preview)
+_REPLACED_POD = tuple(rule.replaced_pod for rule in RULES if rule.replaced_pod)
 _OPERATOR_POD = tuple(rule.operator_pod for rule in RULES if rule.operator_pod)
 _EPHEMERAL_CONTAINER = tuple(rule.ephemeral_container for rule in RULES if rule.ephemeral_container)
 _POLICY_REFERENCE = tuple(rule.policy_reference for rule in RULES if rule.policy_reference)
@@ -52,6 +62,11 @@ def check_pod(subject: Subject, posture: Posture) -> list[Finding]:
 def check_preview(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for a predicted pod that help only the person who applies its resource."""
     return [finding for check in _PREVIEW for finding in check(pod, posture)]
+
+
+def check_replaced_pod(pod: ReplacedPod) -> list[Warn]:
+    """Warnings about what changes when a running pod is created again."""
+    return [warning for check in _REPLACED_POD for warning in check(pod)]
 
 
 def check_operator_pod(pod: OperatorPod) -> list[Violation]:

@@ -48,7 +48,11 @@ from webhook.policy.token_volume import (
 
 ID = "api-access"
 
-_READS_SECRET = ("--config-secret-name", "-config-secret-name")
+READS_SECRET = "config-secret-name"  # noqa: S105 - a flag
+"""The flag by which a container reads a Secret through the Kubernetes API."""
+
+_READS_SECRET_FORMS = (f"--{READS_SECRET}", f"-{READS_SECRET}")
+
 _SECRET_TOKENS_UNTIL = 22
 _WHY = "API access only where it is needed"
 _FOREIGN = f"the resource does not mount this volume at {TOKEN_PATH}, and neither does the operator"
@@ -147,7 +151,7 @@ def _needs_api(container: Container, subject: Subject, posture: Posture) -> bool
         return posture.needs_api or (subject.in_daemonset and component.needs_api_in_daemonset)
     if container.name not in component.containers:
         return False
-    return any(argument.partition("=")[0] in _READS_SECRET for argument in container.args or ())
+    return any(argument.partition("=")[0] in _READS_SECRET_FORMS for argument in container.args or ())
 
 
 def _forgotten_by_operator(container: Container, posture: Posture) -> bool:

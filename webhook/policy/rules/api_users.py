@@ -14,7 +14,7 @@ from webhook.policy.rules.subject import PreviewedPod
 from webhook.policy.token_volume import TOKEN_PATH
 
 _CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
-_SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
+SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
 
 
 def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _sign(container: dict[str, Any]) -> str:
     for word in words:
         if "kubectl" in word.replace("/", " ").split():
             return "it runs kubectl"
-        named = next((sign for sign in _SIGNS if sign in word), "")
+        named = next((sign for sign in SIGNS if sign in word), "")
         if named:
             return f"its command names {named}"
     return ""

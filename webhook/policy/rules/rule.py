@@ -4,6 +4,7 @@ A rule has a check for each phase that it takes part in. Every check returns fin
 
 pod                  a pod at admission, real or predicted: what must be filled, and what is wrong
 preview              a predicted pod as vmguard would admit it: warnings for the person who applies the resource
+replaced_pod         a running pod and the pod that will take its place: warnings for the person who asks
 operator_pod         a predicted pod as the operator alone makes it: violations that deny the resource
 ephemeral_container  a new ephemeral container of a running pod
 policy_reference     a PodSecurityPolicy that a resource names; the flag is True for one that its pods name themselves
@@ -15,12 +16,20 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from webhook.policy.findings import Finding, Violation
+from webhook.policy.findings import Finding, Violation, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.subject import EphemeralContainer, OperatorPod, PolicyReference, PreviewedPod, Subject
+from webhook.policy.rules.subject import (
+    EphemeralContainer,
+    OperatorPod,
+    PolicyReference,
+    PreviewedPod,
+    ReplacedPod,
+    Subject,
+)
 
 PodCheck = Callable[[Subject, Posture], list[Finding]]
 PreviewCheck = Callable[[PreviewedPod, Posture], list[Finding]]
+ReplacedPodCheck = Callable[[ReplacedPod], list[Warn]]
 OperatorPodCheck = Callable[[OperatorPod], list[Violation]]
 EphemeralContainerCheck = Callable[[EphemeralContainer, Posture], list[Finding]]
 PolicyReferenceCheck = Callable[[PolicyReference, bool], list[Finding]]
@@ -39,6 +48,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     table: Callable[[], list[str]] | None = None
     pod: PodCheck | None = None
     preview: PreviewCheck | None = None
+    replaced_pod: ReplacedPodCheck | None = None
     operator_pod: OperatorPodCheck | None = None
     ephemeral_container: EphemeralContainerCheck | None = None
     policy_reference: PolicyReferenceCheck | None = None
@@ -50,7 +60,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join([text, "", *self.table()]) if self.table else text
 
 
-PHASES = ("pod", "preview", "operator_pod", "ephemeral_container", "policy_reference")
+PHASES = ("pod", "preview", "replaced_pod", "operator_pod", "ephemeral_container", "policy_reference")
 """The phases; each is a field of a rule."""
 
 _NO_DOCSTRINGS = sys.flags.optimize >= 2
