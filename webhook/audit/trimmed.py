@@ -27,6 +27,20 @@ ANNOTATIONS = (
 )
 """Beginnings of the annotations that decisions and rules read."""
 
+_INJECTORS = frozenset(
+    {
+        "vault.hashicorp.com/agent-inject",
+        "vault.hashicorp.com/agent-service-account-token-volume-name",
+        "vault.hashicorp.com/auth-type",
+        *(
+            f"{prefix}/{name}"
+            for prefix in ("vault.security.banzaicloud.io", "secrets-webhook.security.bank-vaults.io")
+            for name in ("vault-addr", "vault-auth-method")
+        ),
+    }
+)
+"""Annotations that call another webhook, and how it gets a token; a rule reads them."""
+
 _METADATA = ("name", "generateName", "namespace", "uid", "labels", "ownerReferences", "deletionTimestamp")
 _POD = (
     "automountServiceAccountToken",
@@ -175,7 +189,8 @@ def _metadata(thing: Raw) -> Raw:
 
 
 def _annotations(found: Any) -> Raw:
-    return {key: value for key, value in object_of(found).items() if str(key).startswith(ANNOTATIONS)}
+    annotations = object_of(found).items()
+    return {key: value for key, value in annotations if key in _INJECTORS or str(key).startswith(ANNOTATIONS)}
 
 
 def _container(container: Raw) -> Raw:

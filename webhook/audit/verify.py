@@ -1,4 +1,7 @@
-"""Asks the API server by a dry run what its own chain of admission makes of a predicted pod.
+"""admission: what the API server's own chain of admission makes of a predicted pod.
+
+Other mutating webhooks may change a pod before or after vmguard, so where one is called for it the prediction is not
+certain. With --verify the audit asks the API server by a dry run.
 
 The predicted pod is created with `dryRun=All` under a generated name, so nothing is stored and no running pod is in the
 way. Pod Security, quotas and the webhooks of others answer as they would.

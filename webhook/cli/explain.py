@@ -3,12 +3,16 @@
 import argparse
 import inspect
 
+from webhook.audit import data_ownership, verify
 from webhook.cli.usage import UsageError
 from webhook.policy import workload
 from webhook.policy.rules import RULES
 from webhook.text import quoted
 
-TEXTS = {**{rule.id: rule.explanation for rule in RULES}, "workload": inspect.getdoc(workload)}
+_EVIDENCE = {module.ID: inspect.getdoc(module) for module in (data_ownership, verify)}
+"""What an audit finds beyond the rules."""
+
+TEXTS = {**_EVIDENCE, **{rule.id: rule.explanation for rule in RULES}, "workload": inspect.getdoc(workload)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

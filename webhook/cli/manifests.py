@@ -12,7 +12,7 @@ from webhook.cli.arguments import label, object_name
 from webhook.cli.usage import UsageError
 from webhook.manifests.deploy import COMMAND, documents, texts
 from webhook.manifests.fence import ServiceAccount, fence
-from webhook.manifests.roles import InstallationNames, roles
+from webhook.manifests.roles import InstallationNames, audit_role, roles
 from webhook.manifests.webhooks import NAME, Service, configurations
 
 _DIRECTORY = "deploy"
@@ -20,7 +20,8 @@ _DIRECTORY = "deploy"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    targets = parser.add_subparsers(dest="target", required=True, metavar="TARGET")
+    parser.add_argument("--role", choices=("audit",), help="print the ClusterRole of vmguard audit")
+    targets = parser.add_subparsers(dest="target", metavar="TARGET")
     usual = Service()
     webhooks = targets.add_parser("webhooks", help="print the two webhook configurations")
     _add_name(webhooks, "--namespace", label, usual.namespace, "namespace of the Service")
@@ -65,7 +66,17 @@ def _add_name(parser: argparse.ArgumentParser, option: str, form: Callable[[str]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print or write; 1 when `--check` finds a difference."""
+    """Print or write; 1 when `--check` finds a difference.
+
+    Raises:
+        UsageError: neither a target nor --role is named, or both are.
+
+    """
+    if bool(options.role) == bool(options.target):
+        raise UsageError(f"vmguard manifests: name one TARGET ({', '.join(TARGETS)}), or --role; see --help")
+    if options.role:
+        sys.stdout.write(documents([audit_role()]))
+        return 0
     return TARGETS[options.target](options)
 
 

@@ -200,6 +200,30 @@ def policy_user_roles(names: InstallationNames) -> tuple[dict[str, Any], ...]:
     return _own(names, f"{names.service}-psp", (use,))
 
 
+_AUDITED: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("", ("pods",), "each running pod is decided on as at an admission"),
+    ("", ("persistentvolumeclaims", "persistentvolumes"), "where the data of a pod are"),
+    ("storage.k8s.io", ("csidrivers",), "whether a driver gives the files to fsGroup"),
+    ("", ("namespaces",), "the labels of a namespace decide what is enforced there"),
+    ("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), "the owners of a pod"),
+    (GROUP, _JUDGED, "the resource of a pod decides what the pod must look like"),
+    ("admissionregistration.k8s.io", ("mutatingwebhookconfigurations",), "which other webhooks change a pod"),
+    ("policy", ("podsecuritypolicies",), "below Kubernetes 1.25, whether a policy that is named exists"),
+)
+"""What `vmguard audit` reads: API group, resources, and why."""
+
+
+def audit_role(name: str = "vmguard-audit") -> dict[str, Any]:
+    """The ClusterRole of people who audit a cluster: get and list, and nothing else."""
+    needed = (Permission(why, group, resources, ("get", "list"), "cluster") for group, resources, why in _AUDITED)
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [each.rule for each in needed],
+    }
+
+
 def _only_get(permission: Permission) -> Permission:
     return msgspec.structs.replace(permission, verbs=("get",))
 

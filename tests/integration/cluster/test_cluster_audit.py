@@ -12,7 +12,10 @@ from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.accounts import granted
 from tests.support.command import vmguard
+from tests.support.documentation import shell_lines
 from tests.support.golden import CASES, Older, projection
+from tests.support.injector import add_container, injecting, registration
+from tests.support.server import ROOT
 
 _COUNT = itertools.count(1)
 
@@ -141,3 +144,59 @@ def test_saved_objects_give_the_same_report(plane, tmp_path):
     assert oct(file.stat().st_mode & 0o777) == "0o600"
     two = vmguard("audit", "--from", file, "--from", file)[1]
     assert two.startswith("CLUSTER")
+
+
+@pytest.mark.parametrize("page", ["docs/audit.md", "docs/tutorial.md"])
+def test_the_commands_of_a_page_work_as_printed(plane, tmp_path, page):
+    """A finding of another test's pod may fail an audit, which is what status 1 and 2 are for."""
+    lines = [line for line in shell_lines((ROOT / page).read_text()) if line.startswith("vmguard audit")]
+    assert lines
+    for line in lines:
+        status, out, err = vmguard(*line.split()[1:], cwd=tmp_path, KUBECONFIG=str(plane.kubeconfig()))
+        assert status in {0, 1, 2}
+        assert "Usage" not in err
+        assert out or (tmp_path / "report.html").stat().st_size
+
+
+def test_the_printed_role_suffices(plane):
+    namespace = plane.namespace(unused("role-"))
+    recreate(WORKLOADS[0], plane.api, namespace).pod()
+    status, printed, _ = vmguard("manifests", "--role", "audit")
+    assert status == 0
+    user = unused("reader-")
+    granted(plane, user, yaml.safe_load(printed)["rules"])
+    status, report = audited(plane, "-n", namespace, "--fail-on=never", user=user)
+    assert (status, report["missing"], report["summary"]["pods"]) == (0, [], 1)
+
+
+def test_what_another_webhook_changes_is_unknown_until_it_is_verified(plane, tmp_path):
+    label = unused("mesh-")
+    namespace = plane.namespace(unused("foreign-"), {LABEL: label})
+    recreate(WORKLOADS[0], plane.api, namespace).pod()
+    name = unused("proxy-")
+    with injecting(tmp_path, add_container) as (base, ca):
+        plane.api.create(registration(name, base, ca, label))
+        try:
+            _, report = audited(plane, "-n", namespace, "--fail-on=never")
+            (row,) = [each for each in report["workloads"] if each["pods"]]
+            assert [each["id"] for each in row["findings"] if each["verdict"] == "unknown"] == ["admission"]
+            assert row["verdict"] not in {"ok", "changes"}
+            _, report = audited(plane, "-n", namespace, "--fail-on=never", "--verify")
+            (row,) = [each for each in report["workloads"] if each["pods"]]
+            (finding,) = [each for each in row["findings"] if each["id"] == "admission"]
+            assert finding["verdict"] == "CHECK"
+            assert "/spec/containers/" in finding["text"]
+        finally:
+            plane.api.delete("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", name)
+
+
+def test_a_namespace_that_would_refuse_the_pod_is_denied_with_verify(plane):
+    namespace = plane.namespace(unused("refusing-"))
+    case = next(each for each in CASES if each.category == "strict" and each.kind == "VLAgent")
+    recreate(case, plane.api, namespace).pod()
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    plane.api.patch("v1", "Namespace", namespace, {"metadata": {"labels": labels}})
+    _, report = audited(plane, "-n", namespace, "--fail-on=never", "--verify", "--set", "VM_ENABLESTRICTSECURITY=false")
+    row = next(each for each in report["workloads"] if each["pods"])
+    assert row["verdict"] == "DENIED"
+    assert "violates PodSecurity" in row["firstReason"]

@@ -13,6 +13,10 @@ RUN_BY = {
         "tests/unit/docs/test_docs.py::test_the_readmes_review_command_prints_what_it_shows",
         "tests/integration/cluster/test_pod_admission.py::test_the_readmes_pipe_runs_as_printed",
     ),
+    "docs/audit.md": ("tests/integration/cluster/test_cluster_audit.py::test_the_commands_of_a_page_work_as_printed",),
+    "docs/tutorial.md": (
+        "tests/integration/cluster/test_cluster_audit.py::test_the_commands_of_a_page_work_as_printed",
+    ),
     "docs/certificates.md": (
         "tests/integration/cluster/test_single_commands.py::test_the_commands_of_a_page_work_in_their_order",
         "tests/integration/cluster/test_certs_command.py::test_a_rotation_by_hand_as_documented_refuses_no_pod",
