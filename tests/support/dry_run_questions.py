@@ -39,7 +39,7 @@ QUESTIONS = {
     "escape": (400, _HEAD + b"x: \x1b\n"),
     "latin-1": (400, _HEAD + b"x: \xe9\n"),
     "UTF-16": (400, _HEAD.decode().encode("utf-16")),
-    "NaN": (400, b'{"a":NaN}'),
+    "NaN": (422, b'{"a":NaN}'),
     "NaN, YAML": (400, _HEAD + b"x: .nan\n"),
     "infinity": (400, _HEAD + b"x: -.inf\n"),
     "too large": (400, b'{"a":1e400}'),

@@ -4,10 +4,9 @@ import argparse
 import sys
 
 from webhook.cli.arguments import kubernetes_version
-from webhook.cli.files import read_files
-from webhook.cli.usage import UsageError
+from webhook.cli.files import ReadingProblems, read_each_file
 from webhook.facts import NEWEST_MINOR
-from webhook.offline.inputs import InputError, sort_documents
+from webhook.offline.inputs import sort_documents
 from webhook.podsecurity import evaluate
 from webhook.text import printable
 
@@ -26,16 +25,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line for each pod, in the order in which they stand there."""
+    """Print a line for each pod, in their order; 2 when a file or a document cannot be read."""
     lines: list[str] = []
+    problems = ReadingProblems("level")
     for name in options.files:
-        try:
-            found = sort_documents(read_files([name])).inputs
-        except InputError as error:
-            raise UsageError(f"vmguard level: {error}") from None
+        before = problems.count
+        found = sort_documents(read_each_file([name], problems.unreadable), problems.unusable).inputs
         shown = "stdin" if name == "-" else name
         pods = [item for item in found if item.kind == "Pod"]
-        if not pods:
+        if not pods and problems.count == before:
             print(f"vmguard level: {shown} has no Pod", file=sys.stderr)
         for item in pods:
             verdict = evaluate(item.object, options.kubernetes_version)
@@ -44,4 +42,4 @@ def run(options: argparse.Namespace) -> int:
                 lines += [f"  {item.title}"] if len(pods) > 1 else []
                 lines += [f"  {reason.level} is out of reach: {reason}" for reason in verdict.reasons]
     print(*map(printable, lines), sep="\n", end="\n" if lines else "")
-    return 0
+    return 2 if problems.count else 0

@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from typing import NoReturn
 
 from webhook import __version__
-from webhook.cli.usage import UsageError
+from webhook.cli.usage import LONGEST_ERROR, UsageError
 from webhook.text import one_line
 
 COMMANDS = {
@@ -21,9 +21,6 @@ COMMANDS = {
     "manifests": "print or write the Kubernetes objects that install vmguard",
     "certs": "report on the CA and the CA bundles, and rotate them",
 }
-
-_LONGEST_ERROR = 2000
-"""Characters."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,7 +82,7 @@ def _abandon_output() -> None:
 
 
 def _fail(message: str) -> int:
-    print(one_line(message, _LONGEST_ERROR), file=sys.stderr)
+    print(one_line(message, LONGEST_ERROR), file=sys.stderr)
     return 2
 
 

@@ -8,11 +8,11 @@ import msgspec
 
 from webhook.admission.admission_review import ReviewError
 from webhook.cli.arguments import kubernetes_version
-from webhook.cli.files import read_files
+from webhook.cli.files import ReadingProblems, read_each_file
 from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR, FactSource
-from webhook.offline.file_facts import FileFacts, ObjectError
-from webhook.offline.inputs import Input, InputError, facts_only, sort_documents
+from webhook.offline.file_facts import FileFacts
+from webhook.offline.inputs import Input, facts_only, sort_documents
 from webhook.offline.judge import Judged, judge
 from webhook.policy.explanation import explain_pod, explain_resource, summary
 from webhook.policy.wording import levels_in_words
@@ -51,37 +51,40 @@ def run(options: argparse.Namespace) -> int:
         )
     try:
         settings = Settings.from_environment(os.environ)
-        found = sort_documents(read_files(options.files))
-        objects = facts_only(read_files(options.objects))
-        complete = bool(options.objects) or found.has_owners
-        source = FileFacts((*objects, *found.facts), options.kubernetes_version, complete=complete)
-    except (SettingsError, InputError, ObjectError) as error:
+    except SettingsError as error:
         raise UsageError(f"vmguard review: {error}") from None
-    if not found.inputs:
+    problems = ReadingProblems("review")
+    found = sort_documents(read_each_file(options.files, problems.unreadable), problems.unusable)
+    objects = facts_only(read_each_file(options.objects, problems.unreadable), problems.unusable)
+    complete = bool(options.objects) or found.has_owners
+    source = FileFacts((*objects, *found.facts), options.kubernetes_version, complete=complete)
+    if not found.inputs and not problems.count:
         print(f"vmguard review: nothing to judge: {', '.join(options.files)} has {_JUDGED}", file=sys.stderr)
-    judged, status = _judge_all(found.inputs, source, settings, options)
+    judged = _judge_all(found.inputs, source, settings, options, problems)
     if options.output == "explain":
         print(summary([(item.input.kind, item.decision, item.looked_up) for item in judged]))
-    if any(not item.allowed for item in judged):
-        status = max(status, 1)
-    return status
+    if problems.count:
+        return 2
+    return 1 if any(not item.allowed for item in judged) else 0
 
 
 def _judge_all(
-    inputs: tuple[Input, ...], source: FactSource, settings: Settings, options: argparse.Namespace
-) -> tuple[list[Judged], int]:
+    inputs: tuple[Input, ...],
+    source: FactSource,
+    settings: Settings,
+    options: argparse.Namespace,
+    problems: ReadingProblems,
+) -> list[Judged]:
     judged: list[Judged] = []
-    status = 0
     for item in inputs:
         try:
             result = judge(item, source, settings, options.webhook)
         except ReviewError as error:
-            print(f"vmguard review: {item.place}: {error}", file=sys.stderr)
-            status = 2
+            problems.unusable(f"{item.place}: {error}")
             continue
         judged.append(result)
         _print(result, options.output)
-    return judged, status
+    return judged
 
 
 def _print(result: Judged, output: str) -> None:

@@ -3,15 +3,20 @@
 JSON goes through msgspec; YAML is built from PyYAML's events with a stack of our own: no tag makes an object, no alias
 or merge key multiplies beyond the budget, no date is made. Scalars become what kubectl makes of them (YAML 1.1). Bytes
 in, values out; no file is opened here, and every failure is a `DocumentError` of one line.
+
+A text is first cut at its `---` lines, so an unreadable document hides no other one.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import msgspec
 import yaml
 
+from webhook.offline.helm_templates import first_action, is_helms, without_actions
 from webhook.text import one_line
 
 
@@ -48,9 +53,16 @@ class DocumentError(ValueError):
         self.column = column
 
 
-# msgspec counts bytes from 1 where it names one
-_BYTE = re.compile(r"\(byte (\d+)\)")
-_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
+class TemplateError(DocumentError):
+    """A document of a Helm template that is not rendered."""
+
+
+class _TooManyValuesError(DocumentError):
+    """The values of the whole text are over the limit."""
+
+
+class _TruncatedError(DocumentError):
+    """JSON that ends too early; YAML cannot be any better."""
 
 
 def read_documents(data: bytes, *, limits: Limits) -> list[Document]:
@@ -60,39 +72,205 @@ def read_documents(data: bytes, *, limits: Limits) -> list[Document]:
         DocumentError: not UTF-8, neither JSON nor YAML, unsafe, or over the limits.
 
     """
+    documents = []
+    for found in read_each(data, limits=limits):
+        if isinstance(found, DocumentError):
+            raise found
+        documents.append(found)
+    return documents
+
+
+def read_each(data: bytes, *, limits: Limits) -> Iterator[Document | DocumentError]:
+    """The documents of a text in order, and instead of each unreadable one the error.
+
+    Documents follow each other after `---`. JSON values need no `---` between them. Each document is JSON or YAML. An
+    error of the whole text is the last item. Of several unrendered documents of a template only the first is an item.
+    """
     if len(data) > limits.max_bytes:
-        raise DocumentError(f"{len(data)} bytes are too many: at most {limits.max_bytes} are read")
+        yield DocumentError(f"{len(data)} bytes are too many: at most {limits.max_bytes} are read")
+        return
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        yield DocumentError("UTF-16 text; save it as UTF-8")
+        return
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        text = data.decode()
+        data.decode()
     except UnicodeDecodeError as error:
-        raise DocumentError("not UTF-8 text", *_place(data, error.start)) from None
-    return _json(data, limits) if text.lstrip()[:1] in {"{", "["} else _yaml(text, limits)
+        yield DocumentError("not UTF-8 text", *_place(data, error.start))
+        return
+    is_template = False
+    for found in _Reader(data, limits).read():
+        if isinstance(found, TemplateError):
+            if is_template:
+                continue
+            is_template = True
+        yield found
+        if isinstance(found, _TooManyValuesError):
+            return
 
 
-def _json(data: bytes, limits: Limits) -> list[Document]:
-    documents = []
-    start, line = 0, 1
-    view = memoryview(data)
-    while rest := len(data) - start:
+# msgspec counts bytes from 1 where it names one
+_BYTE = re.compile(r"\(byte (\d+)\)")
+_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
+
+_MARKER = re.compile(rb"(?:^|(?<=\r))(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
+"""A marker between documents. At the start of a line it is one everywhere in YAML, and JSON never has it there."""
+
+_PRELUDE = re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*(?:#[^\n]*\Z)?")
+"""What may come before the value of a document: blank lines and comments."""
+
+_DIRECTIVES = re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*%(?:[^\n]*\n)(?:[%#][^\n]*\n|[ \t\r]*\n)*")
+
+_OPEN_VALUE = re.compile(rb"\{(?!\{)|\[")
+_VALUE_LINE = re.compile(rb"^\{(?!\{)", re.MULTILINE)
+"""A line that may begin a JSON value. `{{` begins an action of a template and no JSON value."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The bytes of a text from `start` to `end`; `line` is that of its first byte, from 1."""
+
+    start: int
+    end: int
+    line: int
+    marked: bool = False
+    """Whether it begins with a marker."""
+
+
+class _Reader:
+    """Reads the parts of one text, which share the limit on values."""
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self._data = data
+        self._limits = limits
+        self._nodes = 0
+
+    def read(self) -> Iterator[Document | DocumentError]:
+        """Each document, or its error."""
+        for part in self._parts():
+            after_marker = part.start + 3 * part.marked
+            prelude = _PRELUDE.match(self._data, after_marker, part.end)
+            start = prelude.end() if prelude else after_marker
+            if start == part.end:
+                continue
+            if not _OPEN_VALUE.match(self._data, start, part.end):
+                yield from self._yaml(part)
+                continue
+            nodes = self._nodes
+            found = list(self._values(part, start))
+            if any(isinstance(each, DocumentError) for each in found):
+                self._nodes = nodes
+                yield from self._values_by_lines(part, start)
+            else:
+                yield from found
+
+    def _parts(self) -> Iterator[_Part]:
+        """The text, cut before each `---` and after each `...`; directives are left before their `---`."""
+        start, line, marked = 0, 1, False
+        for marker in _MARKER.finditer(self._data):
+            if not marked and _DIRECTIVES.fullmatch(self._data, start, marker.start()):
+                continue
+            yield _Part(start, marker.start(), line, marked)
+            line += self._data.count(b"\n", start, marker.start())
+            marked = marker[0] == b"---"
+            start = marker.start() if marked else marker.end()
+        yield _Part(start, len(self._data), line, marked)
+
+    def _values(self, part: _Part, start: int) -> Iterator[Document | DocumentError]:
+        """JSON values from `start`, then what is YAML; nothing after an error of both."""
+        line = part.line + self._data.count(b"\n", part.start, start)
+        rest = part if part.marked else _Part(start, part.end, line)
+        while start < part.end:
+            try:
+                value, end = self._json(start, part.end, line)
+            except DocumentError as error:
+                yield from self._yaml_instead(rest, error)
+                return
+            if value is not None:
+                yield self._checked(value, rest.line)
+            line += self._data.count(b"\n", start, end)
+            start = end
+            rest = _Part(start, part.end, line)
+
+    def _values_by_lines(self, part: _Part, start: int) -> Iterator[Document | DocumentError]:
+        """The same, begun again at each line that may begin a value, so that an error ends at the next one."""
+        cuts = [found.start() for found in _VALUE_LINE.finditer(self._data, start + 1, part.end)]
+        line, piece_start = part.line, part.start
+        for piece_end in [*cuts, part.end]:
+            piece = _Part(piece_start, piece_end, line, part.marked and piece_start == part.start)
+            yield from self._values(piece, max(start, piece_start))
+            line += self._data.count(b"\n", piece_start, piece_end)
+            piece_start = piece_end
+
+    def _json(self, start: int, end: int, line: int) -> tuple[Any, int]:
+        """The JSON value at `start`, which is in that line, and where the next one may begin.
+
+        Raises:
+            DocumentError: no JSON value is there.
+
+        """
+        view = memoryview(self._data)[start:end]
         try:
-            value = msgspec.json.decode(view[start:])
-            end = rest
+            return msgspec.json.decode(view), end
         except RecursionError:
-            raise DocumentError("nested too deeply", *_place(data, start)) from None
+            raise DocumentError("nested too deeply", line) from None
         except msgspec.DecodeError as error:
             more = _TRAILING.search(str(error))
-            if more is None:
-                at = _BYTE.search(str(error))
-                where = _place(data, start + int(at[1]) - 1 if at else len(data))
-                raise DocumentError(f"not valid JSON: {_BYTE.sub('', str(error)).strip()}", *where) from None
-            end = int(more[1]) - 1
-            value = msgspec.json.decode(view[start : start + end])
-        _check_depth(value, limits)
-        documents.append(Document(value, line))
-        line += data.count(b"\n", start, start + end)
-        start += end
-    return documents
+            if more is not None:
+                length = int(more[1]) - 1
+                return msgspec.json.decode(view[:length]), start + length
+            at = _BYTE.search(str(error))
+            kind, offset = (DocumentError, start + int(at[1]) - 1) if at else (_TruncatedError, end)
+            text = f"not valid JSON: {_BYTE.sub('', str(error)).strip()}"
+            raise kind(text, *_place(self._data, offset, start, line)) from None
+
+    def _checked(self, value: Any, line: int) -> Document | DocumentError:
+        try:
+            _check_depth(value, self._limits)
+        except DocumentError as error:
+            return DocumentError(str(error), line)
+        return Document(value, line)
+
+    def _yaml_instead(self, part: _Part, json_error: DocumentError) -> list[Document | DocumentError]:
+        """What a part is as YAML; if it is not, the error that is further on in it."""
+        if isinstance(json_error, _TruncatedError):
+            return [json_error]
+        found = self._yaml(part)
+        return [
+            json_error if type(each) is DocumentError and _position(each) <= _position(json_error) else each
+            for each in found
+        ]
+
+    def _yaml(self, part: _Part) -> list[Document | DocumentError]:
+        """The YAML document that a part is, or its error."""
+        text = self._data[part.start : part.end].decode()
+        builder = _Builder(self._limits, self._nodes, part.line)
+        try:
+            builder.build(text)
+        except _TooManyValuesError as error:
+            return [error]
+        except DocumentError as error:
+            return [self._as_template(text, part.line, error) or error]
+        self._nodes = builder.nodes
+        return [*builder.documents]
+
+    def _as_template(self, text: str, first_line: int, error: DocumentError) -> TemplateError | None:
+        """The same error as that of a template, None where the syntax of templates is not the cause."""
+        line = first_action(text)
+        if line is None:
+            return None
+        if not is_helms(text):
+            try:
+                _Builder(self._limits, self._nodes, first_line).build(without_actions(text))
+            except DocumentError as without:
+                if _position(without) <= _position(error):
+                    return None
+        return TemplateError("a Helm template that is not rendered", first_line + line - 1)
+
+
+def _position(error: DocumentError) -> tuple[int, float]:
+    """Where an error is, for comparison; in a line without a column that is its end."""
+    return error.line or 0, error.column or inf
 
 
 def _check_depth(value: Any, limits: Limits) -> None:
@@ -109,8 +287,9 @@ def _check_depth(value: Any, limits: Limits) -> None:
     raise DocumentError(f"nested deeper than {limits.max_depth} levels")
 
 
-def _place(data: bytes, offset: int) -> tuple[int, int]:
-    return data.count(b"\n", 0, offset) + 1, offset - data.rfind(b"\n", 0, offset)
+def _place(data: bytes, offset: int, start: int = 0, line: int = 1) -> tuple[int, int]:
+    """The line and the column of an offset, by the line of an earlier one."""
+    return line + data.count(b"\n", start, offset), offset - data.rfind(b"\n", 0, offset)
 
 
 # --- YAML ---
@@ -139,16 +318,38 @@ class _Open:
 
 
 class _Builder:
-    def __init__(self, limits: Limits) -> None:
+    """Builds the documents of a text that begins in line `first_line`; `nodes` counts on from values before it."""
+
+    def __init__(self, limits: Limits, nodes: int, first_line: int) -> None:
         self._limits = limits
-        self._nodes = 0
+        self.nodes = nodes
         self._anchors: dict[str, Any] = {}
         self._stack: list[_Open] = []
         self.documents: list[Document] = []
-        self._start = 1
+        self._first_line = first_line
+        self._start = first_line
 
-    def feed(self, event: Any) -> None:
-        line = event.start_mark.line + 1
+    def build(self, text: str) -> None:
+        """Add the documents of the text.
+
+        Raises:
+            DocumentError: not YAML, unsafe, or over the limits.
+
+        """
+        try:
+            for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+                self._feed(event)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            where = (mark.line + self._first_line, mark.column + 1) if mark else (None, None)
+            raise DocumentError(f"not valid YAML: {one_line(error.problem or str(error), 120)}", *where) from None
+        except yaml.YAMLError as error:
+            raise DocumentError(f"not valid YAML: {one_line(str(error), 120)}") from None
+        except RecursionError:
+            raise DocumentError("nested too deeply") from None
+
+    def _feed(self, event: Any) -> None:
+        line = event.start_mark.line + self._first_line
         if isinstance(event, yaml.DocumentStartEvent):
             self._anchors = {}
             self._start = line
@@ -181,9 +382,9 @@ class _Builder:
             self._add(done.value, done.line)
 
     def _count(self, nodes: int, line: int) -> None:
-        self._nodes += nodes
-        if self._nodes > self._limits.max_nodes:
-            raise DocumentError(f"more than {self._limits.max_nodes} values", line)
+        self.nodes += nodes
+        if self.nodes > self._limits.max_nodes:
+            raise _TooManyValuesError(f"more than {self._limits.max_nodes} values", line)
 
     def _copied(self, value: Any, line: int) -> Any:
         """A copy, counted as it grows, so that aliases of aliases end at the budget and not in memory."""
@@ -213,22 +414,6 @@ class _Builder:
                 raise DocumentError(f"key {one_line(top.key, _SHORT)!r} stands twice", line)
             else:
                 top.value[top.key] = "<<" if value is _MERGE else value
-
-
-def _yaml(text: str, limits: Limits) -> list[Document]:
-    builder = _Builder(limits)
-    try:
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            builder.feed(event)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise DocumentError(f"not valid YAML: {one_line(error.problem or str(error), 120)}", *where) from None
-    except yaml.YAMLError as error:
-        raise DocumentError(f"not valid YAML: {one_line(str(error), 120)}") from None
-    except RecursionError:
-        raise DocumentError("nested too deeply") from None
-    return builder.documents
 
 
 def _scalar(event: Any, line: int) -> Any:

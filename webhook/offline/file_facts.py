@@ -22,6 +22,21 @@ class ObjectError(ValueError):
     """An object given as a fact that has the wrong shape; the text says which and what is wrong."""
 
 
+def known_object(raw: dict[str, Any]) -> KubeObject:
+    """What decisions read of an object.
+
+    Raises:
+        ObjectError: its metadata or spec is not what Kubernetes could have stored.
+
+    """
+    try:
+        return msgspec.convert(raw, KubeObject)
+    except msgspec.ValidationError as error:
+        name = raw.get("metadata", {}).get("name", "") if isinstance(raw.get("metadata"), dict) else ""
+        text = f"{one_line(raw.get('kind', ''), LONGEST_QUOTE)} {quoted(name)}: {one_line(error, _LONGEST)}"
+        raise ObjectError(text) from None
+
+
 class FileFacts:
     """Facts from objects as they stand in files; of two of one name, the last counts.
 
@@ -43,12 +58,7 @@ class FileFacts:
             self._add(raw)
 
     def _add(self, raw: dict[str, Any]) -> None:
-        kind = raw.get("kind", "")
-        try:
-            known = msgspec.convert(raw, KubeObject)
-        except msgspec.ValidationError as error:
-            name = raw.get("metadata", {}).get("name", "") if isinstance(raw.get("metadata"), dict) else ""
-            raise ObjectError(f"{one_line(kind, LONGEST_QUOTE)} {quoted(name)}: {one_line(error, _LONGEST)}") from None
+        known, kind = known_object(raw), raw.get("kind", "")
         group = str(raw.get("apiVersion", "")).rpartition("/")[0]
         namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
         self._found[group, kind, namespace, known.metadata.name or ""] = Found(known, "file")

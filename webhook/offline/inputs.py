@@ -5,7 +5,7 @@ every other kind is a fact only. A List is its items. A bare object is asked abo
 creation.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any
@@ -14,11 +14,15 @@ from uuid import NAMESPACE_OID, UUID
 import msgspec
 
 from webhook.admission.admission_review import review_of
+from webhook.offline.file_facts import ObjectError, known_object
 from webhook.policy.custom_resources import is_meant
 from webhook.policy.workload import OWNERS
-from webhook.text import one_line
+from webhook.text import one_line, quoted
 
 _OWNERS = frozenset(owner for owners in OWNERS.values() for owner in owners)
+
+_NAMES = ("name", "generateName", "namespace")
+"""Of metadata; a name never has braces."""
 
 
 class InputError(ValueError):
@@ -60,19 +64,26 @@ class Sorted:
         return any((_group(fact), fact["kind"]) in _OWNERS for fact in self.facts)
 
 
-def sort_documents(documents: Iterable[tuple[str, Any]]) -> Sorted:
-    """Sort `(place, value)` documents.
+def _refuse(text: str) -> None:
+    raise InputError(text)
+
+
+def sort_documents(documents: Iterable[tuple[str, Any]], unusable: Callable[[str], None] = _refuse) -> Sorted:
+    """Sort `(place, value)` documents; `unusable` is called for each that is no Kubernetes object, and may return.
 
     Raises:
-        InputError: a document is no Kubernetes object, or an AdmissionReview without a request.
+        InputError: by the default of `unusable`.
 
     """
     inputs: list[Input] = []
     facts: list[dict[str, Any]] = []
-    for place, thing in _objects(documents):
+    for place, thing in _objects(documents, unusable):
         kind, group = thing["kind"], _group(thing)
         if kind == "AdmissionReview":
-            inputs.append(_reviewed(place, thing))
+            if isinstance(thing.get("request"), dict):
+                inputs.append(_reviewed(place, thing))
+            else:
+                unusable(f"{place}: AdmissionReview has no request")
             continue
         ours = is_meant(group, kind)
         if ours or (kind == "Pod" and group == ""):
@@ -82,29 +93,54 @@ def sort_documents(documents: Iterable[tuple[str, Any]]) -> Sorted:
     return Sorted(tuple(inputs), tuple(facts))
 
 
-def facts_only(documents: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The objects of documents that are facts and nothing else.
+def facts_only(
+    documents: Iterable[tuple[str, Any]], unusable: Callable[[str], None] = _refuse
+) -> tuple[dict[str, Any], ...]:
+    """The objects of documents that are facts and nothing else; `unusable` as in `sort_documents`.
 
     Raises:
-        InputError: a document is no Kubernetes object.
+        InputError: by the default of `unusable`.
 
     """
-    return tuple(thing for _, thing in _objects(documents))
+    return tuple(thing for _, thing in _objects(documents, unusable))
 
 
-def _objects(documents: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _objects(
+    documents: Iterable[tuple[str, Any]], unusable: Callable[[str], None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     for place, value in documents:
-        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-            raise InputError(f"{place}: not a Kubernetes object: it has no kind")
-        if not isinstance(value.get("apiVersion"), str):
-            raise InputError(f"{place}: {value['kind'][:60]} has no apiVersion")
-        if value["kind"].endswith("List") and isinstance(value.get("items"), list):
+        problem = _problem(value)
+        if problem:
+            unusable(f"{place}: {problem}")
+        elif value["kind"].endswith("List") and isinstance(value.get("items"), list):
             items = ((f"{place} items[{index}]", _typed(item, value)) for index, item in enumerate(value["items"]))
-            yield from _objects(items)
-        elif not isinstance(value.get("metadata", {}), dict):
-            raise InputError(f"{place}: {value['kind'][:60]} has metadata that is not an object")
+            yield from _objects(items, unusable)
         else:
             yield place, value
+
+
+def _problem(value: Any) -> str:
+    """Why a value is no Kubernetes object, "" for one that is."""
+    if isinstance(value, list):
+        return "a list is no Kubernetes object: write the objects one after another, or as items of a List"
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+        return "not a Kubernetes object: it has no kind"
+    if not isinstance(value.get("apiVersion"), str):
+        return f"{value['kind'][:60]} has no apiVersion"
+    metadata = value.get("metadata", {})
+    if not isinstance(metadata, dict):
+        return f"{value['kind'][:60]} has metadata that is not an object"
+    named = {"kind": value["kind"], **{f"metadata.{field}": metadata.get(field) for field in _NAMES}}
+    for field, text in named.items():
+        if isinstance(text, str) and "{{" in text:
+            return f"{field} is {quoted(text)}: a Helm template that is not rendered"
+    if value["kind"] in {"Pod", "AdmissionReview"}:
+        return ""
+    try:
+        known_object(value)
+    except ObjectError as error:
+        return str(error)
+    return ""
 
 
 def _typed(item: Any, listed: dict[str, Any]) -> Any:
@@ -124,9 +160,7 @@ def _bare(place: str, thing: dict[str, Any]) -> Input:
 
 
 def _reviewed(place: str, thing: dict[str, Any]) -> Input:
-    request = thing.get("request")
-    if not isinstance(request, dict):
-        raise InputError(f"{place}: AdmissionReview has no request")
+    request = thing["request"]
     found = request.get("object")
     return Input(
         msgspec.json.encode(thing),

@@ -162,12 +162,6 @@ def _judge(
 
 
 def _subject(predicted: PredictedPod, settings: Settings, minor: int) -> Subject:
-    """What the rules check of a predicted pod.
-
-    Raises:
-        ValidationError: the pod has a field that no pod can have.
-
-    """
     return subject_of(predicted.workload, msgspec.convert(predicted.pod, Pod), settings, minor)
 
 

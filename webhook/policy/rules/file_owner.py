@@ -19,7 +19,7 @@ such a container. With a volume to which the kubelet applies fsGroup no chown is
 
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import faults
+from webhook.policy.rules.owner_changers import faults, words
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod
 
@@ -31,4 +31,4 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001
     return [Warn(ID, text) for text in faults(pod.pod["spec"])]
 
 
-RULE = Rule(id=ID, order=65, text=__doc__, preview=check)
+RULE = Rule(id=ID, order=65, text=__doc__, preview=check, words=words)

@@ -34,6 +34,18 @@ def tool_of(container: Raw) -> str:
     return next((tool for tool, arguments in _calls(words) if _counts(tool, arguments, mounts)), "")
 
 
+def words(container: Raw) -> list[str]:
+    """A command line that runs the same tool on a mounted volume, without what else is in the container's own."""
+    tool = tool_of(container)
+    if not tool:
+        return []
+    mount = next((str(each.get("mountPath")) for each in objects_of(container.get("volumeMounts"))), "/")
+    ignored = (
+        ["||"] if any("||" in word for field in ("command", "args") for word in _texts(container.get(field))) else []
+    )
+    return [tool, "-R", "-o", mount, *ignored]
+
+
 def faults(spec: Raw) -> Iterator[str]:
     """A text for each container of a pod's spec that changes owners or modes and is not permitted to."""
     for group, what in (("initContainers", "init container"), ("containers", "container")):

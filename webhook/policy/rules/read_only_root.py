@@ -27,13 +27,13 @@ from webhook.policy.rules.subject import PreviewedPod
 
 ID = "read-only-root"
 
-WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
+_WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
 """Flags whose value is a file or folder that is written."""
 
-DESTINATION = "dst"
+_DESTINATION = "dst"
 """The flag of a backup that names where it goes."""
 
-LOCAL = "fs://"
+_LOCAL = "fs://"
 """What a destination of a backup begins with that is a folder."""
 
 _LONGEST_PATH = 4095
@@ -54,9 +54,9 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
         writable = {_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed}
         for argument in container.get("args") or ():
             flag, _, value = str(argument).lstrip("-").partition("=")
-            if flag == DESTINATION and value.startswith(LOCAL):
-                value = value.removeprefix(LOCAL)
-            elif flag not in WRITES:
+            if flag == _DESTINATION and value.startswith(_LOCAL):
+                value = value.removeprefix(_LOCAL)
+            elif flag not in _WRITES:
                 continue
             if not 0 < len(value) <= _LONGEST_PATH:
                 continue
@@ -80,4 +80,17 @@ def _path(value: Any) -> str:
     return posixpath.normpath(posixpath.join("/", str(value or "")))
 
 
-RULE = Rule(id=ID, order=70, text=__doc__, preview=check)
+def words(container: dict[str, Any]) -> list[str]:
+    """The arguments that name what is written."""
+    args = container.get("args")
+    found = [str(each) for each in args] if isinstance(args, list) else []
+    return [
+        each for each in found if _flag_of(each) in _WRITES or each.lstrip("-").startswith(f"{_DESTINATION}={_LOCAL}")
+    ]
+
+
+def _flag_of(argument: str) -> str:
+    return argument.lstrip("-").partition("=")[0]
+
+
+RULE = Rule(id=ID, order=70, text=__doc__, preview=check, words=words)

@@ -14,6 +14,7 @@ policy_reference     a PodSecurityPolicy that a resource names; the flag is True
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -29,6 +30,9 @@ from webhook.policy.rules.subject import (
     Subject,
 )
 
+WordsRead = Callable[[dict[str, Any]], list[str]]
+"""From a container to the words that a rule finds in its command and arguments; of these alone it finds the same."""
+
 PodCheck = Callable[[Subject, Posture], list[Finding]]
 PreviewCheck = Callable[[PreviewedPod, Posture], list[Finding]]
 ReplacedPodCheck = Callable[[ReplacedPod], list[Warn]]
@@ -42,7 +46,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule: its id, its place among the rules (the most important first), its text, and a check for each phase.
 
     `text` explains the rule to a person; it starts with the id and a colon. `table` gives the lines of a Markdown table
-    that the rule reads.
+    that the rule reads. `words` gives what the rule reads of a container's command and arguments; it is
+    None for a rule that reads none.
     """
 
     id: str
@@ -56,6 +61,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     operator_pod: OperatorPodCheck | None = None
     ephemeral_container: EphemeralContainerCheck | None = None
     policy_reference: PolicyReferenceCheck | None = None
+    words: WordsRead | None = None
 
     @property
     def explanation(self) -> str:

@@ -6,13 +6,11 @@ from typing import Any
 import msgspec
 
 from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.volume_users import image_users
 from webhook.policy.workload import Workload
 
-_IMAGE_USER = 0
-"""The user of the operator's images: root."""
 
-
-class PodChange(msgspec.Struct, frozen=True):
+class RecreatedPod(msgspec.Struct, frozen=True):
     """A pod as it runs and as it will be, both trimmed, with the workload that it belongs to."""
 
     namespace: str
@@ -22,15 +20,15 @@ class PodChange(msgspec.Struct, frozen=True):
     after: Raw
 
 
-def new_users(change: PodChange) -> Iterator[tuple[Raw, int | None, int]]:
+def new_users(change: RecreatedPod) -> Iterator[tuple[Raw, int | None, int]]:
     """The containers whose user changes, or may change: container, user now (None: not known), user afterwards."""
     now, after = change.now["spec"], change.after["spec"]
     reported = _reported_users(object_of(change.now.get("status")))
-    operators = change.workload.component.containers
+    images = image_users(change.workload.component)
     for group in ("containers", "initContainers"):
         for before, container in zip(objects_of(now.get(group)), objects_of(after.get(group)), strict=False):
             name = str(container.get("name"))
-            image = _IMAGE_USER if name in operators else None
+            image = images.get(name)
             user = _first(reported.get(name), _set_user(now, before), image)
             new = _first(_set_user(after, container), image, user)
             if new and new != user:
