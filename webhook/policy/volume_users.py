@@ -74,10 +74,10 @@ class OwnerChange(msgspec.Struct, frozen=True):
 
     def text(self, command: str, group: Group = "unknown") -> str:
         """The change for a person: what happens, why, and what to do; `command` shows the owner of the data."""
-        before, after = user_in_words(self.user_before), user_in_words(self.user_after)
-        change = f"its data was written by {before}, new pods run as {after}"
+        before = user_in_words(self.user_before)
+        change = f"its data was written by {before}, pods will run as {self.user_after}"
         if self.user_before == self.user_after:
-            change = f"new pods have fsGroup {self.group_after}, not {self.group_before or 'none'}"
+            change = f"pods will have fsGroup {self.group_after}, not {self.group_before or 'none'}"
         return f"volume {self.volume!r}: {change}{self._what_follows(self.effect(group))}. Check: {command}"
 
     def _what_follows(self, effect: Effect) -> str:
@@ -90,7 +90,7 @@ class OwnerChange(msgspec.Struct, frozen=True):
         if effect == "cannot write":
             return f" and cannot write, as its driver ignores fsGroup: chown it to {self.user_after}"
         start = "each start" if effect == "every start" else "the first start"
-        unless = ", NFS ignores it" if effect == "unknown" else ""
+        unless = ", not on NFS" if effect == "unknown" else ""
         return f": {start} changes its group and may take long{unless}"
 
 

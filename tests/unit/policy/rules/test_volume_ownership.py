@@ -52,23 +52,23 @@ CHECK = "Check: kubectl exec -n mon deploy/vmsingle-db -- stat /victoria-metrics
         (
             {},
             {"runAsUser": 1000},
-            "root, new pods run as user 1000 without fsGroup and cannot write: set fsGroup: 1000",
+            "root, pods will run as 1000 without fsGroup and cannot write: set fsGroup: 1000",
         ),
         (
             {"runAsUser": 1000, "fsGroup": 1000},
             {"runAsUser": 2000, "fsGroup": 2000},
-            "user 1000, new pods run as user 2000: the first start changes its group and may take long, NFS ignores it",
+            "user 1000, pods will run as 2000: the first start changes its group and may take long, not on NFS",
         ),
         (
             {"runAsUser": 1000, "fsGroup": 5},
             {"runAsUser": 2000, "fsGroup": 5, "fsGroupChangePolicy": "OnRootMismatch"},
-            "user 1000, new pods run as user 2000 and cannot write, as fsGroup is the same:"
+            "user 1000, pods will run as 2000 and cannot write, as fsGroup is the same:"
             " set fsGroupChangePolicy: Always",
         ),
         (
             {"runAsUser": 1000, "fsGroup": 5},
             {"runAsUser": 2000, "fsGroup": 5},
-            "user 1000, new pods run as user 2000: each start changes its group and may take long",
+            "user 1000, pods will run as 2000: each start changes its group and may take long",
         ),
     ],
 )
@@ -80,8 +80,8 @@ def test_the_warning_says_what_becomes_of_the_data_and_how_to_see_their_owner(be
 def test_a_new_group_of_the_same_user_is_a_warning():
     before, after = ({**CLAIM, "securityContext": {"runAsUser": 1, **more}} for more in ({}, {"fsGroup": 2}))
     assert _updated("VMSingle", before, after) == [
-        "vmsingle: volume 'data': new pods have fsGroup 2, not none: the first start changes its group and may take"
-        f" long, NFS ignores it. {CHECK}"
+        "vmsingle: volume 'data': pods will have fsGroup 2, not none: the first start changes its group and may take"
+        f" long, not on NFS. {CHECK}"
     ]
 
 
@@ -89,7 +89,7 @@ def test_a_volume_that_ignores_fs_group_is_named_once_at_an_update():
     spec = {"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/p"}}]}
     spec["volumeMounts"] = [{"name": "v", "mountPath": "/x"}]
     assert _updated("VMSingle", {**spec, "useStrictSecurity": False}, spec) == [
-        "vmsingle: volume 'v': its data was written by root, new pods run as user 65534 and cannot write, as NFS"
+        "vmsingle: volume 'v': its data was written by root, pods will run as 65534 and cannot write, as NFS"
         " ignores fsGroup: chown it to 65534. Check: kubectl exec -n mon deploy/vmsingle-db -- stat /x"
         " [volume-ownership]"
     ]
