@@ -30,9 +30,9 @@ from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.decide import Decision, Webhook
-from webhook.policy.enforcement import enforced_in, unknown_values
+from webhook.policy.enforcement import coverage, enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
-from webhook.policy.findings import Finding, Violation
+from webhook.policy.findings import Finding, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod, policies_of_posture
 from webhook.policy.posture import posture_of
@@ -287,13 +287,24 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
         user_annotations=user_annotations(identity),
         policies=(yield from inquiry.policies(named, by_plugin=annotated)) if named else (),
     )
-    findings = tuple(check_pod(subject, posture))
+    findings = tuple(_with_container(finding, pod) for finding in check_pod(subject, posture))
     decision = decide.decide_pod(
         identity, posture, findings, webhook=webhook, settings=settings, enforce=settings.enforce
     )
     if cache and key and not named:  # vmguard checks each time whether a policy exists
         cache.add(key, pod, decision, chain, volumes.union(name for _, name in mounts))
     return decision
+
+
+def _with_container(finding: Finding, pod: Pod) -> Finding:
+    """A violation with the name of the container that its path leads into; any other finding as it is."""
+    if type(finding) is not Violation or not finding.path.startswith(("/spec/containers/", "/spec/initContainers/")):
+        return finding
+    _, _, field, index, *_ = finding.path.split("/")
+    containers = (pod.spec.containers if field == "containers" else pod.spec.init_containers) or []
+    if not index.isdecimal() or int(index) >= len(containers):
+        return finding
+    return msgspec.structs.replace(finding, container=containers[int(index)].name)
 
 
 def _identity(pod: Metadata, admission: _Admission, chain: tuple[Link, ...]) -> Identity:
@@ -388,15 +399,29 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     if isinstance(preview, NotPreviewed):
         findings.append(preview.warning(str(ref)))
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    previewed: tuple[Finding, ...] = preview.findings
+    if any(type(finding) is Warn and finding.noncompliant for finding in previewed):
+        denied = yield from _denies_pods(admission, inquiry)
+        previewed = decide.with_pods_denied(previewed) if denied else previewed
     decision = decide.decide_resource(
         str(ref),
-        (*findings, *preview.findings),
+        (*findings, *previewed),
         settings,
         posture=preview.posture,
         postures=preview.postures,
         predicted_levels=preview.predicted_levels,
     )
     return decision, inquiry.links
+
+
+def _denies_pods(admission: _Admission, inquiry: _Inquiry) -> Steps[bool]:
+    """Whether vmguard denies new pods of the namespace that do not comply, as far as the labels are known."""
+    settings, namespace = admission.settings, admission.namespace
+    ref = Ref("", "v1", "Namespace", "", namespace)
+    fact = inquiry.found(ref, (yield inquiry.lookup(ref)))
+    labels = (fact.object.metadata.labels or {}) if type(fact) is Found else {}
+    is_enforced = coverage(settings.mode, namespace, labels) == "enforced"
+    return is_enforced and enforced_in(settings.enforce, labels) == "deny"
 
 
 def _generation(metadata: Metadata) -> str:

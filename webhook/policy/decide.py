@@ -181,7 +181,7 @@ def unknown_parent(resource: str, parent: UnknownKind, findings: tuple[Finding, 
     `findings` are those on what it names, which can deny it.
     """
     decision = decide_resource(resource, findings, settings)
-    if decision.outcome != "unchanged":
+    if decision.outcome not in {"unchanged", "warned"}:
         return decision
     text = f"{resource} belongs to {parent.owner}, of a kind that this version of vmguard does not know"
     warning = warning_line("workload", f"the pods of the resource are not secured: {text}; update vmguard")
@@ -354,6 +354,16 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
     )
 
 
+def with_pods_denied(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The findings on a resource whose namespace enforces deny: vmguard will deny its noncompliant pods."""
+    return tuple(
+        msgspec.structs.replace(finding, text=f"pods will be denied: {finding.text}")
+        if type(finding) is Warn and finding.noncompliant
+        else finding
+        for finding in findings
+    )
+
+
 def decide_resource(
     what: str,
     findings: tuple[Finding, ...],
@@ -365,7 +375,7 @@ def decide_resource(
 ) -> Decision:
     """The decision on a custom resource; `posture` is the line that says what its pods must look like, "" for none."""
     denials = [finding for finding in findings if type(finding) is Violation and finding.denies]
-    outcome: Outcome = "unchanged"
+    outcome: Outcome = "warned" if any(type(finding) is Warn for finding in findings) else "unchanged"
     spared: list[str] = []
     if denials and settings.mode == "audit":
         outcome = "would-deny"
