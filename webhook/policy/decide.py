@@ -50,6 +50,9 @@ Outcome = Literal[
 ]
 
 _LONGEST_MESSAGE = 2000
+PODS_DENIED = "pods will be denied: "
+"""The beginning of a warning on a resource whose pods vmguard will deny."""
+
 _MOST_WARNINGS = 20
 _LONGEST_OF_MANY = 256
 _LARGEST_TOGETHER = 3840
@@ -58,11 +61,16 @@ others may have something to say too."""
 
 
 class PredictedLevels(msgspec.Struct, frozen=True):
-    """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted."""
+    """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted.
+
+    `changes` is the number of fields that vmguard fills in each pod, `violations` that of the manual changes it needs.
+    """
 
     who: str
     before: Verdict
     after: Verdict
+    changes: int = 0
+    violations: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -357,7 +365,7 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
 def with_pods_denied(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """The findings on a resource whose namespace enforces deny: vmguard will deny its noncompliant pods."""
     return tuple(
-        msgspec.structs.replace(finding, text=f"pods will be denied: {finding.text}")
+        msgspec.structs.replace(finding, text=f"{PODS_DENIED}{finding.text}")
         if type(finding) is Warn and finding.noncompliant
         else finding
         for finding in findings
@@ -383,6 +391,13 @@ def decide_resource(
     elif denials:
         outcome = "denied"
     denied = outcome == "denied"
+    worth_warning = findings
+    if denied:  # the message has the fault already; the pods are not created
+        worth_warning = tuple(
+            finding
+            for finding in findings
+            if type(finding) is Warn and not finding.noncompliant and finding.rule != "pod-security"
+        )
     message = one_line("; ".join(denial.why for denial in denials), _LONGEST_MESSAGE)
     tally = tally_of(findings)
     annotations = {
@@ -398,7 +413,7 @@ def decide_resource(
         outcome,
         allowed=not denied,
         message=message if denied else "",
-        warnings=_most(findings, spared),
+        warnings=_most(worth_warning, spared),
         annotations=annotations,
         findings=findings,
         postures=postures,

@@ -30,7 +30,7 @@ _POSTURES = 30
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What metrics and log report of findings: their number by rule and kind, and place and reason of the first violations."""
+    """What metrics and log report of findings: their number by rule and kind, and the first violations with places."""
 
     counts: tuple[tuple[tuple[str, str], int], ...] = ()
     violations: tuple[str, ...] = ()

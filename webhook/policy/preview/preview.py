@@ -119,7 +119,10 @@ def _warnings(
             general = msgspec.structs.replace(warning, text=text)
             about.setdefault(general, []).append((source_map.component, warning.text))
         if verdicts := judged[identical].verdicts:
-            levels[_key(each.workload)] = PredictedLevels(source_map.component, *verdicts)
+            changes, violations = (
+                sum(type(finding) is of for finding in judged[identical].findings) for of in (Change, Violation)
+            )
+            levels[_key(each.workload)] = PredictedLevels(source_map.component, *verdicts, changes, violations)
     warnings = []
     for general, of in about.items():
         components, lines = zip(*of, strict=True)
