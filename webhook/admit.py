@@ -379,8 +379,12 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     denied = any(type(finding) is Violation and finding.denies for finding in findings)
     if wrong and denied:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    unchanged = old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references
+    if unchanged:  # whoever set these fields was warned then
+        findings = [finding for finding in findings if type(finding) is not Warn]
     if wrong:
-        return decide.wrongly_typed(str(ref), wrong, settings, settled=True), inquiry.links
+        decision = decide.wrongly_typed(str(ref), wrong, settings, settled=True)
+        return msgspec.structs.replace(decision, warnings=()) if unchanged else decision, inquiry.links
     above = msgspec.structs.replace(custom.metadata, namespace=namespace)
     unknown = unknown_kind_above(kind.kind, above, owners)
     if unknown:
@@ -393,7 +397,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
             str(ref), tuple(findings), settings, posture=postures_line(postures), postures=postures
         )
         return decision, inquiry.links
-    if old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references:
+    if unchanged:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
     preview: Preview | NotPreviewed = yield PreviewRequest(pods, had if old else None, settings, admission.minor)
     if isinstance(preview, NotPreviewed):

@@ -15,7 +15,7 @@ from webhook.offline.file_facts import FileFacts
 from webhook.offline.inputs import Input, facts_only, sort_documents
 from webhook.offline.judge import Judged, judge
 from webhook.policy.explanation import explain_pod, explain_resource, summary
-from webhook.policy.wording import levels_in_words
+from webhook.policy.wording import levels_in_words, with_runbook
 from webhook.settings import Settings, SettingsError
 from webhook.yaml_output import as_yaml
 
@@ -96,7 +96,7 @@ def _print(result: Judged, output: str, *, verbose: bool) -> None:
     for warning in decision.warnings:
         print(f"Warning: {result.input.name}: {warning}", file=sys.stderr)
     if not result.allowed:
-        print(f"Denied: {result.input.title}: {decision.message or decision.refused}", file=sys.stderr)
+        print(f"Denied: {result.input.title}: {with_runbook(decision.message) or decision.refused}", file=sys.stderr)
     if output == "explain":
         title, verdicts = result.input.title, result.pod_security
         if verdicts:

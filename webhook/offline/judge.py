@@ -19,7 +19,7 @@ from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import Decision, Webhook, not_called, with_note
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, coverage, without_effect
-from webhook.policy.wording import facts_line
+from webhook.policy.wording import facts_line, with_runbook
 from webhook.policy.workload import Link
 from webhook.settings import Settings
 from webhook.yaml_output import as_yaml
@@ -94,7 +94,7 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     answer = encode(
         review,
         allowed=decision.allowed and not decision.refused,
-        message=decision.message or decision.refused,
+        message=with_runbook(decision.message) or decision.refused,
         patch=decision.encoded_patch,
         warnings=decision.warnings,
         annotations=decision.annotations,

@@ -11,6 +11,12 @@ from webhook.policy.posture import Posture
 from webhook.policy.workload import Link
 from webhook.text import one_line, quoted
 
+DOCS = "https://github.com/vmguard/vmguard/blob/main/docs/"
+"""The address of the documentation."""
+
+RUNBOOK = f"{DOCS}troubleshooting.md#vmguard-denied-it"
+"""The section on what to do after a denial."""
+
 MOST_TOLD = 5
 """Findings that a message or a log line tells one by one."""
 
@@ -53,6 +59,11 @@ def _with_place(violation: Violation) -> str:
         place = f"{place} (container {quoted(violation.container)})"
     place = one_line(place, _LONGEST_PLACE)
     return one_line(f"{place}: {violation.why}" if place else violation.why, LONGEST_WARNING)
+
+
+def with_runbook(message: str) -> str:
+    """The message of a denial as a client gets it, with the address of its runbook; "" where nothing is denied."""
+    return f"{message} (what to do: {RUNBOOK})" if message else ""
 
 
 def not_compliant(left: list[Change | Violation]) -> str:

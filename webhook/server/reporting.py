@@ -9,7 +9,7 @@ from webhook.facts import Found
 from webhook.name_forms import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.resource_events import REPORTED, ResourceEvent, of_admission
-from webhook.policy.wording import MOST_TOLD, facts_line
+from webhook.policy.wording import MOST_TOLD, facts_line, with_runbook
 from webhook.policy.workload import Identity, Link, UnknownKind, Workload
 from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Line, Log
@@ -89,7 +89,7 @@ class Reporter:
         answer = encode(
             review,
             allowed=decision.allowed,
-            message=decision.message,
+            message=with_runbook(decision.message),
             patch=decision.encoded_patch,
             warnings=decision.warnings,
             annotations=decision.annotations,
