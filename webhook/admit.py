@@ -28,17 +28,18 @@ from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
-from webhook.policy.custom_resources import GROUP
+from webhook.policy.custom_resources import GROUP, nearest_kinds
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.enforcement import coverage, enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
 from webhook.policy.findings import Finding, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.pod_subject import subject_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod, policies_of_posture
 from webhook.policy.posture import posture_of
 from webhook.policy.preview import DecisionSteps, NotPreviewed, PodsOfResource, Preview, PreviewRequest
-from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
-from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, Subject
+from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference, check_resource
+from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, ResourceObject
 from webhook.policy.wording import postures_line
 from webhook.policy.workload import (
     Identity,
@@ -52,10 +53,6 @@ from webhook.policy.workload import (
     owner_of,
     parentage_of,
     unknown_kind_above,
-    user_annotations,
-    user_containers,
-    user_mounts,
-    user_volumes,
 )
 from webhook.settings import Settings
 from webhook.text import nearest
@@ -198,7 +195,7 @@ def admit(
     request = review.request
     reason = _not_judged(request, webhook, settings)
     if reason == _UNKNOWN_KIND:
-        return decide.unknown_resource(request.kind.kind, nearest(request.kind.kind, tuple(KNOWN_KINDS))), ()
+        return decide.unknown_resource(request.kind.kind, nearest_kinds(request.kind.kind)), ()
     if reason:
         return decide.ignored(reason), ()
     admission = _Admission(request, webhook, settings, minor, labels_suffice, cache)
@@ -274,25 +271,15 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
     posture = posture_of(identity, settings)
     annotated = policies_of_pod(pod, namespace)
     named = [*policies_of_posture(posture), *annotated]
-    volumes, mounts = user_volumes(identity), user_mounts(identity)
-    subject = Subject(
-        pod=Pod(pod.spec, Metadata(annotations=pod.metadata.annotations)),  # no more than a key of the cache holds
-        minor=admission.minor,
-        in_daemonset=identity.in_daemonset,
-        run_as_platform=settings.run_as == "platform",
-        harden_sidecars=settings.harden_sidecars,
-        user_volumes=volumes,
-        user_mounts=mounts,
-        user_containers=user_containers(identity),
-        user_annotations=user_annotations(identity),
-        policies=(yield from inquiry.policies(named, by_plugin=annotated)) if named else (),
-    )
+    policies = (yield from inquiry.policies(named, by_plugin=annotated)) if named else ()
+    subject = subject_of(identity, pod, settings, admission.minor, policies)
     findings = tuple(_with_container(finding, pod) for finding in check_pod(subject, posture))
     decision = decide.decide_pod(
         identity, posture, findings, webhook=webhook, settings=settings, enforce=settings.enforce
     )
     if cache and key and not named:  # vmguard checks each time whether a policy exists
-        cache.add(key, pod, decision, chain, volumes.union(name for _, name in mounts))
+        named_volumes = subject.user_volumes.union(name for _, name in subject.user_mounts)
+        cache.add(key, pod, decision, chain, named_volumes)
     return decision
 
 
@@ -399,6 +386,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
         return decision, inquiry.links
     if unchanged:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    findings += check_resource(ResourceObject(ref.kind, decode_raw(request.object)))
     preview: Preview | NotPreviewed = yield PreviewRequest(pods, had if old else None, settings, admission.minor)
     if isinstance(preview, NotPreviewed):
         findings.append(preview.warning(str(ref)))

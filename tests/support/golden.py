@@ -49,6 +49,18 @@ class Case:
         return json.loads((self.path / name).read_bytes())
 
 
+class Older(Case):
+    """A case as far as Kubernetes 1.24 can have it: it knows no `sleep` before a stop."""
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        objects = super().objects
+        for each in objects:
+            for container in each.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
+                container.pop("lifecycle", None)
+        return objects
+
+
 CASES = [Case(path) for path in sorted(ROOT.iterdir()) if path.is_dir()]
 
 

@@ -8,15 +8,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from webhook.offline.reply import LevelName
+
 API_VERSION = "vmguard.io/v1"
 KIND = "Audit"
 
-Verdict = Literal["DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown"]
+AuditVerdict = Literal["DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown"]
 
-VERDICTS: tuple[Verdict, ...] = ("DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown")
+VERDICTS: tuple[AuditVerdict, ...] = ("DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown")
 """All verdicts, the worst first. `unknown` is never counted as ok."""
 
-MEANING: dict[Verdict, str] = {
+MEANING: dict[AuditVerdict, str] = {
     "DENIED": "the pod would be refused",
     "BREAKS": "there is evidence that it stops working",
     "CHECK": "it may break; the finding says what to look at",
@@ -26,9 +28,7 @@ MEANING: dict[Verdict, str] = {
 }
 """What each verdict means, for people."""
 
-Level = Literal["privileged", "baseline", "restricted"]
-
-LEVELS: tuple[Level, ...] = ("privileged", "baseline", "restricted")
+LEVELS: tuple[LevelName, ...] = ("privileged", "baseline", "restricted")
 """The Pod Security levels, the loosest first."""
 
 
@@ -63,7 +63,7 @@ class ReportedFinding(msgspec.Struct, frozen=True, rename="camel"):
     """Evidence for a verdict. `id` is what `vmguard explain` takes, `fix` is YAML or a command to copy, "" for none."""
 
     id: str
-    verdict: Verdict
+    verdict: AuditVerdict
     text: str
     fix: str = ""
 
@@ -73,7 +73,8 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
 
     `pods` is how many run, 0 for pods that the resource will have. Levels, changes, findings and diff are those of the
     worst of the pods; the levels are the lowest of all. `not_restricted` are the reasons why the pods are not
-    restricted afterwards.
+    restricted afterwards. `predicted` is one of the pods as it would be stored, as far as an audit reads pods, None
+    where none runs.
     """
 
     cluster: str
@@ -83,14 +84,15 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
     component: str
     controller: str
     pods: int
-    level_now: Level
-    level_after: Level
-    verdict: Verdict
+    level_now: LevelName
+    level_after: LevelName
+    verdict: AuditVerdict
     first_reason: str
     changes: list[ReportedChange] = []
     findings: list[ReportedFinding] = []
     not_restricted: list[str] = []
     diff: str = ""
+    predicted: dict[str, Any] | None = None
     parent: str = ""
 
     @property
@@ -102,7 +104,7 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class AuditedNamespace(msgspec.Struct, frozen=True, rename="camel"):
-    """One namespace: its coverage by vmguard, and the lowest level of all its pods now and afterwards, "" if unknown."""
+    """One namespace, its coverage by vmguard, and the level that all its pods would reach, "" if not known."""
 
     cluster: str
     name: str
@@ -125,7 +127,7 @@ class Summary(msgspec.Struct, frozen=True, rename="camel"):
 
     pods: int
     workloads: int
-    verdicts: dict[str, int]
+    verdicts: dict[AuditVerdict, int]
 
 
 class AuditReport(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -15,6 +15,7 @@ from webhook.text import one_line
 COMMANDS = {
     "serve": "serve the webhook",
     "review": "decide offline on pods, resources and AdmissionReviews",
+    "audit": "predict what enforcing vmguard would change and break in a cluster",
     "level": "say which Pod Security level pods reach",
     "explain": "say what a rule id means",
     "manifests": "print or write the Kubernetes objects that install vmguard",

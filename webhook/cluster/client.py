@@ -11,7 +11,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 import yaml
@@ -38,6 +38,9 @@ ATTEMPTS = 4
 
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod reads which namespace it is in."""
+
+IN_CLUSTER = "in-cluster"
+"""What stands for the context where the pod's own ServiceAccount is used."""
 
 _PATCHES: dict[type, str] = {list: "application/json-patch+json", dict: "application/merge-patch+json"}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
@@ -71,18 +74,35 @@ class AnswerTooLargeError(UnreachableError):
     """An answer of more than `MOST_BYTES`, which was not read to its end."""
 
 
+class _Source(NamedTuple):
+    """Where the configuration is from: files, "" for the usual ones, and the context, "" for the current one."""
+
+    kubeconfig: str
+    context: str
+
+
+class _Configured(NamedTuple):
+    """A connection, and what its configuration says besides."""
+
+    api: ApiClient
+    namespace: str
+    context: str
+
+
 class Client:
     """One API server, for one event loop; `count` is told verb, plural and HTTP status (0: no answer) of each request.
 
-    `namespace` is the one that is ours: the pod's own, or that of the kubeconfig's context.
+    `namespace` is the one that is ours: the pod's own, or that of the kubeconfig's context. `context` is the name of
+    that context.
     """
 
     def __init__(
-        self, api: ApiClient, namespace: str, kubeconfig: str, bucket: Bucket, count: Callable[[str, str, int], None]
+        self, configured: "_Configured", source: "_Source", bucket: Bucket, count: Callable[[str, str, int], None]
     ) -> None:
-        self._api = api
-        self.namespace = namespace
-        self._kubeconfig = kubeconfig
+        self._api = configured.api
+        self.namespace = configured.namespace
+        self.context = configured.context
+        self._source = source
         self._queue = FairQueue(bucket)
         self._count = count
         self._loaded = asyncio.get_running_loop().time()
@@ -159,9 +179,22 @@ class Client:
             InvalidNameError: no object and no namespace can have such a name.
 
         """
-        path = resource.path(namespace, name)
         content_type = _PATCHES[type(body)] if method == "PATCH" else JSON
+        return await self._send(method, resource, resource.path(namespace, name), body, content_type, seconds)
 
+    async def dry_run(self, resource: Collection, namespace: str, body: Any, seconds: float) -> tuple[int, bytes]:
+        """HTTP status and body of a POST that stores nothing: the object as the API server would store it.
+
+        Raises:
+            UnreachableError: there was no whole answer within so many seconds.
+            InvalidNameError: no namespace can have such a name.
+
+        """
+        return await self._send("POST", resource, f"{resource.path(namespace)}?dryRun=All", body, JSON, seconds)
+
+    async def _send(
+        self, method: str, resource: Collection, path: str, body: Any, content_type: str, seconds: float
+    ) -> tuple[int, bytes]:
         async def ask(api: ApiClient) -> tuple[int, bytes]:
             _, url, headers, data, *_ = await api.param_serialize(
                 method,
@@ -241,7 +274,7 @@ class Client:
             return False
         self._loaded = now
         try:
-            older, (self._api, _) = self._api, await _api(self._kubeconfig)
+            older, self._api = self._api, (await _api(self._source)).api
         except NoClusterError:
             return False
         await older.close()
@@ -279,43 +312,49 @@ async def connected(
     kubeconfig: str,
     rate: tuple[float, float] = (50, 100),
     count: Callable[[str, str, int], None] = lambda _verb, _resource, _status: None,
+    *,
+    context: str = "",
 ) -> AsyncIterator[Client]:
     """A client for the cluster that `kubeconfig` names, "" for the first of KUBECONFIG, the pod's own, ~/.kube/config.
 
-    `rate` is requests a second, and at once after a quiet time.
+    `rate` is requests a second, and at once after a quiet time. `context` is one of the kubeconfig, "" for its current.
 
     Raises:
         NoClusterError: there is none, or its configuration cannot be used.
 
     """
-    client = Client(*await _api(kubeconfig), kubeconfig, Bucket(*rate), count)
+    source = _Source(kubeconfig, context)
+    client = Client(await _api(source), source, Bucket(*rate), count)
     try:
         yield client
     finally:
         await client.close()
 
 
-async def _api(kubeconfig: str) -> tuple[ApiClient, str]:
+async def _api(source: _Source) -> _Configured:
     configuration = Configuration()
     configuration.connection_pool_maxsize = 0  # no bound of the library's
     configuration.retries = None
     try:
-        namespace = await _configure(configuration, kubeconfig)
+        namespace, context = await _configure(configuration, source)
         api = ApiClient(configuration)
     except Exception as error:  # noqa: BLE001 - the loader raises whatever its parsers do, on a file of the user's
         raise NoClusterError(str(error) or type(error).__name__) from None
     api.user_agent = f"vmguard/{__version__}"
-    return api, namespace
+    return _Configured(api, namespace, context)
 
 
-async def _configure(configuration: Configuration, kubeconfig: str) -> str:
-    """Fill in a configuration; the namespace that is ours in that cluster."""
-    named = kubeconfig or os.environ.get("KUBECONFIG", "")
-    if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
+async def _configure(configuration: Configuration, source: _Source) -> tuple[str, str]:
+    """Fill in a configuration; the namespace that is ours in that cluster, and the name of the context."""
+    named = source.kubeconfig or os.environ.get("KUBECONFIG", "")
+    if not named and not source.context and os.environ.get("KUBERNETES_SERVICE_HOST"):
         load_incluster_config(configuration)
-        return _own_namespace()
-    loader = await load_kube_config(_existing(named), client_configuration=configuration, persist_config=False)
-    return str(loader.current_context["context"].get("namespace") or "default")
+        return _own_namespace(), IN_CLUSTER
+    loader = await load_kube_config(
+        _existing(named), context=source.context or None, client_configuration=configuration, persist_config=False
+    )
+    found = loader.current_context
+    return str(found["context"].get("namespace") or "default"), str(found["name"])
 
 
 def _own_namespace() -> str:

@@ -87,7 +87,7 @@ class Discovery:
         """Ask until everything is known; each failure is logged, and the next attempt comes later."""
         backoff = Backoff()
         while True:
-            self.trouble = await self._learn()
+            self.trouble = await self.learn_once()
             if not self.trouble:
                 self.on_learnt()
                 return
@@ -95,7 +95,8 @@ class Discovery:
             self._log.write("warning", "cluster not reached", reason=self.trouble, seconds=round(seconds, 1))
             await asyncio.sleep(seconds)
 
-    async def _learn(self) -> str:
+    async def learn_once(self) -> str:
+        """Read everything once; the reason where that fails, "" where it does not."""
         try:
             said = _version.decode(await self._get("/version") or b"{}")
             minor = _minor(said)

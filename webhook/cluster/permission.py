@@ -94,6 +94,11 @@ def without_advice(text: str) -> str:
     return text.partition(_ADVICE)[0]
 
 
+def advised_rule(text: str) -> str:
+    """The rule that the text of a refusal advises, "" for none."""
+    return text.partition(_ADVICE)[2].partition(" the rule ")[2]
+
+
 def refusal(verb: str, resource: Collection, namespace: str, why: str) -> str:
     """`may not list vmsingles.GROUP in namespace mon: WHY: let a Role there have …`."""
     if namespace:

@@ -21,9 +21,9 @@ from webhook.admission.admission_review import ReviewError, review_of_pod
 from webhook.admit import admit
 from webhook.cluster.client import Client
 from webhook.cluster.listing import FAILURES
+from webhook.cluster.running_pods import running
 from webhook.driver import drive_async
 from webhook.facts import FactSource, Found, Lookup, Names, Ref, Resolved, Unknown
-from webhook.leader.running_pods import running
 from webhook.policy.enforcement import EXCLUDED, EXEMPT, EXEMPT_VALUE, NOT_CALLED, Coverage, coverage
 from webhook.policy.findings import Change, Violation
 from webhook.policy.resource_events import ResourceEvent, of_running_pod

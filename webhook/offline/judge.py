@@ -12,15 +12,21 @@ import jsonpatch
 import msgspec
 
 from webhook.admission.admission_review import decode, decode_pod, encode, pod_object
+from webhook.admission.patch import build
 from webhook.admit import admit
 from webhook.driver import drive
 from webhook.facts import FactSource, Found, Lookup, Ref
 from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
-from webhook.policy.decide import Decision, Webhook, not_called, with_note
+from webhook.policy.custom_resources import GROUP, wrong_name
+from webhook.policy.decide import Decision, Webhook, misnamed_resource, not_called, with_note
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, coverage, without_effect
-from webhook.policy.wording import facts_line, with_runbook
-from webhook.policy.workload import Link
+from webhook.policy.json_access import object_of
+from webhook.policy.rules import check_replaced_pod
+from webhook.policy.rules.subject import ReplacedPod
+from webhook.policy.volume_users import image_users
+from webhook.policy.wording import facts_line, warning_line, with_runbook
+from webhook.policy.workload import Link, Workload
 from webhook.settings import Settings
 from webhook.yaml_output import as_yaml
 
@@ -91,6 +97,14 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     elif settings.mode == "audit" and decision.outcome not in _NOT_JUDGED:
         note = _enforced_by_label(namespace) if there.mode == "enforce" else without_effect(labels)
         decision = with_note(decision, note) if note else decision
+    api_version = str(item.object.get("apiVersion") or "")
+    wrong = wrong_name(api_version, item.kind)
+    if wrong and api_version.rpartition("/")[0] != GROUP:
+        decision = misnamed_resource(wrong)
+    elif wrong:
+        decision = with_note(decision, wrong)
+    for warning in _once_it_is_created_again(item, decision, namespace, settings):
+        decision = msgspec.structs.replace(decision, warnings=(*decision.warnings, warning))
     answer = encode(
         review,
         allowed=decision.allowed and not decision.refused,
@@ -101,6 +115,26 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         facts=facts_line(looked_up),
     )
     return Judged(item, asked, decision, looked_up, answer, source.minor)
+
+
+def _once_it_is_created_again(item: Input, decision: Decision, namespace: str, settings: Settings) -> list[str]:
+    """Warnings about a running pod that a person hands in: the data that it wrote, and the pod in its place."""
+    if item.kind != "Pod" or not isinstance(decision.identity, Workload) or not _is_running(item.object):
+        return []
+    name = str(object_of(item.object.get("metadata")).get("name"))
+    edits = build(change.edit for change in decision.changes)
+    after = jsonpatch.apply_patch(item.object, msgspec.to_builtins(edits))
+    users = {} if settings.run_as == "platform" else image_users(decision.identity.component)
+    pod = ReplacedPod(item.object["spec"], after["spec"], namespace, name, users)
+    return [warning_line(warning.rule, warning.text) for warning in check_replaced_pod(pod)]
+
+
+def _is_running(pod: dict[str, Any]) -> bool:
+    """Whether it is a pod that a node has started, and not one that is to be created."""
+    if object_of(pod.get("spec")).get("nodeName"):
+        return True
+    status = object_of(pod.get("status"))
+    return status.get("phase") in {"Running", "Succeeded", "Failed"} or bool(status.get("containerStatuses"))
 
 
 def _labels_of(namespace: str, source: FactSource) -> dict[str, str | None]:

@@ -7,7 +7,8 @@ no kind, component or container by name. A new kind is one row of KINDS. Columns
 are paths and conditions.
 
 Source: operator v0.42 to v0.74, and recorded pods of v0.53, v0.54 and v0.74. VTAgent: operator v0.75. VMEstimator: the
-documentation of v0.76, and the sources just before it, where the layout of single-node mode still changed.
+documentation of v0.76, and the sources just before it, where the layout of single-node mode still changed. Users of
+images: their Dockerfiles.
 """
 
 from collections.abc import Iterable
@@ -64,12 +65,31 @@ class DaemonSetMode(msgspec.Struct, frozen=True, kw_only=True):
     reads: tuple[HostPath, ...] = ()
 
 
+class ImageUser(msgspec.Struct, frozen=True):
+    """The user that an image runs as where the pod sets none; None where it is not known.
+
+    `name` is how the image names the user, "" for a number. The kubelet starts no image that names its user where
+    runAsNonRoot is true and runAsUser is not set, as it cannot tell who that is.
+    """
+
+    user: int | None
+    name: str = ""
+
+
+_ROOT = ImageUser(0)
+"""The images of VictoriaMetrics, VictoriaLogs and VictoriaTraces name no user."""
+
+_NOBODY = ImageUser(65534, "nobody")
+_NOT_KNOWN = ImageUser(None)
+
+
 class OperatorContainer(msgspec.Struct, frozen=True, kw_only=True):
     """A container that the operator makes beside the main one, when a condition holds for the component's part.
 
     `{namespace}`, `{name}` and `{data}` in an argument are those of the resource and the path of the component's data.
-    `settings` leads to the container's own extraArgs and volumeMounts. With `mounts_data` it mounts what the main one
-    does.
+    `settings` leads to the container's own extraArgs, volumeMounts and image. `flags` are flags with a value there.
+    With `mounts_data` it mounts what the main one does. `image` is the user of its image, which differs between
+    operators for a reloader.
     """
 
     name: str
@@ -77,7 +97,9 @@ class OperatorContainer(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     args: tuple[str, ...] = ()
     settings: Path = ()
+    flags: tuple[tuple[str, Path], ...] = ()
     mounts_data: bool = False
+    image: ImageUser = _NOT_KNOWN
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +118,8 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     daemonset   when a DaemonSet runs it, and what that changes
     api         when the main container calls the Kubernetes API
     gets_token  whether the operator mounts a token in the main container then; v0.74 forgets some
+    image       the user of the main container's image
+    listens     the flag of the address that the main container serves at
     kind        the kind in whose row it stands
     containers  names of the operator's containers and init containers, the main one first
     """
@@ -112,6 +136,8 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     daemonset: DaemonSetMode | None = None
     api: Condition = False
     gets_token: bool = True
+    image: ImageUser = _ROOT
+    listens: str = "httpListenAddr"
     kind: str = ""
     containers: tuple[str, ...] = ()
 
@@ -122,6 +148,11 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def needs_api_in_daemonset(self) -> bool:
         return self.daemonset is not None and self.daemonset.needs_api
+
+    @property
+    def images(self) -> dict[str, ImageUser]:
+        """The user of the image of each of the operator's containers, by the container's name."""
+        return {self.main or self.name: self.image, **{each.name: each.image for each in self.beside}}
 
     @property
     def controllers(self) -> tuple[Condition, ...]:
@@ -160,12 +191,17 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 class Child(msgspec.Struct, frozen=True):
     """A kind that a parent makes; its spec stands under `field` in each zone and in zoneCommon.
 
-    A parent has a `shared` child once, at `spec.FIELD`, for all zones.
+    A parent makes the child whether anything stands there or not. It has a `shared` child once, at `spec.FIELD`, for
+    all zones, unless `spec.FIELD.enabled` is false. It makes a `backend` in each zone, one kind of them: the one that
+    `spec.backendType` names, else the `default` one. `turns_on` are fields that the operator sets to true in the child.
     """
 
     kind: str
     field: str
     shared: bool = False
+    backend: bool = False
+    default: bool = False
+    turns_on: tuple[str, ...] = ()
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +233,9 @@ _BACKUP = (
         when=Present(("vmBackup",)),
         args=(_BACKUP_PATH,),
         settings=("vmBackup",),
+        flags=(("dst", ("destination",)),),
         mounts_data=True,
+        image=_ROOT,
     ),
     OperatorContainer(
         name="vmbackuper-restore",
@@ -206,6 +244,7 @@ _BACKUP = (
         args=("restore", _BACKUP_PATH),
         settings=("vmBackup",),
         mounts_data=True,
+        image=_ROOT,
     ),
 )
 
@@ -305,6 +344,8 @@ KINDS: tuple[Kind, ...] = (
             writes=Data(volume="vmalertmanager-{name}-db", path="/alertmanager", flag="storage.path"),
             beside=_reloader(),
             stateful=True,
+            image=_NOBODY,
+            listens="web.listen-address",
         ),
     ),
     _kind("VMAuth", "v1beta1", Component(name="vmauth", writes=Nothing("it passes requests on"), beside=_reloader())),
@@ -344,7 +385,12 @@ KINDS: tuple[Kind, ...] = (
     _kind(
         "VMAnomaly",
         "v1",
-        Component(name="vmanomaly", writes=Data(volume="vmanomaly-storage", path="/storage"), stateful=True),
+        Component(
+            name="vmanomaly",
+            writes=Data(volume="vmanomaly-storage", path="/storage"),
+            stateful=True,
+            image=_NOT_KNOWN,
+        ),
         plural="vmanomalies",
     ),
     _kind(
@@ -409,17 +455,17 @@ KINDS: tuple[Kind, ...] = (
     _parent(
         "VMDistributed",
         "v1alpha1",
-        Child("VMAgent", "vmagent"),
-        Child("VMCluster", "vmcluster"),
-        Child("VMSingle", "vmsingle"),
+        Child("VMAgent", "vmagent", turns_on=("ingestOnlyMode",)),
+        Child("VMCluster", "vmcluster", backend=True, default=True),
+        Child("VMSingle", "vmsingle", backend=True),
         Child("VMAuth", "vmauth", shared=True),
     ),
     _parent(
         "VLDistributed",
         "v1alpha1",
         Child("VLAgent", "vlagent"),
-        Child("VLCluster", "vlcluster"),
-        Child("VLSingle", "vlsingle"),
+        Child("VLCluster", "vlcluster", backend=True, default=True),
+        Child("VLSingle", "vlsingle", backend=True),
         Child("VMAuth", "vmauth", shared=True),
     ),
 )

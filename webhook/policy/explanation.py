@@ -71,7 +71,7 @@ def explain_resource(title: str, decision: Decision) -> str:
         predicted_levels = decision.predicted_levels or (None,) * len(decision.postures)
         rows = [
             (
-                p.component.name,
+                p.title,
                 p.security_context,
                 str(p.context_setting),
                 p.api_access,
@@ -148,6 +148,8 @@ def _posture(posture: Posture) -> list[str]:
 def _verdict(decision: Decision) -> str:
     told = decision.annotations.get("decision", "")
     findings = len(decision.changes) + len(decision.violations)
+    if decision.outcome == "unknown-kind" and decision.identity is None:
+        return "not judged: the operator has no such kind, as far as this version of vmguard knows"
     text = {
         "warned": f"allowed, but not compliant: {_count(findings, 'finding')}"
         if decision.identity
@@ -208,12 +210,17 @@ def _advice(decision: Decision, workload: Workload) -> list[str]:
     posture, advice = decision.postures[0], []
     rules = {finding.rule for finding in decision.findings if isinstance(finding, Change | Violation)}
     path = ".".join(workload.component.path)
+    applied = str(workload)
+    if workload.parentage.layers:  # the operator writes the child anew from its parent
+        place = ".".join((workload.parentage.layers[0][0], *workload.component.path[1:]))
+        applied, _, path = place.rpartition(" ")
     if decision.violations:
-        advice.append(f"correct the fields above in {workload} (or in what injects them) and let the pod be made again")
+        advice.append(f"correct the fields above in {applied} (or in what injects them) and let the pod be made again")
     if "security-context" in rules and posture.security_context == "strict":
         if "." not in posture.context_setting.place:  # an environment variable, so the resource itself is silent
-            advice.append(f"to have it from the operator too: {workload} {path}.useStrictSecurity: true")
-        advice.append(f"to differ: write {path}.securityContext; an empty one opts out")
+            advice.append(f"to have it from the operator too: {applied} {path}.useStrictSecurity: true")
+        place = path if applied == str(workload) else f"{applied} {path}"
+        advice.append(f"to differ: write {place}.securityContext; an empty one opts out")
     return advice
 
 

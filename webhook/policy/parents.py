@@ -1,5 +1,8 @@
-"""What a parent's spec sets for the children that the operator makes from it.
+"""The children that the operator makes from a parent, and what the parent's spec sets for each.
 
+In every zone it makes the agent and one backend, whether the zone says anything of them or not, and one VMAuth for all
+zones unless the parent turns it off. Without a `backendType` a zone that has the other backend alone counts as one of
+it, although the operator refuses such a parent.
 A child is named by its zone, or by `zoneCommon` with `%ZONE%` for the zone's name, or is `<parent>-<zone>`. A shared
 child is one for all zones. What a zone sets goes before what zoneCommon sets. Each function walks the zones once, as a
 parent may have many, and the names that many zones make are indexed. Source: operator v0.74 (naming functions and
@@ -53,6 +56,33 @@ def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = No
     common_layers = _common_layers(parent, spec, child)
     for index, zone in enumerate(islice(zones(spec), most)):
         yield _child_name(parent.name, spec, zone, child), (_zone_layer(parent, zone, index, child), *common_layers)
+
+
+def made_children(parent: Ref, spec: dict[str, Any], kind: str, most: int) -> Iterator[tuple[str, Layers]]:
+    """As `children`, of those children only that the operator makes."""
+    child = PARENTS[parent.kind][kind]
+    if child.shared:
+        if member(spec, child.field).get("enabled") is not False:
+            yield from children(parent, spec, kind)
+        return
+    common_layers = _common_layers(parent, spec, child)
+    for index, zone in enumerate(islice(zones(spec), most)):
+        if not child.backend or _backend(parent, spec, zone) == child:
+            yield _child_name(parent.name, spec, zone, child), (_zone_layer(parent, zone, index, child), *common_layers)
+
+
+def _backend(parent: Ref, spec: dict[str, Any], zone: Any) -> Child:
+    """The backend that the operator makes in a zone."""
+    backends = [child for child in PARENTS[parent.kind].values() if child.backend]
+    named = next((child for child in backends if child.kind == spec.get("backendType")), None)
+    if named:
+        return named
+    default = next(child for child in backends if child.default)
+    for holder in (zone, member(spec, "zoneCommon")):
+        present = [child for child in backends if member(holder, child.field)]
+        if present:
+            return default if default in present else present[0]
+    return default
 
 
 def zones(spec: dict[str, Any]) -> list[Any]:

@@ -57,6 +57,12 @@ class Posture(msgspec.Struct, frozen=True):
     own_context: dict[str, Any]
     needs_api: bool
     pod_security_policy: Setting | None = None
+    place: str = ""
+
+    @property
+    def title(self) -> str:
+        """The component for a person, with its place in a parent."""
+        return self.place or self.component.name
 
     @property
     def set_by_resource(self) -> bool:

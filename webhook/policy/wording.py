@@ -31,6 +31,7 @@ _LONGEST_VALUE = 300
 _LONGEST_PLACE = 250
 """Characters of the place of a violation in the log."""
 
+_LONGEST_TITLE = 200
 _POSTURES = 30
 """How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
 
@@ -133,7 +134,14 @@ def warning_line(rule: str, text: str, longest: int = LONGEST_WARNING) -> str:
 
 def postures_line(postures: tuple[Posture, ...]) -> str:
     """The postures of a resource's components, the first of many."""
-    told = [f"{posture.component.name}: {posture_line(posture)}" for posture in postures[:_POSTURES]]
+    told: list[str] = []
+    size = 0
+    for posture in postures[:_POSTURES]:
+        line = f"{one_line(posture.title, _LONGEST_TITLE)}: {posture_line(posture)}"
+        size += len(line)
+        if size > _LARGEST_LIST:
+            break
+        told.append(line)
     more = len(postures) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
 

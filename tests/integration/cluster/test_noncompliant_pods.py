@@ -14,8 +14,8 @@ from tests.support.server import serving_cluster
 from tests.support.unharmed import troubles
 from webhook.cluster import listing
 from webhook.cluster.client import connected
+from webhook.cluster.running_pods import running
 from webhook.leader import audit_scan as module
-from webhook.leader.running_pods import running
 from webhook.policy.custom_resources import GROUP
 
 

@@ -13,7 +13,7 @@ from tests.controlplane.stand_in_operator import recreate
 from tests.controlplane.versions import WITH_POLICIES
 from tests.support.accounts import RBAC, granted
 from tests.support.admission_pods import STRICT_SECURITY, failed_create
-from tests.support.golden import CASES, Case
+from tests.support.golden import CASES, Older
 from tests.support.labelled_guard import labelled_guards
 from tests.support.patience import PATIENCE
 from tests.support.resource_manifests import PSP, custom_resource, naming_policy, pod_security_policy
@@ -27,18 +27,6 @@ LEASE = ("coordination.k8s.io/v1", "Lease")
 MADE = {"VM_PSPAUTOCREATEENABLED": "true", "VMGUARD_PSP_BINDABLE": "bindable, also-bindable", **STRICT_SECURITY}
 WORKLOADS = {"Deployment", "StatefulSet"}
 _COUNT = itertools.count(1)
-
-
-class Older(Case):
-    """A case as far as Kubernetes 1.24 can have it: it knows no `sleep` before a stop."""
-
-    @property
-    def objects(self):
-        objects = super().objects
-        for each in objects:
-            for container in each.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
-                container.pop("lifecycle", None)
-        return objects
 
 
 def of_every_kind():

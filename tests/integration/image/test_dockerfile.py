@@ -55,9 +55,8 @@ def test_the_locked_backend_builds_the_wheel_of_both_packages(tmp_path):
     assert run.returncode == 0, run.stderr
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     names = set(ZipFile(wheel).namelist())
-    assert {
-        str(path.relative_to(ROOT)) for package in ("webhook", "certs") for path in (ROOT / package).rglob("*.py")
-    } <= names
+    sources = (path for package in ("webhook", "certs") for path in (ROOT / package).rglob("*.*"))
+    assert {str(path.relative_to(ROOT)) for path in sources if path.suffix in {".py", ".j2", ".css", ".js"}} <= names
 
 
 def test_the_version_is_the_one_of_the_package():

@@ -32,7 +32,7 @@ exec "$@"
 USED = "bash cat cp curl dirname env git grep mktemp openssl patch python3 rm sed sh tail tee"
 """Programs of the machine that the script may find."""
 
-ALSO_THERE = ("buildah", "bwrap", "mmdebstrap")
+ALSO_THERE = ("buildah", "bwrap", "chromium", "mmdebstrap")
 """Programs that the script looks for and never runs."""
 
 CLOSING = "=========== 2 passed in 0.10s ============"
@@ -67,7 +67,13 @@ def ci(tmp_path):
 
 @pytest.mark.parametrize(
     ("program", "package"),
-    [("patch", "patch"), ("buildah", "buildah"), ("mmdebstrap", "mmdebstrap"), ("bwrap", "bubblewrap")],
+    [
+        ("patch", "patch"),
+        ("buildah", "buildah"),
+        ("chromium", "chromium"),
+        ("mmdebstrap", "mmdebstrap"),
+        ("bwrap", "bubblewrap"),
+    ],
 )
 def test_a_missing_program_is_installed_as_a_debian_package(ci, tmp_path, program, package):
     done, _ = ci(without=program)

@@ -11,16 +11,19 @@ CLUSTER = {"aiohttp", "kubernetes", "pydantic"}
 SERVER = {"cryptography", "prometheus_client", "starlette", "uvicorn", "uvloop"}
 
 
+PAGE = {"jinja2", "markupsafe"}
+
+
 @pytest.mark.parametrize(
     ("module", "unused"),
     [
-        ("webhook.cli.serve_standalone", CLUSTER),
-        ("webhook.server.worker", CLUSTER | SERVER | {"asyncio"}),
-        ("webhook.cli.review", CLUSTER | SERVER | {"asyncio"}),
-        ("webhook.cli.level", CLUSTER | SERVER | {"asyncio", "jsonpatch"}),
-        ("webhook.cli.main", CLUSTER | SERVER | {"asyncio", "jsonpatch", "yaml"}),
-        ("webhook.cli.certs", CLUSTER | SERVER | {"asyncio", "jsonpatch", "yaml"}),
-        ("webhook.cli.explain", CLUSTER | SERVER | {"asyncio", "jsonpatch", "yaml"}),
+        ("webhook.cli.serve_standalone", CLUSTER | PAGE),
+        ("webhook.server.worker", CLUSTER | SERVER | PAGE | {"asyncio"}),
+        ("webhook.cli.review", CLUSTER | SERVER | PAGE | {"asyncio"}),
+        ("webhook.cli.level", CLUSTER | SERVER | PAGE | {"asyncio", "jsonpatch"}),
+        ("webhook.cli.main", CLUSTER | SERVER | PAGE | {"asyncio", "jsonpatch", "yaml"}),
+        ("webhook.cli.certs", CLUSTER | SERVER | PAGE | {"asyncio", "jsonpatch", "yaml"}),
+        ("webhook.cli.explain", CLUSTER | SERVER | PAGE | {"asyncio", "jsonpatch", "yaml"}),
     ],
 )
 def test_a_command_loads_no_library_that_it_does_not_use(module, unused):
@@ -29,8 +32,11 @@ def test_a_command_loads_no_library_that_it_does_not_use(module, unused):
 
 
 def test_a_server_in_a_cluster_loads_them_all():
-    """The names of the libraries above are right."""
-    assert _loaded("webhook.cli.serve_cluster") >= CLUSTER | SERVER
+    """The names of the libraries above are right; no server makes the page of an audit."""
+    loaded = _loaded("webhook.cli.serve_cluster")
+    assert loaded >= CLUSTER | SERVER
+    assert not loaded & PAGE
+    assert _loaded("webhook.audit.html_report") >= PAGE
 
 
 def test_a_server_in_a_cluster_loads_only_what_every_replica_uses():

@@ -119,6 +119,8 @@ def test_a_parents_postures_are_those_of_its_children():
     }
     decision = decide(resource("VMDistributed", "d", spec), [], webhook="validate")
     assert [(p.component.name, p.security_context) for p in decision.postures] == [
+        ("vmagent", "strict"),
+        ("vmagent", "strict"),
         ("vmsingle", "custom"),
         ("vmsingle", "custom"),
         ("vmauth", "off"),

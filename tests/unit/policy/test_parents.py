@@ -1,7 +1,12 @@
 """The settings of a parent apply to its children, and many zones are walked once."""
 
-from tests.support.sample_pods import UNREACHABLE, Answers, decide, pod, resource, settings, workload
+import json
+
+import pytest
+
+from tests.support.sample_pods import UNREACHABLE, Answers, decide, owned_by, pod, resource, settings, workload
 from webhook.facts import Absent, Ref
+from webhook.policy.explanation import explain_pod
 from webhook.policy.parents import layers_of_child
 from webhook.policy.preview import PodsOfResource
 
@@ -28,7 +33,7 @@ def _child(spec=None):
 def test_zones_are_walked_once_whatever_is_asked():
     spec = {"zones": Zones({"name": f"z{index}", "vmsingle": {"spec": {"x": 1}}} for index in range(300))}
     Zones.walks = 0
-    assert len(list(PodsOfResource(PARENT, spec).workloads())) == 300
+    assert len(list(PodsOfResource(PARENT, spec).workloads())) == 601, "a VMSingle and a VMAgent a zone, and the VMAuth"
     assert Zones.walks <= 4, "once for each kind of child"
     Zones.walks = 0
     assert layers_of_child(PARENT, spec, "VMSingle", "d-z299")[0][1] == {"x": 1}
@@ -38,8 +43,8 @@ def test_zones_are_walked_once_whatever_is_asked():
 def test_the_posture_annotation_of_a_large_parent_is_short():
     zones = [{"name": f"z{index}", "vmsingle": {"spec": {"x": 1}}} for index in range(300)]
     decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate")
-    assert len(decision.postures) == 300
-    assert decision.annotations["posture"].endswith("; and 270 more")
+    assert len(decision.postures) == 601
+    assert decision.annotations["posture"].endswith("; and 571 more")
 
 
 def test_where_the_parent_is_gone_the_default_counts_and_a_warning_says_so():
@@ -76,8 +81,8 @@ def test_a_parent_of_any_size_costs_in_proportion_and_says_what_is_left_out():
     common = {"vmagent": {"spec": {"extraArgs": arguments, "securityContext": {"runAsUser": 1000}}}}
     pods = PodsOfResource(PARENT, {"zones": zones, "zoneCommon": common})
     made = list(pods.workloads())
-    assert len(made) == 500
-    assert made[0].spec == {"securityContext": {"runAsUser": 1000}}
+    assert len(made) == 501
+    assert made[0].spec == {"securityContext": {"runAsUser": 1000}, "ingestOnlyMode": True}
     decision = decide(resource("VMDistributed", "d", {"zones": zones}), [], webhook="validate")
     assert decision.warnings == (
         "VMDistributed mon/d has more than 500 zones: the last 100 are not judged here [workload]",
@@ -101,3 +106,71 @@ def test_the_names_of_many_zones_are_indexed_once():
     assert Zones.walks == 1
     other = {"zones": list(zones)}
     assert layers_of_child(PARENT, other, "VMSingle", "d-z700")[0][1] == {"x": 700}
+
+
+def _titles(spec, kind="VMDistributed"):
+    ref = Ref("operator.victoriametrics.com", "v1alpha1", kind, "mon", "d")
+    return [each.title for each in PodsOfResource(ref, spec).postures(settings())]
+
+
+@pytest.mark.parametrize(
+    ("spec", "titles"),
+    [
+        ({"zones": [{"name": "a"}]}, ["zones[a].vmagent (d-a)", "vmauth (d)"]),
+        ({"zones": [{"name": "a"}], "vmauth": {"enabled": False}}, ["zones[a].vmagent (d-a)"]),
+        ({"zones": [{"name": "a"}], "vmauth": {"enabled": False, "spec": {"port": "1"}}}, ["zones[a].vmagent (d-a)"]),
+        (
+            {"backendType": "VMSingle", "zones": [{"name": "a", "vmcluster": {"spec": {"vmselect": {}}}}]},
+            ["zones[a].vmagent (d-a)", "zones[a].vmsingle (d-a)", "vmauth (d)"],
+        ),
+        (
+            {"backendType": "VMCluster", "zones": [{"name": "a", "vmsingle": {"spec": {"port": "1"}}}]},
+            ["zones[a].vmagent (d-a)", "vmauth (d)"],
+        ),
+        (
+            {
+                "zones": [{"name": "a", "vmagent": {"name": "own"}}],
+                "zoneCommon": {"vmcluster": {"name": "c-%ZONE%", "spec": {"vmselect": {}}}},
+                "vmauth": {"name": "gate"},
+            },
+            ["zones[a].vmagent (own)", "zones[a].vmcluster.vmselect (c-a)", "vmauth (gate)"],
+        ),
+    ],
+    ids=str,
+)
+def test_the_children_are_those_that_the_operator_makes(spec, titles):
+    """Each is named by its zone, its component and its own name."""
+    assert _titles(spec) == titles
+    of_logs = json.loads(json.dumps(spec).replace("vma", "vla").replace("vms", "vls").replace("vmc", "vlc"))
+    of_logs = json.loads(json.dumps(of_logs).replace("VM", "VL").replace("vlauth", "vmauth"))
+    assert _titles(of_logs, "VLDistributed") == [
+        each.replace("vm", "vl").replace("vlauth", "vmauth") for each in titles
+    ]
+
+
+def test_an_agent_of_a_zone_only_passes_data_on():
+    (agent, _) = PodsOfResource(PARENT, {"zones": [{"name": "a"}]}).predicted(settings())
+    assert [each["name"] for each in agent.spec["containers"]] == ["vmagent"]
+
+
+def test_a_setting_is_named_where_the_parent_has_it():
+    spec = {
+        "zones": [{"name": "a", "vmcluster": {"spec": {"vmselect": {"securityContext": {}}}}}],
+        "zoneCommon": {"vmagent": {"spec": {"disableAutomountServiceAccountToken": True}}},
+    }
+    agent, cluster, _ = PodsOfResource(PARENT, spec).postures(settings())
+    place = "VMDistributed mon/d spec.zoneCommon.vmagent.spec.disableAutomountServiceAccountToken"
+    assert agent.api_setting.place == place
+    place = "VMDistributed mon/d spec.zones[a].vmcluster.spec.vmselect.securityContext"
+    assert cluster.context_setting.place == place
+
+
+def test_the_advice_on_a_childs_pod_names_the_field_of_the_parent():
+    """The operator writes the child anew, and its own useStrictSecurity does not count."""
+    _, objects, asked = _child()
+    parent = resource("VMDistributed", "d", {"zones": [{"name": "a", "vmsingle": {"spec": {}}}]})
+    objects[0]["metadata"]["ownerReferences"] = owned_by(parent)
+    text = explain_pod("t", decide(asked, [parent, *objects]), (), "")
+    place = "VMDistributed mon/d spec.zones[a].vmsingle.spec"
+    assert f"to have it from the operator too: {place}.useStrictSecurity: true" in text
+    assert f"to differ: write {place}.securityContext" in text

@@ -19,8 +19,8 @@ def spec_of_any_operator(predicted: PredictedPod) -> Raw:
     """The pod's spec with the contexts that every operator puts there, whatever its version and settings."""
     posture = predicted.posture
     if posture.security_context == "custom":
-        return _with_contexts(predicted, *projected(posture.own_context))
-    return _with_contexts(predicted, {}, _ALWAYS_STRICT if posture.set_by_resource else {})
+        return spec_with_contexts(predicted, *projected(posture.own_context))
+    return spec_with_contexts(predicted, {}, _ALWAYS_STRICT if posture.set_by_resource else {})
 
 
 def pod_of_newest_operator(predicted: PredictedPod, subject: Subject) -> Raw:
@@ -29,10 +29,10 @@ def pod_of_newest_operator(predicted: PredictedPod, subject: Subject) -> Raw:
     container: Raw = {}
     if predicted.posture.set_by_resource:
         pod, container = wanted_context(subject, predicted.posture)
-    return {**predicted.pod, "spec": _with_contexts(predicted, pod, nested(container))}
+    return {**predicted.pod, "spec": spec_with_contexts(predicted, pod, nested(container))}
 
 
-def _with_contexts(predicted: PredictedPod, pod: Raw, container: Raw) -> Raw:
+def spec_with_contexts(predicted: PredictedPod, pod: Raw, container: Raw) -> Raw:
     """The pod's spec with those contexts; a patch over an operator's container is merged into its context."""
 
     def each_with_context(containers: Sequence[Raw]) -> list[Raw]:

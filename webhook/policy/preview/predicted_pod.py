@@ -21,10 +21,33 @@ from webhook.policy.workload import Workload
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
+_PORTS: tuple[tuple[str, Path], ...] = (
+    ("httpInternalListenAddr", ("internalListenPort",)),
+    ("clusternativeListenAddr", ("clusterNativeListenPort",)),
+    ("vminsertAddr", ("vmInsertPort",)),
+    ("vmselectAddr", ("vmSelectPort",)),
+    ("graphiteListenAddr", ("insertPorts", "graphitePort")),
+    ("influxListenAddr", ("insertPorts", "influxPort")),
+    ("opentsdbHTTPListenAddr", ("insertPorts", "openTSDBHTTPPort")),
+    ("opentsdbListenAddr", ("insertPorts", "openTSDBPort")),
+)
+"""Flags of main containers that name an address to listen at, and the fields with its port."""
+
+_SYSLOG = (("syslog.listenAddr.tcp", "tcpListeners"), ("syslog.listenAddr.udp", "udpListeners"))
+
+INNER_FIELDS = frozenset(
+    [*(path[-1] for _, path in _PORTS), *(field for _, field in _SYSLOG), "listenPort", "repository"]
+)
+"""The fields that a prediction reads within others, beside those that the table of components names."""
+
 FIELDS = (
     "containers",
     "extraArgs",
     "hostNetwork",
+    "image",
+    "port",
+    "syslogSpec",
+    *dict.fromkeys(path[0] for _, path in _PORTS),
     "initContainers",
     "podMetadata",
     "volumeMounts",
@@ -34,6 +57,8 @@ FIELDS = (
 """The fields of every component's part that a prediction reads, beside those that its row in the table names."""
 
 _TOKEN = f"{VOLUME}-xxxxx"
+
+_SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
 
 
 class PredictedPod(msgspec.Struct, frozen=True):
@@ -53,6 +78,13 @@ class PredictedPod(msgspec.Struct, frozen=True):
     def spec(self) -> Raw:
         spec: Raw = self.pod["spec"]
         return spec
+
+    @property
+    def as_argument(self) -> str:
+        """Its namespace and workload as arguments of kubectl, which takes the first pod of a workload."""
+        workload = self.workload
+        short = _SHORT[workload.workload]
+        return f"-n {workload.namespace} {short}/{workload.component.name}-{workload.name}"
 
     @property
     def containers(self) -> int:
@@ -101,20 +133,39 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
 
 def _main(component: Component, part: Raw, storage: _Storage) -> Raw:
     """The component's main container."""
-    flags: Raw = {}
+    flags = _listening(component, part)
     if isinstance(component.writes, Data) and component.writes.flag:
         flags[component.writes.flag] = storage.path
     mounts = _merged_mounts(storage.mounts, objects_of(part.get("volumeMounts")))
     probes = {probe: part[probe] for probe in _PROBES if isinstance(part.get(probe), dict)}
     args = _flags(flags | object_of(part.get("extraArgs")))
-    return {"name": component.main, "args": args, "volumeMounts": mounts, **probes}
+    return {"name": component.main, **_image(part), "args": args, "volumeMounts": mounts, **probes}
+
+
+def _listening(component: Component, part: Raw) -> Raw:
+    """The flags of the addresses that the main container listens at, where the resource sets the port."""
+    ports = ((flag, value_at(part, path)) for flag, path in ((component.listens, ("port",)), *_PORTS))
+    flags = {flag: f":{port}" for flag, port in ports if isinstance(port, str | int) and port}
+    for flag, listeners in _SYSLOG:
+        found = [each.get("listenPort") for each in objects_of(value_at(part, ("syslogSpec", listeners)))]
+        if found:
+            flags[flag] = ",".join(f":{port}" for port in found)
+    return flags
+
+
+def _image(settings: Raw) -> Raw:
+    """The image of a container of the operator, where the resource names one."""
+    repository = text_at(settings, ("image", "repository"))
+    return {"image": repository} if repository else {}
 
 
 def _beside(row: OperatorContainer, workload: Workload, part: Raw, storage: _Storage) -> Raw:
     """A container that the operator makes beside the main one, by its row in the table."""
     settings = object_of(value_at(part, row.settings)) if row.settings else {}
     args = [arg.format(namespace=workload.namespace, name=workload.name, data=storage.path) for arg in row.args]
+    args += _flags({flag: text for flag, path in row.flags if (text := text_at(settings, path))})
     container: Raw = {"name": row.name, "args": [*args, *_flags(object_of(settings.get("extraArgs")))]}
+    container |= _image(settings)
     if row.mounts_data:
         users = [*objects_of(part.get("volumeMounts")), *objects_of(settings.get("volumeMounts"))]
         container["volumeMounts"] = _merged_mounts(storage.mounts, users)

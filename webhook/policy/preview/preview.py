@@ -18,16 +18,19 @@ from webhook.objects import Pod
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.decide import PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
-from webhook.policy.posture import Posture, posture_of
-from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator
+from webhook.policy.json_access import Raw
+from webhook.policy.pod_subject import subject_of
+from webhook.policy.posture import Posture
+from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator, spec_with_contexts
 from webhook.policy.preview.predicted_pod import PredictedPod
 from webhook.policy.preview.resource_pods import PodsOfResource
 from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
 from webhook.policy.rules import check_operator_pod, check_pod, check_preview
-from webhook.policy.rules.subject import OperatorPod, PreviewedPod, Subject
+from webhook.policy.rules.subject import THIS_POD, OperatorPod, PreviewedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
+from webhook.policy.volume_users import image_users
 from webhook.policy.wording import as_json, postures_line
-from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
+from webhook.policy.workload import Workload
 from webhook.settings import Settings
 
 MOST = 40
@@ -77,11 +80,11 @@ def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: 
     findings: list[Violation | Warn] = list(_new(impossible, None if too_large or unknown else settled))
     if unchecked:
         findings.append(Warn("workload", f"{unchecked} of its pods have too many containers to be looked over here"))
-    was_strict = {_key(each.workload): each.posture.security_context == "strict" for each in earlier}
-    warnings, levels = _warnings(applied, predicted, was_strict, settings, minor)
+    was = {_key(each.workload): each for each in earlier}
+    warnings, levels = _warnings(applied, predicted, was, settings, minor)
     findings += [*warnings, *(Warn("workload", note) for note in pods.notes())]
     workloads = tuple(pods.workloads())
-    postures = tuple(posture_of(each, settings) for each in workloads)
+    postures = pods.postures(settings)
     predicted_levels = tuple(levels.get(_key(each)) for each in workloads)
     return Preview(tuple(findings), postures_line(postures), postures, predicted_levels)
 
@@ -94,7 +97,7 @@ class _Judged(msgspec.Struct, frozen=True):
 
 
 def _warnings(
-    applied: Ref, predicted: Sequence[PredictedPod], was_strict: dict[_Key, bool], settings: Settings, minor: int
+    applied: Ref, predicted: Sequence[PredictedPod], was: dict[_Key, PredictedPod], settings: Settings, minor: int
 ) -> tuple[list[Warn], dict[_Key, PredictedLevels]]:
     """The warnings about all pods, each with the components that it is about, and the levels of each workload."""
     levels: dict[_Key, PredictedLevels] = {}
@@ -103,21 +106,23 @@ def _warnings(
     about: dict[Warn, list[tuple[str, str]]] = {}
     left_out = containers = 0
     for each in predicted:
-        new_strict = each.posture.security_context == "strict" and was_strict.get(_key(each.workload)) is False
-        identical = _all_that_matters(each, new_strict=new_strict)
+        earlier = _changed(was.get(_key(each.workload)), each)
+        identical = _all_that_matters(each) + (_all_that_matters(earlier) if earlier else b"")
         source_map = source_map_of(applied, each)
         if identical not in judged:
             if len(judged) == MOST or containers + each.containers > MOST_CONTAINERS:
                 left_out += 1
                 continue
             containers += each.containers
-            judged[identical] = _judge(each, source_map.located(each.posture), settings, minor, new_strict=new_strict)
+            judged[identical] = _judge(each, source_map.located(each.posture), settings, minor, earlier)
         if (identical, source_map.places) not in texts:
             texts[identical, source_map.places] = _texts(source_map, judged[identical].findings)
         for warning in texts[identical, source_map.places]:
             text = _of_any_component(each.workload.component.name, warning.text)
             general = msgspec.structs.replace(warning, text=text)
-            about.setdefault(general, []).append((source_map.component, warning.text))
+            about.setdefault(general, []).append(
+                (source_map.component, warning.text.replace(THIS_POD, each.as_argument))
+            )
         if verdicts := judged[identical].verdicts:
             changes, violations = (
                 sum(type(finding) is of for finding in judged[identical].findings) for of in (Change, Violation)
@@ -126,7 +131,7 @@ def _warnings(
     warnings = []
     for general, of in about.items():
         components, lines = zip(*of, strict=True)
-        text = lines[0] if len(set(lines)) == 1 else general.text
+        text = lines[0] if len(set(lines)) == 1 else general.text.replace(THIS_POD, "POD")
         warnings.append(msgspec.structs.replace(general, text=f"{_listed(components)}: {text}"))
     if left_out:
         text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {left_out} of its workloads are not"
@@ -134,30 +139,53 @@ def _warnings(
     return warnings, levels
 
 
-def _judge(predicted: PredictedPod, posture: Posture, settings: Settings, minor: int, *, new_strict: bool) -> _Judged:
+def _judge(
+    predicted: PredictedPod, posture: Posture, settings: Settings, minor: int, earlier: PredictedPod | None
+) -> _Judged:
     try:
-        pod = msgspec.convert(predicted.pod, Pod)
+        subject = _subject(predicted, settings, minor)
     except msgspec.ValidationError as error:
         return _Judged((Warn("workload", f"what it says of its pods cannot be read: {error}"),))
-    subject = Subject(
-        pod=pod,
-        minor=minor,
-        in_daemonset=predicted.workload.in_daemonset,
-        run_as_platform=settings.run_as == "platform",
-        harden_sidecars=settings.harden_sidecars,
-        user_volumes=user_volumes(predicted.workload),
-        user_mounts=user_mounts(predicted.workload),
-        user_containers=user_containers(predicted.workload),
-        user_annotations=user_annotations(predicted.workload),
-    )
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)
     admitted: dict[str, Any] = jsonpatch.apply_patch(predicted.pod, msgspec.to_builtins(edits))
     unguarded = pod_of_newest_operator(predicted, msgspec.structs.replace(subject, run_as_platform=False))
     before, after = evaluate(unguarded, minor), evaluate(admitted, minor)
     filling = nested(wanted_context(subject, posture)[1])
-    previewed = PreviewedPod(admitted, minor, before, after, predicted.claim, new_strict, filling)
+    component = predicted.workload.component
+    previewed = PreviewedPod(
+        pod=admitted,
+        minor=minor,
+        before=before,
+        after=after,
+        earlier=_spec_as_admitted(earlier, settings, minor) if earlier else None,
+        filling=filling,
+        image_users={} if subject.run_as_platform else image_users(component),
+    )
     return _Judged((*findings, *check_preview(previewed, posture)), (before, after))
+
+
+def _subject(predicted: PredictedPod, settings: Settings, minor: int) -> Subject:
+    return subject_of(predicted.workload, msgspec.convert(predicted.pod, Pod), settings, minor)
+
+
+def _changed(earlier: PredictedPod | None, now: PredictedPod) -> PredictedPod | None:
+    """The pod before an update, None where there was none or nothing changes that the rules read."""
+    if earlier is None or (earlier.pod == now.pod and earlier.posture == now.posture):
+        return None
+    return earlier
+
+
+def _spec_as_admitted(earlier: PredictedPod, settings: Settings, minor: int) -> Raw | None:
+    """The spec of the pod before an update with the contexts that it has got, None where it cannot be read."""
+    try:
+        subject = _subject(earlier, settings, minor)
+    except msgspec.ValidationError:
+        return None
+    if earlier.posture.security_context == "off":
+        return earlier.spec
+    pod, container = wanted_context(subject, earlier.posture)
+    return spec_with_contexts(earlier, pod, nested(container))
 
 
 def _of_any_component(component: str, text: str) -> str:
@@ -237,11 +265,11 @@ def _without_place(key: _Place, violation: Violation) -> tuple[str, bytes]:
     return key[1], msgspec.json.encode(violation.found)
 
 
-def _all_that_matters(predicted: PredictedPod, *, new_strict: bool) -> bytes:
+def _all_that_matters(predicted: PredictedPod) -> bytes:
     """All that the findings on a predicted pod depend on, beside settings and version."""
     posture, workload = predicted.posture, predicted.workload
-    settings = posture.security_context, posture.own_context, posture.api_access, posture.needs_api, new_strict
-    parts = workload.component.name, predicted.pod, workload.in_daemonset, predicted.claim, settings
+    settings = posture.security_context, posture.own_context, posture.api_access, posture.needs_api
+    parts = workload.component.name, predicted.pod, workload.in_daemonset, settings
     try:
         return msgspec.json.encode(parts)
     except OverflowError:  # an integer of more than 64 bits

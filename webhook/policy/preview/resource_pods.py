@@ -14,8 +14,8 @@ from webhook.policy.components import BY_KIND, COMPONENTS, PARENTS
 from webhook.policy.conditions import Path, paths_of, value_at
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw
-from webhook.policy.parents import MOST_ZONES, Layers, children, zones
-from webhook.policy.posture import ROOT_FIELDS, Posture, paths_in, posture_of
+from webhook.policy.parents import MOST_ZONES, Layers, made_children, zones
+from webhook.policy.posture import ROOT_FIELDS, Posture, Setting, paths_in, posture_of
 from webhook.policy.preview.predicted_pod import FIELDS, PredictedPod, predict
 from webhook.policy.rules.wanted_context import OWN_FIELDS
 from webhook.policy.workload import Parentage, Workload
@@ -41,7 +41,7 @@ class PodsOfResource(msgspec.Struct, frozen=True):
 
     def postures(self, settings: Settings) -> tuple[Posture, ...]:
         """The posture of each workload."""
-        return tuple(posture_of(workload, settings) for workload in self.workloads())
+        return tuple(self._posture(workload, settings) for workload in self.workloads())
 
     def predicted(self, settings: Settings) -> tuple[PredictedPod, ...]:
         """A pod of each workload, for as much of the resource as may be predicted."""
@@ -50,6 +50,18 @@ class PodsOfResource(msgspec.Struct, frozen=True):
             return ()
         workloads = _workloads(self.resource, self.spec, self.parentage, most, _PREDICTED_FIELDS)
         return tuple(predict(workload, posture_of(workload, settings)) for workload in workloads)
+
+    def _posture(self, workload: Workload, settings: Settings) -> Posture:
+        """The posture of a workload, with its place where this resource is the parent of the one that makes it."""
+        posture = posture_of(workload, settings)
+        if workload.kind == self.resource.kind or not workload.parentage.layers:
+            return posture
+        return msgspec.structs.replace(
+            posture,
+            place=f"{place_in_parent(self.resource, workload)} ({workload.name})",
+            context_setting=_set_by_parent(posture.context_setting, workload),
+            api_setting=_set_by_parent(posture.api_setting, workload),
+        )
 
     def notes(self) -> tuple[str, ...]:
         """What a person should know about how the pods were found, and what was left out."""
@@ -91,6 +103,25 @@ _Fields = dict[str, tuple[str, ...]]
 """The fields of a component's part that are read, by the name of the component."""
 
 
+def _set_by_parent(setting: Setting, workload: Workload) -> Setting:
+    """A setting of a child with its place in the parent, which the operator copies it from."""
+    place, _, field = setting.place.rpartition(".")
+    if not place.startswith(f"{workload} "):
+        return setting
+    component = workload.component
+    for layer, spec in workload.parentage.layers or ():
+        if component.part_of(spec).get(field) is not None:
+            return Setting(".".join((layer, *component.path[1:], field)), setting.word)
+    return setting
+
+
+def place_in_parent(parent: Ref, workload: Workload) -> str:
+    """The place of a child's component in its parent: `zones[a].vmcluster.vmselect`, `vmauth`."""
+    layers = workload.parentage.layers or ()
+    place = ".".join((layers[0][0], *workload.component.path[1:]))
+    return place.removeprefix(f"{parent} spec.").replace(".spec", "")
+
+
 def _first_names(paths: Iterable[Path]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path[0] for path in paths))
 
@@ -103,12 +134,11 @@ _PREDICTED_FIELDS: _Fields = {
 
 def _workloads(ref: Ref, spec: Raw, parentage: Parentage, most: int, fields: _Fields) -> Iterator[Workload]:
     """The workloads of a resource, or of the children that the first `most` zones of a parent make."""
-    for kind in PARENTS.get(ref.kind, {}):
-        for name, layers in children(ref, spec, kind, most):
-            if any(child for _, child in layers):
-                child_ref = Ref(GROUP, "", kind, ref.namespace, name)
-                child_spec = _merged_spec(kind, layers, fields)
-                yield from _workloads(child_ref, child_spec, Parentage(ref, layers), most, fields)
+    for kind, child in PARENTS.get(ref.kind, {}).items():
+        for name, layers in made_children(ref, spec, kind, most):
+            child_ref = Ref(GROUP, "", kind, ref.namespace, name)
+            child_spec = _merged_spec(kind, layers, fields) | dict.fromkeys(child.turns_on, True)
+            yield from _workloads(child_ref, child_spec, Parentage(ref, layers), most, fields)
     for component in BY_KIND.get(ref.kind, ()):
         if component.runs_in(spec):
             yield Workload(ref.kind, ref.namespace, ref.name, component, "", spec, parentage=parentage)

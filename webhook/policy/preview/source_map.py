@@ -14,6 +14,7 @@ from webhook.policy.findings import Violation
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture, Setting
 from webhook.policy.preview.predicted_pod import PredictedPod
+from webhook.policy.preview.resource_pods import place_in_parent
 from webhook.policy.wording import complaint, dotted
 
 CONTEXT = "securityContext"
@@ -39,7 +40,7 @@ class SourceMap(msgspec.Struct, frozen=True):
         workload = self.predicted.workload
         if workload.kind == self.applied.kind or workload.parentage.layers is None:
             return workload.component.name
-        return self._within(self.parts[0][0]).replace(".spec", "")
+        return place_in_parent(self.applied, workload)
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -4,6 +4,14 @@ With a read-only root filesystem a component ends at its start if no writable vo
 ConfigMap, downward API, projected volumes and read-only mounts are not writable. The operator mounts its own volume at
 the default path, so this happens when the resource changes the path. vmguard warns the person who applies the resource.
 
+A backup with a `destination` of `fs://` writes to that path too: mount a volume there with `volumes` of the component
+and `vmBackup.volumeMounts`.
+
+    volumes: [{name: backup, persistentVolumeClaim: {claimName: backup}}]
+    vmBackup:
+      destination: fs:///backup
+      volumeMounts: [{name: backup, mountPath: /backup}]
+
 Source: flags of VictoriaMetrics, VictoriaLogs, VictoriaTraces and Alertmanager that name what they write.
 """
 
@@ -12,6 +20,7 @@ from typing import Any
 
 from webhook.policy.components import DATA_FLAGS
 from webhook.policy.findings import Finding, Warn
+from webhook.policy.json_access import Raw
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod
@@ -20,6 +29,12 @@ ID = "read-only-root"
 
 _WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
 """Flags whose value is a file or folder that is written."""
+
+_DESTINATION = "dst"
+"""The flag of a backup that names where it goes."""
+
+_LOCAL = "fs://"
+"""What a destination of a backup begins with that is a folder."""
 
 _LONGEST_PATH = 4095
 _NEVER_WRITABLE = ("secret", "configMap", "downwardAPI", "projected")
@@ -30,7 +45,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     findings: list[Finding] = []
     spec = pod.pod["spec"]
     fixed = {v.get("name") for v in spec["volumes"] if any(v.get(kind) is not None for kind in _NEVER_WRITABLE)}
-    for container in spec["containers"]:
+    for container in (*spec["containers"], *spec["initContainers"]):
         if container["name"] not in posture.component.containers:
             continue
         if (container.get("securityContext") or {}).get("readOnlyRootFilesystem") is not True:
@@ -39,14 +54,25 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
         writable = {_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed}
         for argument in container.get("args") or ():
             flag, _, value = str(argument).lstrip("-").partition("=")
-            if flag not in _WRITES or not 0 < len(value) <= _LONGEST_PATH:
+            if flag == _DESTINATION and value.startswith(_LOCAL):
+                value = value.removeprefix(_LOCAL)
+            elif flag not in _WRITES:
+                continue
+            if not 0 < len(value) <= _LONGEST_PATH:
                 continue
             path = _path(value)
             if any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in writable):
                 continue
             text = f"container {container['name']!r} writes to {path} ({flag}), its root filesystem is read-only and"
-            findings.append(Warn(ID, f"{text} no writable volume is mounted there: add one with volumes, volumeMounts"))
+            text = f"{text} no writable volume is mounted there: add one with volumes and"
+            findings.append(Warn(ID, f"{text} {_mounts_of(container, posture)}"))
     return findings
+
+
+def _mounts_of(container: Raw, posture: Posture) -> str:
+    """The field of the resource that mounts volumes in a container of the operator."""
+    settings = next((each.settings for each in posture.component.beside if each.name == container["name"]), ())
+    return ".".join((*settings, "volumeMounts"))
 
 
 def _path(value: Any) -> str:
@@ -54,4 +80,17 @@ def _path(value: Any) -> str:
     return posixpath.normpath(posixpath.join("/", str(value or "")))
 
 
-RULE = Rule(id=ID, order=70, text=__doc__, preview=check)
+def words(container: dict[str, Any]) -> list[str]:
+    """The arguments that name what is written."""
+    args = container.get("args")
+    found = [str(each) for each in args] if isinstance(args, list) else []
+    return [
+        each for each in found if _flag_of(each) in _WRITES or each.lstrip("-").startswith(f"{_DESTINATION}={_LOCAL}")
+    ]
+
+
+def _flag_of(argument: str) -> str:
+    return argument.lstrip("-").partition("=")[0]
+
+
+RULE = Rule(id=ID, order=70, text=__doc__, preview=check, words=words)

@@ -1,5 +1,6 @@
 """What a rule checks in each phase: the pod, container or reference, and the settings that matter. Decides nothing."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -65,18 +66,43 @@ class Subject(msgspec.Struct, frozen=True):
 class PreviewedPod(msgspec.Struct, frozen=True):
     """A predicted pod as vmguard would admit it: raw, with all lists of a pod's spec.
 
-    `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `claim` is the volume of
-    its component's data if that is on a PersistentVolumeClaim. `turned_strict` is True when this update of the resource
-    turns strict security on. `filling` is the context that vmguard fills in where it hardens the user's containers.
+    `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `earlier` is the spec of
+    the pod before this update of the resource, None where there was none. `filling` is the context that vmguard fills
+    in where it hardens the user's containers. `image_users` are the users of the images of the operator's containers,
+    by the container's name; it is empty where the platform chooses the users.
     """
 
     pod: dict[str, Any]
     minor: int
     before: Verdict
     after: Verdict
-    claim: str | None = None
-    turned_strict: bool = False
+    earlier: dict[str, Any] | None = None
     filling: dict[str, Any] = {}
+    image_users: Mapping[str, int | None] = {}
+
+
+THIS_POD = "{pod}"
+"""Stands for `-n mon deploy/vmsingle-db` in a command of kubectl, as identical pods are judged once."""
+
+
+class ReplacedPod(msgspec.Struct, frozen=True):
+    """A running pod, and the pod that will take its place once it is created again: two raw specs.
+
+    `image_users` is as in PreviewedPod. `namespace` and `name` are those of the running pod.
+    """
+
+    running: dict[str, Any]
+    admitted: dict[str, Any]
+    namespace: str
+    name: str
+    image_users: Mapping[str, int | None] = {}
+
+
+class ResourceObject(msgspec.Struct, frozen=True):
+    """A custom resource that makes pods, as a person wrote it: its kind, and the whole raw object."""
+
+    kind: str
+    object: dict[str, Any]
 
 
 class OperatorPod(msgspec.Struct, frozen=True):

@@ -5,61 +5,118 @@ of a file stays. It does not do so for hostPath and NFS, nor for CSI drivers wit
 `fsGroupChangePolicy: OnRootMismatch` it does so only while the volume's root folder has another group. For millions of
 files the first start takes a long time.
 
-vmguard warns the person who applies the resource about hostPath and NFS volumes that a container without root may write
-to. It also warns when an update turns on strict security for a component with its data on a PersistentVolumeClaim.
+vmguard warns the person who applies the resource:
+
+    a container without root may write to a hostPath or NFS volume: the owner of the files must let it
+    a log collector that is not root: on the node, root owns its own data and the logs that it reads
+    an update changes the user over data that outlive the pod, whatever sets the user: strict security, the resource's
+        own securityContext, or a patch over a container
+    an update changes fsGroup over such data: the kubelet then changes the group of every file
+
+The images of VictoriaMetrics run as root where no user is set, and so did pods without a securityContext. `vmguard
+review` warns in the same way of a running pod with data on a volume whose user vmguard will change once the pod is
+created again.
+
+The command of a warning shows who owns the data. An image from scratch has no `stat`: use `kubectl debug` there. If the
+kubelet cannot give the files to the group, chown them before the user changes, in a pod that runs as root:
+
+    initContainers:
+    - name: chown
+      image: busybox
+      command: [chown, -R, "65534:65534", /vm-data]
+      volumeMounts: [{name: vmstorage-db, mountPath: /vm-data}]
+      securityContext: {runAsUser: 0, runAsNonRoot: false}
+
+A namespace that enforces Pod Security `baseline` or no level admits that pod, and `restricted` refuses it. Or keep the
+user: `securityContext: {runAsUser: 0}` of the component keeps root.
 """
 
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from webhook.policy.findings import Finding, Warn
+from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.rules.subject import THIS_POD, PreviewedPod, ReplacedPod
+from webhook.policy.volume_users import IGNORES_GROUP, ROOT, check_command, owner_changes, user_in_words, user_of
 
 ID = "volume-ownership"
 
-_IGNORES_GROUP = {"hostPath": "hostPath", "nfs": "NFS"}
+_AS_ROOT = "remove runAsUser and runAsNonRoot from securityContext"
 
 
 def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
-    """Findings for the volumes of one strict pod."""
-    if posture.security_context != "strict":
-        return []
-    findings: list[Finding] = []
+    """Findings for the volumes of one pod."""
     spec = pod.pod["spec"]
-    writers = _writers(spec)
+    changes = owner_changes(pod.earlier, spec, pod.image_users) if pod.earlier else ()
+    findings: list[Finding] = [Warn(ID, each.text(check_command(THIS_POD, each.path))) for each in changes]
+    changed = {each.volume for each in changes}
+    findings += _unheeding(spec, pod.image_users, posture, changed)
+    return [*findings, *_node_files(spec, pod.image_users, posture)]
+
+
+def check_replaced(pod: ReplacedPod) -> list[Warn]:
+    """Findings for the volumes of a running pod that is to be created again."""
+    return [
+        Warn(ID, each.text(check_command(f"-n {pod.namespace} {pod.name}", each.path)))
+        for each in owner_changes(pod.running, pod.admitted, pod.image_users)
+    ]
+
+
+def _unheeding(spec: Raw, images: Mapping[str, int | None], posture: Posture, changed: set[str]) -> Iterator[Warn]:
+    """Volumes that fsGroup never reaches and that a container without root may write to."""
+    daemonset = posture.component.daemonset
+    data_path = daemonset.data_path if daemonset else ""
+    written = _written_without_root(spec, images)
     for volume in spec["volumes"]:
-        kind = next((shown for field, shown in _IGNORES_GROUP.items() if volume.get(field) is not None), None)
-        writer = writers.get(str(volume.get("name"))) if kind else None
-        if writer:
-            text = f"volume {volume.get('name')!r} is {kind}, which ignores fsGroup: container {writer!r} is not root"
-            findings.append(Warn(ID, f"{text} and can write there only if the owner of the files lets it"))
-    if pod.turned_strict and pod.claim:
-        findings.append(_new_owner(pod.claim))
-    return findings
-
-
-def _new_owner(claim: str) -> Warn:
-    return Warn(
-        ID,
-        f"strict security is new here and volume {claim!r} holds data of the user before: at the first start the"
-        " kubelet gives it to fsGroup, slowly where there are many files, never on NFS or with CSI fsGroupPolicy None",
-    )
-
-
-def _writers(spec: dict[str, Any]) -> dict[str, str]:
-    """The first container that may write to a volume and does not run as root, by the volume's name."""
-    pod = spec.get("securityContext") or {}
-    writers: dict[str, str] = {}
-    for container in (*spec["initContainers"], *spec["containers"]):
-        context = {**pod, **(container.get("securityContext") or {})}
-        user = context.get("runAsUser")
-        if user == 0 or (user is None and context.get("runAsNonRoot") is not True):
+        name = str(volume.get("name"))
+        kind = next((field for field in IGNORES_GROUP if volume.get(field) is not None), None)
+        if not kind or name in changed or name not in written:
             continue
-        for mount in container.get("volumeMounts") or ():
-            if not mount.get("readOnly"):
-                writers.setdefault(str(mount.get("name")), str(container["name"]))
-    return writers
+        container, user = written[name]
+        text = f"volume {name!r} is {IGNORES_GROUP[kind]}, which ignores fsGroup: container {container!r} is not root"
+        path = object_of(volume[kind]).get("path")
+        if data_path and path == data_path:
+            yield Warn(ID, f"{text} and cannot write to {path}, which root owns: {_AS_ROOT}")
+        else:
+            owner = "" if user is None else f": chown them to {user}"
+            yield Warn(ID, f"{text} and can write there only if the owner of the files lets it{owner}")
 
 
-RULE = Rule(id=ID, order=80, text=__doc__, preview=check)
+def _node_files(spec: Raw, images: Mapping[str, int | None], posture: Posture) -> Iterator[Warn]:
+    """The files of the node that a component reads as root, where it is another user."""
+    mode = posture.component.daemonset
+    if not mode or not mode.runs_as_root:
+        return
+    container = next(each for each in spec["containers"] if each["name"] == posture.component.main)
+    paths = {volume.get("name"): object_of(volume.get("hostPath")).get("path") for volume in spec["volumes"]}
+    mounted = {paths.get(mount.get("name")) for mount in objects_of(container.get("volumeMounts"))}
+    read = [each.path for each in mode.reads if each.path in mounted]
+    if read and _is_not_root(container, spec, images):
+        user = user_of(container, spec, images)
+        who = f"{user_in_words(user)}" if user is not None else "another user than root"
+        text = f"container {container['name']!r} runs as {who} and cannot read the logs of the node in"
+        yield Warn(ID, f"{text} {' and '.join(read)}, which root owns: {_AS_ROOT}")
+
+
+def _written_without_root(spec: Raw, images: Mapping[str, int | None]) -> dict[str, tuple[str, int | None]]:
+    """The first container that may write to a volume and does not run as root, and its user, by the volume's name."""
+    found: dict[str, tuple[str, int | None]] = {}
+    for container in (*spec["initContainers"], *spec["containers"]):
+        if _is_not_root(container, spec, images):
+            for mount in objects_of(container.get("volumeMounts")):
+                if not mount.get("readOnly"):
+                    user = user_of(container, spec, images)
+                    found.setdefault(str(mount.get("name")), (str(container["name"]), user))
+    return found
+
+
+def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> bool:
+    """Whether a container surely does not run as root."""
+    context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
+    if context.get("runAsUser") is None and context.get("runAsNonRoot") is True:
+        return True
+    return user_of(container, spec, images) not in {ROOT, None}
+
+
+RULE = Rule(id=ID, order=80, text=__doc__, preview=check, replaced_pod=check_replaced)

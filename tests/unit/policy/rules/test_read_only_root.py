@@ -13,6 +13,7 @@ def test_a_backup_container_writes_where_the_data_are():
     assert [line.partition(" writes to /x (storageDataPath)")[0] for line in lines] == [
         "vmsingle: container 'vmsingle'",
         "vmsingle: container 'vmbackuper'",
+        "vmsingle: container 'vmbackuper-restore'",
     ]
 
 
@@ -75,3 +76,32 @@ def test_a_writable_mount_that_contains_the_path_suffices(volume, mount, count):
 )
 def test_the_operators_own_volume_follows_the_path_field_of_the_resource(spec, moved):
     assert warnings_on(moved, spec) == []
+
+
+@pytest.mark.parametrize(
+    ("backup", "path"),
+    [
+        ({"destination": "fs:///backup"}, "/backup"),
+        ({"destination": "fs:///backup/a/"}, "/backup/a"),
+        ({"destination": "s3://bucket/backup"}, ""),
+        ({"extraArgs": {"dst": "fs:///backup"}}, "/backup"),
+        ({"destination": "fs:///backup", "volumeMounts": [{"name": "v", "mountPath": "/backup"}]}, ""),
+        ({"destination": "fs:///backup", "volumeMounts": [{"name": "v", "mountPath": "/other"}]}, "/backup"),
+        (
+            {"destination": "fs:///backup", "volumeMounts": [{"name": "v", "mountPath": "/backup", "readOnly": True}]},
+            "/backup",
+        ),
+        ({"destination": "fs:///victoria-metrics-data/backup"}, ""),
+    ],
+    ids=str,
+)
+def test_a_backup_to_a_folder_needs_a_writable_volume_there(backup, path):
+    spec = {**CLAIM, "vmBackup": backup, "volumes": [{"name": "v", "emptyDir": {}}]}
+    expected = [
+        f"vmsingle: container 'vmbackuper' writes to {path} (dst), its root filesystem is read-only and no writable"
+        " volume is mounted there: add one with volumes and vmBackup.volumeMounts [read-only-root]"
+    ]
+    assert warnings_on("VMSingle", spec, "read-only-root") == (expected if path else [])
+    of_cluster = warnings_on("VMCluster", {"vmstorage": {**spec, "storageDataPath": "/victoria-metrics-data"}})
+    assert of_cluster == ([each.replace("vmsingle", "vmstorage") for each in expected] if path else [])
+    assert warnings_on("VMSingle", {**spec, "useStrictSecurity": False}, "read-only-root") == []

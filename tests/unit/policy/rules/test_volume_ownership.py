@@ -27,15 +27,108 @@ def test_a_writable_volume_that_ignores_fs_group_is_a_warning_for_users_other_th
         ({"securityContext": {}}, {}, 1),
         ({}, {}, 0),
         ({"useStrictSecurity": True}, {"useStrictSecurity": False}, 0),
-        ({"useStrictSecurity": False}, {"securityContext": {"runAsUser": 1}}, 0),
+        ({"useStrictSecurity": False}, {"securityContext": {"runAsUser": 1}}, 1),
+        ({"useStrictSecurity": False}, {"securityContext": {"runAsUser": 0}}, 0),
+        ({}, {"containers": [{"name": "vmsingle", "securityContext": {"runAsUser": 7}}]}, 1),
+        ({}, {"containers": [{"name": "side", "securityContext": {"runAsUser": 7}}]}, 0),
     ],
 )
-def test_strict_that_is_turned_on_over_data_of_another_user_is_a_warning(before, after, count):
-    def update(spec):
-        old = resource("VMSingle", spec={**spec, **before})
-        return warnings_on(
-            "VMSingle", {**spec, **after}, "volume-ownership", operation="UPDATE", review={"oldObject": old}
-        )
+def test_a_new_user_over_data_of_another_one_is_a_warning(before, after, count):
+    assert len(_updated("VMSingle", {**CLAIM, **before}, {**CLAIM, **after})) == count
+    assert _updated("VMSingle", before, after) == []
 
-    assert len(update(CLAIM)) == count
-    assert update({}) == []
+
+def _updated(kind, before, after, **more):
+    old = resource(kind, spec=before)
+    return warnings_on(kind, after, "volume-ownership", operation="UPDATE", review={"oldObject": old}, **more)
+
+
+CHECK = "Check: kubectl exec -n mon deploy/vmsingle-db -- stat /victoria-metrics-data [volume-ownership]"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        (
+            {},
+            {"runAsUser": 1000},
+            "root, new pods run as user 1000 without fsGroup and cannot write: set fsGroup: 1000",
+        ),
+        (
+            {"runAsUser": 1000, "fsGroup": 1000},
+            {"runAsUser": 2000, "fsGroup": 2000},
+            "user 1000, new pods run as user 2000: the first start changes its group and may take long, NFS ignores it",
+        ),
+        (
+            {"runAsUser": 1000, "fsGroup": 5},
+            {"runAsUser": 2000, "fsGroup": 5, "fsGroupChangePolicy": "OnRootMismatch"},
+            "user 1000, new pods run as user 2000 and cannot write, as fsGroup is the same:"
+            " set fsGroupChangePolicy: Always",
+        ),
+        (
+            {"runAsUser": 1000, "fsGroup": 5},
+            {"runAsUser": 2000, "fsGroup": 5},
+            "user 1000, new pods run as user 2000: each start changes its group and may take long",
+        ),
+    ],
+)
+def test_the_warning_says_what_becomes_of_the_data_and_how_to_see_their_owner(before, after, what):
+    (warning,) = _updated("VMSingle", {**CLAIM, "securityContext": before}, {**CLAIM, "securityContext": after})
+    assert warning == f"vmsingle: volume 'data': its data was written by {what}. {CHECK}"
+
+
+def test_a_new_group_of_the_same_user_is_a_warning():
+    before, after = ({**CLAIM, "securityContext": {"runAsUser": 1, **more}} for more in ({}, {"fsGroup": 2}))
+    assert _updated("VMSingle", before, after) == [
+        "vmsingle: volume 'data': new pods have fsGroup 2, not none: the first start changes its group and may take"
+        f" long, NFS ignores it. {CHECK}"
+    ]
+
+
+def test_a_volume_that_ignores_fs_group_is_named_once_at_an_update():
+    spec = {"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/p"}}]}
+    spec["volumeMounts"] = [{"name": "v", "mountPath": "/x"}]
+    assert _updated("VMSingle", {**spec, "useStrictSecurity": False}, spec) == [
+        "vmsingle: volume 'v': its data was written by root, new pods run as user 65534 and cannot write, as NFS"
+        " ignores fsGroup: chown it to 65534. Check: kubectl exec -n mon deploy/vmsingle-db -- stat /x"
+        " [volume-ownership]"
+    ]
+
+
+def test_the_platform_chooses_the_user_of_strict_pods():
+    before = {**CLAIM, "useStrictSecurity": False}
+    assert _updated("VMSingle", before, CLAIM, VMGUARD_RUN_AS="platform") == []
+
+
+def test_alertmanager_does_not_run_as_root():
+    claim = {"storage": {"volumeClaimTemplate": {}}}
+    own = {**claim, "securityContext": {"runAsUser": 65534, "fsGroup": 65534}}
+    (warning,) = _updated("VMAlertmanager", {**claim, "securityContext": {}}, own)
+    assert "its data was written" not in warning
+    own["securityContext"] = {"runAsUser": 1}
+    (warning,) = _updated("VMAlertmanager", {**claim, "securityContext": {}}, own)
+    assert "its data was written by user 65534" in warning
+
+
+def test_a_log_collector_that_is_not_root_cannot_use_the_files_of_the_node():
+    collector = {"k8sCollector": {"enabled": True}}
+    assert warnings_on("VLAgent", collector, "volume-ownership") == []
+    assert warnings_on("VLAgent", {**collector, "securityContext": {"runAsUser": 0}}, "volume-ownership") == []
+    context = {"runAsUser": 65534, "runAsNonRoot": True, "fsGroup": 65534}
+    assert warnings_on("VLAgent", {**collector, "securityContext": context}, "volume-ownership") == [
+        "vlagent: volume 'tmp-data' is hostPath, which ignores fsGroup: container 'vlagent' is not root and cannot"
+        " write to /var/lib/vlagent-data, which root owns: remove runAsUser and runAsNonRoot from securityContext"
+        " [volume-ownership]",
+        "vlagent: container 'vlagent' runs as user 65534 and cannot read the logs of the node in /var/log and /var/lib,"
+        " which root owns: remove runAsUser and runAsNonRoot from securityContext [volume-ownership]",
+    ]
+
+
+@pytest.mark.parametrize("context", [{"runAsUser": 1000}, {"runAsNonRoot": True}])
+@pytest.mark.parametrize("kind", ["VMAgent", "VMSingle", "VLSingle"])
+def test_a_resources_own_user_counts_as_the_strict_one_does(kind, context):
+    spec = {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}], "securityContext": context}
+    spec["volumeMounts"] = [{"name": "v", "mountPath": "/x"}]
+    assert any("'v' is hostPath" in each for each in warnings_on(kind, spec, "volume-ownership"))
+    daemonset = {**spec, "daemonSetMode": True}
+    assert any("'v' is hostPath" in each for each in warnings_on("VMAgent", daemonset, "volume-ownership"))

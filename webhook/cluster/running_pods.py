@@ -10,6 +10,7 @@ are listed anew and those that were there already left out; the metadata is list
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from urllib.parse import quote
 
 import msgspec
 
@@ -45,9 +46,11 @@ _listed = msgspec.json.Decoder(Listed)
 
 
 async def running(
-    client: Client, namespaces: Iterable[str], is_owner: Callable[[Ref], bool]
+    client: Client, namespaces: Iterable[str], is_owner: Callable[[Ref], bool], selector: str = ""
 ) -> AsyncIterator[tuple[Listed, msgspec.Raw]]:
     """Each pod once that is neither finished nor being deleted, with its JSON; `is_owner` knows the operator's owners.
+
+    `selector` is a label selector that pods must match too, "" for none.
 
     Raises:
         NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError: as `pages`.
@@ -55,10 +58,11 @@ async def running(
     """
     for namespace in namespaces:
         seen: set[str | None] = set()
-        async for pod, raw in _labelled(client, namespace, seen):
+        further = f"%2C{quote(selector, safe='')}" if selector else ""
+        async for pod, raw in _labelled(client, namespace, seen, further):
             yield pod, raw
         without: list[Listed] = []
-        others = f"labelSelector={_LABEL}%21%3D{_OPERATOR}&fieldSelector={_RUNNING}"
+        others = f"labelSelector={_LABEL}%21%3D{_OPERATOR}{further}&fieldSelector={_RUNNING}"
         async for page in pages(client, _OTHERS, namespace, others):
             for other, _ in _alive(page.items):
                 owner = owner_of("Pod", other.metadata, other.place[0])
@@ -71,9 +75,15 @@ async def running(
                     yield pod, raw
 
 
-async def _labelled(client: Client, namespace: str, seen: set[str | None]) -> AsyncIterator[tuple[Listed, msgspec.Raw]]:
-    """Each pod with the label, whose UID is then in `seen`."""
-    query = f"labelSelector={_LABEL}%3D{_OPERATOR}&fieldSelector={_RUNNING}"
+OTHERS = f"labelSelector={_LABEL}%21%3D{_OPERATOR}&fieldSelector={_RUNNING}"
+"""The query for running pods without the operator's label."""
+
+
+async def _labelled(
+    client: Client, namespace: str, seen: set[str | None], further: str
+) -> AsyncIterator[tuple[Listed, msgspec.Raw]]:
+    """Each pod with the label, whose UID is then in `seen`; `further` is the rest of the selector."""
+    query = f"labelSelector={_LABEL}%3D{_OPERATOR}{further}&fieldSelector={_RUNNING}"
     before = -1
     while before < len(seen):  # as long as each attempt gets further
         before = len(seen)

@@ -1,0 +1,143 @@
+"""`vmguard audit` on a real API server: what it predicts is what is stored once vmguard is installed."""
+
+import itertools
+import json
+
+import pytest
+import yaml
+
+from tests.controlplane.api import wait_for
+from tests.controlplane.plane import ControlPlane
+from tests.controlplane.registration import LABEL
+from tests.controlplane.stand_in_operator import recreate
+from tests.support.accounts import granted
+from tests.support.command import vmguard
+from tests.support.golden import CASES, Older, projection
+
+_COUNT = itertools.count(1)
+
+READ = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}
+
+_STRICT = [case for case in CASES if case.category == "strict" and case.request["kind"]["kind"] == "Pod"]
+WORKLOADS = list({case.kind: case for case in reversed(_STRICT)}.values())
+"""One recorded workload of each kind, from an operator without security settings."""
+
+
+def unused(prefix: str) -> str:
+    """A name that nothing else has."""
+    return f"{prefix}{next(_COUNT)}"
+
+
+def audited(plane: ControlPlane, *arguments: str, user: str = "") -> tuple[int, dict]:
+    """Exit status and report of an audit."""
+    kubeconfig = plane.kubeconfig(user) if user else plane.kubeconfig()
+    status, out, err = vmguard("audit", "--kubeconfig", kubeconfig, "-o", "json", *arguments)
+    assert out, err
+    return status, json.loads(out)
+
+
+@pytest.mark.parametrize("version", ["1.37", "1.24"])
+def test_the_predicted_pods_are_those_that_are_stored_afterwards(version, request):
+    plane = request.getfixturevalue("plane" if version == "1.37" else "plane_124")
+    guarding = request.getfixturevalue("guard" if version == "1.37" else "guard_124")()
+    cases = [case if version == "1.37" else Older(case.path) for case in WORKLOADS]
+    made = {plane.namespace(unused("audited-")): case for case in cases}
+    before = {namespace: recreate(case, plane.api, namespace).pod() for namespace, case in made.items()}
+    status, report = audited(plane, *(f"--namespace={namespace}" for namespace in made), "--fail-on=never")
+    assert (status, report["complete"]) == (0, True), report["notJudged"] or report["missing"]
+    running = {each["namespace"]: each for each in report["workloads"] if each["pods"]}
+    assert set(running) == set(made)
+    for namespace in made:
+        plane.api.patch("v1", "Namespace", namespace, {"metadata": {"labels": {LABEL: guarding.label}}})
+    for namespace, case in made.items():
+        stored = _restarted(plane, before[namespace], namespace)
+        predicted = running[namespace]["predicted"]
+        assert projection(stored) == projection(predicted), case.path.name
+        outcome = guarding.decisions(namespace)[-1]["outcome"]
+        assert (outcome == "patched") is bool(running[namespace]["changes"])
+    status, report = audited(plane, *(f"--namespace={namespace}" for namespace in made))
+    assert {each["verdict"] for each in report["workloads"] if each["pods"]} <= {"ok", "CHECK"}
+    assert not [each for each in report["workloads"] if each["pods"] and each["changes"]]
+    for namespace in made:
+        plane.api.delete("v1", "Namespace", namespace)
+
+
+def _restarted(plane, pod, namespace):
+    """The pod that is made in place of one that is deleted."""
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    plane.api.request("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", gracePeriodSeconds="0")
+
+    def again():
+        found = plane.api.list("v1", "Pod", namespace)
+        return [
+            each for each in found if each["metadata"]["uid"] != uid and "deletionTimestamp" not in each["metadata"]
+        ]
+
+    return wait_for(again, f"a new pod in {namespace}")[0]
+
+
+def test_an_audit_only_gets_and_lists(plane):
+    namespace = plane.namespace(unused("read-only-"))
+    recreate(WORKLOADS[0], plane.api, namespace).pod()
+    user = unused("auditor-")
+    granted(plane, user, [READ])
+    status, report = audited(plane, "-n", namespace, "--fail-on=never", user=user)
+    assert (status, report["complete"]) == (0, True)
+    assert report["summary"]["pods"] == 1
+    assert not [event for event in plane.audit() if event["user"]["username"] == user]
+
+
+def test_two_audits_of_an_unchanged_cluster_differ_in_one_line(plane):
+    namespace = plane.namespace(unused("unchanged-"))
+    recreate(WORKLOADS[1], plane.api, namespace).pod()
+    outs = [vmguard("audit", "--kubeconfig", plane.kubeconfig(), "-n", namespace, "-o", "json")[1] for _ in range(2)]
+    first, second = (text.splitlines() for text in outs)
+    differing = [one for one, other in zip(first, second, strict=True) if one != other]
+    assert [line.split('"')[1] for line in differing] in ([], ["createdAt"])
+
+
+def test_with_a_role_for_one_namespace_the_other_is_not_judged_and_the_printed_rule_works(plane):
+    mine, other = plane.namespace(unused("mine-")), plane.namespace(unused("other-"))
+    for namespace in (mine, other):
+        recreate(WORKLOADS[0], plane.api, namespace).pod()
+    user = unused("tenant-")
+    granted(plane, user, [READ], mine)
+    namespaces = ("-n", mine, "-n", other, "--fail-on=never")
+    status, report = audited(plane, *namespaces, user=user)
+    assert (status, report["complete"], report["summary"]["pods"]) == (2, False, 1)
+    lacking = [each for each in report["missing"] if each["namespace"] == other]
+    assert {each["namespace"] for each in report["missing"]} == {other}
+    assert any("may not list pods" in each["what"] for each in lacking)
+    rules = [yaml.safe_load(each["rule"]) for each in lacking]
+    reads = [{**rule, "verbs": ["get", "list"]} for rule in rules]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": user}}
+    plane.api.create({**role, "kind": "Role", "rules": reads}, other)
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user}
+    plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]}, other)
+    status, report = audited(plane, *namespaces, user=user)
+    assert (status, report["complete"], report["summary"]["pods"]) == (0, True, 2), report["missing"]
+
+
+def test_the_names_of_a_redacted_report_are_hashes(plane):
+    namespace = plane.namespace(unused("secret-name-"))
+    recreate(WORKLOADS[0], plane.api, namespace).pod()
+    for output in ("table", "wide", "json", "diff"):
+        _, out, _ = vmguard("audit", "--kubeconfig", plane.kubeconfig(), "-n", namespace, "-o", output, "--redact")
+        assert namespace not in out
+        assert "vmguard" in out or "→" in out or "#" in out
+
+
+def test_saved_objects_give_the_same_report(plane, tmp_path):
+    namespace = plane.namespace(unused("saved-"))
+    recreate(WORKLOADS[2], plane.api, namespace).pod()
+    file = tmp_path / "objects.json"
+    _, live = audited(plane, "-n", namespace, "--save", str(file))
+    _, out, err = vmguard("audit", "--from", file, "-o", "json")
+    assert out, err
+    saved = json.loads(out)
+    assert saved["workloads"] == live["workloads"]
+    assert saved["clusters"] == live["clusters"]
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
+    two = vmguard("audit", "--from", file, "--from", file)[1]
+    assert two.startswith("CLUSTER")

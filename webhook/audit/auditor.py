@@ -1,0 +1,475 @@
+"""Decides on every pod of a cluster as at an admission, and gathers the answers by workload.
+
+Pods of one workload that are identical apart from names are decided on once. Evidence that differs from pod to pod,
+such as their claims, is looked at for each. What no pod runs of yet is predicted from its resource.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from difflib import unified_diff
+from typing import Any
+
+import jsonpatch
+import msgspec
+
+from webhook.admission.admission_review import ReviewError, decode, review_of
+from webhook.admit import admit
+from webhook.audit import data_ownership, inherited_user
+from webhook.audit.inventory import Inventory, metadata_of
+from webhook.audit.recreated_pod import RecreatedPod
+from webhook.audit.report import (
+    LEVELS,
+    VERDICTS,
+    AuditedNamespace,
+    AuditedWorkload,
+    AuditVerdict,
+    NotJudged,
+    ReportedChange,
+    ReportedFinding,
+)
+from webhook.audit.verify import Verifier
+from webhook.driver import drive_async
+from webhook.objects import Pod
+from webhook.offline.reply import LevelName
+from webhook.podsecurity import Verdict as PodSecurityVerdict
+from webhook.podsecurity import evaluate
+from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.decide import Decision, PredictedLevels
+from webhook.policy.enforcement import NOT_CALLED, coverage
+from webhook.policy.findings import Change, Violation, Warn
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.pod_subject import subject_of
+from webhook.policy.posture import Posture
+from webhook.policy.rules import check_preview
+from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.rules.wanted_context import nested, wanted_context
+from webhook.policy.token_volume import PLUGIN_PREFIX
+from webhook.policy.volume_users import image_users
+from webhook.policy.wording import complaint
+from webhook.policy.workload import Identity, UnknownKind, UnknownOwner, Workload
+from webhook.settings import Settings
+from webhook.text import one_line
+from webhook.yaml_output import as_yaml
+
+ADMISSION = "admission"
+"""The id of findings on what the API server's own chain of admission does."""
+
+_DEADLINE = 30.0
+_LONGEST = 500
+
+_SEVERITY: dict[str, AuditVerdict] = {"image-user": "BREAKS", "read-only-root": "BREAKS", "sidecar": "ok"}
+"""What a warning of a rule means for a pod that runs now; CHECK for all other rules."""
+
+_BY_LEVELS = "pod-security"
+"""The rule whose warnings say what the levels of a workload say."""
+
+_ELSEWHERE = frozenset({"volume-ownership", _BY_LEVELS})
+"""Rules whose warnings on running pods an audit replaces, by evidence of its own and by the levels."""
+
+_Key = tuple[str, str, str, str]
+"""Namespace, kind and name of a resource, and the name of the component."""
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    """What holds for identical pods: the decision, the pod as it is and will be, and all that does not differ."""
+
+    decision: Decision
+    now: PodSecurityVerdict
+    after: PodSecurityVerdict
+    predicted: Raw
+    findings: tuple[ReportedFinding, ...]
+    diff: str
+
+
+class _Row:
+    """What is known of one workload so far; the worst of its pods is shown."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self.pods = 0
+        self.now: list[LevelName] = []
+        self.after: list[LevelName] = []
+        self.verdict: AuditVerdict = "ok"
+        self.findings: dict[tuple[str, str], ReportedFinding] = {}
+        self.changes: Sequence[Change] = ()
+        self.not_restricted: list[str] = []
+        self.diff = ""
+        self.predicted: Raw | None = None
+        self.worst = -1
+
+
+class Auditor:
+    """Audits the pods of one cluster, and the resources of which no pod runs.
+
+    `audited_others` are the UIDs of pods without an owner of the operator's that were looked at all the same.
+    """
+
+    def __init__(
+        self, cluster: str, inventory: Inventory, settings: Settings, *, verifier: Verifier | None = None
+    ) -> None:
+        self._verifier = verifier
+        self.audited_others: set[str] = set()
+        self._cluster = cluster
+        self._inventory = inventory
+        self._settings = settings
+        self._rows: dict[_Key, _Row] = {}
+        self._judged: dict[bytes, _Judged] = {}
+        self._not_judged: dict[str, NotJudged] = {}
+        self._pods: Counter[str] = Counter()
+        self._levels: dict[str, list[LevelName]] = {}
+        self._uncertain: set[str] = set()
+
+    async def add_pod(self, pod: Raw, whole: Raw | None = None) -> None:
+        """Judge one trimmed pod; `whole` is all of it, for a dry run."""
+        metadata = metadata_of(pod)
+        namespace, name = str(metadata.get("namespace") or "default"), str(metadata.get("name"))
+        judged = await self._judge(namespace, pod, whole)
+        why = judged if isinstance(judged, str) else _not_judgeable(judged.decision.identity)
+        if why:
+            self._fail(namespace, f"{namespace}/{name}: {why}")
+        if isinstance(judged, str) or not isinstance(identity := judged.decision.identity, Workload):
+            if not why:
+                self.audited_others.add(str(metadata.get("uid")))
+                self.add_level(namespace, LEVELS[judged.now.level])  # type: ignore[union-attr]  # a text is a reason
+            return
+        self._pods[namespace] += 1
+        self.add_level(namespace, LEVELS[judged.after.level])
+        row = self._row(identity)
+        row.pods += 1
+        change = RecreatedPod(namespace, name, identity, pod, judged.predicted)
+        evidence = self._evidence(change) if judged.decision.patch else []
+        self._show(row, judged, [*judged.findings, *evidence])
+
+    async def add_resources(self) -> None:
+        """Judge the predicted pods of each resource of which no pod runs."""
+        for resource in self._inventory.resources:
+            kind = str(resource.get("kind"))
+            if kind in BY_KIND or kind in PARENTS:
+                await asyncio.sleep(0)
+                await self._add_resource(resource)
+
+    def add_level(self, namespace: str, level: LevelName) -> None:
+        """Take the level of a pod that is none of the operator's: it counts for what its namespace could enforce."""
+        self._levels.setdefault(namespace, []).append(level)
+
+    def level_of(self, pod: Raw) -> LevelName:
+        """The Pod Security level of a pod as it is."""
+        return LEVELS[evaluate(pod, self._inventory.minor).level]
+
+    def restricted_namespaces(self) -> list[str]:
+        """The namespaces of which all judged pods are restricted afterwards."""
+        uncertain = self._uncertain | set(self._not_judged)
+        return [
+            each for each in sorted(self._pods) if each not in uncertain and lowest(self._levels[each]) == LEVELS[-1]
+        ]
+
+    def workloads(self) -> list[AuditedWorkload]:
+        """All workloads, the worst first."""
+        return sorted((self._reported(row) for row in self._rows.values()), key=worst_first)
+
+    def not_judged(self) -> list[NotJudged]:
+        """Pods that could not be judged, by namespace."""
+        return [self._not_judged[namespace] for namespace in sorted(self._not_judged)]
+
+    async def namespaces(self) -> list[AuditedNamespace]:
+        """All namespaces with pods of the operator, and the level that each could enforce afterwards."""
+        found = []
+        for namespace in sorted(self._pods):
+            labels = await self._inventory.labels_of(namespace)
+            where = coverage(self._settings.mode, namespace, labels or {})
+            could = "" if namespace in self._uncertain | set(self._not_judged) else lowest(self._levels[namespace])
+            found.append(AuditedNamespace(self._cluster, namespace, where, self._pods[namespace], could))
+        return found
+
+    def _evidence(self, change: RecreatedPod) -> list[ReportedFinding]:
+        """What speaks against the new users of one pod."""
+        return [*data_ownership.check(change, self._inventory.storage), *inherited_user.check(change)]
+
+    async def _judge(self, namespace: str, pod: Raw, whole: Raw | None) -> _Judged | str:
+        """What holds for a pod and all that are identical; the reason where it cannot be judged."""
+        key = _identical(namespace, pod)
+        found = self._judged.get(key)
+        if found is not None:
+            return found
+        try:
+            judged = await self._decide(namespace, _as_created(pod), pod, whole)
+        except (ReviewError, msgspec.ValidationError) as error:
+            return one_line(error, _LONGEST)
+        self._judged[key] = judged
+        return judged
+
+    async def _decide(self, namespace: str, created: Raw, running: Raw, whole: Raw | None) -> _Judged:
+        name = str(metadata_of(created).get("name") or "")
+        review = decode(review_of(created, uid="audit", namespace=namespace, name=name))
+        labels = await self._inventory.labels_of(namespace)
+        where = coverage(self._settings.mode, namespace, labels or {})
+        there = replace(self._settings, mode="enforce") if where == "enforced" else self._settings
+        minor = self._inventory.minor
+        deadline = asyncio.get_running_loop().time() + _DEADLINE
+        decision, _ = await drive_async(admit(review, "mutate", there, minor=minor), self._inventory, deadline)
+        if where in NOT_CALLED:
+            decision = msgspec.structs.replace(decision, patch=(), encoded_patch="")
+        predicted: Raw = jsonpatch.apply_patch(created, msgspec.to_builtins(decision.patch))
+        now, after = evaluate(running, minor), evaluate(predicted, minor)
+        findings: list[ReportedFinding] = []
+        if isinstance(decision.identity, Workload):
+            findings += self._findings(decision, created, predicted, (now, after), called=where not in NOT_CALLED)
+            if where in NOT_CALLED:
+                why = f"vmguard is not called for pods of namespace {namespace}: {NOT_CALLED[where]}"
+                findings.append(ReportedFinding(ADMISSION, "ok", why))
+            elif self._verifier and whole:
+                findings += await self._verifier.check(namespace, whole, decision)
+            else:
+                findings += self._foreign(namespace, labels, created)
+        diff = _diff(created, predicted) if decision.patch else ""
+        return _Judged(decision, now, after, predicted, tuple(findings), diff)
+
+    def _findings(
+        self,
+        decision: Decision,
+        created: Raw,
+        predicted: Raw,
+        verdicts: tuple[PodSecurityVerdict, PodSecurityVerdict],
+        *,
+        called: bool,
+    ) -> list[ReportedFinding]:
+        if not called:
+            return []
+        if decision.refused:
+            return [ReportedFinding(ADMISSION, "unknown", one_line(decision.refused, _LONGEST))]
+        denied = decision.outcome in {"denied", "would-deny"}
+        findings: list[ReportedFinding] = []
+        if denied:
+            text = decision.message or decision.annotations.get("decision", "").partition(": ")[2]
+            rule = decision.violations[0].rule if decision.violations else ADMISSION
+            findings.append(ReportedFinding(rule, "DENIED", one_line(text, _LONGEST)))
+        else:
+            findings += [
+                ReportedFinding(each.rule, "CHECK", one_line(f"needs a manual change: {complaint(each)}", _LONGEST))
+                for each in decision.violations
+            ]
+        warnings = [each for each in decision.findings if isinstance(each, Warn)]
+        identity = decision.identity
+        if decision.postures and isinstance(identity, Workload):
+            warnings += self._warnings(identity, decision.postures[0], created, predicted, verdicts)
+        return [*findings, *(_of_warning(each) for each in dict.fromkeys(warnings) if each.rule not in _ELSEWHERE)]
+
+    def _warnings(
+        self,
+        workload: Workload,
+        posture: Posture,
+        created: Raw,
+        predicted: Raw,
+        verdicts: tuple[PodSecurityVerdict, PodSecurityVerdict],
+    ) -> list[Warn]:
+        """What the rules for predicted pods find in a pod as it will be admitted."""
+        minor = self._inventory.minor
+        subject = subject_of(workload, msgspec.convert(created, Pod), self._settings, minor)
+        spec = predicted["spec"]
+        whole = {**predicted, "spec": {**spec, **{group: objects_of(spec.get(group)) for group in _LISTS}}}
+        filling = nested(wanted_context(subject, posture)[1])
+        users = {} if subject.run_as_platform else image_users(posture.component)
+        previewed = PreviewedPod(whole, minor, *verdicts, filling=filling, image_users=users)
+        return [each for each in check_preview(previewed, posture) if isinstance(each, Warn)]
+
+    def _foreign(self, namespace: str, labels: dict[str, str | None] | None, pod: Raw) -> list[ReportedFinding]:
+        names = self._inventory.webhooks.of_pod(namespace, labels, object_of(metadata_of(pod).get("labels")))
+        if not names:
+            return []
+        text = f"other mutating webhooks are called for this pod too ({names}): what they change is not known here"
+        fix = "vmguard audit --verify  # asks the API server by a dry run\n"
+        return [ReportedFinding(ADMISSION, "unknown", text, fix)]
+
+    async def _add_resource(self, resource: Raw) -> None:
+        metadata = metadata_of(resource)
+        namespace, name = str(metadata.get("namespace") or "default"), str(metadata.get("name"))
+        review = decode(review_of(resource, uid="audit", namespace=namespace, name=name))
+        labels = await self._inventory.labels_of(namespace)
+        where = coverage(self._settings.mode, namespace, labels or {})
+        steps = admit(review, "validate", self._settings, minor=self._inventory.minor)
+        deadline = asyncio.get_running_loop().time() + _DEADLINE
+        try:
+            decision, _ = await drive_async(steps, self._inventory, deadline)
+        except (ReviewError, msgspec.ValidationError) as error:
+            self._fail(namespace, f"{resource.get('kind')} {namespace}/{name}: {one_line(error, _LONGEST)}", pods=0)
+            return
+        if decision.refused or decision.outcome in {"unknown", "unknown-kind"}:
+            why = decision.refused or decision.annotations.get("decision", "")
+            self._fail(namespace, f"{resource.get('kind')} {namespace}/{name}: {why}", pods=0)
+            return
+        for posture, levels in zip(decision.postures, decision.predicted_levels, strict=False):
+            self._add_predicted(resource, namespace, name, posture, levels, decision, called=where not in NOT_CALLED)
+
+    def _add_predicted(
+        self,
+        resource: Raw,
+        namespace: str,
+        name: str,
+        posture: Posture,
+        levels: PredictedLevels | None,
+        decision: Decision,
+        *,
+        called: bool,
+    ) -> None:
+        component = posture.component
+        if str(resource.get("kind")) in PARENTS or (namespace, component.kind, name, component.name) in self._rows:
+            return  # the children of a parent are resources of their own
+        spec = object_of(resource.get("spec"))
+        part = component.part_of(spec)
+        workload = Workload(component.kind, namespace, name, component, component.controller_in(part), spec)
+        row = self._row(workload)
+        if levels is None:
+            finding = ReportedFinding(
+                "workload", "unknown", "no pod of it runs, and the resource is too large to predict one"
+            )
+            row.findings[finding.id, finding.text] = finding
+            row.verdict, row.now, row.after = "unknown", ["privileged"], ["privileged"]
+            return
+        row.now = [LEVELS[levels.before.level]]
+        row.after = [LEVELS[levels.after.level if called else levels.before.level]]
+        row.not_restricted = [str(reason) for reason in levels.after.reasons]
+        row.verdict = "changes" if called and posture.security_context != "off" else "ok"
+        for each in decision.findings if called else ():
+            if isinstance(each, Violation):
+                self._add_finding(row, ReportedFinding(each.rule, "DENIED", one_line(each.why, _LONGEST)))
+            elif isinstance(each, Warn) and each.rule != _BY_LEVELS:
+                about = each.text.partition(": ")[0].split(", ")
+                if len(decision.postures) == 1 or component.name in about:
+                    self._add_finding(row, _of_warning(each))
+
+    def _add_finding(self, row: _Row, finding: ReportedFinding) -> None:
+        row.findings.setdefault((finding.id, finding.text), finding)
+        row.verdict = worst([row.verdict, finding.verdict])
+
+    def _row(self, workload: Workload) -> _Row:
+        key = workload.namespace, workload.kind, workload.name, workload.component.name
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _Row(workload)
+        return row
+
+    def _show(self, row: _Row, judged: _Judged, findings: Iterable[ReportedFinding]) -> None:
+        """Add one pod to its row; the changes and the diff of the row are those of the pod with the most changes."""
+        row.now.append(LEVELS[judged.now.level])
+        row.after.append(LEVELS[judged.after.level])
+        row.verdict = worst([row.verdict, "changes" if judged.decision.patch else "ok"])
+        uncertain = False
+        for each in findings:
+            row.findings.setdefault((each.id, each.text), each)
+            uncertain = uncertain or each.verdict == "unknown"
+            row.verdict = worst([row.verdict, each.verdict]) if each.verdict != "unknown" else row.verdict
+        if uncertain and row.verdict in {"changes", "ok"}:
+            row.verdict = "unknown"
+        if uncertain:
+            self._uncertain.add(row.workload.namespace)
+        changes = judged.decision.changes if judged.decision.patch else ()
+        if len(changes) > row.worst:
+            row.worst = len(changes)
+            row.changes = changes
+            row.not_restricted = [str(reason) for reason in judged.after.reasons]
+            row.diff = judged.diff
+            row.predicted = judged.predicted
+
+    def _fail(self, namespace: str, why: str, pods: int = 1) -> None:
+        before = self._not_judged.get(namespace)
+        why = before.why if before else one_line(why, _LONGEST)
+        self._not_judged[namespace] = NotJudged(self._cluster, namespace, (before.pods if before else 0) + pods, why)
+
+    def _reported(self, row: _Row) -> AuditedWorkload:
+        workload = row.workload
+        findings = sorted(row.findings.values(), key=lambda each: (VERDICTS.index(each.verdict), each.id, each.text))
+        now, after = lowest(row.now), lowest(row.after)
+        stays = f"{row.not_restricted[0]}: {after}" if row.not_restricted and after != "restricted" else ""
+        return AuditedWorkload(
+            cluster=self._cluster,
+            namespace=workload.namespace,
+            kind=workload.kind,
+            name=workload.name,
+            component=workload.component.name,
+            controller=workload.workload,
+            pods=row.pods,
+            level_now=now,
+            level_after=after,
+            verdict=row.verdict,
+            first_reason=one_line(findings[0].text if findings else stays, _LONGEST),
+            changes=[_change(each) for each in row.changes],
+            findings=findings,
+            not_restricted=row.not_restricted,
+            diff=row.diff,
+            predicted=row.predicted,
+            parent=str(workload.parentage.parent or ""),
+        )
+
+
+def _not_judgeable(identity: Identity | None) -> str:
+    """Why nothing can be said of a pod that may be the operator's, "" for none."""
+    if isinstance(identity, UnknownOwner):
+        return identity.reason
+    if isinstance(identity, UnknownKind):
+        return f"{identity.owner}: this version of vmguard does not know the kind"
+    return ""
+
+
+_LISTS = ("containers", "initContainers", "volumes")
+
+
+def worst(verdicts: Iterable[AuditVerdict]) -> AuditVerdict:
+    """The worst of some verdicts."""
+    return min(verdicts, key=VERDICTS.index)
+
+
+def lowest(levels: Iterable[LevelName]) -> LevelName:
+    """The loosest of some Pod Security levels."""
+    return min(levels, key=LEVELS.index)
+
+
+def worst_first(workload: AuditedWorkload) -> tuple[Any, ...]:
+    """The order of workloads in a report."""
+    each = workload
+    return VERDICTS.index(each.verdict), each.cluster, each.namespace, each.kind, each.name, each.component
+
+
+def _of_warning(warning: Warn) -> ReportedFinding:
+    return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, _LONGEST))
+
+
+def _change(change: Change) -> ReportedChange:
+    edit = change.edit
+    return ReportedChange(change.rule, edit.op, edit.path, edit.value, change.why, change.source)
+
+
+def _as_created(pod: Raw) -> Raw:
+    """A running pod as it is created again: without its state, and without containers that were added to debug it."""
+    spec = {field: value for field, value in pod["spec"].items() if field != "ephemeralContainers"}
+    metadata = {field: value for field, value in metadata_of(pod).items() if field not in {"uid", "deletionTimestamp"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _identical(namespace: str, pod: Raw) -> bytes:
+    """What pods have in common that are decided on alike: all but their names and the names that follow from them."""
+    metadata = {field: value for field, value in metadata_of(pod).items() if field not in {"name", "uid"}}
+    labels = {key: value for key, value in object_of(metadata.get("labels")).items() if key not in _LABELS_OF_ONE_POD}
+    volumes = [_without_name(each) for each in objects_of(pod["spec"].get("volumes"))]
+    spec = {**pod["spec"], "volumes": volumes}
+    text = msgspec.json.encode((namespace, {**metadata, "labels": labels}, spec))
+    generated = next((str(each.get("name")) for each in volumes if _is_generated(each)), "")
+    return text.replace(msgspec.json.encode(generated), b'"kube-api-access-"') if generated else text
+
+
+_LABELS_OF_ONE_POD = frozenset({"apps.kubernetes.io/pod-index", "statefulset.kubernetes.io/pod-name"})
+
+
+def _without_name(volume: Raw) -> Raw:
+    return {**volume, "persistentVolumeClaim": {}} if "persistentVolumeClaim" in volume else volume
+
+
+def _is_generated(volume: Raw) -> bool:
+    return str(volume.get("name")).startswith(PLUGIN_PREFIX)
+
+
+def _diff(before: Raw, after: Raw) -> str:
+    """Unified diff of what is read of the pod."""
+    lines = unified_diff(as_yaml(before).splitlines(), as_yaml(after).splitlines(), "now", "after", lineterm="")
+    return "\n".join(lines) + "\n"

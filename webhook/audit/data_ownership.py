@@ -1,0 +1,103 @@
+"""data-ownership: files that a pod wrote as one user, and that it will need as another user.
+
+An audit compares the user of each container now with the user that it will have. For each volume whose files
+outlive the pod it looks at what the kubelet does with fsGroup. Where fsGroup is ignored (NFS, hostPath, a CSI driver
+with fsGroupPolicy None) the new user cannot write files of the old one: BREAKS. Where it is applied, the kubelet gives
+the files to the group at the first start, which may take long: CHECK. Where one of these is not known: CHECK, with a
+command that shows the owner of the files.
+
+The user of a running container is what its status reports (Kubernetes 1.33 and newer), else its spec, else that of the
+image. The images of VictoriaMetrics run as root.
+
+To keep the old user, set it in the securityContext of the resource. To change it, change the owner of the files while
+the old pod still runs.
+"""
+
+from webhook.audit.recreated_pod import RecreatedPod, new_users
+from webhook.audit.report import ReportedFinding
+from webhook.audit.storage import Storage, VolumeGroup
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.workload import Workload
+from webhook.text import one_line
+from webhook.yaml_output import as_yaml
+
+ID = "data-ownership"
+
+_LONGEST = 400
+
+
+def check(change: RecreatedPod, storage: Storage) -> list[ReportedFinding]:
+    """One finding for each volume whose files get a new user."""
+    found: dict[str, ReportedFinding] = {}
+    volumes = {str(each.get("name")): each for each in objects_of(change.now["spec"].get("volumes"))}
+    for container, before, after in new_users(change):
+        for mount in objects_of(container.get("volumeMounts")):
+            name = str(mount.get("name"))
+            if name in found or name not in volumes:
+                continue
+            group = storage.group_of(change.namespace, volumes[name], _shown(name, change.name, volumes[name]))
+            finding = group and _finding(change, container, mount, group, before, after)
+            if finding:
+                found[name] = finding
+    return list(found.values())
+
+
+def _shown(volume: str, pod: str, source: Raw) -> str:
+    """The name of a claim; one that a StatefulSet makes for each pod has the name of its template."""
+    claim = object_of(source.get("persistentVolumeClaim")).get("claimName")
+    return volume if claim == f"{volume}-{pod}" else ""
+
+
+def _finding(
+    change: RecreatedPod, container: Raw, mount: Raw, group: VolumeGroup, before: int | None, after: int
+) -> ReportedFinding | None:
+    path, name = one_line(mount.get("mountPath"), 200), one_line(container.get("name"), 100)
+    new = f"user {after}"
+    context = object_of(change.after["spec"].get("securityContext"))
+    look = f"kubectl exec -n {change.namespace} {change.name} -c {name} -- stat -c '%u:%g %a %n' {path}"
+    written = "used" if mount.get("readOnly") else "written"
+    if before is None:
+        text = f"{group.shown} will be used as {new}; which user container {name!r} has now is not known"
+        return ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), look)
+    text = f"{group.shown} was {written} as {_user(before)}, pods will run as {after}"
+    if mount.get("readOnly"):
+        text = f"{text}: they may not be able to read it"
+        return ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), look)
+    if group.handling == "unknown":
+        text = f"{text}; whether the kubelet gives the files to fsGroup is not known"
+        return ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), look)
+    if group.handling == "applied" and context.get("fsGroup") is not None:
+        text = f"{text}: the first start changes ownership and may take long"
+        chgrp = f"kubectl exec -n {change.namespace} {change.name} -c {name} -- chgrp -R {context['fsGroup']} {path}"
+        return ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), f"# to spare the first start: {chgrp}\n")
+    if group.handling == "applied":
+        text = f"{text}, and no fsGroup is set"
+    return ReportedFinding(ID, "BREAKS", one_line(text, _LONGEST), _keep_user(change, name, path, before, after))
+
+
+def _user(user: int) -> str:
+    return "root" if user == 0 else f"user {user}"
+
+
+_STRICT_APART_FROM_USER: Raw = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def _keep_user(change: RecreatedPod, container: str, path: str, before: int, after: int) -> str:
+    """How to keep the old user, and how to change the owner instead."""
+    context = {"runAsUser": before, "runAsNonRoot": before != 0, **_STRICT_APART_FROM_USER}
+    chown = f"kubectl exec -n {change.namespace} {change.name} -c {container} -- chown -R {after} {path}"
+    return f"{resource_yaml(change.workload, {'securityContext': context})}# or change the owner: {chown}\n"
+
+
+def resource_yaml(workload: Workload, fields: Raw) -> str:
+    """Fields of a component's part as YAML of its resource, with a comment that names the resource."""
+    for field in reversed(workload.component.path):
+        fields = {field: fields}
+    parent = workload.parentage.parent
+    note = f"# set it in {parent}: the operator overwrites {workload}\n" if parent else ""
+    return f"# {workload}\n{note}{as_yaml(fields)}"

@@ -1,0 +1,110 @@
+"""The objects of one cluster that an audit decides by, as a source of facts; pods are not among them.
+
+From a live cluster, what a list did not have is read once more by itself, so that an object that was created meanwhile
+counts, and so that a missing permission is named. From files, what is not there does not exist.
+"""
+
+import asyncio
+
+import msgspec
+
+from webhook.audit.foreign_webhooks import ForeignWebhooks
+from webhook.audit.storage import Storage
+from webhook.cluster.live import LiveFacts
+from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Source
+from webhook.objects import KubeObject
+from webhook.offline.file_facts import POLICIES_REMOVED
+from webhook.policy.custom_resources import GROUP
+from webhook.policy.json_access import Raw, object_of
+
+_CLUSTER_SCOPED = frozenset({"Namespace", "PodSecurityPolicy"})
+_STORAGE = frozenset({"PersistentVolumeClaim", "PersistentVolume", "CSIDriver"})
+_WEBHOOKS = "MutatingWebhookConfiguration"
+
+_SECONDS = 30.0
+"""For the facts on one pod."""
+
+
+class Inventory:
+    """The objects of one cluster; `live` reads what is missing, None where there is nothing to read from."""
+
+    labels_suffice = False
+
+    def __init__(self, minor: int, live: LiveFacts | None = None) -> None:
+        self.minor = minor
+        self.storage = Storage()
+        self.resources: list[Raw] = []
+        self._source: Source = "live" if live else "file"
+        self._live = live
+        self._facts: dict[tuple[str, str, str, str], Fact] = {}
+        self._webhooks: list[Raw] = []
+        self._foreign: ForeignWebhooks | None = None
+
+    def add(self, thing: Raw) -> None:
+        """Take one trimmed object that is no pod.
+
+        Raises:
+            msgspec.ValidationError: its metadata or spec has a shape that Kubernetes cannot have stored.
+
+        """
+        kind = str(thing.get("kind"))
+        group = str(thing.get("apiVersion", "")).rpartition("/")[0]
+        if kind in _STORAGE:
+            self.storage.add(thing)
+        elif kind == _WEBHOOKS:
+            self._webhooks.append(thing)
+        else:
+            self._add_fact(group, kind, thing)
+        if group == GROUP:
+            self.resources.append(thing)
+
+    def _add_fact(self, group: str, kind: str, thing: Raw) -> None:
+        known = msgspec.convert(thing, KubeObject)
+        namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
+        self._facts[group, kind, namespace, known.metadata.name or ""] = Found(known, self._source)
+
+    def namespaces(self) -> list[str]:
+        """The names of the namespaces that were listed."""
+        return sorted(name for _, kind, _, name in self._facts if kind == "Namespace")
+
+    @property
+    def webhooks(self) -> ForeignWebhooks:
+        """The mutating webhooks of others."""
+        if self._foreign is None:
+            self._foreign = ForeignWebhooks(self._webhooks)
+        return self._foreign
+
+    async def labels_of(self, namespace: str) -> dict[str, str | None] | None:
+        """The labels of a namespace; None where they are not known."""
+        lookup = Lookup(Ref("", "v1", "Namespace", "", namespace))
+        fact = self.cached(lookup) or await self.get(lookup, asyncio.get_running_loop().time() + _SECONDS)
+        if isinstance(fact, Found):
+            return fact.object.metadata.labels or {}
+        return {} if isinstance(fact, Absent) and fact.source == "file" else None
+
+    def cached(self, lookup: Lookup | Names) -> Resolved | None:
+        """The answer that is known without a request."""
+        ref = lookup.ref
+        if isinstance(lookup, Names):
+            return tuple(sorted(key[3] for key in self._facts if key[:3] == (ref.group, ref.kind, ref.namespace)))
+        if ref.kind == "PodSecurityPolicy" and self.minor >= POLICIES_REMOVED:
+            return NotServed(self._source)
+        found = self._facts.get((ref.group, ref.kind, ref.namespace, ref.name))
+        if found is None and self._live is None:
+            return Absent("file")
+        return found
+
+    async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
+        """As `cached`, else read from the cluster, once."""
+        known = self.cached(lookup)
+        if known is not None or self._live is None:
+            return known or Absent("file")
+        ref = lookup.ref
+        fact = await self._live.get(ref, deadline)
+        self._facts[ref.group, ref.kind, ref.namespace, ref.name] = fact
+        return fact
+
+
+def metadata_of(thing: Raw) -> Raw:
+    """The metadata of an object."""
+    return object_of(thing.get("metadata"))

@@ -1,0 +1,74 @@
+"""image-user: a container with runAsNonRoot and without runAsUser runs as the user of its image, which may not be root.
+
+The images of VictoriaMetrics, VictoriaLogs and VictoriaTraces name no user, so their containers run as root. With
+`runAsNonRoot: true` and no `runAsUser` the kubelet does not start them (CreateContainerConfigError: container has
+runAsNonRoot and image will run as root). The image of Alertmanager names its user, `nobody`: the kubelet cannot tell
+whether that is root, and does not start it either. vmguard warns the person who applies the resource. Set a user:
+
+    securityContext: {runAsNonRoot: true, runAsUser: 65534, runAsGroup: 65534, fsGroup: 65534}
+
+Strict security sets one. vmguard says nothing of the user's own containers, nor of an image from another place, as it
+does not know their images; nor with VMGUARD_RUN_AS=platform, where the platform sets a user.
+
+Source: kubelet 1.20 to 1.37; Dockerfiles of the images.
+"""
+
+import re
+
+from webhook.policy.findings import Finding, Warn
+from webhook.policy.json_access import Raw, object_of
+from webhook.policy.posture import Posture
+from webhook.policy.rules.rule import Rule
+from webhook.policy.rules.subject import PreviewedPod
+
+ID = "image-user"
+
+_KNOWN = re.compile(r"(?:^|/)(?:victoriametrics/[^/]+|prom(?:etheus)?/alertmanager)$")
+"""Repositories of the images in the component table; one that the resource does not name is such a one."""
+
+
+def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
+    """Findings for the operator's containers of one pod: one for each user of an image."""
+    if not pod.image_users:
+        return []
+    spec = pod.pod["spec"]
+    refused: dict[str, list[str]] = {}
+    for container in (*spec["containers"], *spec["initContainers"]):
+        image = posture.component.images.get(str(container["name"]))
+        if image is None or not _without_user(container, spec) or not _is_known(container.get("image")):
+            continue
+        if image.name:
+            refused.setdefault(f"the user {image.name}, which the kubelet cannot check", []).append(container["name"])
+        elif image.user == 0:
+            refused.setdefault("root", []).append(container["name"])
+    return [Warn(ID, _text(names, user, _is_collector(spec, posture))) for user, names in refused.items()]
+
+
+def _text(names: list[str], user: str, collector: bool) -> str:  # noqa: FBT001
+    many = len(names) > 1
+    who = f"containers {', '.join(map(repr, names))} have" if many else f"container {names[0]!r} has"
+    them, images = ("them", "their images run") if many else ("it", "its image runs")
+    what = f"{who} runAsNonRoot: true and no runAsUser, and {images} as {user}: the kubelet will not start {them}"
+    return f"{what}. {'Remove runAsNonRoot' if collector else 'Add runAsUser: 65534 and fsGroup: 65534'}"
+
+
+def _without_user(container: Raw, spec: Raw) -> bool:
+    context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
+    return context.get("runAsNonRoot") is True and context.get("runAsUser") is None
+
+
+def _is_known(image: object) -> bool:
+    if not isinstance(image, str) or not image:
+        return True
+    repository, _, tag = image.partition("@")[0].rpartition(":")
+    return bool(_KNOWN.search(repository if repository and "/" not in tag else image.partition("@")[0]))
+
+
+def _is_collector(spec: Raw, posture: Posture) -> bool:
+    """Whether the pod must run as root to read the files of the node."""
+    mode = posture.component.daemonset
+    paths = {object_of(volume.get("hostPath")).get("path") for volume in spec["volumes"]}
+    return bool(mode and mode.runs_as_root and mode.data_path in paths)
+
+
+RULE = Rule(id=ID, order=35, text=__doc__, preview=check)

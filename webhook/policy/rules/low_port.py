@@ -1,0 +1,110 @@
+"""low-port: a container that is not root cannot listen on a port below 1024.
+
+Listening there needs the capability NET_BIND_SERVICE, which strict security drops. Some container runtimes allow it all
+the same, by the sysctl net.ipv4.ip_unprivileged_port_start of the pod's network: Docker since 20.10, containerd 2 as it
+is delivered, and those of k3s, kind and minikube. With hostNetwork the sysctl of the node counts, which is 1024
+unless an administrator changed it. vmguard knows neither, so it warns the person who applies the resource.
+
+Listen on a higher port; the Service can still offer the low one:
+
+    port: "8427"
+    serviceSpec: {spec: {ports: [{name: http, port: 80, targetPort: 8427}]}}
+
+or let the pod lower the limit, with the component's own securityContext, which takes the place of the strict one:
+`sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "0"}]`. Pod Security allows it.
+
+vmguard looks at `port`, `insertPorts`, `syslogSpec` and the other fields with ports, at arguments that name an address
+to listen at, and at the ports that containers of the user declare. NET_BIND_SERVICE in `capabilities.add` ends the
+warning, but a process that is not root only has it if its file does.
+
+Source: kernel (`ip-sysctl`), Docker, containerd; flags of VictoriaMetrics, VictoriaLogs, VictoriaTraces, Alertmanager.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from webhook.policy.conditions import value_at
+from webhook.policy.findings import Finding, Warn
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.posture import Posture
+from webhook.policy.rules.rule import Rule
+from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.volume_users import ROOT, user_of
+
+ID = "low-port"
+
+_LIMIT = 1024
+_LONGEST = 1000
+_FLAG = re.compile(r"(?i:.*listen-?addr(?:ess)?(?:\.tcp|\.udp)?)|vminsertAddr|vmselectAddr")
+_PORT = re.compile(r"(?:^|:)(\d{1,5})\"?$")
+_CAPABILITIES = {"NET_BIND_SERVICE", "CAP_NET_BIND_SERVICE", "ALL"}
+_SYSCTL = "net.ipv4.ip_unprivileged_port_start"
+
+
+def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
+    """Findings for the containers of one pod."""
+    spec = pod.pod["spec"]
+    limit = _limit(spec)
+    findings: list[Finding] = []
+    for container in (*spec["containers"], *spec["initContainers"]):
+        of_operator = container["name"] in posture.component.containers
+        low = {port: where for port, where in _ports(container) if 0 < port < limit}
+        if not low or not _may_not(container, spec, pod.image_users):
+            continue
+        user = user_of(container, spec, pod.image_users)
+        who = "another user than root" if user is None else "root" if user == ROOT else f"user {user}"
+        listed = ", ".join(f"{port} ({where})" for port, where in low.items())
+        verb = "listens on" if of_operator else "declares"
+        text = f"container {container['name']!r} {verb} port {listed} as {who} without NET_BIND_SERVICE: it cannot,"
+        why = (
+            "as on the node ports begin at 1024"
+            if spec.get("hostNetwork") is True
+            else "unless the runtime lowers ip_unprivileged_port_start"
+        )
+        findings.append(Warn(ID, f"{text} {why}. Use a port from 1024 on"))
+    return findings
+
+
+def _ports(container: Raw) -> Iterator[tuple[int, str]]:
+    """The ports that a container listens on, and where each is named."""
+    for argument in container.get("args") or ():
+        flag, _, value = str(argument)[:_LONGEST].lstrip("-").partition("=")
+        if _FLAG.fullmatch(flag):
+            for address in value.split(","):
+                found = _PORT.search(address)
+                if found:
+                    yield int(found[1]), flag
+    for each in objects_of(container.get("ports")):
+        port = each.get("containerPort")
+        if type(port) is int:
+            yield port, "containerPort"
+
+
+def _limit(spec: Raw) -> int:
+    """The first port that needs no capability, as far as the pod says."""
+    for each in objects_of(value_at(spec, ("securityContext", "sysctls"))):
+        if each.get("name") == _SYSCTL and str(each.get("value")).isdecimal():
+            return min(int(str(each.get("value"))[:_LONGEST]), _LIMIT)
+    return _LIMIT
+
+
+def _may_not(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> bool:
+    """Whether a container surely may not listen on a low port by its own user and capabilities."""
+    context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
+    added, dropped = (value_at(context, ("capabilities", field)) for field in ("add", "drop"))
+    if isinstance(added, list) and not _CAPABILITIES.isdisjoint(map(str, added)):
+        return False
+    user = user_of(container, spec, images)
+    if user == ROOT:
+        return isinstance(dropped, list) and not _CAPABILITIES.isdisjoint(map(str, dropped))
+    return user is not None or context.get("runAsNonRoot") is True
+
+
+def words(container: Raw) -> list[str]:
+    """The arguments that name addresses to listen on."""
+    args = container.get("args")
+    found = [str(each) for each in args] if isinstance(args, list) else []
+    return [each for each in found if _FLAG.fullmatch(each[:_LONGEST].lstrip("-").partition("=")[0])]
+
+
+RULE = Rule(id=ID, order=75, text=__doc__, preview=check, words=words)

@@ -1,0 +1,115 @@
+"""Containers that change the owner or the mode of files, and whether they may. A part of `file-owner`.
+
+Only root may give a file to another user, and only with the capability CHOWN; only the owner of a file or root with
+FOWNER may change its mode. A container of the user takes the user of its pod, so in a strict pod it is not root.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from webhook.policy.conditions import value_at
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.volume_users import ROOT, user_of
+
+_CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": "FOWNER", "setfacl": "FOWNER"}
+"""The capability that each tool needs for the files of others."""
+
+_IN_SCRIPT = re.compile(r"(?:^|[\s;&|(`/])(chown|chgrp|chmod|setfacl|install)[ \t]+([^;&|\n)`]{0,1000})")
+_LONGEST_SCRIPT = 20_000
+_OWNER_OPTION = re.compile(r"-[a-zA-Z]*[og]|--(?:owner|group)")
+_RECURSIVE = re.compile(r"-[a-zA-Z]*R[a-zA-Z]*|--recursive")
+_FIX = "securityContext: {runAsUser: 0, runAsNonRoot: false}"
+
+
+def tool_of(container: Raw) -> str:
+    """The tool by which a container changes owners or modes of files that others may own, "" for none.
+
+    A change of mode counts where it is one of a mounted volume.
+    """
+    words = [word for field in ("command", "args") for word in _texts(container.get(field))]
+    mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
+    if words[:1] in (["chown"], ["chgrp"]):
+        return words[0]
+    return next((tool for tool, arguments in _calls(words) if _counts(tool, arguments, mounts)), "")
+
+
+def words(container: Raw) -> list[str]:
+    """A command line that runs the same tool on a mounted volume, without what else is in the container's own."""
+    tool = tool_of(container)
+    if not tool:
+        return []
+    mount = next((str(each.get("mountPath")) for each in objects_of(container.get("volumeMounts"))), "/")
+    ignored = (
+        ["||"] if any("||" in word for field in ("command", "args") for word in _texts(container.get(field))) else []
+    )
+    return [tool, "-R", "-o", mount, *ignored]
+
+
+def faults(spec: Raw) -> Iterator[str]:
+    """A text for each container of a pod's spec that changes owners or modes and is not permitted to."""
+    for group, what in (("initContainers", "init container"), ("containers", "container")):
+        for container in spec[group]:
+            tool = tool_of(container)
+            if tool and (fault := _fault(container, spec, tool)):
+                why, fix = fault
+                ends = "" if "kubelet" in why else _ends(container, group)
+                yield f"{what} {container['name']!r} runs {tool} {why}{ends}. {fix}"
+
+
+def _fault(container: Raw, spec: Raw, tool: str) -> tuple[str, str] | None:
+    """Why a container may not use the tool, and what to do; None where it may, or where its user is not known."""
+    context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
+    user, non_root = user_of(container, spec, {}), context.get("runAsNonRoot") is True
+    if user is None and not non_root:
+        return None
+    if user != ROOT:
+        who = "another user than root" if user is None else f"user {user}"
+        return f"as {who}, which is not permitted", f"Give it {_FIX}"
+    if non_root:
+        return "as root, but runAsNonRoot is true: the kubelet will not start it", "Give it runAsNonRoot: false too"
+    needed = _CAPABILITY[tool]
+    dropped = _capabilities(context, "drop") & {"ALL", needed}
+    if dropped and not _capabilities(context, "add") & {"ALL", needed}:
+        return f"without the capability {needed}, which is not permitted", f"Give it capabilities: {{add: [{needed}]}}"
+    return None
+
+
+def _ends(container: Raw, group: str) -> str:
+    """What becomes of the pod."""
+    ignored = any("||" in word for field in ("command", "args") for word in _texts(container.get(field)))
+    if ignored:
+        return ": it changes nothing"
+    return ": it fails and no pod starts" if group == "initContainers" else ": it fails"
+
+
+def _calls(words: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """The tools that a command line names, with their arguments."""
+    for index, word in enumerate(words):
+        if posixpath.basename(word) in _CAPABILITY:
+            yield posixpath.basename(word), words[index + 1 :]
+        elif any(character.isspace() for character in word):
+            for match in _IN_SCRIPT.finditer(word[:_LONGEST_SCRIPT]):
+                yield match[1], match[2].split()
+
+
+def _counts(tool: str, arguments: list[str], mounts: list[str]) -> bool:
+    if tool == "install":
+        return any(_OWNER_OPTION.match(each) for each in arguments)
+    if _CAPABILITY[tool] == "CHOWN":
+        return bool(arguments)
+    recursive = any(_RECURSIVE.fullmatch(each) for each in arguments)
+    paths = [posixpath.normpath(each.strip("\"'")) for each in arguments if not each.startswith("-")]
+    return any(
+        path == mount or (recursive and path.startswith(f"{mount}/"))
+        for path in paths
+        for mount in (posixpath.normpath(each) for each in mounts)
+    )
+
+
+def _capabilities(context: Raw, field: str) -> set[str]:
+    return {each.removeprefix("CAP_") for each in _texts(value_at(context, ("capabilities", field)))}
+
+
+def _texts(value: object) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
