@@ -24,15 +24,15 @@ from webhook.admission.admission_review import (
 from webhook.decision_cache import DecisionCache, key_of
 from webhook.facts import MOST_NAMES, Absent, Fact, Found, Lookup, Names, NotServed, Ref, Steps, Unknown
 from webhook.name_forms import LONGEST_LABEL
-from webhook.objects import KubeObject, Metadata
+from webhook.objects import KubeObject, Metadata, Pod
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
 from webhook.policy.custom_resources import GROUP, nearest_kinds
 from webhook.policy.decide import Decision, Webhook
-from webhook.policy.enforcement import enforced_in, unknown_values
+from webhook.policy.enforcement import coverage, enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
-from webhook.policy.findings import Finding, Violation
+from webhook.policy.findings import Finding, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.pod_subject import subject_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod, policies_of_posture
@@ -273,7 +273,7 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
     named = [*policies_of_posture(posture), *annotated]
     policies = (yield from inquiry.policies(named, by_plugin=annotated)) if named else ()
     subject = subject_of(identity, pod, settings, admission.minor, policies)
-    findings = tuple(check_pod(subject, posture))
+    findings = tuple(_with_container(finding, pod) for finding in check_pod(subject, posture))
     decision = decide.decide_pod(
         identity, posture, findings, webhook=webhook, settings=settings, enforce=settings.enforce
     )
@@ -281,6 +281,17 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
         named_volumes = subject.user_volumes.union(name for _, name in subject.user_mounts)
         cache.add(key, pod, decision, chain, named_volumes)
     return decision
+
+
+def _with_container(finding: Finding, pod: Pod) -> Finding:
+    """A violation with the name of the container that its path leads into; any other finding as it is."""
+    if type(finding) is not Violation or not finding.path.startswith(("/spec/containers/", "/spec/initContainers/")):
+        return finding
+    _, _, field, index, *_ = finding.path.split("/")
+    containers = (pod.spec.containers if field == "containers" else pod.spec.init_containers) or []
+    if not index.isdecimal() or int(index) >= len(containers):
+        return finding
+    return msgspec.structs.replace(finding, container=containers[int(index)].name)
 
 
 def _identity(pod: Metadata, admission: _Admission, chain: tuple[Link, ...]) -> Identity:
@@ -355,8 +366,12 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     denied = any(type(finding) is Violation and finding.denies for finding in findings)
     if wrong and denied:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    unchanged = old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references
+    if unchanged:  # whoever set these fields was warned then
+        findings = [finding for finding in findings if type(finding) is not Warn]
     if wrong:
-        return decide.wrongly_typed(str(ref), wrong, settings, settled=True), inquiry.links
+        decision = decide.wrongly_typed(str(ref), wrong, settings, settled=True)
+        return msgspec.structs.replace(decision, warnings=()) if unchanged else decision, inquiry.links
     above = msgspec.structs.replace(custom.metadata, namespace=namespace)
     unknown = unknown_kind_above(kind.kind, above, owners)
     if unknown:
@@ -369,22 +384,36 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
             str(ref), tuple(findings), settings, posture=postures_line(postures), postures=postures
         )
         return decision, inquiry.links
-    if old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references:
+    if unchanged:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
     findings += check_resource(ResourceObject(ref.kind, decode_raw(request.object)))
     preview: Preview | NotPreviewed = yield PreviewRequest(pods, had if old else None, settings, admission.minor)
     if isinstance(preview, NotPreviewed):
         findings.append(preview.warning(str(ref)))
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    previewed: tuple[Finding, ...] = preview.findings
+    if any(type(finding) is Warn and finding.noncompliant for finding in previewed):
+        denied = yield from _denies_pods(admission, inquiry)
+        previewed = decide.with_pods_denied(previewed) if denied else previewed
     decision = decide.decide_resource(
         str(ref),
-        (*findings, *preview.findings),
+        (*findings, *previewed),
         settings,
         posture=preview.posture,
         postures=preview.postures,
         predicted_levels=preview.predicted_levels,
     )
     return decision, inquiry.links
+
+
+def _denies_pods(admission: _Admission, inquiry: _Inquiry) -> Steps[bool]:
+    """Whether vmguard denies new pods of the namespace that do not comply, as far as the labels are known."""
+    settings, namespace = admission.settings, admission.namespace
+    ref = Ref("", "v1", "Namespace", "", namespace)
+    fact = inquiry.found(ref, (yield inquiry.lookup(ref)))
+    labels = (fact.object.metadata.labels or {}) if type(fact) is Found else {}
+    is_enforced = coverage(settings.mode, namespace, labels) == "enforced"
+    return is_enforced and enforced_in(settings.enforce, labels) == "deny"
 
 
 def _generation(metadata: Metadata) -> str:

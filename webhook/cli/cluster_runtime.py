@@ -118,7 +118,7 @@ class Cluster:
             "tells": lambda: {
                 "mode": _MODES[self._settings.mode],
                 "leader": self._elector.standing,
-                "policy-references": self._schemas.told,
+                **({"policy-references": self._schemas.told} if self._discovery.serves_policies is not False else {}),
             },
             "leave": self._leave,
             "offer": self._events.offer if self._events else None,

@@ -15,7 +15,7 @@ from webhook.offline.file_facts import FileFacts
 from webhook.offline.inputs import Input, facts_only, sort_documents
 from webhook.offline.judge import Judged, judge
 from webhook.policy.explanation import explain_pod, explain_resource, summary
-from webhook.policy.wording import levels_in_words
+from webhook.policy.wording import levels_in_words, with_runbook
 from webhook.settings import Settings, SettingsError
 from webhook.yaml_output import as_yaml
 
@@ -40,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"such as 1.30, v1.30.2, 1.24+ (default 1.{NEWEST_MINOR})",
     )
     parser.add_argument("--webhook", choices=("mutate", "validate"), help="default mutate for pods, else validate")
+    parser.add_argument("-v", "--verbose", action="store_true", help="explain: a row for each change")
     parser.add_argument("--output", choices=("review", *_PODS_ONLY, "explain"), default="review")
 
 
@@ -83,23 +84,23 @@ def _judge_all(
             problems.unusable(f"{item.place}: {error}")
             continue
         judged.append(result)
-        _print(result, options.output)
+        _print(result, options.output, verbose=options.verbose)
     return judged
 
 
-def _print(result: Judged, output: str) -> None:
+def _print(result: Judged, output: str, *, verbose: bool) -> None:
     decision = result.decision
     if output == "review":
         sys.stdout.write(result.answer.decode() + "\n")
         return
     for warning in decision.warnings:
-        print(f"Warning: {warning}", file=sys.stderr)
+        print(f"Warning: {result.input.name}: {warning}", file=sys.stderr)
     if not result.allowed:
-        print(f"Denied: {result.input.title}: {decision.message or decision.refused}", file=sys.stderr)
+        print(f"Denied: {result.input.title}: {with_runbook(decision.message) or decision.refused}", file=sys.stderr)
     if output == "explain":
         title, verdicts = result.input.title, result.pod_security
         if verdicts:
-            print(explain_pod(title, decision, result.looked_up, levels_in_words(*verdicts)))
+            print(explain_pod(title, decision, result.looked_up, levels_in_words(*verdicts), verbose=verbose))
         else:
             print(explain_resource(title, decision))
     elif output == "patch":

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
-RUNBOOK = "https://github.com/vmguard/vmguard/blob/main/docs/alerts.md"
+from webhook.policy.wording import DOCS
+
+RUNBOOK = f"{DOCS}alerts.md"
 """The page with a section for each alert."""
 
 GROUP_NAME = "vmguard"

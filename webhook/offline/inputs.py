@@ -45,10 +45,15 @@ class Input:
     @property
     def title(self) -> str:
         """Kind, namespace and name, and where it stood."""
+        return f"{self.name}  ({self.place})"
+
+    @property
+    def name(self) -> str:
+        """Kind, namespace and name."""
         metadata = self.object.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
         name = metadata.get("name") or f"{metadata.get('generateName') or ''}*"
-        return f"{one_line(f'{self.kind} {self.namespace}/{name}', 300)}  ({self.place})"
+        return one_line(f"{self.kind} {self.namespace}/{name}", 300)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from webhook.policy.json_access import object_of
 from webhook.policy.rules import check_replaced_pod
 from webhook.policy.rules.subject import ReplacedPod
 from webhook.policy.volume_users import image_users
-from webhook.policy.wording import facts_line, warning_line
+from webhook.policy.wording import facts_line, warning_line, with_runbook
 from webhook.policy.workload import Link, Workload
 from webhook.settings import Settings
 from webhook.yaml_output import as_yaml
@@ -108,7 +108,7 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     answer = encode(
         review,
         allowed=decision.allowed and not decision.refused,
-        message=decision.message or decision.refused,
+        message=with_runbook(decision.message) or decision.refused,
         patch=decision.encoded_patch,
         warnings=decision.warnings,
         annotations=decision.annotations,

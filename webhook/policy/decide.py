@@ -50,6 +50,9 @@ Outcome = Literal[
 ]
 
 _LONGEST_MESSAGE = 2000
+PODS_DENIED = "pods will be denied: "
+"""The beginning of a warning on a resource whose pods vmguard will deny."""
+
 _MOST_WARNINGS = 20
 _LONGEST_OF_MANY = 256
 _LARGEST_TOGETHER = 3840
@@ -58,11 +61,16 @@ others may have something to say too."""
 
 
 class PredictedLevels(msgspec.Struct, frozen=True):
-    """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted."""
+    """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted.
+
+    `changes` is the number of fields that vmguard fills in each pod, `violations` that of the manual changes it needs.
+    """
 
     who: str
     before: Verdict
     after: Verdict
+    changes: int = 0
+    violations: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -189,7 +197,7 @@ def unknown_parent(resource: str, parent: UnknownKind, findings: tuple[Finding, 
     `findings` are those on what it names, which can deny it.
     """
     decision = decide_resource(resource, findings, settings)
-    if decision.outcome != "unchanged":
+    if decision.outcome not in {"unchanged", "warned"}:
         return decision
     text = f"{resource} belongs to {parent.owner}, of a kind that this version of vmguard does not know"
     warning = warning_line("workload", f"the pods of the resource are not secured: {text}; update vmguard")
@@ -362,6 +370,16 @@ def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Findi
     )
 
 
+def with_pods_denied(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The findings on a resource whose namespace enforces deny: vmguard will deny its noncompliant pods."""
+    return tuple(
+        msgspec.structs.replace(finding, text=f"{PODS_DENIED}{finding.text}")
+        if type(finding) is Warn and finding.noncompliant
+        else finding
+        for finding in findings
+    )
+
+
 def decide_resource(
     what: str,
     findings: tuple[Finding, ...],
@@ -373,7 +391,7 @@ def decide_resource(
 ) -> Decision:
     """The decision on a custom resource; `posture` is the line that says what its pods must look like, "" for none."""
     denials = [finding for finding in findings if type(finding) is Violation and finding.denies]
-    outcome: Outcome = "unchanged"
+    outcome: Outcome = "warned" if any(type(finding) is Warn for finding in findings) else "unchanged"
     spared: list[str] = []
     if denials and settings.mode == "audit":
         outcome = "would-deny"
@@ -381,6 +399,13 @@ def decide_resource(
     elif denials:
         outcome = "denied"
     denied = outcome == "denied"
+    worth_warning = findings
+    if denied:  # the message has the fault already; the pods are not created
+        worth_warning = tuple(
+            finding
+            for finding in findings
+            if type(finding) is Warn and not finding.noncompliant and finding.rule != "pod-security"
+        )
     message = one_line("; ".join(denial.why for denial in denials), _LONGEST_MESSAGE)
     tally = tally_of(findings)
     annotations = {
@@ -396,7 +421,7 @@ def decide_resource(
         outcome,
         allowed=not denied,
         message=message if denied else "",
-        warnings=_most(findings, spared),
+        warnings=_most(worth_warning, spared),
         annotations=annotations,
         findings=findings,
         postures=postures,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from webhook.facts import Absent
-from webhook.policy.decide import Decision, PredictedLevels
-from webhook.policy.findings import Change, Violation
+from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels
+from webhook.policy.findings import Change, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.wording import as_json, complaint, dotted
 from webhook.policy.workload import Link, UnknownKind, UnknownOwner, Unmanaged, Workload
@@ -13,13 +13,19 @@ from webhook.text import one_line, printable
 _NOT_GIVEN = Absent("file")
 _WIDEST = 48
 _WIDEST_CELL = 200
+_IN_CONTAINER = ("/spec/containers/", "/spec/initContainers/")
 _HEAD = ("RULE", "CHANGE", "PATH", "VALUE", "SET BY")
 _WANTED = ("RULE", "WANTED", "PATH", "VALUE", "SET BY")
 _CHANGING = frozenset({"patched", "would-patch"})
 
 
-def explain_pod(title: str, decision: Decision, looked_up: Sequence[Link], pod_security: str) -> str:
-    """The text for one pod; `pod_security` is its verdict in words. Nothing is wrapped."""
+def explain_pod(
+    title: str, decision: Decision, looked_up: Sequence[Link], pod_security: str, *, verbose: bool = False
+) -> str:
+    """The text for one pod; `pod_security` is its verdict in words. Nothing is wrapped.
+
+    With `verbose` each change has a row; without, those of one container and group of fields have one row together.
+    """
     lines = [title]
     identity = decision.identity
     if not isinstance(identity, Workload):
@@ -34,7 +40,8 @@ def explain_pod(title: str, decision: Decision, looked_up: Sequence[Link], pod_s
     lines.append(f"  decision    {_verdict(decision)}")
     if decision.changes:
         head = _HEAD if decision.outcome in _CHANGING else _WANTED
-        lines += ["", *_table([head, *map(_row, decision.changes)])]
+        rows = map(_row, decision.changes) if verbose else _folded(decision.changes)
+        lines += ["", *_table([head, *rows])]
     if decision.violations:
         lines += ["", "  Needs manual changes:"]
         lines += [f"    {complaint(violation)} [{violation.rule}]" for violation in decision.violations]
@@ -69,17 +76,29 @@ def explain_resource(title: str, decision: Decision) -> str:
                 str(p.context_setting),
                 p.api_access,
                 str(p.api_setting),
+                _pods(of, decision),
                 _levels(of),
             )
             for p, of in zip(decision.postures, predicted_levels, strict=True)
         ]
-        head = ("COMPONENT", "SECURITY CONTEXT", "SET BY", "API ACCESS", "SET BY", "POD SECURITY")
+        head = ("COMPONENT", "SECURITY CONTEXT", "SET BY", "API ACCESS", "SET BY", "PODS", "POD SECURITY")
         lines += _table([head, *rows])
     elif decision.outcome in {"unchanged", "ignored"}:
         lines.append("  makes no pods of its own")
     lines.append(f"  decision    {_verdict(decision)}")
     lines += _warnings(decision)
     return _text(lines)
+
+
+def _pods(levels: PredictedLevels | None, decision: Decision) -> str:
+    """What vmguard does with the pods of a component when they are created."""
+    if levels is None:
+        return "not judged"
+    changes = _count(levels.changes, "change") if levels.changes else "no change"
+    if not levels.violations:
+        return changes
+    denied = any(type(finding) is Warn and finding.text.startswith(PODS_DENIED) for finding in decision.findings)
+    return f"{'denied' if denied else changes}, {levels.violations} to correct by hand"
 
 
 def _levels(levels: PredictedLevels | None) -> str:
@@ -103,9 +122,15 @@ def summary(decisions: Sequence[tuple[str, Decision, Sequence[Link]]]) -> str:
             parts.append(f"not judged whole, as owners were not given: {', '.join(missing)}")
     if others:
         parts.append(_count(len(others), "resource"))
-    manual = sum(len(decision.violations) for decision in pods)
+    manual = sum(len(decision.violations) for decision in pods) + sum(map(_violations_of_resource, others))
     denied = sum(1 for _, decision, _ in decisions if decision.outcome in {"denied", "would-deny"})
     return f"Summary: {'; '.join(parts) or 'nothing to judge'}; {manual} need manual changes; {denied} denied"
+
+
+def _violations_of_resource(decision: Decision) -> int:
+    """Manual changes that a resource or its pods need."""
+    of_pods = sum(1 for finding in decision.findings if type(finding) is Warn and finding.noncompliant)
+    return len(decision.violations) or of_pods
 
 
 def _not_given(looked_up: Sequence[Link]) -> list[str]:
@@ -126,7 +151,9 @@ def _verdict(decision: Decision) -> str:
     if decision.outcome == "unknown-kind" and decision.identity is None:
         return "not judged: the operator has no such kind, as far as this version of vmguard knows"
     text = {
-        "warned": f"allowed, but not compliant: {_count(findings, 'finding')}",
+        "warned": f"allowed, but not compliant: {_count(findings, 'finding')}"
+        if decision.identity
+        else f"allowed, with {_count(len(decision.warnings), 'warning')}",
         "patched": f"allowed, patched: {_count(len(decision.changes), 'change')}",
         "would-patch": f"allowed as it is (audit mode); would be patched: {_count(len(decision.changes), 'change')}",
         "would-deny": f"allowed (audit mode); would be denied: {told.removeprefix('would-deny: ')}",
@@ -141,6 +168,28 @@ def _row(change: Change) -> tuple[str, ...]:
     edit = change.edit
     path = dotted(edit.path) + ("[+]" if edit.path.endswith("/-") else "")
     return (change.rule, edit.op, path, as_json(edit.value, _WIDEST) if edit.op == "add" else "", change.source)
+
+
+def _folded(changes: Sequence[Change]) -> list[tuple[str, ...]]:
+    """A row for each group of fields of the pod and of each container; the values are those of the fields in it."""
+    groups: dict[tuple[str, ...], list[Change]] = {}
+    for change in changes:
+        edit = change.edit
+        depth = 4 if edit.path.startswith(_IN_CONTAINER) else 2
+        path = "/".join(edit.path.split("/")[: depth + 1])
+        groups.setdefault((change.rule, edit.op, path, change.source), []).append(change)
+    rows = []
+    for (rule, op, path, source), group in groups.items():
+        if len(group) == 1:
+            rows.append(_row(group[0]))
+            continue
+        fields = [
+            f"{dotted(each.edit.path.removeprefix(path))}"
+            + (f"={as_json(each.edit.value, _WIDEST)}" if op == "add" else "")
+            for each in group
+        ]
+        rows.append((rule, op, dotted(path), ", ".join(fields), source))
+    return rows
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

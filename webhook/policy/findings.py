@@ -23,7 +23,10 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Violation(msgspec.Struct, frozen=True, tag=True):
-    """Something that cannot be filled. `found` and `wanted` are JSON values; `denies` refuses the object outright."""
+    """Something that cannot be filled. `found` and `wanted` are JSON values; `denies` refuses the object outright.
+
+    `container` is the name of the container that `path` leads into, "" for a field of the pod or of a resource.
+    """
 
     kind: ClassVar[str] = "violation"
 
@@ -34,15 +37,20 @@ class Violation(msgspec.Struct, frozen=True, tag=True):
     why: str
     source: str
     denies: bool = False
+    container: str = ""
 
 
 class Warn(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """One line for a person; neither changes nor refuses anything."""
+    """One line for a person; neither changes nor refuses anything.
+
+    `noncompliant` is true of a warning at a resource about pods that `enforce: deny` denies.
+    """
 
     kind: ClassVar[str] = "warn"
 
     rule: str
     text: str
+    noncompliant: bool = False
 
 
 Finding = Change | Violation | Warn

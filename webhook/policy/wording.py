@@ -9,7 +9,13 @@ from webhook.podsecurity import Verdict
 from webhook.policy.findings import Change, Finding, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Link
-from webhook.text import one_line
+from webhook.text import one_line, quoted
+
+DOCS = "https://github.com/vmguard/vmguard/blob/main/docs/"
+"""The address of the documentation."""
+
+RUNBOOK = f"{DOCS}troubleshooting.md#vmguard-denied-it"
+"""The section on what to do after a denial."""
 
 MOST_TOLD = 5
 """Findings that a message or a log line tells one by one."""
@@ -22,13 +28,16 @@ _SEGMENT = re.compile(r"[A-Za-z0-9~._-]{1,100}")
 
 _LARGEST_LIST = 4096
 _LONGEST_VALUE = 300
+_LONGEST_PLACE = 250
+"""Characters of the place of a violation in the log."""
+
 _LONGEST_TITLE = 200
 _POSTURES = 30
 """How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What metrics and log report of findings: their number by rule and kind, and why the first violations are some."""
+    """What metrics and log report of findings: their number by rule and kind, and the first violations with places."""
 
     counts: tuple[tuple[tuple[str, str], int], ...] = ()
     violations: tuple[str, ...] = ()
@@ -41,7 +50,21 @@ def tally_of(findings: tuple[Finding, ...]) -> Tally:
         labels = finding.rule, finding.kind
         counts[labels] = counts.get(labels, 0) + 1
     violations = [finding for finding in findings if isinstance(finding, Violation)][:MOST_TOLD]
-    return Tally(tuple(counts.items()), tuple(one_line(violation.why, LONGEST_WARNING) for violation in violations))
+    return Tally(tuple(counts.items()), tuple(map(_with_place, violations)))
+
+
+def _with_place(violation: Violation) -> str:
+    """The field of a violation, its container and why it is one: of no more than LONGEST_WARNING characters."""
+    place = dotted(violation.path) if violation.path.startswith("/") else violation.path
+    if violation.container:
+        place = f"{place} (container {quoted(violation.container)})"
+    place = one_line(place, _LONGEST_PLACE)
+    return one_line(f"{place}: {violation.why}" if place else violation.why, LONGEST_WARNING)
+
+
+def with_runbook(message: str) -> str:
+    """The message of a denial as a client gets it, with the address of its runbook; "" where nothing is denied."""
+    return f"{message} (what to do: {RUNBOOK})" if message else ""
 
 
 def not_compliant(left: list[Change | Violation]) -> str:

@@ -9,7 +9,7 @@ from webhook.facts import Found
 from webhook.name_forms import LONGEST_NAME
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.resource_events import REPORTED, ResourceEvent, of_admission
-from webhook.policy.wording import facts_line
+from webhook.policy.wording import MOST_TOLD, facts_line, with_runbook
 from webhook.policy.workload import Identity, Link, UnknownKind, Workload
 from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Line, Log
@@ -44,6 +44,7 @@ class DecisionLine(RequestLine, frozen=True):
     decision: str | None
     rules: str | None
     violations: tuple[str, ...] | UnsetType
+    warnings: tuple[str, ...] | UnsetType
     left_out: int | UnsetType
 
 
@@ -88,7 +89,7 @@ class Reporter:
         answer = encode(
             review,
             allowed=decision.allowed,
-            message=decision.message,
+            message=with_runbook(decision.message),
             patch=decision.encoded_patch,
             warnings=decision.warnings,
             annotations=decision.annotations,
@@ -108,10 +109,11 @@ class Reporter:
             facts,
             int(seconds * 1e6) / 1000,
             decision.outcome,
-            _workload(identity),
+            _workload(identity) or annotations.get("workload"),
             annotations.get("decision"),
             annotations.get("rules"),
             decision.tally.violations or UNSET,
+            (decision.warnings[:MOST_TOLD] if review.request.kind.group else ()) or UNSET,
             left_out or UNSET,
         )
         self._log.write_line(line)

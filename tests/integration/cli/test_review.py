@@ -54,9 +54,65 @@ def test_explain_says_what_why_whose_and_what_to_do(files):
     assert lines[0] == "Pod mon/db-0  (pod.json:1)"
     assert "found by its owners: ReplicaSet vmsingle-db-1 > Deployment vmsingle-db > VMSingle db" in lines[1]
     assert lines[2] == "  security    strict, set by VM_ENABLESTRICTSECURITY=true"
-    assert "  security-context  add     spec.securityContext.runAsNonRoot" in out
+    row = next(
+        line.split("  ") for line in lines if line.startswith("  security-context  add     spec.securityContext ")
+    )
+    assert "runAsNonRoot=true, runAsUser=65534, " in "  ".join(row)
     assert "to differ: write spec.securityContext; an empty one opts out" in out
     assert lines[-1] == "Summary: 1 pod: 1 would change, 0 would not; 0 need manual changes; 0 denied"
+
+
+def test_explain_has_a_row_for_each_container_and_group_of_fields_and_with_v_for_each_field(files):
+    run = ("review", "--objects", "objects.yaml", "pod.json", "--output", "explain")
+    rows = {
+        flag: [
+            line for line in vmguard(*run, *flag, cwd=files)[1].splitlines() if line.startswith("  security-context")
+        ]
+        for flag in ((), ("-v",))
+    }
+    assert [row.split()[2] for row in rows[()]] == ["spec.securityContext", "spec.containers[0].securityContext"]
+    assert (
+        rows[()][1]
+        .split(None, 3)[3]
+        .startswith(
+            'privileged=false, allowPrivilegeEscalation=false, readOnlyRootFilesystem=true, capabilities.drop=["ALL"], '
+        )
+    )
+    assert len(rows[("-v",)]) == 13
+    assert rows[("-v",)][0].split() == [
+        *("security-context", "add", "spec.securityContext.runAsNonRoot", "true", "VM_ENABLESTRICTSECURITY")
+    ]
+
+
+NAMESPACE = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": "mon", "labels": {"vmguard.io/enforce": "deny"}},
+}
+PRIVILEGED = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
+
+
+def test_explain_says_what_happens_to_the_pods_of_a_resource_and_counts_their_violations():
+    weak, good = resource("VMSingle", "weak", PRIVILEGED), resource("VMSingle", "good")
+    of_two = {"apiVersion": "v1", "kind": "List", "items": [weak, good]}
+    in_namespace = {**of_two, "items": [NAMESPACE, *of_two["items"]]}
+    for listed, pods in ((of_two, "11 changes, 2 to correct by hand"), (in_namespace, "denied, 2 to correct by hand")):
+        status, out, err = vmguard("review", "--output", "explain", "-", stdin=listed)
+        lines = out.splitlines()
+        assert status == 0
+        assert f"  {pods}  " in lines[2]
+        assert "  decision    allowed, with 3 warnings" in lines
+        assert any("  13 changes  " in line for line in lines)
+        assert lines[-1] == "Summary: 2 resources; 2 need manual changes; 0 denied"
+        assert all(line.startswith("Warning: VMSingle mon/weak: ") for line in err.splitlines())
+        assert err.count("Warning: VMSingle mon/weak: pods will be denied: vmsingle: ") == 2 * (listed is in_namespace)
+
+
+def test_a_denied_resource_is_not_warned_of_the_same_fault():
+    denied = resource("VMSingle", spec={"securityContext": {"runAsNonRoot": True, "runAsUser": 0}})
+    status, _, err = vmguard("review", "--output", "explain", "-", stdin=denied)
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("Denied: VMSingle mon/db  (stdin:1): ")
 
 
 def test_explain_says_what_is_wanted_where_nothing_would_be_changed(files):
@@ -65,7 +121,7 @@ def test_explain_says_what_is_wanted_where_nothing_would_be_changed(files):
     assert "  decision    allowed, but not compliant: 13 findings" in out
     assert "  RULE              WANTED  PATH" in out
     assert out.splitlines()[-1].startswith("Summary: 1 pod: 0 would change, 1 would not")
-    assert err.startswith("Warning: not compliant: ")
+    assert err.startswith("Warning: Pod mon/db-0: not compliant: ")
 
 
 def test_what_stands_in_an_object_forges_no_line_and_steers_no_terminal():
@@ -96,7 +152,7 @@ def test_without_owners_labels_and_defaults_are_used_and_said():
     status, out, err = vmguard("review", "--output", "patch", "-", stdin=pod())
     assert status == 0
     assert json.loads(out)
-    assert err.count("Warning: judged by its labels and the defaults") == 1
+    assert err.count("Warning: Pod mon/db-0: judged by its labels and the defaults") == 1
 
 
 def test_with_objects_the_chain_alone_counts(files):

@@ -10,7 +10,7 @@ from tests.support.golden import CASES
 from tests.support.sample_pods import admitted, decide, patched, pod, resource, reviewed, vmsingle, workload
 from webhook.offline.file_facts import FileFacts
 from webhook.policy.findings import Violation
-from webhook.policy.wording import MOST_TOLD, facts_line
+from webhook.policy.wording import MOST_TOLD, dotted, facts_line
 from webhook.settings import Settings
 
 
@@ -28,8 +28,10 @@ def test_what_is_reported_of_a_decision_is_made_of_its_patch_and_its_findings(we
         assert decoded == msgspec.to_builtins(list(decision.patch))
         labels = [(finding.rule, finding.kind) for finding in decision.findings]
         assert dict(decision.tally.counts) == {each: labels.count(each) for each in labels}
-        violations = [finding.why for finding in decision.findings if isinstance(finding, Violation)]
-        assert list(decision.tally.violations) == violations[:MOST_TOLD]
+        violations = [finding for finding in decision.findings if isinstance(finding, Violation)]
+        assert list(decision.tally.violations) == [
+            f"{dotted(each.path)} (container {each.container!r}): {each.why}" for each in violations[:MOST_TOLD]
+        ]
         tallied |= {kind for _, kind in labels}
     assert tallied == {"change", "violation", "warn"}
 

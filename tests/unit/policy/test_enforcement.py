@@ -258,3 +258,36 @@ def _matches(expression, labels):
     value, values = labels.get(expression["key"]), expression.get("values", ())
     operators = {"In": value in values, "NotIn": value not in values, "Exists": value is not None}
     return operators[expression["operator"]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "environment", "denied"),
+    [
+        ({}, {}, False),
+        ({LABEL: "warn"}, {}, False),
+        ({LABEL: "deny"}, {}, True),
+        ({OLD_LABEL: "oops"}, {}, True),
+        ({}, {"VMGUARD_ENFORCE": "deny"}, True),
+        ({LABEL: "deny"}, {"VMGUARD_MODE": "audit"}, False),
+        ({LABEL: "deny", MODE_LABEL: "enforce"}, {"VMGUARD_MODE": "audit"}, True),
+        ({LABEL: "deny", EXEMPT: "true"}, {}, False),
+        (None, {}, False),
+        (None, {"VMGUARD_ENFORCE": "deny"}, True),
+    ],
+)
+def test_where_the_namespace_denies_the_warning_on_a_resource_says_that_its_pods_will_be_denied(
+    labels, environment, denied
+):
+    """None is a Namespace that cannot be read."""
+    custom = resource("VMSingle", spec={"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]})
+    answers = {"Namespace": UNREACHABLE} if labels is None else {}
+    source = Answers(answers, [] if labels is None else [_namespace(**labels)])
+    warnings = decide(custom, source=source, webhook="validate", **environment).warnings
+    text = "vmsingle: containers[vmsingle].securityContext.privileged is true, wanted "
+    assert any(each.startswith(f"pods will be denied: {text}") for each in warnings) is denied
+    assert any(each.startswith(text) for each in warnings) is not denied
+
+
+def test_a_resource_with_nothing_to_correct_asks_for_no_namespace():
+    _, links = reviewed(resource("VMSingle"), webhook="validate")
+    assert "Namespace" not in {link.ref.kind for link in links}

@@ -131,7 +131,8 @@ def test_a_wrong_type_in_a_parent_makes_the_owner_of_its_childrens_pods_unknown(
 def test_an_update_that_leaves_a_wrong_type_as_it_was_is_allowed_with_a_warning():
     """A resource with a wrong type can be deleted: removing its finalizer is an update."""
     cr = resource("VMSingle", spec={"useStrictSecurity": "false"})
-    settled = decide(cr, [], webhook="validate", review={"operation": "UPDATE", "oldObject": cr})
+    other = resource("VMSingle", spec={"useStrictSecurity": "false", "retentionPeriod": "1"})
+    settled = decide(cr, [], webhook="validate", review={"operation": "UPDATE", "oldObject": other})
     assert (settled.outcome, settled.allowed) == ("unknown", True)
     assert "spec.useStrictSecurity is a string" in settled.warnings[0]
     before = resource("VMSingle", spec={"useStrictSecurity": False})

@@ -126,7 +126,7 @@ def test_whoever_applies_a_resource_of_an_unknown_kind_is_warned(mode):
     missing = decide(child, [parent], webhook="validate", minor=24, VMGUARD_MODE=mode)
     assert missing.outcome == ("denied" if mode == "enforce" else "would-deny")
     known = resource("VMSingle", "q-a", {}, resource("VMDistributed", "q"))
-    assert decide(known, [], webhook="validate", VMGUARD_MODE=mode).outcome == "unchanged"
+    assert decide(known, [], webhook="validate", VMGUARD_MODE=mode).outcome == "warned"
 
 
 def test_the_pods_of_a_job_are_unmanaged():

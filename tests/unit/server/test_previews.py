@@ -284,7 +284,7 @@ def test_a_resource_that_is_not_previewed_is_admitted_with_a_warning_that_the_ap
     decision = _validated(resource("VMSingle", spec={"volumes": [{"name": "x"}]}), busy)
     (warning,) = decision.warnings
     assert decision.allowed
-    assert decision.outcome == "unchanged"
+    assert decision.outcome == "warned"
     assert re.match(r"pods not previewed: too busy \(VMSingle mon/db\); .* \[workload\]$", warning)
     assert len(warning) <= 256
     assert "posture" not in decision.annotations

@@ -118,17 +118,21 @@ def _warnings(
         if (identical, source_map.places) not in texts:
             texts[identical, source_map.places] = _texts(source_map, judged[identical].findings)
         for warning in texts[identical, source_map.places]:
-            general = Warn(warning.rule, _of_any_component(each.workload.component.name, warning.text))
+            text = _of_any_component(each.workload.component.name, warning.text)
+            general = msgspec.structs.replace(warning, text=text)
             about.setdefault(general, []).append(
                 (source_map.component, warning.text.replace(THIS_POD, each.as_argument))
             )
         if verdicts := judged[identical].verdicts:
-            levels[_key(each.workload)] = PredictedLevels(source_map.component, *verdicts)
+            changes, violations = (
+                sum(type(finding) is of for finding in judged[identical].findings) for of in (Change, Violation)
+            )
+            levels[_key(each.workload)] = PredictedLevels(source_map.component, *verdicts, changes, violations)
     warnings = []
     for general, of in about.items():
         components, lines = zip(*of, strict=True)
         text = lines[0] if len(set(lines)) == 1 else general.text.replace(THIS_POD, "POD")
-        warnings.append(Warn(general.rule, f"{_listed(components)}: {text}"))
+        warnings.append(msgspec.structs.replace(general, text=f"{_listed(components)}: {text}"))
     if left_out:
         text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {left_out} of its workloads are not"
         warnings.append(Warn("workload", f"{text} judged here"))
@@ -202,7 +206,7 @@ def _texts(source_map: SourceMap, findings: Iterable[Finding]) -> list[Warn]:
     warnings = []
     for finding in findings:
         if type(finding) is Violation:
-            warnings.append(Warn(finding.rule, source_map.complaint(finding)))
+            warnings.append(Warn(finding.rule, source_map.complaint(finding), noncompliant=True))
         elif type(finding) is Warn:
             warnings.append(Warn(finding.rule, source_map.text(finding.text)))
     return warnings

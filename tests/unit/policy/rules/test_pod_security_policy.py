@@ -51,7 +51,8 @@ def test_without_the_api_creating_or_changing_a_reference_is_denied_and_keeping_
     assert "policy/v1beta1 was removed in Kubernetes 1.25" in decide(cr, [], minor=25).message
     changed = {"oldObject": resource("VMSingle", spec={"podSecurityPolicyName": "y"})}
     assert not decide(cr, [], minor=25, operation="UPDATE", review=changed).allowed
-    kept = decide(cr, [], minor=25, operation="UPDATE", review={"oldObject": cr})
+    other = {"oldObject": resource("VMSingle", spec={"podSecurityPolicyName": "x", "retentionPeriod": "1"})}
+    kept = decide(cr, [], minor=25, operation="UPDATE", review=other)
     assert kept.allowed
     assert kept.warnings[0].endswith("[pod-security-policy]")
 
