@@ -13,6 +13,7 @@ RUN_BY = {
         "tests/unit/docs/test_docs.py::test_the_readmes_review_command_prints_what_it_shows",
         "tests/integration/cluster/test_pod_admission.py::test_the_readmes_pipe_runs_as_printed",
     ),
+    "docs/audit.md": ("tests/integration/audit/test_screenshot.py::test_the_documented_command_makes_a_picture",),
     "docs/certificates.md": (
         "tests/integration/cluster/test_single_commands.py::test_the_commands_of_a_page_work_in_their_order",
         "tests/integration/cluster/test_certs_command.py::test_a_rotation_by_hand_as_documented_refuses_no_pod",
@@ -46,7 +47,9 @@ NOT_RUN = {
 """Pages whose commands are not run, with the reason."""
 
 OURS = f"vmguard ({'|'.join(COMMANDS)})"
-PROGRAM = re.compile(rf"^\$? ?({OURS}|kubectl|helm|make|docker|podman|openssl|curl|skopeo|cosign|gh|python3?) ")
+PROGRAM = re.compile(
+    rf"^\$? ?({OURS}|kubectl|helm|make|docker|podman|openssl|curl|skopeo|cosign|gh|chromium|python3?) "
+)
 SYNOPSIS = re.compile(r"\[--|\b[A-Z]{4,}\b")
 """In docs/commands.md an indented block shows the options of a command, with words in capitals for their values."""
 
