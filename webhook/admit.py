@@ -28,7 +28,7 @@ from webhook.objects import KubeObject, Metadata
 from webhook.policy import decide
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
-from webhook.policy.custom_resources import GROUP
+from webhook.policy.custom_resources import GROUP, nearest_kinds
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.enforcement import enforced_in, unknown_values
 from webhook.policy.field_types import wrong_types
@@ -38,8 +38,8 @@ from webhook.policy.pod_subject import subject_of
 from webhook.policy.policy_references import policies_annotated, policies_named, policies_of_pod, policies_of_posture
 from webhook.policy.posture import posture_of
 from webhook.policy.preview import DecisionSteps, NotPreviewed, PodsOfResource, Preview, PreviewRequest
-from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference
-from webhook.policy.rules.subject import EphemeralContainer, PolicyReference
+from webhook.policy.rules import check_ephemeral_container, check_pod, check_policy_reference, check_resource
+from webhook.policy.rules.subject import EphemeralContainer, PolicyReference, ResourceObject
 from webhook.policy.wording import postures_line
 from webhook.policy.workload import (
     Identity,
@@ -195,7 +195,7 @@ def admit(
     request = review.request
     reason = _not_judged(request, webhook, settings)
     if reason == _UNKNOWN_KIND:
-        return decide.unknown_resource(request.kind.kind, nearest(request.kind.kind, tuple(KNOWN_KINDS))), ()
+        return decide.unknown_resource(request.kind.kind, nearest_kinds(request.kind.kind)), ()
     if reason:
         return decide.ignored(reason), ()
     admission = _Admission(request, webhook, settings, minor, labels_suffice, cache)
@@ -371,6 +371,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
         return decision, inquiry.links
     if old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
+    findings += check_resource(ResourceObject(ref.kind, decode_raw(request.object)))
     preview: Preview | NotPreviewed = yield PreviewRequest(pods, had if old else None, settings, admission.minor)
     if isinstance(preview, NotPreviewed):
         findings.append(preview.warning(str(ref)))

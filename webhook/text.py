@@ -23,12 +23,12 @@ def one_line(text: object, longest: int) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
-def nearest(name: str, existing: Sequence[str]) -> tuple[str, ...]:
-    """Up to three existing names that are like a wrong one, the most alike first; half of both must be the same."""
+def nearest(name: str, existing: Sequence[str], least: float = 0.5) -> tuple[str, ...]:
+    """Up to three existing names that are like a wrong one, the most alike first; `least` of both must be the same."""
     from rapidfuzz import process  # noqa: PLC0415 - hardly ever needed
     from rapidfuzz.distance import Indel  # noqa: PLC0415
 
-    alike = process.extract(name[:253], existing, scorer=Indel.normalized_similarity, limit=3, score_cutoff=0.5)
+    alike = process.extract(name[:253], existing, scorer=Indel.normalized_similarity, limit=3, score_cutoff=least)
     return tuple(found for found, _, _ in alike)
 
 

@@ -18,21 +18,21 @@ from webhook.admission.admission_review import ReviewError, decode, review_of
 from webhook.admit import admit
 from webhook.audit import data_ownership, inherited_user
 from webhook.audit.inventory import Inventory, metadata_of
-from webhook.audit.pod_change import PodChange
+from webhook.audit.recreated_pod import RecreatedPod
 from webhook.audit.report import (
     LEVELS,
     VERDICTS,
     AuditedNamespace,
     AuditedWorkload,
-    Level,
+    AuditVerdict,
     NotJudged,
     ReportedChange,
     ReportedFinding,
-    Verdict,
 )
 from webhook.audit.verify import Verifier
 from webhook.driver import drive_async
 from webhook.objects import Pod
+from webhook.offline.reply import LevelName
 from webhook.podsecurity import Verdict as PodSecurityVerdict
 from webhook.podsecurity import evaluate
 from webhook.policy.components import BY_KIND, PARENTS
@@ -59,7 +59,7 @@ ADMISSION = "admission"
 _DEADLINE = 30.0
 _LONGEST = 500
 
-_SEVERITY: dict[str, Verdict] = {"image-user": "BREAKS", "read-only-root": "BREAKS", "sidecar": "ok"}
+_SEVERITY: dict[str, AuditVerdict] = {"image-user": "BREAKS", "read-only-root": "BREAKS", "sidecar": "ok"}
 """What a warning of a rule means for a pod that runs now; CHECK for all other rules."""
 
 _BY_LEVELS = "pod-security"
@@ -89,9 +89,9 @@ class _Row:
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         self.pods = 0
-        self.now: list[Level] = []
-        self.after: list[Level] = []
-        self.verdict: Verdict = "ok"
+        self.now: list[LevelName] = []
+        self.after: list[LevelName] = []
+        self.verdict: AuditVerdict = "ok"
         self.findings: dict[tuple[str, str], ReportedFinding] = {}
         self.changes: Sequence[Change] = ()
         self.not_restricted: list[str] = []
@@ -118,7 +118,7 @@ class Auditor:
         self._judged: dict[bytes, _Judged] = {}
         self._not_judged: dict[str, NotJudged] = {}
         self._pods: Counter[str] = Counter()
-        self._levels: dict[str, list[Level]] = {}
+        self._levels: dict[str, list[LevelName]] = {}
         self._uncertain: set[str] = set()
 
     async def add_pod(self, pod: Raw, whole: Raw | None = None) -> None:
@@ -138,7 +138,7 @@ class Auditor:
         self.add_level(namespace, LEVELS[judged.after.level])
         row = self._row(identity)
         row.pods += 1
-        change = PodChange(namespace, name, identity, pod, judged.predicted)
+        change = RecreatedPod(namespace, name, identity, pod, judged.predicted)
         evidence = self._evidence(change) if judged.decision.patch else []
         self._show(row, judged, [*judged.findings, *evidence])
 
@@ -150,11 +150,11 @@ class Auditor:
                 await asyncio.sleep(0)
                 await self._add_resource(resource)
 
-    def add_level(self, namespace: str, level: Level) -> None:
+    def add_level(self, namespace: str, level: LevelName) -> None:
         """Take the level of a pod that is none of the operator's: it counts for what its namespace could enforce."""
         self._levels.setdefault(namespace, []).append(level)
 
-    def level_of(self, pod: Raw) -> Level:
+    def level_of(self, pod: Raw) -> LevelName:
         """The Pod Security level of a pod as it is."""
         return LEVELS[evaluate(pod, self._inventory.minor).level]
 
@@ -183,7 +183,7 @@ class Auditor:
             found.append(AuditedNamespace(self._cluster, namespace, where, self._pods[namespace], could))
         return found
 
-    def _evidence(self, change: PodChange) -> list[ReportedFinding]:
+    def _evidence(self, change: RecreatedPod) -> list[ReportedFinding]:
         """What speaks against the new users of one pod."""
         return [*data_ownership.check(change, self._inventory.storage), *inherited_user.check(change)]
 
@@ -415,12 +415,12 @@ def _not_judgeable(identity: Identity | None) -> str:
 _LISTS = ("containers", "initContainers", "volumes")
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[AuditVerdict]) -> AuditVerdict:
     """The worst of some verdicts."""
     return min(verdicts, key=VERDICTS.index)
 
 
-def lowest(levels: Iterable[Level]) -> Level:
+def lowest(levels: Iterable[LevelName]) -> LevelName:
     """The loosest of some Pod Security levels."""
     return min(levels, key=LEVELS.index)
 

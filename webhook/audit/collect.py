@@ -46,7 +46,7 @@ _ATTEMPTS = 3
 Report = Callable[[str], None]
 
 
-class Scope(msgspec.Struct, frozen=True):
+class AuditScope(msgspec.Struct, frozen=True):
     """What is audited: namespaces, none for all, and a label selector of pods, "" for none."""
 
     namespaces: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class ClusterReader:
         client: Client,
         discovery: Discovery,
         cluster: str,
-        scope: Scope,
+        scope: AuditScope,
         progress: Report,
         save: Callable[[Raw], None],
     ) -> None:

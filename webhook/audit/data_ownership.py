@@ -13,7 +13,7 @@ To keep the old user, set it in the securityContext of the resource. To change i
 the old pod still runs.
 """
 
-from webhook.audit.pod_change import PodChange, new_users
+from webhook.audit.recreated_pod import RecreatedPod, new_users
 from webhook.audit.report import ReportedFinding
 from webhook.audit.storage import Storage, VolumeGroup
 from webhook.policy.json_access import Raw, object_of, objects_of
@@ -26,7 +26,7 @@ ID = "data-ownership"
 _LONGEST = 400
 
 
-def check(change: PodChange, storage: Storage) -> list[ReportedFinding]:
+def check(change: RecreatedPod, storage: Storage) -> list[ReportedFinding]:
     """One finding for each volume whose files get a new user."""
     found: dict[str, ReportedFinding] = {}
     volumes = {str(each.get("name")): each for each in objects_of(change.now["spec"].get("volumes"))}
@@ -49,7 +49,7 @@ def _shown(volume: str, pod: str, source: Raw) -> str:
 
 
 def _finding(
-    change: PodChange, container: Raw, mount: Raw, group: VolumeGroup, before: int | None, after: int
+    change: RecreatedPod, container: Raw, mount: Raw, group: VolumeGroup, before: int | None, after: int
 ) -> ReportedFinding | None:
     path, name = one_line(mount.get("mountPath"), 200), one_line(container.get("name"), 100)
     new = f"user {after}"
@@ -87,7 +87,7 @@ _STRICT_APART_FROM_USER: Raw = {
 }
 
 
-def _keep_user(change: PodChange, container: str, path: str, before: int, after: int) -> str:
+def _keep_user(change: RecreatedPod, container: str, path: str, before: int, after: int) -> str:
     """How to keep the old user, and how to change the owner instead."""
     context = {"runAsUser": before, "runAsNonRoot": before != 0, **_STRICT_APART_FROM_USER}
     chown = f"kubectl exec -n {change.namespace} {change.name} -c {container} -- chown -R {after} {path}"

@@ -5,7 +5,7 @@ user its image has, an audit cannot know, unless the running container reports i
 """
 
 from webhook.audit.data_ownership import resource_yaml
-from webhook.audit.pod_change import PodChange, new_users
+from webhook.audit.recreated_pod import RecreatedPod, new_users
 from webhook.audit.report import ReportedFinding
 from webhook.policy.json_access import object_of
 from webhook.text import one_line
@@ -15,7 +15,7 @@ ID = "sidecar"
 _LONGEST = 400
 
 
-def check(change: PodChange) -> list[ReportedFinding]:
+def check(change: RecreatedPod) -> list[ReportedFinding]:
     """One finding for each such container."""
     operators = change.workload.component.containers
     findings = []

@@ -24,8 +24,6 @@ _WEBHOOKS = "MutatingWebhookConfiguration"
 _SECONDS = 30.0
 """For the facts on one pod."""
 
-Labels = dict[str, str | None]
-
 
 class Inventory:
     """The objects of one cluster; `live` reads what is missing, None where there is nothing to read from."""
@@ -76,7 +74,7 @@ class Inventory:
             self._foreign = ForeignWebhooks(self._webhooks)
         return self._foreign
 
-    async def labels_of(self, namespace: str) -> Labels | None:
+    async def labels_of(self, namespace: str) -> dict[str, str | None] | None:
         """The labels of a namespace; None where they are not known."""
         lookup = Lookup(Ref("", "v1", "Namespace", "", namespace))
         fact = self.cached(lookup) or await self.get(lookup, asyncio.get_running_loop().time() + _SECONDS)

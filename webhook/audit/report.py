@@ -8,15 +8,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from webhook.offline.reply import LevelName
+
 API_VERSION = "vmguard.io/v1"
 KIND = "Audit"
 
-Verdict = Literal["DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown"]
+AuditVerdict = Literal["DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown"]
 
-VERDICTS: tuple[Verdict, ...] = ("DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown")
+VERDICTS: tuple[AuditVerdict, ...] = ("DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown")
 """All verdicts, the worst first. `unknown` is never counted as ok."""
 
-MEANING: dict[Verdict, str] = {
+MEANING: dict[AuditVerdict, str] = {
     "DENIED": "the pod would be refused",
     "BREAKS": "there is evidence that it stops working",
     "CHECK": "it may break; the finding says what to look at",
@@ -26,9 +28,7 @@ MEANING: dict[Verdict, str] = {
 }
 """What each verdict means, for people."""
 
-Level = Literal["privileged", "baseline", "restricted"]
-
-LEVELS: tuple[Level, ...] = ("privileged", "baseline", "restricted")
+LEVELS: tuple[LevelName, ...] = ("privileged", "baseline", "restricted")
 """The Pod Security levels, the loosest first."""
 
 
@@ -63,7 +63,7 @@ class ReportedFinding(msgspec.Struct, frozen=True, rename="camel"):
     """Evidence for a verdict. `id` is what `vmguard explain` takes, `fix` is YAML or a command to copy, "" for none."""
 
     id: str
-    verdict: Verdict
+    verdict: AuditVerdict
     text: str
     fix: str = ""
 
@@ -84,9 +84,9 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
     component: str
     controller: str
     pods: int
-    level_now: Level
-    level_after: Level
-    verdict: Verdict
+    level_now: LevelName
+    level_after: LevelName
+    verdict: AuditVerdict
     first_reason: str
     changes: list[ReportedChange] = []
     findings: list[ReportedFinding] = []
@@ -127,7 +127,7 @@ class Summary(msgspec.Struct, frozen=True, rename="camel"):
 
     pods: int
     workloads: int
-    verdicts: dict[Verdict, int]
+    verdicts: dict[AuditVerdict, int]
 
 
 class AuditReport(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

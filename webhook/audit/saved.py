@@ -9,9 +9,10 @@ from typing import IO, Any
 
 import msgspec
 
-from webhook.audit.report import API_VERSION, LEVELS, Level, MissingPermission
+from webhook.audit.report import API_VERSION, LEVELS, MissingPermission
 from webhook.audit.trimmed import trimmed
 from webhook.offline.documents import COMMAND_LINE, read_documents
+from webhook.offline.reply import LevelName
 from webhook.policy.json_access import Raw, object_of
 
 KIND = "AuditedCluster"
@@ -24,7 +25,7 @@ class AuditedCluster(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     minor: int
     missing: list[MissingPermission] = []
-    others: dict[str, Level] = {}
+    others: dict[str, LevelName] = {}
 
 
 class ObjectFile:
@@ -94,9 +95,9 @@ def _objects(values: Iterable[Any]) -> Iterator[Raw]:
             yield value
 
 
-def lowest_levels(levels: Iterable[tuple[str, Level]]) -> dict[str, Level]:
+def lowest_levels(levels: Iterable[tuple[str, LevelName]]) -> dict[str, LevelName]:
     """By namespace the lowest of its levels."""
-    result: dict[str, Level] = {}
+    result: dict[str, LevelName] = {}
     for namespace, level in levels:
         result[namespace] = min(result.get(namespace, level), level, key=LEVELS.index)
     return result

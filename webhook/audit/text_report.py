@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from webhook.audit.report import VERDICTS, AuditedWorkload, AuditReport, Verdict
+from webhook.audit.report import VERDICTS, AuditedWorkload, AuditReport, AuditVerdict
 from webhook.text import one_line, printable
 
 _WIDEST_REASON = 110
 _WIDEST = 400
 _MOST_NAMED = 20
 
-_COUNTED: dict[Verdict, tuple[str, str]] = {
+_COUNTED: dict[AuditVerdict, tuple[str, str]] = {
     "DENIED": ("would be denied", "would be denied"),
     "BREAKS": ("breaks", "break"),
     "CHECK": ("needs a check", "need a check"),

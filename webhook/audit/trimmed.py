@@ -6,27 +6,24 @@ the trimmed pod is a patch for the whole one. Deciding on a trimmed object is de
 both on recorded pods. Pure.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from webhook.policy.components import COMPONENTS
+import msgspec
+
+from webhook.policy.components import KINDS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.preview.predicted_pod import FIELDS
+from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS
 from webhook.policy.projection import TREES, paths_of_kind
-from webhook.policy.rules.api_access import READS_SECRET
-from webhook.policy.rules.api_users import SIGNS
-from webhook.policy.rules.read_only_root import WRITES
+from webhook.policy.rules import words_read
 
 ANNOTATIONS = (
     "container.apparmor.security.beta.kubernetes.io/",
     "container.seccomp.security.alpha.kubernetes.io/",
     "kubernetes.io/psp",
     "seccomp.security.alpha.kubernetes.io/",
-    "vault.hashicorp.com/agent-inject",
-    "vault.security.banzaicloud.io/vault-",
 )
 """Beginnings of the annotations that decisions and rules read."""
 
@@ -81,16 +78,25 @@ def trimmed_resource(resource: Raw) -> Raw:
     return {**kept, "metadata": _metadata(resource), "spec": _part(object_of(resource.get("spec")))}
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
 _FIELDS = frozenset(
     [
         *FIELDS,
+        *INNER_FIELDS,
         *(field for kind in TREES for path in paths_of_kind(kind) for field in path),
-        *(field for component in COMPONENTS for path in component.fields for field in path),
+        *_texts(msgspec.to_builtins(KINDS)),
     ]
 )
 """Names of the fields of resources that decisions and predictions read, wherever they stand."""
 
-_BACKUP = ("acceptEULA", "destination", "extraArgs", "restore", "volumeMounts")
 _STORAGE = ("emptyDir", "volumeClaimTemplate")
 """What is read of a request for storage; a part of a cluster may have the name of such a field too."""
 
@@ -112,11 +118,9 @@ def _field(field: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return [_part(each) if isinstance(each, dict) else each for each in value] if isinstance(value, list) else value
     if field == "extraArgs":
-        return {flag: each for flag, each in value.items() if _is_read(str(flag))}
+        return {flag: each for flag, each in value.items() if words_read({"args": [f"-{flag}={each}"]})}
     if field == "podMetadata":
         return {"annotations": _annotations(value.get("annotations"))}
-    if field == "vmBackup":
-        return {each: _field(each, value[each]) for each in _BACKUP if each in value}
     if field in _PROBES:
         return _hosts(value)
     if field == "storage" or field.endswith("Storage"):
@@ -176,9 +180,8 @@ def _annotations(found: Any) -> Raw:
 
 def _container(container: Raw) -> Raw:
     kept = {field: container[field] for field in _CONTAINER if field in container}
-    for field in ("command", "args"):
-        if words := _words(container.get(field)):
-            kept[field] = words
+    if words := words_read(container):
+        kept["args"] = words
     ports = [{field: port[field] for field in _PORT if field in port} for port in objects_of(container.get("ports"))]
     if ports:
         kept["ports"] = ports
@@ -188,27 +191,6 @@ def _container(container: Raw) -> Raw:
     lifecycle = object_of(container.get("lifecycle"))
     hooks = {hook: hosts for hook in _HOOKS if (hosts := _hosts(lifecycle.get(hook)))}
     return {**kept, "lifecycle": hooks} if hooks else kept
-
-
-_OWNERSHIP = re.compile(r"\b(chown|chmod|chgrp)\b")
-
-
-def _is_read(flag: str) -> bool:
-    """Whether a rule reads a flag: where a container writes, where it listens, and whether it reads a Secret."""
-    return flag in WRITES or flag == READS_SECRET or "listenaddr" in flag.lower()
-
-
-def _words(found: Any) -> list[str]:
-    """Of a command or its arguments the flags that rules read, and the programs and places that they look for."""
-    kept: list[str] = []
-    for word in (str(each) for each in found) if isinstance(found, list) else ():
-        if _is_read(word.lstrip("-").partition("=")[0]):
-            kept.append(word)
-            continue
-        kept += ["kubectl"] if "kubectl" in word.replace("/", " ").split() else []
-        kept += [sign for sign in SIGNS if sign in word]
-        kept += dict.fromkeys(_OWNERSHIP.findall(word))
-    return kept
 
 
 def _hosts(handler: Any) -> Raw:

@@ -9,7 +9,7 @@ from typing import Any
 import jsonpatch
 import msgspec
 
-from webhook.audit.report import ReportedFinding, Verdict
+from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.audit.trimmed import trimmed_pod
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import PODS
@@ -44,7 +44,7 @@ class Verifier:
         except UnreachableError as error:
             return [ReportedFinding(ID, "unknown", f"the dry run got no answer: {error}")]
         if code not in {200, 201}:
-            verdict: Verdict = "DENIED" if code in {400, 403, 422} else "unknown"
+            verdict: AuditVerdict = "DENIED" if code in {400, 403, 422} else "unknown"
             text = one_line(f"the API server refuses the predicted pod: {reason(code, body)}", _LONGEST)
             return [ReportedFinding(ID, verdict, text)]
         return _differences(trimmed_pod(predicted), trimmed_pod(msgspec.json.decode(body)))

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from webhook.audit.collect import Scope
-from webhook.audit.names import names_of
+from webhook.audit.audits import ASSUMED, ClusterAudit, Watcher, audit_cluster, audit_saved, report_of
+from webhook.audit.chosen_names import names_of
+from webhook.audit.collect import AuditScope
 from webhook.audit.redacted import redacted
 from webhook.audit.report import AuditReport
-from webhook.audit.run import ASSUMED, ClusterAudit, Watcher, audit_cluster, audit_saved, report_of
 from webhook.audit.saved import ObjectFile, SavedObjects, read_saved
 from webhook.audit.text_report import as_diff, as_table
 from webhook.cli.arguments import kubernetes_version, label
@@ -149,7 +149,7 @@ async def _audit_live(options: argparse.Namespace, settings: Settings, names: se
         async with connected(options.kubeconfig, (options.qps, options.qps), context=options.context) as client:
             discovery = Discovery(client, Log("error"))
             await _learn(discovery)
-            scope = Scope(_namespaces(options, client), options.selector)
+            scope = AuditScope(_namespaces(options, client), options.selector)
             with ExitStack() as files:
                 saved = ObjectFile(files.enter_context(_private(options.save))) if options.save else None
                 progress = _Progress()
@@ -185,7 +185,7 @@ async def _audit_files(options: argparse.Namespace, settings: Settings, names: s
         saved = _read(source, shown)
         for thing in (*saved.pods, *saved.others) if options.redact else ():
             names.update(names_of(thing))
-        scope = Scope(tuple(dict.fromkeys(options.namespace)))
+        scope = AuditScope(tuple(dict.fromkeys(options.namespace)))
         name = Path(source).stem if source != "-" else shown
         try:
             audits.append(await audit_saved(saved, name, options.kubernetes_version, scope, settings))

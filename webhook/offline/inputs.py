@@ -15,7 +15,7 @@ import msgspec
 
 from webhook.admission.admission_review import review_of
 from webhook.offline.file_facts import ObjectError, known_object
-from webhook.policy.custom_resources import GROUP
+from webhook.policy.custom_resources import is_meant
 from webhook.policy.workload import OWNERS
 from webhook.text import one_line, quoted
 
@@ -85,7 +85,7 @@ def sort_documents(documents: Iterable[tuple[str, Any]], unusable: Callable[[str
             else:
                 unusable(f"{place}: AdmissionReview has no request")
             continue
-        ours = group == GROUP
+        ours = is_meant(group, kind)
         if ours or (kind == "Pod" and group == ""):
             inputs.append(_bare(place, thing))
         if ours or kind != "Pod":

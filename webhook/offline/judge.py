@@ -18,7 +18,8 @@ from webhook.driver import drive
 from webhook.facts import FactSource, Found, Lookup, Ref
 from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
-from webhook.policy.decide import Decision, Webhook, not_called, with_note
+from webhook.policy.custom_resources import GROUP, wrong_name
+from webhook.policy.decide import Decision, Webhook, misnamed_resource, not_called, with_note
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, coverage, without_effect
 from webhook.policy.json_access import object_of
 from webhook.policy.rules import check_replaced_pod
@@ -96,6 +97,12 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     elif settings.mode == "audit" and decision.outcome not in _NOT_JUDGED:
         note = _enforced_by_label(namespace) if there.mode == "enforce" else without_effect(labels)
         decision = with_note(decision, note) if note else decision
+    api_version = str(item.object.get("apiVersion") or "")
+    wrong = wrong_name(api_version, item.kind)
+    if wrong and api_version.rpartition("/")[0] != GROUP:
+        decision = misnamed_resource(wrong)
+    elif wrong:
+        decision = with_note(decision, wrong)
     for warning in _once_it_is_created_again(item, decision, namespace, settings):
         decision = msgspec.structs.replace(decision, warnings=(*decision.warnings, warning))
     answer = encode(

@@ -7,6 +7,7 @@ rows of the component table; the others have their rows here. Source: the CRDs o
 import msgspec
 
 from webhook.policy.components import KINDS
+from webhook.text import LONGEST_QUOTE, nearest, one_line
 
 GROUP = "operator.victoriametrics.com"
 
@@ -47,3 +48,46 @@ RESOURCES: tuple[CustomResource, ...] = tuple(
 """All resources, by kind."""
 
 BY_KIND: dict[str, CustomResource] = {resource.kind: resource for resource in RESOURCES}
+
+_BY_NAME = {name: each for each in RESOURCES for name in (each.kind.lower(), each.singular, each.plural)}
+
+_LEAST_ALIKE = 0.8
+"""How much of a group must be like the operator's to be meant as it."""
+
+
+def nearest_kinds(kind: str) -> tuple[str, ...]:
+    """The kinds that a wrong one may be meant to be, the most alike first; the very one where only the case differs."""
+    found = _BY_NAME.get(kind.lower())
+    return (found.kind,) if found else nearest(kind, tuple(BY_KIND))
+
+
+def is_meant(group: str, kind: str) -> bool:
+    """Whether an object with this group and kind is meant to be one of the operator's, although its group is not."""
+    if group == GROUP:
+        return True
+    if not group:
+        return kind.lower() in _BY_NAME
+    return "victoriametrics" in group or bool(nearest(group, (GROUP,), least=_LEAST_ALIKE))
+
+
+def wrong_name(api_version: str, kind: str) -> str:
+    """What is wrong with the names of an object that is meant to be one of the operator's, "" for nothing.
+
+    In the operator's own group no kind is wrong: a newer operator may have one without a row in the tables.
+    """
+    group, _, version = api_version.rpartition("/")
+    if group == GROUP:
+        known = BY_KIND.get(kind)
+        if known is None or version == known.storage:
+            return ""
+        right = f"{GROUP}/{known.storage}"
+        return f"apiVersion {_shown(api_version)} is none of {kind}, as far as vmguard knows: write {right}"
+    if not is_meant(group, kind):
+        return ""
+    kinds = nearest_kinds(kind)
+    right = f"{kinds[0]} of {GROUP}/{BY_KIND[kinds[0]].storage}" if kinds else f"a kind of {GROUP}"
+    return f"{_shown(kind)} of apiVersion {_shown(api_version)} is no resource of the operator: write {right}"
+
+
+def _shown(name: str) -> str:
+    return one_line(name, LONGEST_QUOTE)

@@ -175,6 +175,14 @@ def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
     return Decision("unknown-kind", warnings=(warning_line("workload", text),), annotations=annotations)
 
 
+def misnamed_resource(text: str) -> Decision:
+    """The decision on an object that is meant to be a resource of the operator and has another group."""
+    annotations = {"decision": one_line(f"unknown-kind: {text}", LONGEST_WARNING)}
+    return Decision(
+        "unknown-kind", warnings=(warning_line("workload", f"not judged: {text}"),), annotations=annotations
+    )
+
+
 def unknown_parent(resource: str, parent: UnknownKind, findings: tuple[Finding, ...], settings: Settings) -> Decision:
     """The decision on a resource whose controller is of a kind without a row in the tables; its pods are not secured.
 

@@ -123,6 +123,8 @@ def _posture(posture: Posture) -> list[str]:
 def _verdict(decision: Decision) -> str:
     told = decision.annotations.get("decision", "")
     findings = len(decision.changes) + len(decision.violations)
+    if decision.outcome == "unknown-kind" and decision.identity is None:
+        return "not judged: the operator has no such kind, as far as this version of vmguard knows"
     text = {
         "warned": f"allowed, but not compliant: {_count(findings, 'finding')}",
         "patched": f"allowed, patched: {_count(len(decision.changes), 'change')}",

@@ -3,7 +3,7 @@
 import pytest
 
 from webhook.audit.data_ownership import check
-from webhook.audit.pod_change import PodChange
+from webhook.audit.recreated_pod import RecreatedPod
 from webhook.audit.storage import Storage
 from webhook.policy.components import BY_KIND
 from webhook.policy.workload import Workload
@@ -33,7 +33,7 @@ def _change(now=None, after=STRICT, *, source=None, mount=None, name="vmstorage"
     mounts = [{"name": "vmstorage-db", "mountPath": "/vm-data", **(mount or {})}]
     spec = {"volumes": [{"name": "vmstorage-db", **source}], "containers": [{"name": name, "volumeMounts": mounts}]}
     before = {"spec": {**spec, "securityContext": now or {}}, **({"status": status} if status else {})}
-    return PodChange("mon", "vmstorage-c-0", workload, before, {"spec": {**spec, "securityContext": after}})
+    return RecreatedPod("mon", "vmstorage-c-0", workload, before, {"spec": {**spec, "securityContext": after}})
 
 
 @pytest.mark.parametrize(

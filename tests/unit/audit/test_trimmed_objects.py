@@ -85,7 +85,7 @@ def test_a_trimmed_pod_has_no_environment_argument_annotation_or_command():
     }
     found = trimmed(pod)
     assert CANARY not in json.dumps(found)
-    assert found["spec"]["containers"][0]["command"] == ["kubectl"]
+    assert found["spec"]["containers"][0]["args"] == ["kubectl"]
     assert found["spec"]["containers"][0]["livenessProbe"] == {"httpGet": {"host": "h"}}
 
 

@@ -35,6 +35,11 @@ _PORTS: tuple[tuple[str, Path], ...] = (
 
 _SYSLOG = (("syslog.listenAddr.tcp", "tcpListeners"), ("syslog.listenAddr.udp", "udpListeners"))
 
+INNER_FIELDS = frozenset(
+    [*(path[-1] for _, path in _PORTS), *(field for _, field in _SYSLOG), "listenPort", "repository"]
+)
+"""The fields that a prediction reads within others, beside those that the table of components names."""
+
 FIELDS = (
     "containers",
     "extraArgs",

@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from webhook.policy.findings import Finding, Violation, Warn
 from webhook.policy.posture import Posture
@@ -17,11 +18,21 @@ from webhook.policy.rules.subject import (
     PolicyReference,
     PreviewedPod,
     ReplacedPod,
+    ResourceObject,
     Subject,
 )
 
 PARTS = frozenset(
-    {"api_users", "context_filling", "owner_changers", "rule", "subject", "wanted_context", "windows_options"}
+    {
+        "api_users",
+        "context_filling",
+        "owner_changers",
+        "rule",
+        "subject",
+        "token_injectors",
+        "wanted_context",
+        "windows_options",
+    }
 )
 """Modules that rules share or are split into. Every other module is a rule, so that none can be lost silently."""
 
@@ -46,12 +57,19 @@ RULES: tuple[Rule, ...] = rules_in(_MODULES)
 
 IDS: tuple[str, ...] = tuple(rule.id for rule in RULES)
 
+_WORDS = tuple(rule.words for rule in RULES if rule.words)
 _POD = tuple(rule.pod for rule in RULES if rule.pod)
 _PREVIEW = tuple(rule.preview for rule in RULES if rule.preview)
 _REPLACED_POD = tuple(rule.replaced_pod for rule in RULES if rule.replaced_pod)
+_RESOURCE = tuple(rule.resource for rule in RULES if rule.resource)
 _OPERATOR_POD = tuple(rule.operator_pod for rule in RULES if rule.operator_pod)
 _EPHEMERAL_CONTAINER = tuple(rule.ephemeral_container for rule in RULES if rule.ephemeral_container)
 _POLICY_REFERENCE = tuple(rule.policy_reference for rule in RULES if rule.policy_reference)
+
+
+def words_read(container: dict[str, Any]) -> list[str]:
+    """The words in the command and arguments of a container that rules read; of these alone they find the same."""
+    return [word for read in _WORDS for word in read(container)]
 
 
 def check_pod(subject: Subject, posture: Posture) -> list[Finding]:
@@ -67,6 +85,11 @@ def check_preview(pod: PreviewedPod, posture: Posture) -> list[Finding]:
 def check_replaced_pod(pod: ReplacedPod) -> list[Warn]:
     """Warnings about what changes when a running pod is created again."""
     return [warning for check in _REPLACED_POD for warning in check(pod)]
+
+
+def check_resource(resource: ResourceObject) -> list[Warn]:
+    """Warnings about a custom resource as it is written."""
+    return [warning for check in _RESOURCE for warning in check(resource)]
 
 
 def check_operator_pod(pod: OperatorPod) -> list[Violation]:

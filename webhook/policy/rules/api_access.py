@@ -22,6 +22,16 @@ A container of the user that clearly calls the API must bring a token of its own
 the resource if it has none: if its image is a well-known client, or its command names kubectl, the API's address or the
 path of the token.
 
+A webhook that an annotation calls may use the pod's token: the Vault injector (`vault.hashicorp.com/agent-inject`)
+copies the token mount of a container, and vault-env of Bank-Vaults (`vault-addr`) logs in with it. vmguard warns unless
+the resource brings a token volume of its own. For the Vault injector:
+
+    volumes:
+    - name: vault-token
+      projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}]}
+    podMetadata:
+      annotations: {vault.hashicorp.com/agent-service-account-token-volume-name: vault-token}
+
 Source: ServiceAccount admission plugin 1.20 to 1.37; operators v0.54 and v0.74, which make the volume for every
 VMAgent, needed or not.
 """
@@ -33,9 +43,10 @@ from webhook.admission.patch import Edit
 from webhook.objects import Container, Volume
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.api_users import users_without_token
+from webhook.policy.rules.api_users import signs, users_without_token
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod, Subject
+from webhook.policy.rules.token_injectors import injectors_without_token
 from webhook.policy.token_volume import (
     PLUGIN_PREFIX,
     TOKEN_MOUNT,
@@ -48,10 +59,7 @@ from webhook.policy.token_volume import (
 
 ID = "api-access"
 
-READS_SECRET = "config-secret-name"  # noqa: S105 - a flag
-"""The flag by which a container reads a Secret through the Kubernetes API."""
-
-_READS_SECRET_FORMS = (f"--{READS_SECRET}", f"-{READS_SECRET}")
+_READS_SECRET = ("--config-secret-name", "-config-secret-name")
 
 _SECRET_TOKENS_UNTIL = 22
 _WHY = "API access only where it is needed"
@@ -70,8 +78,9 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
 
 
 def check_users(pod: PreviewedPod, posture: Posture) -> list[Finding]:
-    """Warnings about the user's containers of one pod."""
-    return [Warn(ID, text) for text in users_without_token(pod, posture)]
+    """Warnings about the user's containers of one pod, and about webhooks that use the pod's token."""
+    texts = (*users_without_token(pod, posture), *injectors_without_token(pod, posture))
+    return [Warn(ID, text) for text in texts]
 
 
 def _explicit(
@@ -151,7 +160,7 @@ def _needs_api(container: Container, subject: Subject, posture: Posture) -> bool
         return posture.needs_api or (subject.in_daemonset and component.needs_api_in_daemonset)
     if container.name not in component.containers:
         return False
-    return any(argument.partition("=")[0] in _READS_SECRET_FORMS for argument in container.args or ())
+    return any(argument.partition("=")[0] in _READS_SECRET for argument in container.args or ())
 
 
 def _forgotten_by_operator(container: Container, posture: Posture) -> bool:
@@ -222,4 +231,11 @@ def _has_volume(volumes: list[Volume] | None) -> bool:
     return any(volume.name == VOLUME for volume in volumes or ())
 
 
-RULE = Rule(id=ID, order=50, text=__doc__, pod=check, preview=check_users)
+def words(container: dict[str, Any]) -> list[str]:
+    """The arguments that say that a container reads a Secret, and what shows that it calls the API."""
+    args = container.get("args")
+    found = [str(each) for each in args] if isinstance(args, list) else []
+    return [*(each for each in found if each.partition("=")[0] in _READS_SECRET), *signs(container)]
+
+
+RULE = Rule(id=ID, order=50, text=__doc__, pod=check, preview=check_users, words=words)

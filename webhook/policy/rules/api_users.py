@@ -14,7 +14,7 @@ from webhook.policy.rules.subject import PreviewedPod
 from webhook.policy.token_volume import TOKEN_PATH
 
 _CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
-SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
+_SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
 
 
 def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
@@ -22,7 +22,7 @@ def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
     if posture.api_access != "explicit":
         return
     spec = pod.pod["spec"]
-    tokens = {volume.get("name") for volume in spec["volumes"] if _holds_token(volume)}
+    tokens = {volume.get("name") for volume in spec["volumes"] if holds_token(volume)}
     for container in (*spec["initContainers"], *spec["containers"]):
         if container["name"] in posture.component.containers:
             continue
@@ -43,13 +43,24 @@ def _sign(container: dict[str, Any]) -> str:
     for word in words:
         if "kubectl" in word.replace("/", " ").split():
             return "it runs kubectl"
-        named = next((sign for sign in SIGNS if sign in word), "")
+        named = next((sign for sign in _SIGNS if sign in word), "")
         if named:
             return f"its command names {named}"
     return ""
 
 
-def _holds_token(volume: dict[str, Any]) -> bool:
+def signs(container: dict[str, Any]) -> list[str]:
+    """The signs in the command and arguments of a container, without what stands beside them."""
+    words = [str(word) for field in ("command", "args") for word in _list(container.get(field))]
+    found: list[str] = []
+    for word in words:
+        found += ["kubectl"] if "kubectl" in word.replace("/", " ").split() else []
+        found += [sign for sign in _SIGNS if sign in word]
+    return list(dict.fromkeys(found))
+
+
+def holds_token(volume: dict[str, Any]) -> bool:
+    """Whether a raw volume is projected and has a token in it."""
     sources = objects_of(object_of(volume.get("projected")).get("sources"))
     return any(each.get("serviceAccountToken") is not None for each in sources)
 

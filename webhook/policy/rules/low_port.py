@@ -100,4 +100,11 @@ def _may_not(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> boo
     return user is not None or context.get("runAsNonRoot") is True
 
 
-RULE = Rule(id=ID, order=75, text=__doc__, preview=check)
+def words(container: Raw) -> list[str]:
+    """The arguments that name addresses to listen on."""
+    args = container.get("args")
+    found = [str(each) for each in args] if isinstance(args, list) else []
+    return [each for each in found if _FLAG.fullmatch(each[:_LONGEST].lstrip("-").partition("=")[0])]
+
+
+RULE = Rule(id=ID, order=75, text=__doc__, preview=check, words=words)

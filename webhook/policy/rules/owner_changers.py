@@ -1,4 +1,4 @@
-"""Containers that change the owner or the mode of files, and whether they may. A part of `volume-ownership`.
+"""Containers that change the owner or the mode of files, and whether they may. A part of `file-owner`.
 
 Only root may give a file to another user, and only with the capability CHOWN; only the owner of a file or root with
 FOWNER may change its mode. A container of the user takes the user of its pod, so in a strict pod it is not root.
@@ -29,7 +29,21 @@ def tool_of(container: Raw) -> str:
     """
     words = [word for field in ("command", "args") for word in _texts(container.get(field))]
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
+    if words[:1] in (["chown"], ["chgrp"]):
+        return words[0]
     return next((tool for tool, arguments in _calls(words) if _counts(tool, arguments, mounts)), "")
+
+
+def words(container: Raw) -> list[str]:
+    """A command line that runs the same tool on a mounted volume, without what else is in the container's own."""
+    tool = tool_of(container)
+    if not tool:
+        return []
+    mount = next((str(each.get("mountPath")) for each in objects_of(container.get("volumeMounts"))), "/")
+    ignored = (
+        ["||"] if any("||" in word for field in ("command", "args") for word in _texts(container.get(field))) else []
+    )
+    return [tool, "-R", "-o", mount, *ignored]
 
 
 def faults(spec: Raw) -> Iterator[str]:

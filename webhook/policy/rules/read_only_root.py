@@ -27,10 +27,12 @@ from webhook.policy.rules.subject import PreviewedPod
 
 ID = "read-only-root"
 
-WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
+_WRITES = DATA_FLAGS | {"fileCollector.checkpointsPath", "kubernetesCollector.checkpointsPath", "tlsAutocertCacheDir"}
 """Flags whose value is a file or folder that is written."""
 
 _DESTINATION = "dst"
+"""The flag of a backup that names where it goes."""
+
 _LOCAL = "fs://"
 """What a destination of a backup begins with that is a folder."""
 
@@ -54,7 +56,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             flag, _, value = str(argument).lstrip("-").partition("=")
             if flag == _DESTINATION and value.startswith(_LOCAL):
                 value = value.removeprefix(_LOCAL)
-            elif flag not in WRITES:
+            elif flag not in _WRITES:
                 continue
             if not 0 < len(value) <= _LONGEST_PATH:
                 continue
@@ -78,4 +80,17 @@ def _path(value: Any) -> str:
     return posixpath.normpath(posixpath.join("/", str(value or "")))
 
 
-RULE = Rule(id=ID, order=70, text=__doc__, preview=check)
+def words(container: dict[str, Any]) -> list[str]:
+    """The arguments that name what is written."""
+    args = container.get("args")
+    found = [str(each) for each in args] if isinstance(args, list) else []
+    return [
+        each for each in found if _flag_of(each) in _WRITES or each.lstrip("-").startswith(f"{_DESTINATION}={_LOCAL}")
+    ]
+
+
+def _flag_of(argument: str) -> str:
+    return argument.lstrip("-").partition("=")[0]
+
+
+RULE = Rule(id=ID, order=70, text=__doc__, preview=check, words=words)

@@ -5,6 +5,7 @@ A rule has a check for each phase that it takes part in. Every check returns fin
 pod                  a pod at admission, real or predicted: what must be filled, and what is wrong
 preview              a predicted pod as vmguard would admit it: warnings for the person who applies the resource
 replaced_pod         a running pod and the pod that will take its place: warnings for the person who asks
+resource             a custom resource as it is written: warnings for the person who applies it
 operator_pod         a predicted pod as the operator alone makes it: violations that deny the resource
 ephemeral_container  a new ephemeral container of a running pod
 policy_reference     a PodSecurityPolicy that a resource names; the flag is True for one that its pods name themselves
@@ -13,6 +14,7 @@ policy_reference     a PodSecurityPolicy that a resource names; the flag is True
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -24,12 +26,17 @@ from webhook.policy.rules.subject import (
     PolicyReference,
     PreviewedPod,
     ReplacedPod,
+    ResourceObject,
     Subject,
 )
+
+WordsRead = Callable[[dict[str, Any]], list[str]]
+"""From a container to the words that a rule finds in its command and arguments; of these alone it finds the same."""
 
 PodCheck = Callable[[Subject, Posture], list[Finding]]
 PreviewCheck = Callable[[PreviewedPod, Posture], list[Finding]]
 ReplacedPodCheck = Callable[[ReplacedPod], list[Warn]]
+ResourceCheck = Callable[[ResourceObject], list[Warn]]
 OperatorPodCheck = Callable[[OperatorPod], list[Violation]]
 EphemeralContainerCheck = Callable[[EphemeralContainer, Posture], list[Finding]]
 PolicyReferenceCheck = Callable[[PolicyReference, bool], list[Finding]]
@@ -39,7 +46,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule: its id, its place among the rules (the most important first), its text, and a check for each phase.
 
     `text` explains the rule to a person; it starts with the id and a colon. `table` gives the lines of a Markdown table
-    that the rule reads.
+    that the rule reads. `words` gives what the rule reads of a container's command and arguments; it is
+    None for a rule that reads none.
     """
 
     id: str
@@ -49,9 +57,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     pod: PodCheck | None = None
     preview: PreviewCheck | None = None
     replaced_pod: ReplacedPodCheck | None = None
+    resource: ResourceCheck | None = None
     operator_pod: OperatorPodCheck | None = None
     ephemeral_container: EphemeralContainerCheck | None = None
     policy_reference: PolicyReferenceCheck | None = None
+    words: WordsRead | None = None
 
     @property
     def explanation(self) -> str:
@@ -60,7 +70,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join([text, "", *self.table()]) if self.table else text
 
 
-PHASES = ("pod", "preview", "replaced_pod", "operator_pod", "ephemeral_container", "policy_reference")
+PHASES = ("pod", "preview", "replaced_pod", "resource", "operator_pod", "ephemeral_container", "policy_reference")
 """The phases; each is a field of a rule."""
 
 _NO_DOCSTRINGS = sys.flags.optimize >= 2

@@ -41,7 +41,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
         context = laid_over(pod.filling, object_of(container.get("securityContext")))
         left = _reasons({**container, "securityContext": context}, spec, pod.minor)
         if not left and tool_of(container):
-            continue  # `volume-ownership` has the advice: hardened, it could not change owners
+            continue  # `file-owner` has the advice: hardened, it could not change owners
         (weak if left else bare).append(name)
         first = first or "".join(map(str, left[:1]))
     findings: list[Finding] = []

@@ -98,6 +98,13 @@ class ReplacedPod(msgspec.Struct, frozen=True):
     image_users: Mapping[str, int | None] = {}
 
 
+class ResourceObject(msgspec.Struct, frozen=True):
+    """A custom resource that makes pods, as a person wrote it: its kind, and the whole raw object."""
+
+    kind: str
+    object: dict[str, Any]
+
+
 class OperatorPod(msgspec.Struct, frozen=True):
     """A predicted pod as every operator makes it, with the contexts that the resource itself sets: its raw spec."""
 

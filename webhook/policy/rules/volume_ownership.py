@@ -12,8 +12,6 @@ vmguard warns the person who applies the resource:
     an update changes the user over data that outlive the pod, whatever sets the user: strict security, the resource's
         own securityContext, or a patch over a container
     an update changes fsGroup over such data: the kubelet then changes the group of every file
-    a container changes owners or modes of files (chown, chgrp, chmod, setfacl, install -o) and is not root, which it
-        takes from its pod; runAsUser: 0 alone does not help under a pod with runAsNonRoot: true
 
 The images of VictoriaMetrics run as root where no user is set, and so did pods without a securityContext. `vmguard
 review` warns in the same way of a running pod with data on a volume whose user vmguard will change once the pod is
@@ -38,7 +36,6 @@ from collections.abc import Iterator, Mapping
 from webhook.policy.findings import Finding, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import faults
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import THIS_POD, PreviewedPod, ReplacedPod
 from webhook.policy.volume_users import IGNORES_GROUP, ROOT, check_command, owner_changes, user_in_words, user_of
@@ -55,8 +52,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     findings: list[Finding] = [Warn(ID, each.text(check_command(THIS_POD, each.path))) for each in changes]
     changed = {each.volume for each in changes}
     findings += _unheeding(spec, pod.image_users, posture, changed)
-    findings += _node_files(spec, pod.image_users, posture)
-    return [*findings, *(Warn(ID, text) for text in faults(spec))]
+    return [*findings, *_node_files(spec, pod.image_users, posture)]
 
 
 def check_replaced(pod: ReplacedPod) -> list[Warn]:

@@ -10,7 +10,7 @@ from webhook.policy.volume_users import image_users
 from webhook.policy.workload import Workload
 
 
-class PodChange(msgspec.Struct, frozen=True):
+class RecreatedPod(msgspec.Struct, frozen=True):
     """A pod as it runs and as it will be, both trimmed, with the workload that it belongs to."""
 
     namespace: str
@@ -20,7 +20,7 @@ class PodChange(msgspec.Struct, frozen=True):
     after: Raw
 
 
-def new_users(change: PodChange) -> Iterator[tuple[Raw, int | None, int]]:
+def new_users(change: RecreatedPod) -> Iterator[tuple[Raw, int | None, int]]:
     """The containers whose user changes, or may change: container, user now (None: not known), user afterwards."""
     now, after = change.now["spec"], change.after["spec"]
     reported = _reported_users(object_of(change.now.get("status")))

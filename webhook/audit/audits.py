@@ -7,7 +7,7 @@ import msgspec
 
 from webhook import __version__
 from webhook.audit.auditor import Auditor, worst_first
-from webhook.audit.collect import ClusterReader, Scope
+from webhook.audit.collect import AuditScope, ClusterReader
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.report import (
     LEVELS,
@@ -16,7 +16,6 @@ from webhook.audit.report import (
     AuditedWorkload,
     AuditReport,
     ClusterHeader,
-    Level,
     MissingPermission,
     NotJudged,
     Summary,
@@ -26,6 +25,7 @@ from webhook.audit.verify import Verifier
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.listing import FAILURES
+from webhook.offline.reply import LevelName
 from webhook.policy.json_access import Raw
 from webhook.settings import SETTINGS, Settings
 
@@ -49,7 +49,13 @@ class Watcher(msgspec.Struct, frozen=True):
 
 
 async def audit_cluster(
-    client: Client, discovery: Discovery, scope: Scope, settings: Settings, watcher: Watcher, *, verify: bool = False
+    client: Client,
+    discovery: Discovery,
+    scope: AuditScope,
+    settings: Settings,
+    watcher: Watcher,
+    *,
+    verify: bool = False,
 ) -> ClusterAudit:
     """Audit a live cluster. `discovery` has learnt what it serves. With `verify` it creates pods as dry runs."""
     name, save = client.context, watcher.save
@@ -68,7 +74,9 @@ async def audit_cluster(
     return await _result(header, auditor, reader.missing)
 
 
-async def audit_saved(saved: SavedObjects, name: str, minor: int, scope: Scope, settings: Settings) -> ClusterAudit:
+async def audit_saved(
+    saved: SavedObjects, name: str, minor: int, scope: AuditScope, settings: Settings
+) -> ClusterAudit:
     """Audit the objects of a file. `name` and `minor` count where the file does not say where they are from.
 
     Raises:
@@ -128,9 +136,9 @@ def assumed(settings: Settings) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values}
 
 
-async def _other_levels(reader: ClusterReader, auditor: Auditor) -> dict[str, Level]:
+async def _other_levels(reader: ClusterReader, auditor: Auditor) -> dict[str, LevelName]:
     """The levels of pods that are none of the operator's, where they decide what a namespace could enforce."""
-    found: list[tuple[str, Level]] = []
+    found: list[tuple[str, LevelName]] = []
     for namespace in auditor.restricted_namespaces():
         try:
             found += [(namespace, auditor.level_of(pod)) async for pod in _unaudited(reader, auditor, namespace)]
@@ -152,5 +160,5 @@ async def _result(header: ClusterHeader, auditor: Auditor, missing: Iterable[Mis
     return ClusterAudit(header, auditor.workloads(), await auditor.namespaces(), auditor.not_judged(), list(missing))
 
 
-def _in_scope(thing: Raw, scope: Scope) -> bool:
+def _in_scope(thing: Raw, scope: AuditScope) -> bool:
     return not scope.namespaces or str(metadata_of(thing).get("namespace") or "default") in scope.namespaces

@@ -1,4 +1,4 @@
-"""volume-ownership: a container that changes owners of files must be permitted to."""
+"""file-owner: a container that changes owners of files must be permitted to."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.support.preview_warnings import warnings_on
 
 MOUNT = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
 CHOWN = {"name": "own", "command": ["chown", "-R", "65534:65534", "/data"], **MOUNT}
-FIX = "Give it securityContext: {runAsUser: 0, runAsNonRoot: false} [volume-ownership]"
+FIX = "Give it securityContext: {runAsUser: 0, runAsNonRoot: false} [file-owner]"
 
 
 def _init(context=None, **more):
@@ -16,7 +16,7 @@ def _init(context=None, **more):
 def test_an_init_container_that_takes_the_user_of_a_strict_pod_cannot_chown():
     """To harden it would not help, so that is no advice."""
     assert warnings_on("VMSingle", _init(), "sidecar") == []
-    assert warnings_on("VMSingle", _init(), "volume-ownership") == [
+    assert warnings_on("VMSingle", _init(), "file-owner") == [
         "vmsingle: init container 'own' runs chown as user 65534, which is not permitted: it fails and no pod starts."
         f" {FIX}"
     ]
@@ -24,12 +24,12 @@ def test_an_init_container_that_takes_the_user_of_a_strict_pod_cannot_chown():
 
 def test_root_alone_is_not_enough_where_the_pod_must_not_be_root():
     warnings = warnings_on("VMSingle", _init({"runAsUser": 0}))
-    assert warnings[-1] == (
+    assert next(each for each in warnings if each.endswith("[file-owner]")) == (
         "vmsingle: init container 'own' runs chown as root, but runAsNonRoot is true: the kubelet will not start it."
-        " Give it runAsNonRoot: false too [volume-ownership]"
+        " Give it runAsNonRoot: false too [file-owner]"
     )
     assert not any("VMGUARD_HARDEN_SIDECARS" in each for each in warnings)
-    assert warnings_on("VMSingle", _init({"runAsUser": 0, "runAsNonRoot": False}), "volume-ownership") == []
+    assert warnings_on("VMSingle", _init({"runAsUser": 0, "runAsNonRoot": False}), "file-owner") == []
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def test_root_alone_is_not_enough_where_the_pod_must_not_be_root():
 )
 def test_root_needs_the_capability(context, permitted):
     root = {"runAsUser": 0, "runAsNonRoot": False, "capabilities": context}
-    warnings = warnings_on("VMSingle", _init(root), "volume-ownership")
+    warnings = warnings_on("VMSingle", _init(root), "file-owner")
     assert warnings == (
         []
         if permitted
         else [
             "vmsingle: init container 'own' runs chown without the capability CHOWN, which is not permitted: it fails"
-            " and no pod starts. Give it capabilities: {add: [CHOWN]} [volume-ownership]"
+            " and no pod starts. Give it capabilities: {add: [CHOWN]} [file-owner]"
         ]
     )
 
@@ -69,12 +69,12 @@ def test_root_needs_the_capability(context, permitted):
 )
 def test_the_tool_is_found_in_command_and_arguments(words, tool):
     container = {key: value for key, value in CHOWN.items() if key != "command"} | words
-    warnings = warnings_on("VMSingle", {"initContainers": [container]}, "volume-ownership")
+    warnings = warnings_on("VMSingle", {"initContainers": [container]}, "file-owner")
     assert [each.partition(" runs ")[2].partition(" ")[0] for each in warnings] == ([tool] if tool else [])
 
 
 def test_a_failure_that_the_script_ignores_is_said_so():
-    (warning,) = warnings_on("VMSingle", _init(command=["sh", "-c", "chown 1 /data || true"]), "volume-ownership")
+    (warning,) = warnings_on("VMSingle", _init(command=["sh", "-c", "chown 1 /data || true"]), "file-owner")
     assert "which is not permitted: it changes nothing. Give it" in warning
 
 
@@ -88,10 +88,10 @@ def test_a_failure_that_the_script_ignores_is_said_so():
     ids=str,
 )
 def test_it_counts_whatever_sets_the_user(spec):
-    assert len(warnings_on("VLSingle", {**spec, **_init()}, "volume-ownership")) == 1
-    assert warnings_on("VLSingle", {"useStrictSecurity": False, **_init()}, "volume-ownership") == []
+    assert len(warnings_on("VLSingle", {**spec, **_init()}, "file-owner")) == 1
+    assert warnings_on("VLSingle", {"useStrictSecurity": False, **_init()}, "file-owner") == []
 
 
 def test_a_sidecar_that_cannot_chown_is_a_warning_too():
-    (warning,) = warnings_on("VMSingle", {"containers": [CHOWN]}, "volume-ownership")
+    (warning,) = warnings_on("VMSingle", {"containers": [CHOWN]}, "file-owner")
     assert warning.startswith("vmsingle: container 'own' runs chown as user 65534, which is not permitted: it fails. ")

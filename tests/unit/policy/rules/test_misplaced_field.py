@@ -1,0 +1,137 @@
+"""misplaced-field: a field that decides, at a place where its kind has none, is a warning that names the place."""
+
+import pytest
+
+from tests.support.golden import CASES
+from tests.support.preview_warnings import warnings_on
+from tests.support.sample_pods import decide, resource
+from webhook.policy.components import BY_KIND, PARENTS
+from webhook.policy.rules import check_resource
+from webhook.policy.rules.subject import ResourceObject
+
+CONTEXT = {"runAsUser": 1000}
+
+
+def test_a_context_at_the_root_of_a_cluster_belongs_in_its_components():
+    spec = {"securityContext": CONTEXT, "vmstorage": {"replicaCount": 1}, "vmselect": {"replicaCount": 1}}
+    assert warnings_on("VMCluster", spec, "misplaced-field") == [
+        "spec.securityContext is no field of VMCluster: the API server drops it, so it has no effect. Write"
+        " spec.vmstorage.securityContext and spec.vmselect.securityContext [misplaced-field]"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "places"),
+    [
+        ("VMCluster", {"containers": []}, [("spec.containers", "spec.vmstorage.containers and spec.vmselect.")]),
+        ("VMCluster", {"useStrictSecurity": True}, []),
+        ("VMCluster", {"usestrictsecurity": True}, [("spec.usestrictsecurity", "spec.useStrictSecurity")]),
+        ("VMCluster", {"vmStorage": {"x": 1}}, [("spec.vmStorage", "spec.vmstorage")]),
+        (
+            "VMCluster",
+            {"requestsLoadBalancer": {"enabled": True, "securityContext": CONTEXT}},
+            [("spec.requestsLoadBalancer.securityContext", "spec.requestsLoadBalancer.spec.securityContext")],
+        ),
+        (
+            "VMCluster",
+            {"vmselect": {"podMetadata": {"securityContext": CONTEXT}}},
+            [("spec.vmselect.podMetadata.securityContext", "spec.vmselect.securityContext")],
+        ),
+        ("VLCluster", {"volumes": [], "vlinsert": {"a": 1}}, [("spec.volumes", "spec.vlinsert.volumes")]),
+        ("VMSingle", {"securitycontext": CONTEXT}, [("spec.securitycontext", "spec.securityContext")]),
+        ("VMSingle", {"securityContex": CONTEXT}, [("spec.securityContex", "spec.securityContext")]),
+        ("VMSingle", {"podSecurityContext": CONTEXT}, [("spec.podSecurityContext", "spec.securityContext")]),
+        ("VMSingle", {"InitContainers": []}, [("spec.InitContainers", "spec.initContainers")]),
+        (
+            "VMSingle",
+            {"automountServiceAccountToken": False},
+            [("spec.automountServiceAccountToken", "spec.disableAutomountServiceAccountToken: true")],
+        ),
+        ("VMSingle", {"podAnnotations": {}}, [("spec.podAnnotations", "spec.podMetadata.annotations")]),
+        (
+            "VMSingle",
+            {"securityContext": {"container": {"privileged": True}}},
+            [("spec.securityContext.container", "its fields in spec.securityContext itself")],
+        ),
+        (
+            "VMSingle",
+            {"securityContext": {"runAsuser": 5}},
+            [("spec.securityContext.runAsuser", "spec.securityContext.runAsUser")],
+        ),
+        (
+            "VMSingle",
+            {"containers": [{"name": "side", "securityContext": {"runasuser": 5}}]},
+            [
+                (
+                    "spec.containers[side].securityContext.runasuser",
+                    "spec.containers[side].securityContext.runAsUser",
+                )
+            ],
+        ),
+        (
+            "VMSingle",
+            {"template": {"spec": {"hostNetwork": True}}},
+            [("spec.template.spec.hostNetwork", "spec.hostNetwork")],
+        ),
+        (
+            "VMSingle",
+            {"vmBackup": {"securityContext": CONTEXT, "volumeMounts": []}},
+            [("spec.vmBackup.securityContext", "spec.containers[vmbackuper].securityContext")],
+        ),
+        (
+            "VMDistributed",
+            {"useStrictSecurity": True},
+            [("spec.useStrictSecurity", "spec.zoneCommon.vmagent.spec.useStrictSecurity, or in another child")],
+        ),
+        (
+            "VMDistributed",
+            {"zones": [{"name": "a", "vmagent": {"useStrictSecurity": True}}]},
+            [("spec.zones[a].vmagent.useStrictSecurity", "spec.zones[a].vmagent.spec.useStrictSecurity")],
+        ),
+        (
+            "VMDistributed",
+            {"zones": [{"name": "a", "vmcluster": {"spec": {"vmselect": {"a": 1}, "containers": []}}}]},
+            [("spec.zones[a].vmcluster.spec.containers", "spec.zones[a].vmcluster.spec.vmselect.containers")],
+        ),
+        (
+            "VMDistributed",
+            {"vmauth": {"securityContext": CONTEXT}},
+            [("spec.vmauth.securityContext", "spec.vmauth.spec.securityContext")],
+        ),
+        ("VMEstimator", {"securityContext": CONTEXT}, []),
+        ("VMSingle", {"securityContext": None, "hostAliases": [], "secrets": [], "configMaps": []}, []),
+    ],
+    ids=str,
+)
+def test_each_wrong_place_and_name_has_its_right_one(kind, spec, places):
+    found = check_resource(ResourceObject(kind, {"spec": spec}))
+    assert len(found) == len(places)
+    for warning, (place, right) in zip(found, places, strict=True):
+        assert warning.text.startswith(f"{place} is no field of {kind}: ")
+        assert f"so it has no effect. Write {right}" in warning.text
+
+
+@pytest.mark.parametrize("beside", ["top", "metadata"])
+def test_a_field_beside_the_spec_belongs_in_it(beside):
+    thing = resource("VMSingle")
+    (thing if beside == "top" else thing["metadata"])["securityContext"] = CONTEXT
+    decision = decide(thing, [], webhook="validate", minor=37)
+    place = "" if beside == "top" else "metadata."
+    assert decision.warnings == (
+        f"{place}securityContext is no field of VMSingle: the API server drops it, so it has no effect. Write"
+        " spec.securityContext [misplaced-field]",
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
+def test_no_recorded_resource_has_a_field_in_the_wrong_place(case):
+    for thing in case.objects:
+        if thing["kind"] in BY_KIND or thing["kind"] in PARENTS:
+            assert check_resource(ResourceObject(thing["kind"], thing)) == []
+
+
+def test_only_so_many_fields_are_named():
+    spec = {
+        field: [] for field in ("containers", "initContainers", "volumes", "volumeMounts", "extraArgs", "podMetadata")
+    }
+    assert len(check_resource(ResourceObject("VMCluster", {"spec": spec}))) == 5

@@ -1,0 +1,34 @@
+"""file-owner: a container that changes the owner or the mode of files must be permitted to.
+
+Only root may give a file to another user, and only with the capability CHOWN. An init container with `chown` takes the
+user of its pod, so in a strict pod it runs as user 65534: chown fails, the init container fails, and no pod starts.
+`runAsUser: 0` alone does not help, as the pod has `runAsNonRoot: true` and the kubelet does not start the container.
+Hardening it does not help either. Both fields together do:
+
+    initContainers:
+    - name: own
+      image: busybox
+      command: [chown, -R, "65534:65534", /vm-data]
+      volumeMounts: [{name: vmstorage-db, mountPath: /vm-data}]
+      securityContext: {runAsUser: 0, runAsNonRoot: false}
+
+vmguard warns the person who applies the resource. It looks for chown, chgrp, chmod and setfacl of mounted folders, and
+`install -o`, in commands, arguments and scripts. A namespace that enforces Pod Security `restricted` refuses a pod with
+such a container. With a volume to which the kubelet applies fsGroup no chown is needed: take the container out.
+"""
+
+from webhook.policy.findings import Finding, Warn
+from webhook.policy.posture import Posture
+from webhook.policy.rules.owner_changers import faults, words
+from webhook.policy.rules.rule import Rule
+from webhook.policy.rules.subject import PreviewedPod
+
+ID = "file-owner"
+
+
+def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001 - the shape of the phase
+    """Findings for the containers of one pod."""
+    return [Warn(ID, text) for text in faults(pod.pod["spec"])]
+
+
+RULE = Rule(id=ID, order=65, text=__doc__, preview=check, words=words)

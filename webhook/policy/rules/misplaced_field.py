@@ -1,0 +1,231 @@
+"""misplaced-field: a field that decides about pods must stand where its kind has it, in the right case.
+
+The API server drops fields that a kind does not have, so the pods are made as if nothing had been written. `kubectl`
+before 1.25 does not say so, nor does a file that is never applied. vmguard warns of a field that decides about security
+and stands elsewhere, and names the place:
+
+    at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component
+    in a VMDistributed or VLDistributed: in the `spec` of a child, such as `zoneCommon.vmagent.spec`
+    beside `spec`, or in `metadata`, `podMetadata`, `template` or `requestsLoadBalancer`
+    with another name: `podSecurityContext`, `securitycontext`, `automountServiceAccountToken: false`
+    in `securityContext`: its fields stand there themselves, not under `pod` or `container`
+    in `vmBackup`: in an element of `containers` that is named `vmbackuper`
+
+Source: definitions of operator v0.42 to v0.76.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import islice
+
+from webhook.policy.components import BY_KIND, PARENTS, Component
+from webhook.policy.conditions import text_at, value_at
+from webhook.policy.findings import Warn
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.rules.rule import Rule
+from webhook.policy.rules.subject import ResourceObject
+from webhook.policy.rules.wanted_context import OWN_FIELDS
+
+ID = "misplaced-field"
+
+_MOST = 5
+"""Fields of one resource that are named."""
+
+_MOST_ELEMENTS = 20
+"""Zones, and containers of a component, that are looked at."""
+
+_STRICT = "useStrictSecurity"
+_CONTEXT = "securityContext"
+_FIELDS = (
+    _CONTEXT,
+    _STRICT,
+    "disableAutomountServiceAccountToken",
+    "containers",
+    "initContainers",
+    "volumes",
+    "volumeMounts",
+    "podMetadata",
+    "hostNetwork",
+    "extraArgs",
+)
+"""The fields of a component that decide about its pods and their security."""
+
+_OTHER_NAMES = {
+    "podsecuritycontext": _CONTEXT,
+    "containersecuritycontext": _CONTEXT,
+    "automountserviceaccounttoken": "disableAutomountServiceAccountToken",
+    "strictsecurity": _STRICT,
+    "enablestrictsecurity": _STRICT,
+    "podannotations": "podMetadata",
+}
+"""What people call these fields elsewhere, in small letters."""
+
+_TEMPLATES = ("template", "podTemplate")
+_WITHIN_CONTEXT = frozenset({"pod", "container", *(each for each in _OTHER_NAMES if each.endswith("context"))})
+_NONE: frozenset[str] = frozenset()
+_LONGEST_NAME = 64
+_ALMOST = 0.9
+
+Right = Callable[[str], str]
+"""Where a field belongs, by its name."""
+
+
+def check(resource: ResourceObject) -> list[Warn]:
+    """A warning for each field of a resource that stands where its kind has none."""
+    found = islice(_misplaced(resource.kind, resource.object), _MOST)
+    return [
+        Warn(ID, f"{place} is no field of {resource.kind}: the API server drops it, so it has no effect. Write {right}")
+        for place, right in found
+    ]
+
+
+def _misplaced(kind: str, resource: Raw) -> Iterator[tuple[str, str]]:
+    """Places of fields, and where they belong."""
+    spec = object_of(resource.get("spec"))
+    root = _right_at_root(kind, spec)
+    yield from _in(resource, "", _NONE, root)
+    yield from _in(object_of(resource.get("metadata")), "metadata.", _NONE, root)
+    if kind in PARENTS:
+        yield from _in_parent(kind, spec)
+    else:
+        yield from _in_spec(kind, spec, "spec")
+
+
+def _right_at_root(kind: str, spec: Raw, place: str = "spec") -> Right:
+    """Where fields of a kind belong that stand at its root."""
+
+    def right(field: str) -> str:
+        if kind in PARENTS:
+            return f"{place}.zoneCommon.{next(iter(PARENTS[kind].values())).field}.spec.{field}, or in another child"
+        parts = _parts(kind)
+        if field == _STRICT or not parts:
+            return f"{place}.{field}"
+        present = [each for each in parts if object_of(value_at(spec, each.path[1:]))] or list(parts)
+        return " and ".join(".".join((place, *each.path[1:], field)) for each in present)
+
+    return right
+
+
+def _parts(kind: str) -> tuple[Component, ...]:
+    """The components of a kind that have parts of their own."""
+    return tuple(each for each in BY_KIND.get(kind, ()) if len(each.path) > 1)
+
+
+def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
+    """Of the spec of a kind that makes pods."""
+    parts = _parts(kind)
+    if not parts:
+        for component in BY_KIND.get(kind, ()):
+            yield from _in_part(component, spec, place)
+        return
+    if not any(each.without_part for each in parts):  # else fields of the root may stand for all components
+        yield from _in(spec, f"{place}.", frozenset({_STRICT}), _right_at_root(kind, spec, place))
+    yield from _misspelt(spec, f"{place}.", tuple(dict.fromkeys(each.path[1] for each in parts)))
+    for component in parts:
+        *outer, _ = component.path[1:]
+        if outer:
+            own = ".".join((place, *component.path[1:]))
+            holder = object_of(value_at(spec, tuple(outer)))
+            yield from _in(holder, ".".join((place, *outer, "")), _NONE, _within(own))
+        yield from _in_part(component, component.part_of(spec), ".".join((place, *component.path[1:])))
+
+
+def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str, str]]:
+    """Of a component's own part."""
+    right = _within(place)
+    yield from _in(part, f"{place}.", frozenset(_FIELDS), right)
+    yield from _in(object_of(part.get("podMetadata")), f"{place}.podMetadata.", _NONE, right)
+    for name in _TEMPLATES:
+        template = object_of(part.get(name))
+        yield from _in(template, f"{place}.{name}.", _NONE, right)
+        yield from _in(object_of(template.get("spec")), f"{place}.{name}.spec.", _NONE, right)
+    yield from _in_context(object_of(part.get(_CONTEXT)), f"{place}.{_CONTEXT}")
+    for group in ("containers", "initContainers"):
+        for each in objects_of(part.get(group))[:_MOST_ELEMENTS]:
+            context = object_of(each.get(_CONTEXT))
+            yield from _in_context(context, f"{place}.{group}[{text_at(each, ('name',))}].{_CONTEXT}")
+    for row in component.beside:
+        if row.settings and not row.init:
+            settings = object_of(value_at(part, row.settings))
+            own = _within(f"{place}.containers[{row.name}]")
+            wrong = {field: value for field, value in settings.items() if _meant(field) == _CONTEXT}
+            yield from _in(wrong, ".".join((place, *row.settings, "")), _NONE, own)
+
+
+def _in_context(context: Raw, place: str) -> Iterator[tuple[str, str]]:
+    for field, value in context.items():
+        if isinstance(value, dict) and _plain(field) in _WITHIN_CONTEXT:
+            yield f"{place}.{field}", f"its fields in {place} itself"
+    yield from _misspelt(context, f"{place}.", OWN_FIELDS)
+
+
+def _in_parent(kind: str, spec: Raw) -> Iterator[tuple[str, str]]:
+    """Of the spec of a parent: its zones, zoneCommon and the child of all zones."""
+    children = PARENTS[kind]
+    yield from _in(spec, "spec.", _NONE, _right_at_root(kind, spec))
+    yield from _misspelt(
+        spec, "spec.", ("zones", "zoneCommon", *(each.field for each in children.values() if each.shared))
+    )
+    zones = objects_of(spec.get("zones"))[:_MOST_ELEMENTS]
+    holders = [(f"spec.zones[{text_at(zone, ('name',)) or index}]", zone) for index, zone in enumerate(zones)]
+    holders.append(("spec.zoneCommon", object_of(spec.get("zoneCommon"))))
+    of_zones = tuple(each.field for each in children.values() if not each.shared)
+    for place, holder in holders:
+        yield from _in(holder, f"{place}.", _NONE, _within(f"{place}.{of_zones[0]}.spec"))
+        yield from _misspelt(holder, f"{place}.", of_zones)
+    for child in children.values():
+        for place, holder in [("spec", spec)] if child.shared else holders:
+            own = object_of(holder.get(child.field))
+            yield from _in(own, f"{place}.{child.field}.", _NONE, _within(f"{place}.{child.field}.spec"))
+            yield from _in_spec(child.kind, object_of(own.get("spec")), f"{place}.{child.field}.spec")
+
+
+def _within(place: str) -> Right:
+    return lambda field: f"{place}.{field}"
+
+
+def _in(holder: Raw, place: str, allowed: frozenset[str], right: Right) -> Iterator[tuple[str, str]]:
+    """The fields of one object that are none of its kind's, by the fields that they are meant to be."""
+    for field, value in holder.items():
+        if value is None or field in allowed:
+            continue
+        meant = _meant(field)
+        if not meant:
+            continue
+        belongs = right(meant)
+        if meant == "podMetadata" and _plain(field) != "podmetadata":
+            belongs = f"{belongs}.annotations"
+        if meant.startswith("disable") and not _plain(field).startswith("disable"):
+            belongs = f"{belongs}: true"
+        yield f"{place}{field}", belongs
+
+
+def _misspelt(holder: Raw, place: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The fields of one object that are a known name but for its case."""
+    known = {_plain(name): name for name in names}
+    for field, value in holder.items():
+        name = known.get(_plain(field))
+        if value is not None and name and field != name and field not in names:
+            yield f"{place}{field}", f"{place}{name}"
+
+
+@lru_cache(1024)
+def _meant(field: str) -> str:
+    """The field that a name is meant to be, "" for none: the same but for case, another name, or one letter off."""
+    plain = _plain(field)
+    found = _PLAIN.get(plain) or _OTHER_NAMES.get(plain)
+    if found or not _PLAIN_LENGTHS.intersection(range(len(plain) - 1, len(plain) + 2)):
+        return found or ""
+    from rapidfuzz.distance import Indel  # noqa: PLC0415 - hardly ever needed
+
+    return next((name for known, name in _PLAIN.items() if Indel.normalized_similarity(plain, known) >= _ALMOST), "")
+
+
+def _plain(field: str) -> str:
+    return field[:_LONGEST_NAME].lower().replace("_", "").replace("-", "")
+
+
+_PLAIN = {_plain(field): field for field in _FIELDS}
+_PLAIN_LENGTHS = frozenset(map(len, _PLAIN))
+
+RULE = Rule(id=ID, order=25, text=__doc__, resource=check)

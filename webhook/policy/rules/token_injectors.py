@@ -1,0 +1,91 @@
+"""Webhooks that use the token of a pod, which an annotation calls, where the pod may have none. A part of `api-access`.
+
+Source: vault-k8s, whose agent gets the token mount of a container of the pod, or the projected volume that an
+annotation names; the secrets webhook of Bank-Vaults, whose vault-env logs in to Vault with the token of its container.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from webhook.policy.conditions import text_at
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.posture import Posture
+from webhook.policy.rules.api_users import holds_token
+from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.token_volume import TOKEN_PATH, VOLUME, is_token_path
+
+
+class _Injector(msgspec.Struct, frozen=True):
+    """A webhook: the annotation that calls it, and the value, "" for any; what it does, and what to do.
+
+    `names_volume` is the annotation that names a volume with a token; `logs_in_by` is the annotation with the way to
+    log in, and the ways that use the token.
+    """
+
+    annotation: str
+    value: str
+    does: str
+    fix: str
+    names_volume: str = ""
+    logs_in_by: str = ""
+    with_token: frozenset[str] = frozenset({"", "kubernetes", "jwt"})
+
+
+_VOLUME = "vault.hashicorp.com/agent-service-account-token-volume-name"
+_MOUNT = f"mount a projected one at {TOKEN_PATH}"
+
+_INJECTORS = (
+    _Injector(
+        annotation="vault.hashicorp.com/agent-inject",
+        value="true",
+        does="the Vault injector copies a container's token mount",
+        fix=f"add a projected token volume, named in annotation {_VOLUME}",
+        names_volume=_VOLUME,
+        logs_in_by="vault.hashicorp.com/auth-type",
+    ),
+    *(
+        _Injector(
+            annotation=f"{prefix}/vault-addr",
+            value="",
+            does="vault-env of Bank-Vaults logs in with its container's token",
+            fix=_MOUNT,
+            logs_in_by=f"{prefix}/vault-auth-method",
+        )
+        for prefix in ("vault.security.banzaicloud.io", "secrets-webhook.security.bank-vaults.io")
+    ),
+)
+
+
+def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
+    """A text for each webhook that will look for a token in vain."""
+    if posture.api_access != "explicit":
+        return
+    annotations = object_of(object_of(pod.pod.get("metadata")).get("annotations"))
+    spec = pod.pod["spec"]
+    for injector in _INJECTORS:
+        value = annotations.get(injector.annotation)
+        if value is None or (injector.value and str(value).lower() != injector.value):
+            continue
+        if str(annotations.get(injector.logs_in_by, "")) not in injector.with_token:
+            continue
+        named = str(annotations.get(injector.names_volume, ""))
+        if not _has_token(spec, named):
+            yield f"{injector.does} ({injector.annotation}), which may be missing here: {injector.fix}"
+
+
+def _has_token(spec: Raw, named: str) -> bool:
+    """Whether the user's volume of that name holds a token, or a container mounts one of the user's at the token path.
+
+    The volume of a container that needs the API does not count: whether it is there when the webhook looks depends on
+    the operator and on the order of the webhooks.
+    """
+    names = {volume.get("name") for volume in spec["volumes"] if holds_token(volume)}
+    tokens = {name for name in names if not str(name).startswith(VOLUME)}
+    if named in tokens:
+        return True
+    return any(
+        mount.get("name") in tokens and is_token_path(text_at(mount, ("mountPath",)))
+        for container in spec["containers"]
+        for mount in objects_of(container.get("volumeMounts"))
+    )
