@@ -144,7 +144,10 @@ def _fit(value: Any) -> Any:
     """A value as text in which no character but line ends and tabs is invisible or turns the direction of others."""
     if isinstance(value, Markup):
         return value
-    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in str(value).split("\n"))
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
 def _as_json(value: Any) -> str:

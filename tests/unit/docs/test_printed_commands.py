@@ -13,7 +13,10 @@ RUN_BY = {
         "tests/unit/docs/test_docs.py::test_the_readmes_review_command_prints_what_it_shows",
         "tests/integration/cluster/test_pod_admission.py::test_the_readmes_pipe_runs_as_printed",
     ),
-    "docs/audit.md": ("tests/integration/cluster/test_cluster_audit.py::test_the_commands_of_a_page_work_as_printed",),
+    "docs/audit.md": (
+        "tests/integration/cluster/test_cluster_audit.py::test_the_commands_of_a_page_work_as_printed",
+        "tests/integration/audit/test_screenshot.py::test_the_documented_command_makes_a_picture",
+    ),
     "docs/tutorial.md": (
         "tests/integration/cluster/test_cluster_audit.py::test_the_commands_of_a_page_work_as_printed",
     ),
@@ -50,7 +53,9 @@ NOT_RUN = {
 """Pages whose commands are not run, with the reason."""
 
 OURS = f"vmguard ({'|'.join(COMMANDS)})"
-PROGRAM = re.compile(rf"^\$? ?({OURS}|kubectl|helm|make|docker|podman|openssl|curl|skopeo|cosign|gh|python3?) ")
+PROGRAM = re.compile(
+    rf"^\$? ?({OURS}|kubectl|helm|make|docker|podman|openssl|curl|skopeo|cosign|gh|chromium|python3?) "
+)
 SYNOPSIS = re.compile(r"\[--|\b[A-Z]{4,}\b")
 """In docs/commands.md an indented block shows the options of a command, with words in capitals for their values."""
 

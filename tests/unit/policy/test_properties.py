@@ -131,7 +131,11 @@ def test_nobodys_pods_stay_as_they_are(case, how):
 @settings(max_examples=examples(300), deadline=None)
 def test_a_parent_of_any_content_is_answered(spec):
     for kind in ("VMDistributed", "VMCluster", "VMSingle"):
-        assert decide(resource(kind, "x", spec), [], webhook="validate", minor=30).outcome in {"unchanged", "warned", "denied"}
+        assert decide(resource(kind, "x", spec), [], webhook="validate", minor=30).outcome in {
+            "unchanged",
+            "warned",
+            "denied",
+        }
     parent = resource("VMDistributed", "x", spec)
     cr = resource("VMSingle", "x-a", {}, parent)
     owner = workload("StatefulSet", "vmsingle-x-a", cr)
