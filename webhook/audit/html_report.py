@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from webhook.audit.report import LEVELS, MEANING, VERDICTS, AuditedWorkload, AuditReport, ReportedChange, Verdict
+from webhook.audit.report import LEVELS, MEANING, VERDICTS, AuditedWorkload, AuditReport, AuditVerdict, ReportedChange
 from webhook.text import printable
 
 MOST_BYTES = 5_000_000
@@ -35,7 +35,7 @@ _ROW_BYTES = 500
 _MOST_REPEATED = 200_000
 """Bytes that equal changes of several rows may take more than once. Beyond that the page has them once, with links."""
 
-_NUMBERS: tuple[tuple[str, str, tuple[Verdict, ...]], ...] = (
+_NUMBERS: tuple[tuple[str, str, tuple[AuditVerdict, ...]], ...] = (
     ("stop", "would be denied or break", ("DENIED", "BREAKS")),
     ("look", "need a look", ("CHECK", "unknown")),
     ("fine", "need nothing from you", ("changes", "ok")),
