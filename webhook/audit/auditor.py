@@ -17,6 +17,7 @@ import msgspec
 from webhook.admission.admission_review import ReviewError, decode, review_of
 from webhook.admit import admit
 from webhook.audit import data_ownership, inherited_user
+from webhook.audit.admission_chain import ID as ADMISSION
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.recreated_pod import RecreatedPod
 from webhook.audit.report import (
@@ -52,9 +53,6 @@ from webhook.policy.workload import Identity, UnknownKind, UnknownOwner, Workloa
 from webhook.settings import Settings
 from webhook.text import one_line
 from webhook.yaml_output import as_yaml
-
-ADMISSION = "admission"
-"""The id of findings on what the API server's own chain of admission does."""
 
 _DEADLINE = 30.0
 _LONGEST = 500

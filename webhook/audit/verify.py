@@ -1,10 +1,7 @@
-"""admission: what the API server's own chain of admission makes of a predicted pod.
-
-Other mutating webhooks may change a pod before or after vmguard, so where one is called for it the prediction is not
-certain. With --verify the audit asks the API server by a dry run.
+"""Asks the API server by a dry run what its own chain of admission makes of a predicted pod.
 
 The predicted pod is created with `dryRun=All` under a generated name, so nothing is stored and no running pod is in the
-way. Pod Security, quotas and the webhooks of others answer as they would.
+way.
 """
 
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 import jsonpatch
 import msgspec
 
+from webhook.audit.admission_chain import ID
 from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.audit.trimmed import trimmed_pod
 from webhook.cluster.client import Client, UnreachableError
@@ -27,8 +25,6 @@ _MOST_NAMED = 5
 _PREFIX = "vmguard-audit-"
 _DROPPED = frozenset({"nodeName", "ephemeralContainers"})
 _COMPARED = ("initContainers", "containers", "securityContext", "volumes", "automountServiceAccountToken")
-
-ID = "admission"
 
 
 class Verifier:

@@ -3,13 +3,13 @@
 import argparse
 import inspect
 
-from webhook.audit import data_ownership, verify
+from webhook.audit import admission_chain, data_ownership
 from webhook.cli.usage import UsageError
 from webhook.policy import workload
 from webhook.policy.rules import RULES
 from webhook.text import quoted
 
-_EVIDENCE = {module.ID: inspect.getdoc(module) for module in (data_ownership, verify)}
+_EVIDENCE = {module.ID: inspect.getdoc(module) for module in (data_ownership, admission_chain)}
 """What an audit finds beyond the rules."""
 
 TEXTS = {**_EVIDENCE, **{rule.id: rule.explanation for rule in RULES}, "workload": inspect.getdoc(workload)}
