@@ -19,7 +19,6 @@ from webhook.audit.storage import Storage, VolumeGroup
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.workload import Workload
 from webhook.text import one_line
-from webhook.yaml_output import as_yaml
 
 ID = "data-ownership"
 
@@ -96,6 +95,8 @@ def _keep_user(change: RecreatedPod, container: str, path: str, before: int, aft
 
 def resource_yaml(workload: Workload, fields: Raw) -> str:
     """Fields of a component's part as YAML of its resource, with a comment that names the resource."""
+    from webhook.yaml_output import as_yaml  # noqa: PLC0415 - `vmguard explain` needs the text of this module alone
+
     for field in reversed(workload.component.path):
         fields = {field: fields}
     parent = workload.parentage.parent
