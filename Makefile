@@ -94,6 +94,7 @@ $(VENV)/run: $(VENV)/python requirements.lock pyproject.toml
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/vmguard.pth"
 	@printf '#!%s\nimport sys\nfrom webhook.cli.main import main\nsys.exit(main())\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/vmguard
 	@chmod +x $(BIN)/vmguard
+	@ln -sf vmguard $(BIN)/kubectl-vmguard
 	@touch $@
 
 $(VENV)/dev: $(VENV)/run requirements-dev.lock

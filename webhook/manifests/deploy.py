@@ -12,7 +12,7 @@ from webhook.manifests.chart import alert_groups, role_objects, setting_variable
 from webhook.manifests.installation import account, deployment, disruption_budget, labelled, secret, service
 from webhook.manifests.kustomize import NAMESPACED, OPENSHIFT, base, default, namespaced, openshift, watching_roles
 from webhook.manifests.kustomize_components import COMPONENTS, KustomizeComponent, Objects
-from webhook.manifests.roles import InstallationNames, editor, roles, viewer
+from webhook.manifests.roles import InstallationNames, audit_role, editor, roles, viewer
 from webhook.manifests.webhooks import Service, configurations, staged
 from webhook.policy.custom_resources import RESOURCES, CustomResource
 from webhook.yaml_output import as_yaml
@@ -116,6 +116,10 @@ FILES: Mapping[str, GeneratedFile] = {
             "With WATCH_NAMESPACE: vmguard manifests roles --watch NAMESPACE | kubectl apply -f -",
         ),
         lambda: labelled(_NAMES, roles(_NAMES)),
+    ),
+    "rbac/audit_role.yaml": GeneratedFile(
+        ("Who is bound to this role may run `vmguard audit`: it gets and lists, and nothing else.",),
+        lambda: (audit_role(),),
     ),
     "base/kustomization.yaml": GeneratedFile(
         ("What runs vmguard, without a namespace. Use an overlay: kubectl apply -k deploy/overlays/default",),
