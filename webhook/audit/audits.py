@@ -41,11 +41,15 @@ class ClusterAudit(msgspec.Struct, frozen=True):
 
 
 class Watcher(msgspec.Struct, frozen=True):
-    """Who takes part in a live audit: a line of progress, a file for the objects, and who sees each of them."""
+    """Who takes part in a live audit: a line of progress, a file for the objects, and who sees each of them.
+
+    `diffs` is whether rows have a diff and a predicted pod.
+    """
 
     progress: Callable[[str], None]
     save: ObjectFile | None = None
     see: Callable[[Raw], None] | None = None
+    diffs: bool = True
 
 
 async def audit_cluster(
@@ -62,7 +66,9 @@ async def audit_cluster(
     keep: Callable[[Raw], None] = watcher.see or (save.add if save else lambda _thing: None)
     reader = ClusterReader(client, discovery, name, scope, watcher.progress, keep)
     await reader.read_objects()
-    auditor = Auditor(name, reader.inventory, settings, verifier=Verifier(client) if verify else None)
+    auditor = Auditor(
+        name, reader.inventory, settings, verifier=Verifier(client) if verify else None, diffs=watcher.diffs
+    )
     async for pod, whole in reader.pods():
         await auditor.add_pod(pod, whole)
     if not scope.selector:
@@ -75,7 +81,7 @@ async def audit_cluster(
 
 
 async def audit_saved(
-    saved: SavedObjects, name: str, minor: int, scope: AuditScope, settings: Settings
+    saved: SavedObjects, name: str, minor: int, scope: AuditScope, settings: Settings, *, diffs: bool = True
 ) -> ClusterAudit:
     """Audit the objects of a file. `name` and `minor` count where the file does not say where they are from.
 
@@ -88,7 +94,7 @@ async def audit_saved(
     for thing in saved.others:
         inventory.add(thing)
     inventory.resources = [each for each in inventory.resources if _in_scope(each, scope)]
-    auditor = Auditor(source.name, inventory, settings)
+    auditor = Auditor(source.name, inventory, settings, diffs=diffs)
     for pod in saved.pods:
         if _in_scope(pod, scope):
             await auditor.add_pod(pod)

@@ -154,7 +154,7 @@ async def _audit_live(options: argparse.Namespace, settings: Settings, names: se
                 saved = ObjectFile(files.enter_context(_private(options.save))) if options.save else None
                 progress = _Progress()
                 see = (lambda thing: names.update(names_of(thing))) if options.redact else None
-                watcher = Watcher(progress.show, saved, see)
+                watcher = Watcher(progress.show, saved, see, options.output in _WITH_DIFFS)
                 audit = await audit_cluster(client, discovery, scope, settings, watcher, verify=options.verify)
                 progress.end()
                 return audit
@@ -180,6 +180,7 @@ async def _learn(discovery: Discovery) -> None:
 
 async def _audit_files(options: argparse.Namespace, settings: Settings, names: set[str]) -> list[ClusterAudit]:
     audits = []
+    diffs = options.output in _WITH_DIFFS
     for source in options.sources:
         shown = "stdin" if source == "-" else source
         saved = _read(source, shown)
@@ -188,7 +189,7 @@ async def _audit_files(options: argparse.Namespace, settings: Settings, names: s
         scope = AuditScope(tuple(dict.fromkeys(options.namespace)))
         name = Path(source).stem if source != "-" else shown
         try:
-            audits.append(await audit_saved(saved, name, options.kubernetes_version, scope, settings))
+            audits.append(await audit_saved(saved, name, options.kubernetes_version, scope, settings, diffs=diffs))
         except msgspec.ValidationError as error:
             raise UsageError(f"vmguard audit: {shown}: {one_line(error, 500)}") from None
     return audits
@@ -239,6 +240,10 @@ _OUTPUTS: Mapping[str, Callable[[AuditReport], str]] = {
     "html": _as_html,
     "diff": as_diff,
 }
+
+
+_WITH_DIFFS = frozenset({"json", "html", "diff"})
+"""Outputs that show a diff of each workload."""
 
 
 class _Progress:
