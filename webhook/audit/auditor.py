@@ -32,6 +32,7 @@ from webhook.audit.report import (
 )
 from webhook.audit.verify import Verifier
 from webhook.driver import drive_async
+from webhook.latest import Latest
 from webhook.objects import Pod
 from webhook.offline.reply import LevelName
 from webhook.podsecurity import Verdict as PodSecurityVerdict
@@ -53,6 +54,9 @@ from webhook.policy.workload import Identity, UnknownKind, UnknownOwner, Workloa
 from webhook.settings import Settings
 from webhook.text import one_line
 from webhook.yaml_output import as_yaml
+
+_MOST_JUDGED = 200
+"""Different pods whose judgement is held; pods of one workload come one after another."""
 
 _DEADLINE = 30.0
 _LONGEST = 500
@@ -121,7 +125,7 @@ class Auditor:
         self._inventory = inventory
         self._settings = settings
         self._rows: dict[_Key, _Row] = {}
-        self._judged: dict[bytes, _Judged] = {}
+        self._judged: Latest[bytes, _Judged] = Latest(_MOST_JUDGED)
         self._not_judged: dict[str, NotJudged] = {}
         self._pods: Counter[str] = Counter()
         self._levels: dict[str, list[LevelName]] = {}
@@ -209,7 +213,7 @@ class Auditor:
             judged = await self._decide(namespace, _as_created(pod), pod, whole)
         except (ReviewError, msgspec.ValidationError) as error:
             return one_line(error, _LONGEST)
-        self._judged[key] = judged
+        self._judged.put(key, judged)
         return judged
 
     async def _decide(self, namespace: str, created: Raw, running: Raw, whole: Raw | None) -> _Judged:
