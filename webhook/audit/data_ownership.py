@@ -13,12 +13,14 @@ To keep the old user, set it in the securityContext of the resource. To change i
 the old pod still runs.
 """
 
+import shlex
+
 from webhook.audit.recreated_pod import RecreatedPod, new_users
-from webhook.audit.report import ReportedFinding
+from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.audit.storage import Storage, VolumeGroup
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.workload import Workload
-from webhook.text import one_line
+from webhook.text import one_line, printable
 
 ID = "data-ownership"
 
@@ -50,28 +52,37 @@ def _shown(volume: str, pod: str, source: Raw) -> str:
 def _finding(
     change: RecreatedPod, container: Raw, mount: Raw, group: VolumeGroup, before: int | None, after: int
 ) -> ReportedFinding | None:
-    path, name = one_line(mount.get("mountPath"), 200), one_line(container.get("name"), 100)
-    new = f"user {after}"
-    context = object_of(change.after["spec"].get("securityContext"))
-    look = f"kubectl exec -n {change.namespace} {change.name} -c {name} -- stat -c '%u:%g %a %n' {path}"
+    path, name = str(mount.get("mountPath")), str(container.get("name"))
+    now, then = (object_of(pod["spec"].get("securityContext")) for pod in (change.now, change.after))
+    look = _command(change, name, "stat", "-c", "%u:%g %a %n", path)
     written = "used" if mount.get("readOnly") else "written"
+
+    def found(verdict: AuditVerdict, text: str, fix: str = look) -> ReportedFinding:
+        return ReportedFinding(ID, verdict, one_line(text, _LONGEST), fix)
+
     if before is None:
-        text = f"{group.shown} will be used as {new}; which user container {name!r} has now is not known"
-        return ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), look)
+        text = f"{group.shown} will be used as user {after}; which user container {name!r} has now is not known"
+        return found("CHECK", text)
     text = f"{group.shown} was {written} as {_user(before)}, pods will run as {after}"
     if mount.get("readOnly"):
-        text = f"{text}: they may not be able to read it"
-        return ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), look)
+        return found("CHECK", f"{text}: they may not be able to read it")
     if group.handling == "unknown":
-        text = f"{text}; whether the kubelet gives the files to fsGroup is not known"
-        return ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), look)
-    if group.handling == "applied" and context.get("fsGroup") is not None:
+        return found("CHECK", f"{text}; whether the kubelet gives the files to fsGroup is not known")
+    if group.handling == "applied" and then.get("fsGroup") is not None:
+        if now.get("fsGroup") == then["fsGroup"]:
+            return found("CHECK", f"{text}: the group stays, so files that it may not write stay so")
+        chgrp = _command(change, name, "chgrp", "-R", str(then["fsGroup"]), path)
         text = f"{text}: the first start changes ownership and may take long"
-        chgrp = f"kubectl exec -n {change.namespace} {change.name} -c {name} -- chgrp -R {context['fsGroup']} {path}"
-        return ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), f"# to spare the first start: {chgrp}\n")
+        return found("CHECK", text, f"# to spare the first start: {chgrp}\n")
     if group.handling == "applied":
         text = f"{text}, and no fsGroup is set"
-    return ReportedFinding(ID, "BREAKS", one_line(text, _LONGEST), _keep_user(change, name, path, before, after))
+    return found("BREAKS", text, _keep_user(change, name, path, before, after))
+
+
+def _command(change: RecreatedPod, container: str, *command: str) -> str:
+    """A command line in the running container; names and paths are a tenant's text, so each word is quoted."""
+    place = ("kubectl", "exec", "-n", change.namespace, change.name, "-c", container, "--")
+    return printable(shlex.join((*place, *command)))
 
 
 def _user(user: int) -> str:
@@ -89,7 +100,7 @@ _STRICT_APART_FROM_USER: Raw = {
 def _keep_user(change: RecreatedPod, container: str, path: str, before: int, after: int) -> str:
     """How to keep the old user, and how to change the owner instead."""
     context = {"runAsUser": before, "runAsNonRoot": before != 0, **_STRICT_APART_FROM_USER}
-    chown = f"kubectl exec -n {change.namespace} {change.name} -c {container} -- chown -R {after} {path}"
+    chown = _command(change, container, "chown", "-R", str(after), path)
     return f"{resource_yaml(change.workload, {'securityContext': context})}# or change the owner: {chown}\n"
 
 
@@ -100,5 +111,9 @@ def resource_yaml(workload: Workload, fields: Raw) -> str:
     for field in reversed(workload.component.path):
         fields = {field: fields}
     parent = workload.parentage.parent
-    note = f"# set it in {parent}: the operator overwrites {workload}\n" if parent else ""
-    return f"# {workload}\n{note}{as_yaml(fields)}"
+    note = _comment(f"set it in {parent}: the operator overwrites {workload}") if parent else ""
+    return f"{_comment(str(workload))}{note}{as_yaml(fields)}"
+
+
+def _comment(text: str) -> str:
+    return f"# {one_line(text, _LONGEST)}\n"

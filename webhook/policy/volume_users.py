@@ -10,6 +10,7 @@ write, and it never changes the owner. It does nothing for hostPath and NFS, nor
 group already.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -108,7 +109,7 @@ def user_in_words(user: int | None) -> str:
 
 def check_command(pod: str, path: str) -> str:
     """The command that shows the owner of a folder; `pod` is such as `-n mon vmsingle-db-0` or `-n mon deploy/x`."""
-    return f"kubectl exec {pod} -- stat {path}"
+    return f"kubectl exec {pod} -- stat {shlex.quote(path)}"
 
 
 def user_of(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> int | None:

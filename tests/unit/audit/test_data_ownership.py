@@ -1,5 +1,7 @@
 """Files that a pod wrote as one user and will need as another are found by user, volume and driver."""
 
+import shlex
+
 import pytest
 
 from webhook.audit.data_ownership import check
@@ -7,6 +9,7 @@ from webhook.audit.recreated_pod import RecreatedPod
 from webhook.audit.storage import Storage
 from webhook.policy.components import BY_KIND
 from webhook.policy.workload import Workload
+from webhook.text import printable
 
 CLUSTER = {component.name: component for component in BY_KIND["VMCluster"]}
 STRICT = {"runAsUser": 65534, "runAsNonRoot": True, "fsGroup": 65534}
@@ -106,3 +109,21 @@ def test_a_volume_that_is_only_read_may_be_unreadable():
 )
 def test_a_volume_whose_files_end_with_the_pod_is_no_finding(source):
     assert check(_change(source=source or {"projected": {}}), Storage()) == []
+
+
+def test_a_group_that_stays_changes_no_file():
+    (finding,) = check(_change({"fsGroup": 65534}), _storage(CSI, "File"))
+    assert (finding.verdict, "the group stays" in finding.text) == ("CHECK", True)
+
+
+@pytest.mark.parametrize("path", ["/d; rm -rf /", "$(reboot)", "/d\n# reboot", "`reboot`", "/a b'c"])
+def test_a_command_to_copy_runs_nothing_that_a_path_holds(path):
+    """A path is a tenant's text; the reader of a report pastes the command into a shell."""
+    for finding in (
+        *check(_change(mount={"mountPath": path}), _storage(NFS)),
+        *check(_change(mount={"mountPath": path}, name="side"), _storage(NFS)),
+        *check(_change(mount={"mountPath": path}), _storage(CSI, "File")),
+    ):
+        (line,) = [each for each in finding.fix.splitlines() if "kubectl exec" in each]
+        words = shlex.split(line.partition("kubectl")[1] + line.partition("kubectl")[2])
+        assert words[-1] == printable(path)

@@ -8,6 +8,7 @@ Source: operator v0.54 and v0.74; tests compare the prediction with recorded pod
 """
 
 import posixpath
+import shlex
 from collections.abc import Iterable
 
 import msgspec
@@ -84,7 +85,7 @@ class PredictedPod(msgspec.Struct, frozen=True):
         """Its namespace and workload as arguments of kubectl, which takes the first pod of a workload."""
         workload = self.workload
         short = _SHORT[workload.workload]
-        return f"-n {workload.namespace} {short}/{workload.component.name}-{workload.name}"
+        return shlex.join(("-n", workload.namespace, f"{short}/{workload.component.name}-{workload.name}"))
 
     @property
     def containers(self) -> int:

@@ -31,6 +31,7 @@ A namespace that enforces Pod Security `baseline` or no level admits that pod, a
 user: `securityContext: {runAsUser: 0}` of the component keeps root.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
 
 from webhook.policy.findings import Finding, Warn
@@ -58,7 +59,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
 def check_replaced(pod: ReplacedPod) -> list[Warn]:
     """Findings for the volumes of a running pod that is to be created again."""
     return [
-        Warn(ID, each.text(check_command(f"-n {pod.namespace} {pod.name}", each.path)))
+        Warn(ID, each.text(check_command(shlex.join(("-n", pod.namespace, pod.name)), each.path)))
         for each in owner_changes(pod.running, pod.admitted, pod.image_users)
     ]
 
