@@ -42,6 +42,18 @@ class Crowd:
                 case, namespace = cases[number % len(cases)], namespaces[number % len(namespaces)]
                 tasks.create_task(self._one(case, namespace, f"{prefix}{number}"))
 
+    async def create_pods(self, copies: int) -> None:
+        """Make each of `pods` so many times."""
+        async with asyncio.TaskGroup() as tasks:
+            for pod in self.pods:
+                tasks.create_task(self._pods_of(pod, copies))
+
+    async def _pods_of(self, pod: Object, copies: int) -> None:
+        spec = {key: value for key, value in pod["spec"].items() if not key.startswith("serviceAccount")}
+        async with self._limit:
+            for _ in range(copies):
+                await self._create({**pod, "apiVersion": "v1", "kind": "Pod", "spec": spec}, {})
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -68,7 +80,7 @@ class Crowd:
         answer = await self._http.post(path, json=thing)
         if not answer.is_success:
             raise RuntimeError(f"{path}: {answer.text}")
-        uids[recorded["metadata"]["uid"]] = answer.json()["metadata"]["uid"]
+        uids[recorded["metadata"].get("uid", "")] = answer.json()["metadata"]["uid"]
 
 
 def review_of(pod: Object, uid: str = "bench") -> Object:
