@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import unified_diff
-from typing import Any
+from typing import Any, TypeGuard
 
 import jsonpatch
 import msgspec
@@ -31,7 +31,9 @@ from webhook.audit.report import (
     ReportedFinding,
 )
 from webhook.audit.verify import Verifier
+from webhook.cluster.collections import MUTATING_CONFIGURATIONS
 from webhook.driver import drive_async
+from webhook.facts import Absent, NotServed
 from webhook.latest import Latest
 from webhook.objects import Pod
 from webhook.offline.reply import LevelName
@@ -50,7 +52,7 @@ from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.token_volume import PLUGIN_PREFIX
 from webhook.policy.volume_users import image_users
 from webhook.policy.wording import complaint
-from webhook.policy.workload import Identity, UnknownKind, UnknownOwner, Workload
+from webhook.policy.workload import Identity, Link, UnknownKind, UnknownOwner, Unmanaged, Workload
 from webhook.settings import Settings
 from webhook.text import one_line
 from webhook.yaml_output import as_yaml
@@ -70,12 +72,18 @@ _BY_LEVELS = "pod-security"
 _ELSEWHERE = frozenset({"volume-ownership", _BY_LEVELS})
 """Rules whose warnings on running pods an audit replaces, by evidence of its own and by the levels."""
 
+BROKEN = (ReviewError, msgspec.MsgspecError, RecursionError, ValueError, TypeError, KeyError, AttributeError)
+"""What an object that no API server has stored may raise; one such object must not hide the others."""
+
 _Key = tuple[str, str, str, str]
 """Namespace, kind and name of a resource, and the name of the component."""
 
 
 class _Judged(msgspec.Struct, frozen=True):
-    """What holds for identical pods: the decision, the pod as it is and will be, and all that does not differ."""
+    """What holds for identical pods: the decision, the pod as it is and will be, and all that does not differ.
+
+    `lost` is why the owner of a pod with the operator's labels is not known, "" for none.
+    """
 
     decision: Decision
     now: PodSecurityVerdict
@@ -83,6 +91,7 @@ class _Judged(msgspec.Struct, frozen=True):
     predicted: Raw
     findings: tuple[ReportedFinding, ...]
     diff: str
+    lost: str = ""
 
 
 class _Row:
@@ -136,9 +145,9 @@ class Auditor:
         metadata = metadata_of(pod)
         namespace, name = str(metadata.get("namespace") or "default"), str(metadata.get("name"))
         judged = await self._judge(namespace, pod, whole)
-        why = judged if isinstance(judged, str) else _not_judgeable(judged.decision.identity)
+        why = judged if isinstance(judged, str) else judged.lost or _not_judgeable(judged.decision.identity)
         if why:
-            self._fail(namespace, f"{namespace}/{name}: {why}")
+            self.fail(namespace, f"{namespace}/{name}: {why}", pods=1)
         if isinstance(judged, str) or not isinstance(identity := judged.decision.identity, Workload):
             if not why:
                 self.audited_others.add(str(metadata.get("uid")))
@@ -169,6 +178,10 @@ class Auditor:
     def add_level(self, namespace: str, level: LevelName) -> None:
         """Take the level of a pod that is none of the operator's: it counts for what its namespace could enforce."""
         self._levels.setdefault(namespace, []).append(level)
+
+    def doubt(self, *namespaces: str) -> None:
+        """Say of no level that these namespaces could enforce it."""
+        self._uncertain.update(namespaces)
 
     def level_of(self, pod: Raw) -> LevelName:
         """The Pod Security level of a pod as it is."""
@@ -205,14 +218,14 @@ class Auditor:
 
     async def _judge(self, namespace: str, pod: Raw, whole: Raw | None) -> _Judged | str:
         """What holds for a pod and all that are identical; the reason where it cannot be judged."""
-        key = _identical(namespace, pod)
-        found = self._judged.get(key)
-        if found is not None:
-            return found
         try:
+            key = _identical(namespace, pod)
+            found = self._judged.get(key)
+            if found is not None:
+                return found
             judged = await self._decide(namespace, _as_created(pod), pod, whole)
-        except (ReviewError, msgspec.ValidationError) as error:
-            return one_line(error, _LONGEST)
+        except BROKEN as error:
+            return broken(error)
         self._judged.put(key, judged)
         return judged
 
@@ -224,7 +237,7 @@ class Auditor:
         there = replace(self._settings, mode="enforce") if where == "enforced" else self._settings
         minor = self._inventory.minor
         deadline = asyncio.get_running_loop().time() + _DEADLINE
-        decision, _ = await drive_async(admit(review, "mutate", there, minor=minor), self._inventory, deadline)
+        decision, links = await drive_async(admit(review, "mutate", there, minor=minor), self._inventory, deadline)
         if where in NOT_CALLED:
             decision = msgspec.structs.replace(decision, patch=(), encoded_patch="")
         predicted: Raw = jsonpatch.apply_patch(created, msgspec.to_builtins(decision.patch))
@@ -240,7 +253,7 @@ class Auditor:
             else:
                 findings += self._foreign(namespace, labels, created)
         diff = _diff(created, predicted) if decision.patch and self._diffs else ""
-        return _Judged(decision, now, after, predicted, tuple(findings), diff)
+        return _Judged(decision, now, after, predicted, tuple(findings), diff, _lost(decision.identity, links))
 
     def _findings(
         self,
@@ -290,8 +303,16 @@ class Auditor:
         previewed = PreviewedPod(whole, minor, *verdicts, filling=filling, image_users=users)
         return [each for each in check_preview(previewed, posture) if isinstance(each, Warn)]
 
-    def _foreign(self, namespace: str, labels: dict[str, str | None] | None, pod: Raw) -> list[ReportedFinding]:
-        names = self._inventory.webhooks.of_pod(namespace, labels, object_of(metadata_of(pod).get("labels")))
+    def _foreign(
+        self, namespace: str, labels: dict[str, str | None] | None, pod: Raw, *, any_pod: bool = False
+    ) -> list[ReportedFinding]:
+        """What is not known because of the webhooks of others; with `any_pod` no label of the pod is known."""
+        why = self._inventory.storage.unreadable.get(MUTATING_CONFIGURATIONS.kind)
+        if why:
+            text = f"whether other mutating webhooks are called for this pod is not known: {why}"
+            return [ReportedFinding(ADMISSION, "unknown", one_line(text, _LONGEST))]
+        own = None if any_pod else object_of(metadata_of(pod).get("labels"))
+        names = self._inventory.webhooks.of_pod(namespace, labels, own)
         if not names:
             return []
         text = f"other mutating webhooks are called for this pod too ({names}): what they change is not known here"
@@ -308,15 +329,30 @@ class Auditor:
         deadline = asyncio.get_running_loop().time() + _DEADLINE
         try:
             decision, _ = await drive_async(steps, self._inventory, deadline)
-        except (ReviewError, msgspec.ValidationError) as error:
-            self._fail(namespace, f"{resource.get('kind')} {namespace}/{name}: {one_line(error, _LONGEST)}", pods=0)
+        except BROKEN as error:
+            self.fail(namespace, f"{resource.get('kind')} {namespace}/{name}: {broken(error)}")
             return
         if decision.refused or decision.outcome in {"unknown", "unknown-kind"}:
             why = decision.refused or decision.annotations.get("decision", "")
-            self._fail(namespace, f"{resource.get('kind')} {namespace}/{name}: {why}", pods=0)
+            self.fail(namespace, f"{resource.get('kind')} {namespace}/{name}: {why}")
+            return
+        if not decision.allowed and not decision.predicted_levels:
+            self._add_denied(resource, namespace, name, decision)
             return
         for posture, levels in zip(decision.postures, decision.predicted_levels, strict=False):
-            self._add_predicted(resource, namespace, name, posture, levels, decision, called=where not in NOT_CALLED)
+            called = where not in NOT_CALLED
+            self._add_predicted(resource, namespace, name, posture, levels, decision, labels, called=called)
+
+    def _add_denied(self, resource: Raw, namespace: str, name: str, decision: Decision) -> None:
+        """Rows for the components of a resource that is denied, and of which no pod can be predicted."""
+        spec = object_of(resource.get("spec"))
+        for component in BY_KIND.get(str(resource.get("kind")), ()):
+            row = self._row(Workload(component.kind, namespace, name, component, "", spec))
+            rule = decision.violations[0].rule if decision.violations else ADMISSION
+            self._add_finding(row, ReportedFinding(rule, "DENIED", one_line(decision.message, _LONGEST)))
+            self._uncertain.add(namespace)
+            if not row.now:
+                row.now, row.after = [LEVELS[0]], [LEVELS[0]]
 
     def _add_predicted(
         self,
@@ -326,6 +362,7 @@ class Auditor:
         posture: Posture,
         levels: PredictedLevels | None,
         decision: Decision,
+        labels: dict[str, str | None] | None,
         *,
         called: bool,
     ) -> None:
@@ -342,11 +379,14 @@ class Auditor:
             )
             row.findings[finding.id, finding.text] = finding
             row.verdict, row.now, row.after = "unknown", ["privileged"], ["privileged"]
+            self._uncertain.add(namespace)
             return
         row.now = [LEVELS[levels.before.level]]
         row.after = [LEVELS[levels.after.level if called else levels.before.level]]
         row.not_restricted = [str(reason) for reason in levels.after.reasons]
-        row.verdict = "changes" if called and posture.security_context != "off" else "ok"
+        self.add_level(namespace, row.after[0])
+        untouched = posture.security_context == "off" and posture.api_access == "automount"
+        row.verdict = "changes" if called and not untouched else "ok"
         for each in decision.findings if called else ():
             if isinstance(each, Violation):
                 self._add_finding(row, ReportedFinding(each.rule, "DENIED", one_line(each.why, _LONGEST)))
@@ -354,6 +394,14 @@ class Auditor:
                 about = each.text.partition(": ")[0].split(", ")
                 if len(decision.postures) == 1 or component.name in about:
                     self._add_finding(row, _of_warning(each))
+        uncertain = self._foreign(namespace, labels, {}, any_pod=True) if called else []
+        if namespace in self._not_judged:
+            text = f"pods of namespace {namespace} could not be judged, and may be of this workload"
+            uncertain.append(ReportedFinding("workload", "unknown", text))
+        for finding in uncertain:
+            row.findings.setdefault((finding.id, finding.text), finding)
+            self._uncertain.add(namespace)
+            row.verdict = "unknown" if row.verdict in {"changes", "ok"} else row.verdict
 
     def _add_finding(self, row: _Row, finding: ReportedFinding) -> None:
         row.findings.setdefault((finding.id, finding.text), finding)
@@ -388,7 +436,8 @@ class Auditor:
             row.diff = judged.diff
             row.predicted = judged.predicted if self._diffs else None
 
-    def _fail(self, namespace: str, why: str, pods: int = 1) -> None:
+    def fail(self, namespace: str, why: str, pods: int = 0) -> None:
+        """Note what could not be judged: pods of a namespace, or 0 for other objects."""
         before = self._not_judged.get(namespace)
         why = before.why if before else one_line(why, _LONGEST)
         self._not_judged[namespace] = NotJudged(self._cluster, namespace, (before.pods if before else 0) + pods, why)
@@ -396,6 +445,7 @@ class Auditor:
     def _reported(self, row: _Row) -> AuditedWorkload:
         workload = row.workload
         findings = sorted(row.findings.values(), key=lambda each: (VERDICTS.index(each.verdict), each.id, each.text))
+        first = next((each for each in findings if each.verdict == row.verdict), findings[0] if findings else None)
         now, after = lowest(row.now), lowest(row.after)
         stays = f"{row.not_restricted[0]}: {after}" if row.not_restricted and after != "restricted" else ""
         return AuditedWorkload(
@@ -409,7 +459,7 @@ class Auditor:
             level_now=now,
             level_after=after,
             verdict=row.verdict,
-            first_reason=one_line(findings[0].text if findings else stays, _LONGEST),
+            first_reason=one_line(first.text if first else stays, _LONGEST),
             changes=[_change(each) for each in row.changes],
             findings=findings,
             not_restricted=row.not_restricted,
@@ -417,6 +467,16 @@ class Auditor:
             predicted=row.predicted,
             parent=str(workload.parentage.parent or ""),
         )
+
+
+def _lost(identity: Identity | None, links: Sequence[Link]) -> str:
+    """Why a pod with the operator's labels has no owner: an object of its chain is not there. "" for no such pod."""
+    gone = bool(links) and isinstance(links[-1].fact, Absent | NotServed)
+    return f"it has the operator's labels, but {identity.reason}" if _is_labelled(identity) and gone else ""
+
+
+def _is_labelled(identity: Identity | None) -> TypeGuard[Unmanaged]:
+    return isinstance(identity, Unmanaged) and identity.labelled
 
 
 def _not_judgeable(identity: Identity | None) -> str:
@@ -449,6 +509,12 @@ def worst_first(workload: AuditedWorkload) -> tuple[Any, ...]:
 
 def _of_warning(warning: Warn) -> ReportedFinding:
     return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, _LONGEST))
+
+
+def broken(error: Exception) -> str:
+    """Why an object cannot be judged, for a person."""
+    why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__
+    return one_line(f"the object has a shape that cannot be judged: {why}", _LONGEST)
 
 
 def _change(change: Change) -> ReportedChange:

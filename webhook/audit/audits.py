@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from webhook import __version__
-from webhook.audit.auditor import Auditor, worst_first
+from webhook.audit.auditor import BROKEN, Auditor, broken, worst_first
 from webhook.audit.collect import AuditScope, ClusterReader
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.report import (
-    LEVELS,
     VERDICTS,
     AuditedNamespace,
     AuditedWorkload,
@@ -71,12 +70,16 @@ async def audit_cluster(
     )
     async for pod, whole in reader.pods():
         await auditor.add_pod(pod, whole)
+    for text in reader.broken:
+        auditor.fail("", text)
     if not scope.selector:
         await auditor.add_resources()
     others = await _other_levels(reader, auditor)
+    if scope.selector:
+        auditor.doubt(*auditor.restricted_namespaces())
     header = ClusterHeader(name, f"1.{discovery.minor}")
     if save:
-        save.end(AuditedCluster(name, discovery.minor, reader.missing, others))
+        save.end(AuditedCluster(name, discovery.minor, reader.missing, reader.inventory.storage.unreadable, others))
     return await _result(header, auditor, reader.missing)
 
 
@@ -91,13 +94,26 @@ async def audit_saved(
     """
     source = saved.cluster or AuditedCluster(name, minor)
     inventory = Inventory(source.minor)
+    broken_ones = list(saved.broken)
     for thing in saved.others:
-        inventory.add(thing)
+        try:
+            inventory.add(thing)
+        except BROKEN as error:
+            broken_ones.append(f"{thing.get('kind')} {metadata_of(thing).get('name')}: {broken(error)}")
+    inventory.storage.unreadable.update(source.unreadable)
+    kinds = {str(each.get("kind")) for each in saved.others}
+    if saved.cluster is None and "CSIDriver" not in kinds:
+        inventory.storage.unreadable["CSIDriver"] = "the file has none"
     inventory.resources = [each for each in inventory.resources if _in_scope(each, scope)]
     auditor = Auditor(source.name, inventory, settings, diffs=diffs)
+    seen: set[object] = set()
     for pod in saved.pods:
-        if _in_scope(pod, scope):
+        uid = metadata_of(pod).get("uid")
+        if _in_scope(pod, scope) and not (isinstance(uid, str) and uid in seen):
+            seen.add(uid if isinstance(uid, str) else None)
             await auditor.add_pod(pod)
+    for text in broken_ones:
+        auditor.fail("", text)
     await auditor.add_resources()
     for namespace, level in source.others.items():
         auditor.add_level(namespace, level)
@@ -149,7 +165,7 @@ async def _other_levels(reader: ClusterReader, auditor: Auditor) -> dict[str, Le
         try:
             found += [(namespace, auditor.level_of(pod)) async for pod in _unaudited(reader, auditor, namespace)]
         except FAILURES:
-            found.append((namespace, LEVELS[0]))  # what cannot be listed could be anything
+            auditor.doubt(namespace)
     levels = lowest_levels(found)
     for namespace, level in levels.items():
         auditor.add_level(namespace, level)

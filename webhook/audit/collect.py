@@ -6,11 +6,11 @@ reported with the rule that would allow it, and the rest goes on.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from webhook.audit.auditor import BROKEN, broken
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.report import MissingPermission
 from webhook.audit.trimmed import trimmed
@@ -54,7 +54,7 @@ class AuditScope(msgspec.Struct, frozen=True):
 
 
 class ClusterReader:
-    """Reads one cluster. `missing` is what could not be read; `save` gets each trimmed object."""
+    """Reads one cluster. `missing` is what may not be read, `broken` what cannot; `save` gets each trimmed object."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class ClusterReader:
         self._save = save
         self._owners: set[tuple[str, str, str, str]] = set()
         self.missing: list[MissingPermission] = []
+        self.broken: list[str] = []
         self.inventory = Inventory(discovery.minor, LiveFacts(client, discovery, scope.namespaces))
 
     async def read_objects(self) -> None:
@@ -96,10 +97,10 @@ class ClusterReader:
                     count += 1
                     if count % 100 == 0:
                         self._progress(f"{count} pods read")
-                    whole: Raw = {**msgspec.json.decode(raw), "apiVersion": "v1", "kind": "Pod"}
-                    pod = trimmed(whole)
-                    self._save(pod)
-                    yield pod, whole
+                    found = self._decoded(raw, "v1", "Pod")
+                    if found is not None:
+                        self._save(found[0])
+                        yield found
             except FAILURES as error:
                 self._lack(namespace, error)
 
@@ -134,7 +135,8 @@ class ClusterReader:
             await self._read(collection, "")
         except FAILURES as error:
             self._unreadable(collection, str(error))
-            if collection is not NAMESPACES and not self._namespaces:
+            needed = collection is not NAMESPACES and not self._namespaces
+            if needed or collection is MUTATING_CONFIGURATIONS:
                 self._lack("", error)
 
     async def _read_of_namespaces(self, collection: Collection) -> None:
@@ -179,17 +181,30 @@ class ClusterReader:
         api_version = f"{collection.group}/{collection.version}".lstrip("/")
         async for page in pages(self._client, collection, namespace, selector):
             for raw in page.items or ():
-                thing: Any = msgspec.json.decode(raw)
-                self._add({**thing, "apiVersion": api_version, "kind": collection.kind}, collection)
+                found = self._decoded(raw, api_version, collection.kind)
+                if found is not None:
+                    self._add(found[0], collection)
                 count += 1
             if count:
                 self._progress(f"{count} {collection.plural} read")
             await asyncio.sleep(0)
 
-    def _add(self, thing: Raw, collection: Collection) -> None:
-        kept = trimmed(thing)
+    def _decoded(self, raw: msgspec.Raw, api_version: str, kind: str) -> tuple[Raw, Raw] | None:
+        """An object of a list, trimmed and whole; None where it cannot be read, which is noted."""
+        try:
+            whole: Raw = {**msgspec.json.decode(raw), "apiVersion": api_version, "kind": kind}
+            return trimmed(whole), whole
+        except BROKEN as error:
+            self.broken.append(f"{kind}: {broken(error)}")
+            return None
+
+    def _add(self, kept: Raw, collection: Collection) -> None:
         self._save(kept)
-        self.inventory.add(kept)
+        try:
+            self.inventory.add(kept)
+        except BROKEN as error:
+            self.broken.append(f"{collection.kind} {metadata_of(kept).get('name')}: {broken(error)}")
+            return
         if collection in WORKLOADS:
             metadata = metadata_of(kept)
             namespace, name = str(metadata.get("namespace")), str(metadata.get("name"))

@@ -16,7 +16,7 @@ the old pod still runs.
 import shlex
 
 from webhook.audit.recreated_pod import RecreatedPod, new_users
-from webhook.audit.report import AuditVerdict, ReportedFinding
+from webhook.audit.report import VERDICTS, AuditVerdict, ReportedFinding
 from webhook.audit.storage import Storage, VolumeGroup
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.workload import Workload
@@ -28,17 +28,18 @@ _LONGEST = 400
 
 
 def check(change: RecreatedPod, storage: Storage) -> list[ReportedFinding]:
-    """One finding for each volume whose files get a new user."""
+    """One finding for each volume whose files get a new user: the worst of its mounts."""
     found: dict[str, ReportedFinding] = {}
     volumes = {str(each.get("name")): each for each in objects_of(change.now["spec"].get("volumes"))}
     for container, before, after in new_users(change):
         for mount in objects_of(container.get("volumeMounts")):
             name = str(mount.get("name"))
-            if name in found or name not in volumes:
+            if name not in volumes:
                 continue
             group = storage.group_of(change.namespace, volumes[name], _shown(name, change.name, volumes[name]))
             finding = group and _finding(change, container, mount, group, before, after)
-            if finding:
+            known = found.get(name)
+            if finding and (known is None or VERDICTS.index(finding.verdict) < VERDICTS.index(known.verdict)):
                 found[name] = finding
     return list(found.values())
 
@@ -54,7 +55,7 @@ def _finding(
 ) -> ReportedFinding | None:
     path, name = str(mount.get("mountPath")), str(container.get("name"))
     now, then = (object_of(pod["spec"].get("securityContext")) for pod in (change.now, change.after))
-    look = _command(change, name, "stat", "-c", "%u:%g %a %n", path)
+    look = command(change, name, "stat", "-c", "%u:%g %a %n", "--", path)
     written = "used" if mount.get("readOnly") else "written"
 
     def found(verdict: AuditVerdict, text: str, fix: str = look) -> ReportedFinding:
@@ -71,15 +72,22 @@ def _finding(
     if group.handling == "applied" and then.get("fsGroup") is not None:
         if now.get("fsGroup") == then["fsGroup"]:
             return found("CHECK", f"{text}: the group stays, so files that it may not write stay so")
-        chgrp = _command(change, name, "chgrp", "-R", str(then["fsGroup"]), path)
+        chgrp = command(change, name, "chgrp", "-R", str(then["fsGroup"]), "--", path)
         text = f"{text}: the first start changes ownership and may take long"
-        return found("CHECK", text, f"# to spare the first start: {chgrp}\n")
+        return found("CHECK", text, f"# to spare the first start: {chgrp}\n" if before == 0 else look)
     if group.handling == "applied":
         text = f"{text}, and no fsGroup is set"
-    return found("BREAKS", text, _keep_user(change, name, path, before, after))
+    return found("BREAKS", text, _keep_user(change, before, _chown(change, name, path, group, before, after)))
 
 
-def _command(change: RecreatedPod, container: str, *command: str) -> str:
+def _chown(change: RecreatedPod, name: str, path: str, group: VolumeGroup, before: int, after: int) -> str:
+    """How to change the owner of the files, "" where the running user may not, or where the files are a node's."""
+    if before != 0 or "(hostPath" in group.shown:
+        return ""
+    return f"# or change the owner, last thing: {command(change, name, 'chown', '-R', str(after), '--', path)}\n"
+
+
+def command(change: RecreatedPod, container: str, *command: str) -> str:
     """A command line in the running container; names and paths are a tenant's text, so each word is quoted."""
     place = ("kubectl", "exec", "-n", change.namespace, change.name, "-c", container, "--")
     return printable(shlex.join((*place, *command)))
@@ -97,11 +105,10 @@ _STRICT_APART_FROM_USER: Raw = {
 }
 
 
-def _keep_user(change: RecreatedPod, container: str, path: str, before: int, after: int) -> str:
-    """How to keep the old user, and how to change the owner instead."""
+def _keep_user(change: RecreatedPod, before: int, otherwise: str) -> str:
+    """How to keep the old user; `otherwise` is another way."""
     context = {"runAsUser": before, "runAsNonRoot": before != 0, **_STRICT_APART_FROM_USER}
-    chown = _command(change, container, "chown", "-R", str(after), path)
-    return f"{resource_yaml(change.workload, {'securityContext': context})}# or change the owner: {chown}\n"
+    return f"{resource_yaml(change.workload, {'securityContext': context})}{otherwise}"
 
 
 def resource_yaml(workload: Workload, fields: Raw) -> str:

@@ -24,17 +24,17 @@ class ForeignWebhooks:
     def __init__(self, configurations: Iterable[Raw]) -> None:
         self._entries = [entry for each in configurations for entry in _entries(each)]
 
-    def of_pod(self, namespace: str, namespace_labels: Labels | None, labels: Labels) -> str:
+    def of_pod(self, namespace: str, namespace_labels: Labels | None, labels: Labels | None) -> str:
         """The names of those that are or may be called for a pod, "" for none.
 
-        `namespace_labels` are None where they are not known; then every namespace selector may match.
+        Labels that are None are not known; then every selector of them may match.
         """
         where = None if namespace_labels is None else {_NAMESPACE_NAME: namespace, **namespace_labels}
         called = [
             name
             for name, entry in self._entries
             if (where is None or matches(entry.get("namespaceSelector"), where))
-            and matches(entry.get("objectSelector"), labels)
+            and (labels is None or matches(entry.get("objectSelector"), labels))
         ]
         more = f" and {len(called) - _MOST} more" if len(called) > _MOST else ""
         return ", ".join(called[:_MOST]) + more
@@ -56,7 +56,7 @@ def _is_for_pods(rule: Raw) -> bool:
     return (
         _has(rule.get("apiGroups"), "", "*")
         and _has(rule.get("operations"), "CREATE", "*")
-        and _has(rule.get("resources"), "pods", "*", "*/*")
+        and _has(rule.get("resources"), "pods", "pods/*", "*", "*/*")
     )
 
 

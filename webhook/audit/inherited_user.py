@@ -4,7 +4,7 @@ vmguard leaves such a container as it is, but the context of the pod holds for i
 user its image has, an audit cannot know, unless the running container reports it.
 """
 
-from webhook.audit.data_ownership import resource_yaml
+from webhook.audit.data_ownership import command, resource_yaml
 from webhook.audit.recreated_pod import RecreatedPod, new_users
 from webhook.audit.report import ReportedFinding
 from webhook.policy.json_access import object_of
@@ -13,6 +13,10 @@ from webhook.text import one_line
 ID = "sidecar"
 
 _LONGEST = 400
+
+
+def _look(change: RecreatedPod, container: str) -> str:
+    return f"{command(change, container, 'id', '-u')}  # then set it as runAsUser of the container\n"
 
 
 def check(change: RecreatedPod) -> list[ReportedFinding]:
@@ -26,7 +30,7 @@ def check(change: RecreatedPod) -> list[ReportedFinding]:
             continue
         now = "the user of its image" if before is None else f"user {before}"
         text = f"container {name!r} inherits user {after} from the pod; now it runs as {now}"
-        keep = {"name": name, "securityContext": {"runAsUser": before or 0, "runAsNonRoot": bool(before)}}
-        fix = resource_yaml(change.workload, {"containers": [keep]})
+        keep = {"name": name, "securityContext": {"runAsUser": before, "runAsNonRoot": bool(before)}}
+        fix = resource_yaml(change.workload, {"containers": [keep]}) if before is not None else _look(change, name)
         findings.append(ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), fix))
     return findings

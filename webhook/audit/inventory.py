@@ -18,6 +18,7 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of
 
 _CLUSTER_SCOPED = frozenset({"Namespace", "PodSecurityPolicy"})
+_FACTS = _CLUSTER_SCOPED
 _STORAGE = frozenset({"PersistentVolumeClaim", "PersistentVolume", "CSIDriver"})
 _WEBHOOKS = "MutatingWebhookConfiguration"
 
@@ -53,7 +54,7 @@ class Inventory:
             self.storage.add(thing)
         elif kind == _WEBHOOKS:
             self._webhooks.append(thing)
-        else:
+        elif kind in _FACTS or group in {GROUP, "apps"}:
             self._add_fact(group, kind, thing)
         if group == GROUP:
             self.resources.append(thing)

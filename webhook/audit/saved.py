@@ -14,17 +14,22 @@ from webhook.audit.trimmed import trimmed
 from webhook.offline.documents import COMMAND_LINE, read_documents
 from webhook.offline.reply import LevelName
 from webhook.policy.json_access import Raw, object_of
+from webhook.text import one_line
 
 KIND = "AuditedCluster"
 """The kind of the item that says what the objects are from."""
 
 
 class AuditedCluster(msgspec.Struct, frozen=True, rename="camel"):
-    """Where saved objects are from. `others` has by namespace the lowest level of its pods that are not audited."""
+    """Where saved objects are from. `unreadable` says by kind why objects are not among them.
+
+    `others` has by namespace the lowest level of its pods that are not audited.
+    """
 
     name: str
     minor: int
     missing: list[MissingPermission] = []
+    unreadable: dict[str, str] = {}
     others: dict[str, LevelName] = {}
 
 
@@ -49,36 +54,75 @@ class ObjectFile:
 
 
 class SavedObjects(msgspec.Struct, frozen=True):
-    """The objects of a file, trimmed: pods, and all others. `cluster` is None where the file does not name one."""
+    """The objects of a file, trimmed: pods, and all others. `cluster` is None where the file does not name one.
+
+    `broken` names objects that cannot be read, and says why.
+    """
 
     pods: list[Raw]
     others: list[Raw]
     cluster: AuditedCluster | None
+    broken: list[str] = []
+
+
+class _List(msgspec.Struct, rename="camel"):
+    """A List whose items are undecoded."""
+
+    kind: str
+    api_version: str
+    items: list[msgspec.Raw]
 
 
 def read_saved(data: bytes) -> SavedObjects:
-    """The objects of a file.
+    """The objects of a file; pods that are finished or being deleted are left out.
 
     Raises:
         DocumentError: it is neither JSON nor YAML.
         ValueError: it has something that is no Kubernetes object; the text says what.
 
     """
-    pods: list[Raw] = []
-    others: list[Raw] = []
-    cluster = None
-    for thing in _objects(_values(data)):
-        if thing.get("kind") == KIND and thing.get("apiVersion") == API_VERSION:
-            cluster = msgspec.convert(thing.get("source"), AuditedCluster)
-            continue
-        (pods if thing["kind"] == "Pod" else others).append(trimmed(thing))
-    return SavedObjects(pods, others, cluster)
+    found = SavedObjects([], [], None, [])
+    try:
+        listed = msgspec.json.decode(data, type=_List)
+    except (msgspec.DecodeError, RecursionError):
+        for thing in _objects(_values(data)):
+            found = _with(found, thing)
+        return found
+    for number, raw in enumerate(listed.items):
+        try:
+            thing = msgspec.json.decode(raw)
+            if listed.kind != "List" and isinstance(thing, dict):
+                thing = {"apiVersion": listed.api_version, "kind": listed.kind.removesuffix("List"), **thing}
+            for each in _objects([thing]):
+                found = _with(found, each)
+        except _BROKEN as error:
+            why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            found.broken.append(one_line(f"items[{number}]: {why}", _LONGEST))
+    return found
+
+
+_BROKEN = (msgspec.MsgspecError, RecursionError, ValueError, TypeError, KeyError, AttributeError)
+_LONGEST = 300
+_OVER = frozenset({"Succeeded", "Failed"})
+
+
+def _with(found: SavedObjects, thing: Raw) -> SavedObjects:
+    """The objects with one more."""
+    if thing.get("kind") == KIND and thing.get("apiVersion") == API_VERSION:
+        return msgspec.structs.replace(found, cluster=msgspec.convert(thing.get("source"), AuditedCluster))
+    if thing["kind"] != "Pod":
+        found.others.append(trimmed(thing))
+        return found
+    over = object_of(thing.get("status")).get("phase") in _OVER
+    if not over and not object_of(thing.get("metadata")).get("deletionTimestamp"):
+        found.pods.append(trimmed(thing))
+    return found
 
 
 def _values(data: bytes) -> Iterator[Any]:
     try:
         yield msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         yield from (document.value for document in read_documents(data, limits=COMMAND_LINE))
 
 

@@ -21,9 +21,11 @@ def matches(selector: Any, labels: Labels) -> bool:
 
 
 def _holds(requirement: dict[str, Any], labels: Labels) -> bool:
-    key, values = requirement.get("key"), requirement.get("values") or ()
-    present = key in labels
-    value = labels.get(str(key))
+    key, values = requirement.get("key"), requirement.get("values")
+    values = values if isinstance(values, list) else []
+    if not isinstance(key, str):
+        return True
+    present, value = key in labels, labels.get(key)
     match requirement.get("operator"):
         case "In":
             return present and value in values

@@ -22,6 +22,7 @@ _IN_TREE: Mapping[str, tuple[str, Handling]] = {
     "quobyte": ("Quobyte", "ignored"),
     "glusterfs": ("GlusterFS", "ignored"),
     "azureFile": ("Azure Files", "unknown"),
+    "csi": ("a CSI volume of the pod", "unknown"),
     "flexVolume": ("FlexVolume", "unknown"),
     "portworxVolume": ("Portworx", "applied"),
     "local": ("a local volume", "applied"),
@@ -39,9 +40,9 @@ _IN_TREE: Mapping[str, tuple[str, Handling]] = {
 """Sources that a pod or a PersistentVolume may name: how they are called, and what becomes of `fsGroup`."""
 
 _KEEPS_NOTHING = frozenset(
-    {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "gitRepo", "image", "projected", "secret"}
+    {"configMap", "downwardAPI", "emptyDir", "ephemeral", "gitRepo", "image", "projected", "secret"}
 )
-"""Sources whose files do not outlive the pod, or that no container writes to; a CSI volume of a pod is one."""
+"""Sources whose files do not outlive the pod, or that no container writes to."""
 
 _SINGLE = ("ReadWriteOnce", "ReadWriteOncePod")
 
@@ -99,7 +100,8 @@ class Storage:
         if volume is None:
             why = self.unreadable.get("PersistentVolume", "it has no PersistentVolume")
             return VolumeGroup("unknown", f"{shown} ({why})")
-        modes = tuple(volume.get("accessModes") or found.get("accessModes") or ())
+        wanted = volume.get("accessModes") or found.get("accessModes")
+        modes = tuple(each for each in wanted if isinstance(each, str)) if isinstance(wanted, list) else ()
         if found.get("volumeMode") == "Block":
             return VolumeGroup("ignored", f"{shown} (a block device)")
         if isinstance(volume.get("csi"), dict):

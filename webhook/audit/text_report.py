@@ -20,7 +20,7 @@ _COUNTED: dict[AuditVerdict, tuple[str, str]] = {
 
 
 def as_table(report: AuditReport, *, wide: bool = False) -> str:
-    """The table, its summary, and what was not judged; with `wide` whole reasons, controllers, parents and fixes."""
+    """The table, its summary, and what was not judged; with `wide` whole reasons, controllers and parents."""
     lines = list(_rows(report, wide=wide)) if report.workloads else ["No pods and no resources of the operator found."]
     return "\n".join(printable(line).rstrip() for line in [*lines, "", *_footer(report)]) + "\n"
 

@@ -49,10 +49,9 @@ _POD = (
     "hostPID",
     "hostUsers",
     "os",
-    "securityContext",
     "serviceAccountName",
 )
-_CONTAINER = ("name", "image", "securityContext", "volumeMounts")
+_CONTAINER = ("name", "image", "volumeMounts")
 _PORT = ("containerPort", "hostPort", "name", "protocol")
 _GROUPS = ("initContainers", "containers", "ephemeralContainers")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -76,6 +75,8 @@ def trimmed_pod(pod: Raw) -> Raw:
     """The parts of a pod that an audit reads, its running users included."""
     spec = object_of(pod.get("spec"))
     result: Raw = {field: spec[field] for field in _POD if field in spec}
+    if "securityContext" in spec:
+        result["securityContext"] = _context(spec["securityContext"])
     for group in _GROUPS:
         if isinstance(spec.get(group), list):
             result[group] = [_container(object_of(each)) for each in spec[group]]
@@ -195,6 +196,8 @@ def _annotations(found: Any) -> Raw:
 
 def _container(container: Raw) -> Raw:
     kept = {field: container[field] for field in _CONTAINER if field in container}
+    if "securityContext" in container:
+        kept["securityContext"] = _context(container["securityContext"])
     if words := words_read(container):
         kept["args"] = words
     ports = [{field: port[field] for field in _PORT if field in port} for port in objects_of(container.get("ports"))]
@@ -212,6 +215,18 @@ def _hosts(handler: Any) -> Raw:
     """The hosts that a probe or a hook names."""
     actions = ((action, object_of(object_of(handler).get(action))) for action in ("httpGet", "tcpSocket"))
     return {action: {"host": found["host"]} for action, found in actions if found.get("host")}
+
+
+_SPECIFICATION = "gmsaCredentialSpec"
+"""A field of windowsOptions that holds a whole specification of credentials."""
+
+
+def _context(context: Any) -> Any:
+    """A security context; of a specification of credentials only that it is there."""
+    options = object_of(object_of(context).get("windowsOptions"))
+    if _SPECIFICATION not in options:
+        return context
+    return {**context, "windowsOptions": {**options, _SPECIFICATION: "…"}}
 
 
 def _volume(volume: Raw) -> Raw:
@@ -237,11 +252,18 @@ def _status(status: Raw) -> Raw:
     return kept
 
 
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
+
+
 def _webhook(entry: Raw) -> Raw:
     """A webhook as far as it says which pods it is called for; of its service only what tells vmguard's own."""
     kept: Raw = {
         field: entry[field] for field in ("name", "rules", "namespaceSelector", "objectSelector") if field in entry
     }
     client = object_of(entry.get("clientConfig"))
-    path = object_of(client.get("service")).get("path") or urlsplit(str(client.get("url") or "")).path
+    path = object_of(client.get("service")).get("path") or _path_of(str(client.get("url") or ""))
     return {**kept, "clientConfig": {"service": {"path": path}}}

@@ -14,6 +14,7 @@ from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.audit.trimmed import trimmed_pod
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import PODS
+from webhook.cluster.permission import advised_rule, answered
 from webhook.cluster.status import reason
 from webhook.policy.decide import Decision
 from webhook.policy.json_access import Raw, object_of
@@ -42,8 +43,13 @@ class Verifier:
             code, body = await self._client.dry_run(PODS, namespace, predicted, _SECONDS)
         except UnreachableError as error:
             return [ReportedFinding(ID, "unknown", f"the dry run got no answer: {error}")]
+        if code == 403 and (rule := advised_rule(answered("create", PODS, namespace, code, body))):
+            return [
+                ReportedFinding(ID, "unknown", f"pods may not be created here, not even as a dry run; rule: {rule}")
+            ]
         if code not in {200, 201}:
-            verdict: AuditVerdict = "DENIED" if code in {400, 403, 422} else "unknown"
+            quota = b"exceeded quota" in body
+            verdict: AuditVerdict = "CHECK" if quota else "DENIED" if code in {400, 403, 422} else "unknown"
             text = one_line(f"the API server refuses the predicted pod: {reason(code, body)}", _LONGEST)
             return [ReportedFinding(ID, verdict, text)]
         return _differences(trimmed_pod(predicted), trimmed_pod(msgspec.json.decode(body)))

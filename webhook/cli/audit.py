@@ -187,7 +187,8 @@ async def _audit_files(options: argparse.Namespace, settings: Settings, names: s
         for thing in (*saved.pods, *saved.others) if options.redact else ():
             names.update(names_of(thing))
         scope = AuditScope(tuple(dict.fromkeys(options.namespace)))
-        name = Path(source).stem if source != "-" else shown
+        stems = [Path(each).stem for each in options.sources]
+        name = shown if source == "-" or stems.count(Path(source).stem) > 1 else Path(source).stem
         try:
             audits.append(await audit_saved(saved, name, options.kubernetes_version, scope, settings, diffs=diffs))
         except msgspec.ValidationError as error:
@@ -209,7 +210,9 @@ def _read(source: str, shown: str) -> SavedObjects:
 def _private(place: str) -> Any:
     """A new file that its owner alone can read: it says how a cluster is built."""
     try:
-        return os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        opened = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        os.fchmod(opened, 0o600)
+        return os.fdopen(opened, "wb")
     except OSError as error:
         raise UsageError(f"vmguard audit: {place}: {error.strerror or error}") from None
 

@@ -67,7 +67,7 @@ def test_the_words_for_nfs_and_for_a_driver_that_applies_fsgroup():
     (nfs,) = check(_change(), _storage(NFS))
     assert nfs.text == "claim vmstorage-db (NFS, ignores fsGroup) was written as root, pods will run as 65534"
     assert nfs.fix.startswith("# VMCluster mon/c\nspec:\n  vmstorage:\n    securityContext:\n      runAsUser: 0\n")
-    assert "kubectl exec -n mon vmstorage-c-0 -c vmstorage -- chown -R 65534 /vm-data" in nfs.fix
+    assert "kubectl exec -n mon vmstorage-c-0 -c vmstorage -- chown -R 65534 -- /vm-data" in nfs.fix
     (csi,) = check(_change(), _storage(CSI, "File"))
     assert csi.text.endswith("pods will run as 65534: the first start changes ownership and may take long")
 
@@ -95,7 +95,7 @@ def test_the_reported_user_counts_before_the_spec():
 def test_a_container_of_the_user_has_an_image_whose_user_is_not_known():
     (finding,) = check(_change(name="side"), _storage(NFS))
     assert (finding.verdict, "is not known" in finding.text) == ("CHECK", True)
-    assert finding.fix == "kubectl exec -n mon vmstorage-c-0 -c side -- stat -c '%u:%g %a %n' /vm-data"
+    assert finding.fix == "kubectl exec -n mon vmstorage-c-0 -c side -- stat -c '%u:%g %a %n' -- /vm-data"
 
 
 def test_a_volume_that_is_only_read_may_be_unreadable():
@@ -127,3 +127,30 @@ def test_a_command_to_copy_runs_nothing_that_a_path_holds(path):
         (line,) = [each for each in finding.fix.splitlines() if "kubectl exec" in each]
         words = shlex.split(line.partition("kubectl")[1] + line.partition("kubectl")[2])
         assert words[-1] == printable(path)
+
+
+def test_the_worst_of_several_mounts_of_a_volume_counts():
+    """A tenant must not hide evidence behind a mount that only reads."""
+    change = _change()
+    reads = {"name": "aaa", "volumeMounts": [{"name": "vmstorage-db", "mountPath": "/x", "readOnly": True}]}
+    for pod in (change.now, change.after):
+        pod["spec"]["containers"] = [reads, *pod["spec"]["containers"]]
+    (finding,) = check(change, _storage(NFS))
+    assert finding.verdict == "BREAKS"
+
+
+@pytest.mark.parametrize("change", [_change(source={"hostPath": {"path": "/var/lib"}}), _change({"runAsUser": 1000})])
+def test_a_change_of_owner_is_advised_only_where_it_is_possible_and_harmless(change):
+    (finding,) = check(change, _storage(NFS))
+    assert (finding.verdict, "chown" in finding.fix) == ("BREAKS", False)
+
+
+def test_a_csi_volume_of_the_pod_may_be_a_share_that_stays():
+    (finding,) = check(_change(source={"csi": {"driver": "file.csi.azure.com"}}), Storage())
+    assert finding.verdict == "CHECK"
+
+
+@pytest.mark.parametrize("modes", [5, [{}], "ReadWriteOnce", None])
+def test_access_modes_of_a_wrong_type_are_none(modes):
+    (finding,) = check(_change(), _storage({**CSI, "accessModes": modes}))
+    assert finding.verdict == "BREAKS"

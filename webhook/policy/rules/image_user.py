@@ -29,9 +29,9 @@ _KNOWN = re.compile(r"(?:^|/)(?:victoriametrics/[^/]+|prom(?:etheus)?/alertmanag
 
 def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the operator's containers of one pod: one for each user of an image."""
-    if not pod.image_users:
-        return []
     spec = pod.pod["spec"]
+    if not pod.image_users or object_of(spec.get("os")).get("name") == "windows":
+        return []
     refused: dict[str, list[str]] = {}
     for container in (*spec["containers"], *spec["initContainers"]):
         image = posture.component.images.get(str(container["name"]))
