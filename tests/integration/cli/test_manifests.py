@@ -76,7 +76,7 @@ def test_the_bundle_has_the_certificates_of_the_file_and_no_key(tmp_path):
         (("webhooks", "--webhook-configuration", "A"), "'A' is not a DNS subdomain"),
         (("fence", "--service-account", "a' || true"), "is not a DNS subdomain"),
         (("deploy", "--directory", "text/deploy"), "vmguard manifests: text/deploy/webhook.yaml: Not a directory"),
-        ((), "the following arguments are required: TARGET"),
+        ((), "name one TARGET"),
         (("nothing",), "invalid choice: 'nothing'"),
     ],
 )

@@ -116,7 +116,7 @@ def test_strict_turned_on_over_a_claim_is_told(plane, guarded):
     claim = {"storage": {"resources": {"requests": {"storage": "1Gi"}}}}
     apply(plane, guarded, single({**claim, "useStrictSecurity": False}))
     turned = apply(plane, guarded, single({**claim, "useStrictSecurity": True}))
-    assert "strict security is new here and volume 'data' holds data of the user before" in turned.stderr
+    assert "volume 'data': its data was written by root, pods will run as 65534" in turned.stderr
     assert "strict security is new" not in apply(plane, guarded, single({**claim, "useStrictSecurity": True})).stderr
 
 

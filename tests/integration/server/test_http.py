@@ -248,7 +248,7 @@ def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reas
         (b"", 422, "not 0"),
         (b"{", 400, "not valid JSON"),
         (b"a: [", 400, "not valid YAML"),
-        (b"\xff\xfe", 400, "not UTF-8"),
+        (b"\xff\xfe", 400, "UTF-16 text"),
         (BILLION_LAUGHS, 400, "more than 100000 values"),
         (b"!!python/object/apply:os.system [x]", 400, "is not allowed"),
         (b"[" * 100_000, 400, ""),
