@@ -50,7 +50,7 @@ def _resource(case):
     return next((each for each in case.objects if each["kind"] == case.kind), None)
 
 
-@pytest.mark.parametrize("case", filter(_resource, PODS), ids=lambda case: case.path.name)
+@pytest.mark.parametrize("case", [case for case in PODS if _resource(case)], ids=lambda case: case.path.name)
 def test_the_preview_of_a_trimmed_resource_is_that_of_the_whole(case):
     resource = _resource(case)
     settings = Settings()
