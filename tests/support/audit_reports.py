@@ -15,10 +15,10 @@ from webhook.audit.report import (
     ClusterHeader,
     MissingPermission,
     NotJudged,
-    ReportedChange,
     ReportedFinding,
     Summary,
 )
+from webhook.offline.reply import PodChange
 
 STRICT = {
     "spec.securityContext.runAsNonRoot": True,
@@ -94,12 +94,12 @@ def workload(title: str, verdict: str, levels: str = "baseline restricted", **fi
     return AuditedWorkload(**{**whole, **fields})
 
 
-def changes(source: str = "VM_ENABLESTRICTSECURITY") -> list[ReportedChange]:
+def changes(source: str = "VM_ENABLESTRICTSECURITY") -> list[PodChange]:
     """The changes of strict security, and one volume that is removed."""
     why = "strict security fills what the pod leaves open"
-    filled = [ReportedChange("security-context", "add", path, value, why, source) for path, value in STRICT.items()]
+    filled = [PodChange("security-context", "add", path, value, why, source) for path, value in STRICT.items()]
     token = "no container needs the API"
-    return [*filled, ReportedChange("api-access", "remove", "spec.volumes[1]", None, token, "spec.serviceAccountName")]
+    return [*filled, PodChange("api-access", "remove", "spec.volumes[1]", None, token, "spec.serviceAccountName")]
 
 
 def diff(container: str) -> str:

@@ -14,20 +14,19 @@ from typing import Any, TypeGuard
 import jsonpatch
 import msgspec
 
-from webhook.admission.admission_review import ReviewError, decode, review_of
+from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
 from webhook.audit import data_ownership, inherited_user
 from webhook.audit.admission_chain import ID as ADMISSION
 from webhook.audit.inventory import Inventory, metadata_of
+from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.recreated_pod import RecreatedPod
 from webhook.audit.report import (
-    LEVELS,
     VERDICTS,
     AuditedNamespace,
     AuditedWorkload,
     AuditVerdict,
     NotJudged,
-    ReportedChange,
     ReportedFinding,
 )
 from webhook.audit.verify import Verifier
@@ -36,7 +35,7 @@ from webhook.driver import drive_async
 from webhook.facts import Absent, NotServed
 from webhook.latest import Latest
 from webhook.objects import Pod
-from webhook.offline.reply import LevelName
+from webhook.offline.reply import LEVELS, LevelName, pod_change
 from webhook.podsecurity import Verdict as PodSecurityVerdict
 from webhook.podsecurity import evaluate
 from webhook.policy.components import BY_KIND, PARENTS
@@ -71,9 +70,6 @@ _BY_LEVELS = "pod-security"
 
 _ELSEWHERE = frozenset({"volume-ownership", _BY_LEVELS})
 """Rules whose warnings on running pods an audit replaces, by evidence of its own and by the levels."""
-
-BROKEN = (ReviewError, msgspec.MsgspecError, RecursionError, ValueError, TypeError, KeyError, AttributeError)
-"""What an object that no API server has stored may raise; one such object must not hide the others."""
 
 _Key = tuple[str, str, str, str]
 """Namespace, kind and name of a resource, and the name of the component."""
@@ -244,14 +240,12 @@ class Auditor:
         now, after = evaluate(running, minor), evaluate(predicted, minor)
         findings: list[ReportedFinding] = []
         if isinstance(decision.identity, Workload):
-            findings += self._findings(decision, created, predicted, (now, after), called=where not in NOT_CALLED)
             if where in NOT_CALLED:
                 why = f"vmguard is not called for pods of namespace {namespace}: {NOT_CALLED[where]}"
                 findings.append(ReportedFinding(ADMISSION, "ok", why))
-            elif self._verifier and whole:
-                findings += await self._verifier.check(namespace, whole, decision)
             else:
-                findings += self._foreign(namespace, labels, created)
+                findings += self._findings(decision, created, predicted, (now, after))
+                findings += await self._chain(namespace, labels, created, whole, decision)
         diff = _diff(created, predicted) if decision.patch and self._diffs else ""
         return _Judged(decision, now, after, predicted, tuple(findings), diff, _lost(decision.identity, links))
 
@@ -261,11 +255,7 @@ class Auditor:
         created: Raw,
         predicted: Raw,
         verdicts: tuple[PodSecurityVerdict, PodSecurityVerdict],
-        *,
-        called: bool,
     ) -> list[ReportedFinding]:
-        if not called:
-            return []
         if decision.refused:
             return [ReportedFinding(ADMISSION, "unknown", one_line(decision.refused, _LONGEST))]
         denied = decision.outcome in {"denied", "would-deny"}
@@ -303,11 +293,24 @@ class Auditor:
         previewed = PreviewedPod(whole, minor, *verdicts, filling=filling, image_users=users)
         return [each for each in check_preview(previewed, posture) if isinstance(each, Warn)]
 
+    async def _chain(
+        self,
+        namespace: str,
+        labels: dict[str, str | None] | None,
+        created: Raw,
+        whole: Raw | None,
+        decision: Decision,
+    ) -> list[ReportedFinding]:
+        """What the rest of the API server's admission makes of the pod, as far as it is known."""
+        if self._verifier and whole:
+            return await self._verifier.check(namespace, whole, decision)
+        return self._foreign(namespace, labels, created)
+
     def _foreign(
         self, namespace: str, labels: dict[str, str | None] | None, pod: Raw, *, any_pod: bool = False
     ) -> list[ReportedFinding]:
         """What is not known because of the webhooks of others; with `any_pod` no label of the pod is known."""
-        why = self._inventory.storage.unreadable.get(MUTATING_CONFIGURATIONS.kind)
+        why = self._inventory.unreadable.get(MUTATING_CONFIGURATIONS.kind)
         if why:
             text = f"whether other mutating webhooks are called for this pod is not known: {why}"
             return [ReportedFinding(ADMISSION, "unknown", one_line(text, _LONGEST))]
@@ -460,7 +463,7 @@ class Auditor:
             level_after=after,
             verdict=row.verdict,
             first_reason=one_line(first.text if first else stays, _LONGEST),
-            changes=[_change(each) for each in row.changes],
+            changes=[pod_change(each) for each in row.changes],
             findings=findings,
             not_restricted=row.not_restricted,
             diff=row.diff,
@@ -509,17 +512,6 @@ def worst_first(workload: AuditedWorkload) -> tuple[Any, ...]:
 
 def _of_warning(warning: Warn) -> ReportedFinding:
     return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, _LONGEST))
-
-
-def broken(error: Exception) -> str:
-    """Why an object cannot be judged, for a person."""
-    why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__
-    return one_line(f"the object has a shape that cannot be judged: {why}", _LONGEST)
-
-
-def _change(change: Change) -> ReportedChange:
-    edit = change.edit
-    return ReportedChange(change.rule, edit.op, edit.path, edit.value, change.why, change.source)
 
 
 def _as_created(pod: Raw) -> Raw:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from webhook import __version__
-from webhook.audit.auditor import BROKEN, Auditor, broken, worst_first
+from webhook.audit.auditor import Auditor, worst_first
 from webhook.audit.collect import AuditScope, ClusterReader
 from webhook.audit.inventory import Inventory, metadata_of
+from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.report import (
     VERDICTS,
     AuditedNamespace,
@@ -79,7 +80,7 @@ async def audit_cluster(
         auditor.doubt(*auditor.restricted_namespaces())
     header = ClusterHeader(name, f"1.{discovery.minor}")
     if save:
-        save.end(AuditedCluster(name, discovery.minor, reader.missing, reader.inventory.storage.unreadable, others))
+        save.end(AuditedCluster(name, discovery.minor, reader.missing, reader.inventory.unreadable, others))
     return await _result(header, auditor, reader.missing)
 
 
@@ -100,10 +101,10 @@ async def audit_saved(
             inventory.add(thing)
         except BROKEN as error:
             broken_ones.append(f"{thing.get('kind')} {metadata_of(thing).get('name')}: {broken(error)}")
-    inventory.storage.unreadable.update(source.unreadable)
+    inventory.unreadable.update(source.unreadable)
     kinds = {str(each.get("kind")) for each in saved.others}
     if saved.cluster is None and "CSIDriver" not in kinds:
-        inventory.storage.unreadable["CSIDriver"] = "the file has none"
+        inventory.unreadable["CSIDriver"] = "the file has none"
     inventory.resources = [each for each in inventory.resources if _in_scope(each, scope)]
     auditor = Auditor(source.name, inventory, settings, diffs=diffs)
     seen: set[object] = set()

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from webhook.audit.auditor import BROKEN, broken
 from webhook.audit.inventory import Inventory, metadata_of
+from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.report import MissingPermission
 from webhook.audit.trimmed import trimmed
 from webhook.cluster.client import Client, UnreachableError
@@ -115,7 +115,7 @@ class ClusterReader:
         if self._namespaces:
             return self._namespaces
         try:
-            async for _ in pages(self._client, msgspec.structs.replace(PODS, metadata_only=True), "", "limit=1"):
+            async for _ in pages(self._client, msgspec.structs.replace(PODS, metadata_only=True)):
                 break
         except NotAllowedError:
             return self._known_namespaces()
@@ -141,19 +141,18 @@ class ClusterReader:
 
     async def _read_of_namespaces(self, collection: Collection) -> None:
         """Read a collection everywhere at once, else in each namespace that is known."""
-        for namespace in self._namespaces or ("",):
-            try:
-                await self._read(collection, namespace)
-            except NotAllowedError as error:
-                if self._namespaces:
-                    self._unreadable(collection, str(error))
-                    self._lack(namespace, error)
-                    continue
-                for each in self._known_namespaces():
-                    await self._read_alone(collection, each)
-            except (ExpiredError, UnreachableError, msgspec.DecodeError) as error:
-                self._unreadable(collection, str(error))
-                self._lack(namespace, error)
+        for namespace in self._namespaces:
+            await self._read_alone(collection, namespace)
+        if self._namespaces:
+            return
+        try:
+            await self._read(collection, "")
+        except NotAllowedError:
+            for namespace in self._known_namespaces():
+                await self._read_alone(collection, namespace)
+        except FAILURES as error:
+            self._unreadable(collection, str(error))
+            self._lack("", error)
 
     async def _read_alone(self, collection: Collection, namespace: str) -> None:
         try:
@@ -163,7 +162,7 @@ class ClusterReader:
             self._lack(namespace, error)
 
     def _unreadable(self, collection: Collection, why: str) -> None:
-        self.inventory.storage.unreadable.setdefault(collection.kind, without_advice(why))
+        self.inventory.unreadable.setdefault(collection.kind, without_advice(why))
 
     async def _read(self, collection: Collection, namespace: str) -> None:
         for attempt in range(1, _ATTEMPTS + 1):

@@ -19,6 +19,7 @@ from webhook.audit.recreated_pod import RecreatedPod, new_users
 from webhook.audit.report import VERDICTS, AuditVerdict, ReportedFinding
 from webhook.audit.storage import Storage, VolumeGroup
 from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.volume_users import ROOT, user_in_words
 from webhook.policy.workload import Workload
 from webhook.text import one_line, printable
 
@@ -64,7 +65,7 @@ def _finding(
     if before is None:
         text = f"{group.shown} will be used as user {after}; which user container {name!r} has now is not known"
         return found("CHECK", text)
-    text = f"{group.shown} was {written} as {_user(before)}, pods will run as {after}"
+    text = f"{group.shown} was {written} as {user_in_words(before)}, pods will run as {after}"
     if mount.get("readOnly"):
         return found("CHECK", f"{text}: they may not be able to read it")
     if group.handling == "unknown":
@@ -74,7 +75,7 @@ def _finding(
             return found("CHECK", f"{text}: the group stays, so files that it may not write stay so")
         chgrp = command(change, name, "chgrp", "-R", str(then["fsGroup"]), "--", path)
         text = f"{text}: the first start changes ownership and may take long"
-        return found("CHECK", text, f"# to spare the first start: {chgrp}\n" if before == 0 else look)
+        return found("CHECK", text, f"# to spare the first start: {chgrp}\n" if before == ROOT else look)
     if group.handling == "applied":
         text = f"{text}, and no fsGroup is set"
     return found("BREAKS", text, _keep_user(change, before, _chown(change, name, path, group, before, after)))
@@ -82,7 +83,7 @@ def _finding(
 
 def _chown(change: RecreatedPod, name: str, path: str, group: VolumeGroup, before: int, after: int) -> str:
     """How to change the owner of the files, "" where the running user may not, or where the files are a node's."""
-    if before != 0 or "(hostPath" in group.shown:
+    if before != ROOT or "(hostPath" in group.shown:
         return ""
     return f"# or change the owner, last thing: {command(change, name, 'chown', '-R', str(after), '--', path)}\n"
 
@@ -91,10 +92,6 @@ def command(change: RecreatedPod, container: str, *command: str) -> str:
     """A command line in the running container; names and paths are a tenant's text, so each word is quoted."""
     place = ("kubectl", "exec", "-n", change.namespace, change.name, "-c", container, "--")
     return printable(shlex.join((*place, *command)))
-
-
-def _user(user: int) -> str:
-    return "root" if user == 0 else f"user {user}"
 
 
 _STRICT_APART_FROM_USER: Raw = {
@@ -107,7 +104,7 @@ _STRICT_APART_FROM_USER: Raw = {
 
 def _keep_user(change: RecreatedPod, before: int, otherwise: str) -> str:
     """How to keep the old user; `otherwise` is another way."""
-    context = {"runAsUser": before, "runAsNonRoot": before != 0, **_STRICT_APART_FROM_USER}
+    context = {"runAsUser": before, "runAsNonRoot": before != ROOT, **_STRICT_APART_FROM_USER}
     return f"{resource_yaml(change.workload, {'securityContext': context})}{otherwise}"
 
 

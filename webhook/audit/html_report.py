@@ -19,7 +19,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from webhook.audit.report import LEVELS, MEANING, VERDICTS, AuditedWorkload, AuditReport, AuditVerdict, ReportedChange
+from webhook.audit.report import MEANING, VERDICTS, AuditedWorkload, AuditReport, AuditVerdict
+from webhook.offline.reply import LEVELS, PodChange
 from webhook.text import printable
 
 MOST_BYTES = 5_000_000
@@ -50,7 +51,7 @@ class _ChangeGroup:
     rule: str
     source: str
     why: str
-    changes: Sequence[ReportedChange]
+    changes: Sequence[PodChange]
 
 
 @dataclass(slots=True)
@@ -183,7 +184,7 @@ def _without_names(of: AuditedWorkload, texts: Iterable[str]) -> str:
     return re.sub(rf"(?<![a-z0-9])(?:{names})(?![a-z0-9])", "\0", text) if names else text
 
 
-def _key(change: ReportedChange) -> str:
+def _key(change: PodChange) -> str:
     return "\0".join((change.rule, change.op, change.path, _as_json(change.value), change.why, change.source))
 
 

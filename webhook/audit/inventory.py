@@ -13,12 +13,10 @@ from webhook.audit.storage import Storage
 from webhook.cluster.live import LiveFacts
 from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Source
 from webhook.objects import KubeObject
-from webhook.offline.file_facts import POLICIES_REMOVED
+from webhook.offline.file_facts import CLUSTER_SCOPED, POLICIES_REMOVED
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of
 
-_CLUSTER_SCOPED = frozenset({"Namespace", "PodSecurityPolicy"})
-_FACTS = _CLUSTER_SCOPED
 _STORAGE = frozenset({"PersistentVolumeClaim", "PersistentVolume", "CSIDriver"})
 _WEBHOOKS = "MutatingWebhookConfiguration"
 
@@ -27,13 +25,17 @@ _SECONDS = 30.0
 
 
 class Inventory:
-    """The objects of one cluster; `live` reads what is missing, None where there is nothing to read from."""
+    """The objects of one cluster; `live` reads what is missing, None where there is nothing to read from.
+
+    `unreadable` has by kind why objects are not known.
+    """
 
     labels_suffice = False
 
     def __init__(self, minor: int, live: LiveFacts | None = None) -> None:
         self.minor = minor
-        self.storage = Storage()
+        self.unreadable: dict[str, str] = {}
+        self.storage = Storage(self.unreadable)
         self.resources: list[Raw] = []
         self._source: Source = "live" if live else "file"
         self._live = live
@@ -54,14 +56,14 @@ class Inventory:
             self.storage.add(thing)
         elif kind == _WEBHOOKS:
             self._webhooks.append(thing)
-        elif kind in _FACTS or group in {GROUP, "apps"}:
+        elif kind in CLUSTER_SCOPED or group in {GROUP, "apps"}:
             self._add_fact(group, kind, thing)
         if group == GROUP:
             self.resources.append(thing)
 
     def _add_fact(self, group: str, kind: str, thing: Raw) -> None:
         known = msgspec.convert(thing, KubeObject)
-        namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
+        namespace = "" if kind in CLUSTER_SCOPED else known.metadata.namespace or "default"
         self._facts[group, kind, namespace, known.metadata.name or ""] = Found(known, self._source)
 
     def namespaces(self) -> list[str]:

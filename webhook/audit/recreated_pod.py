@@ -1,12 +1,12 @@
 """A pod as it runs and as it will be, and the users that its containers get. Pure."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
+from webhook.policy.conditions import value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.volume_users import image_users
+from webhook.policy.volume_users import ROOT, image_users, user_of
 from webhook.policy.workload import Workload
 
 
@@ -27,27 +27,18 @@ def new_users(change: RecreatedPod) -> Iterator[tuple[Raw, int | None, int]]:
     images = image_users(change.workload.component)
     for group in ("containers", "initContainers"):
         for before, container in zip(objects_of(now.get(group)), objects_of(after.get(group)), strict=False):
-            name = str(container.get("name"))
-            image = images.get(name)
-            user = _first(reported.get(name), _set_user(now, before), image)
-            new = _first(_set_user(after, container), image, user)
-            if new and new != user:
+            user = reported.get(str(container.get("name")))
+            user = user_of(before, now, images) if user is None else user
+            new = user_of(container, after, images)
+            if new not in {None, ROOT, user}:
                 yield container, user, new
 
 
-def _set_user(spec: Raw, container: Raw) -> int | None:
-    """The user that a container's context sets, else the pod's; None where neither does."""
-    contexts = (object_of(container.get("securityContext")), object_of(spec.get("securityContext")))
-    return _first(*(context.get("runAsUser") for context in contexts))
-
-
-def _first(*users: Any) -> int | None:
-    return next((user for user in users if isinstance(user, int) and not isinstance(user, bool)), None)
-
-
-def _reported_users(status: Raw) -> dict[str, Any]:
-    return {
-        str(each.get("name")): object_of(object_of(each.get("user")).get("linux")).get("uid")
+def _reported_users(status: Raw) -> dict[str, int]:
+    """The users that running containers have, by the container's name, as newer kubelets report them."""
+    found = (
+        (str(each.get("name")), value_at(each, ("user", "linux", "uid")))
         for group in ("initContainerStatuses", "containerStatuses")
         for each in objects_of(status.get(group))
-    }
+    )
+    return {name: user for name, user in found if type(user) is int}

@@ -11,22 +11,11 @@ from webhook.audit.report import AuditReport
 
 _PLAIN = frozenset(
     {
-        "kind",
-        "component",
-        "controller",
-        "verdict",
-        "rule",
-        "id",
-        "op",
-        "levelNow",
-        "levelAfter",
-        "apiVersion",
-        "createdAt",
+        *("apiVersion", "component", "controller", "couldEnforce", "coverage", "createdAt", "id", "kind"),
+        *("kubernetesVersion", "levelAfter", "levelNow", "op", "rule", "settings", "verdict", "vmguardVersion"),
     }
 )
 """Fields of a report that hold no name."""
-
-_UNNAMED = frozenset({"vmguardVersion", "kubernetesVersion", "settings", "couldEnforce", "coverage"})
 
 _LENGTH = 10
 
@@ -52,7 +41,5 @@ def _replaced(value: Any, replace: Any) -> Any:
     if isinstance(value, list):
         return [_replaced(each, replace) for each in value]
     if isinstance(value, dict):
-        return {
-            key: each if key in _PLAIN or key in _UNNAMED else _replaced(each, replace) for key, each in value.items()
-        }
+        return {key: each if key in _PLAIN else _replaced(each, replace) for key, each in value.items()}
     return value

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from webhook.offline.reply import LevelName
+from webhook.offline.reply import LevelName, PodChange
 
 API_VERSION = "vmguard.io/v1"
 KIND = "Audit"
@@ -28,9 +28,6 @@ MEANING: dict[AuditVerdict, str] = {
 }
 """What each verdict means, for people."""
 
-LEVELS: tuple[LevelName, ...] = ("privileged", "baseline", "restricted")
-"""The Pod Security levels, the loosest first."""
-
 
 class ClusterHeader(msgspec.Struct, frozen=True, rename="camel"):
     """One cluster; `name` is the context, or the file that the objects are from."""
@@ -46,17 +43,6 @@ class MissingPermission(msgspec.Struct, frozen=True, rename="camel"):
     namespace: str
     what: str
     rule: str = ""
-
-
-class ReportedChange(msgspec.Struct, frozen=True, rename="camel"):
-    """One change that vmguard makes to a pod: the rule, the JSON pointer, the value, and the setting it is from."""
-
-    rule: str
-    op: Literal["add", "remove"]
-    path: str
-    value: Any
-    why: str
-    source: str
 
 
 class ReportedFinding(msgspec.Struct, frozen=True, rename="camel"):
@@ -88,7 +74,7 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
     level_after: LevelName
     verdict: AuditVerdict
     first_reason: str
-    changes: list[ReportedChange] = []
+    changes: list[PodChange] = []
     findings: list[ReportedFinding] = []
     not_restricted: list[str] = []
     diff: str = ""

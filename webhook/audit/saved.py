@@ -9,12 +9,13 @@ from typing import IO, Any
 
 import msgspec
 
-from webhook.audit.report import API_VERSION, LEVELS, MissingPermission
+from webhook.audit.odd_objects import BROKEN, broken
+from webhook.audit.report import API_VERSION, MissingPermission
 from webhook.audit.trimmed import trimmed
 from webhook.offline.documents import COMMAND_LINE, read_documents
-from webhook.offline.reply import LevelName
+from webhook.offline.inputs import typed
+from webhook.offline.reply import LEVELS, LevelName
 from webhook.policy.json_access import Raw, object_of
-from webhook.text import one_line
 
 KIND = "AuditedCluster"
 """The kind of the item that says what the objects are from."""
@@ -90,19 +91,14 @@ def read_saved(data: bytes) -> SavedObjects:
         return found
     for number, raw in enumerate(listed.items):
         try:
-            thing = msgspec.json.decode(raw)
-            if listed.kind != "List" and isinstance(thing, dict):
-                thing = {"apiVersion": listed.api_version, "kind": listed.kind.removesuffix("List"), **thing}
-            for each in _objects([thing]):
-                found = _with(found, each)
-        except _BROKEN as error:
-            why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            found.broken.append(one_line(f"items[{number}]: {why}", _LONGEST))
+            single = {"apiVersion": listed.api_version, "kind": listed.kind, "items": [msgspec.json.decode(raw)]}
+            for thing in _objects([single]):
+                found = _with(found, thing)
+        except BROKEN as error:
+            found.broken.append(f"items[{number}]: {broken(error)}")
     return found
 
 
-_BROKEN = (msgspec.MsgspecError, RecursionError, ValueError, TypeError, KeyError, AttributeError)
-_LONGEST = 300
 _OVER = frozenset({"Succeeded", "Failed"})
 
 
@@ -132,9 +128,7 @@ def _objects(values: Iterable[Any]) -> Iterator[Raw]:
         if not isinstance(kind, str) or not isinstance(value.get("apiVersion"), str):
             raise ValueError("not a Kubernetes object: it has no kind or no apiVersion")  # noqa: TRY004
         if kind.endswith("List") and isinstance(value.get("items"), list):
-            single = kind.removesuffix("List")
-            typed = {"apiVersion": value["apiVersion"], "kind": single} if single else {}
-            yield from _objects({**typed, **each} if isinstance(each, dict) else each for each in value["items"])
+            yield from _objects(typed(each, value) for each in value["items"])
         else:
             yield value
 

@@ -6,16 +6,13 @@ GlusterFS and Quobyte in the tree, are left as they are.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 import msgspec
 
 from webhook.policy.json_access import Raw, object_of
+from webhook.policy.volume_users import NO_DATA, Group
 
-Handling = Literal["ignored", "applied", "unknown"]
-"""What becomes of `fsGroup`: the files stay as they are, they get the group, or it cannot be known."""
-
-_IN_TREE: Mapping[str, tuple[str, Handling]] = {
+_IN_TREE: Mapping[str, tuple[str, Group]] = {
     "nfs": ("NFS", "ignored"),
     "hostPath": ("hostPath", "ignored"),
     "cephfs": ("CephFS", "ignored"),
@@ -39,9 +36,7 @@ _IN_TREE: Mapping[str, tuple[str, Handling]] = {
 }
 """Sources that a pod or a PersistentVolume may name: how they are called, and what becomes of `fsGroup`."""
 
-_KEEPS_NOTHING = frozenset(
-    {"configMap", "downwardAPI", "emptyDir", "ephemeral", "gitRepo", "image", "projected", "secret"}
-)
+_KEEPS_NOTHING = NO_DATA | {"gitRepo"}
 """Sources whose files do not outlive the pod, or that no container writes to."""
 
 _SINGLE = ("ReadWriteOnce", "ReadWriteOncePod")
@@ -50,18 +45,18 @@ _SINGLE = ("ReadWriteOnce", "ReadWriteOncePod")
 class VolumeGroup(msgspec.Struct, frozen=True):
     """What becomes of `fsGroup` for one volume; `shown` names the volume and the reason: `claim data (NFS, …)`."""
 
-    handling: Handling
+    handling: Group
     shown: str
 
 
 class Storage:
-    """The claims, volumes and drivers of a cluster. `unreadable` says by kind why objects of it are not known."""
+    """The claims, volumes and drivers of a cluster. `unreadable` has by kind why objects are not known."""
 
-    def __init__(self) -> None:
+    def __init__(self, unreadable: dict[str, str] | None = None) -> None:
         self._claims: dict[tuple[str, str], Raw] = {}
         self._volumes: dict[str, Raw] = {}
         self._drivers: dict[str, Raw] = {}
-        self.unreadable: dict[str, str] = {}
+        self._unreadable = {} if unreadable is None else unreadable
 
     def add(self, thing: Raw) -> None:
         """Take one PersistentVolumeClaim, PersistentVolume or CSIDriver."""
@@ -93,12 +88,12 @@ class Storage:
         shown = f"claim {shown}"
         found = self._claims.get((namespace, claim))
         if found is None:
-            why = self.unreadable.get("PersistentVolumeClaim", "it was not found")
+            why = self._unreadable.get("PersistentVolumeClaim", "it was not found")
             return VolumeGroup("unknown", f"{shown} ({why})")
         name = str(found.get("volumeName") or "")
         volume = self._volumes.get(name)
         if volume is None:
-            why = self.unreadable.get("PersistentVolume", "it has no PersistentVolume")
+            why = self._unreadable.get("PersistentVolume", "it has no PersistentVolume")
             return VolumeGroup("unknown", f"{shown} ({why})")
         wanted = volume.get("accessModes") or found.get("accessModes")
         modes = tuple(each for each in wanted if isinstance(each, str)) if isinstance(wanted, list) else ()
@@ -111,8 +106,8 @@ class Storage:
 
     def _of_driver(self, shown: str, csi: Raw, modes: tuple[str, ...]) -> VolumeGroup:
         driver = str(csi.get("driver"))
-        if driver not in self._drivers and "CSIDriver" in self.unreadable:
-            return VolumeGroup("unknown", f"{shown} (CSI {driver}: {self.unreadable['CSIDriver']})")
+        if driver not in self._drivers and "CSIDriver" in self._unreadable:
+            return VolumeGroup("unknown", f"{shown} (CSI {driver}: {self._unreadable['CSIDriver']})")
         policy = self._drivers.get(driver, {}).get("fsGroupPolicy") or "ReadWriteOnceWithFSType"
         if policy == "File":
             return VolumeGroup("applied", f"{shown} (CSI {driver})")

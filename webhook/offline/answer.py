@@ -15,9 +15,8 @@ from webhook.offline.file_facts import FileFacts, ObjectError
 from webhook.offline.inputs import Input, InputError, Sorted, facts_only, sort_documents
 from webhook.offline.judge import Judged, apply, judge
 from webhook.offline.question import Question
-from webhook.offline.reply import ComponentPosture, DryRunAnswer, LevelName, PodChange, PodSecurity, WhosePod
+from webhook.offline.reply import LEVELS, ComponentPosture, DryRunAnswer, LevelName, PodSecurity, WhosePod, pod_change
 from webhook.podsecurity import Verdict
-from webhook.policy.findings import Change
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
@@ -90,7 +89,7 @@ def _answered(judged: Judged) -> DryRunAnswer:
         message=decision.message,
         workload=_workload(workload) if workload else None,
         posture=[_posture(posture) for posture in decision.postures],
-        changes=[_change(change) for change in decision.changes],
+        changes=[pod_change(change) for change in decision.changes],
         warnings=list(decision.warnings),
         patch=list(decision.patch),
         pod=apply(judged.input.object, decision) if judged.input.kind == "Pod" else None,
@@ -121,13 +120,6 @@ def _posture(posture: Posture) -> ComponentPosture:
     )
 
 
-def _change(change: Change) -> PodChange:
-    edit = change.edit
-    return PodChange(
-        rule=change.rule, op=edit.op, path=edit.path, value=edit.value, why=change.why, source=change.source
-    )
-
-
 def _pod_security(judged: Judged) -> PodSecurity | None:
     """Of a resource the lowest levels that any of its pods reaches, each reason with its component."""
     if judged.pod_security is not None:
@@ -150,5 +142,4 @@ def _reasons(reasons: Iterable[str]) -> list[str]:
 
 
 def _level(verdict: Verdict) -> LevelName:
-    levels: tuple[LevelName, ...] = ("privileged", "baseline", "restricted")
-    return levels[verdict.level]
+    return LEVELS[verdict.level]

@@ -15,7 +15,8 @@ POLICIES_REMOVED = 25
 _LONGEST = 300
 """Characters of what is wrong with an object."""
 
-_CLUSTER_SCOPED = frozenset({"Namespace", "PodSecurityPolicy"})
+CLUSTER_SCOPED = frozenset({"Namespace", "PodSecurityPolicy"})
+"""Kinds of facts that belong to no namespace."""
 
 
 class ObjectError(ValueError):
@@ -60,7 +61,7 @@ class FileFacts:
     def _add(self, raw: dict[str, Any]) -> None:
         known, kind = known_object(raw), raw.get("kind", "")
         group = str(raw.get("apiVersion", "")).rpartition("/")[0]
-        namespace = "" if kind in _CLUSTER_SCOPED else known.metadata.namespace or "default"
+        namespace = "" if kind in CLUSTER_SCOPED else known.metadata.namespace or "default"
         self._found[group, kind, namespace, known.metadata.name or ""] = Found(known, "file")
 
     def cached(self, lookup: Lookup | Names) -> Resolved:

@@ -118,7 +118,7 @@ def _objects(
         if problem:
             unusable(f"{place}: {problem}")
         elif value["kind"].endswith("List") and isinstance(value.get("items"), list):
-            items = ((f"{place} items[{index}]", _typed(item, value)) for index, item in enumerate(value["items"]))
+            items = ((f"{place} items[{index}]", typed(item, value)) for index, item in enumerate(value["items"]))
             yield from _objects(items, unusable)
         else:
             yield place, value
@@ -148,7 +148,7 @@ def _problem(value: Any) -> str:
     return ""
 
 
-def _typed(item: Any, listed: dict[str, Any]) -> Any:
+def typed(item: Any, listed: dict[str, Any]) -> Any:
     """An item of a typed list (a PodList of the raw API) with the kind that only the list says."""
     kind = listed["kind"].removesuffix("List")
     if not kind or not isinstance(item, dict) or "kind" in item:

@@ -5,8 +5,12 @@ from typing import Any, Literal
 import msgspec
 
 from webhook.admission.patch import Operation
+from webhook.policy.findings import Change
 
 LevelName = Literal["privileged", "baseline", "restricted"]
+
+LEVELS: tuple[LevelName, ...] = ("privileged", "baseline", "restricted")
+"""The Pod Security levels, the loosest first."""
 
 
 class WhosePod(msgspec.Struct, frozen=True):
@@ -39,6 +43,14 @@ class PodChange(msgspec.Struct, frozen=True):
     value: Any
     why: str
     source: str
+
+
+def pod_change(change: Change) -> PodChange:
+    """A change that a rule makes, as it is reported."""
+    edit = change.edit
+    return PodChange(
+        rule=change.rule, op=edit.op, path=edit.path, value=edit.value, why=change.why, source=change.source
+    )
 
 
 class PodSecurity(msgspec.Struct, frozen=True):
