@@ -17,7 +17,7 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS
 from webhook.policy.projection import TREES, paths_of_kind
-from webhook.policy.rules import words_read
+from webhook.policy.rules import FOREIGN_ANNOTATIONS, words_read
 
 ANNOTATIONS = (
     "container.apparmor.security.beta.kubernetes.io/",
@@ -25,21 +25,7 @@ ANNOTATIONS = (
     "kubernetes.io/psp",
     "seccomp.security.alpha.kubernetes.io/",
 )
-"""Beginnings of the annotations that decisions and rules read."""
-
-_INJECTORS = frozenset(
-    {
-        "vault.hashicorp.com/agent-inject",
-        "vault.hashicorp.com/agent-service-account-token-volume-name",
-        "vault.hashicorp.com/auth-type",
-        *(
-            f"{prefix}/{name}"
-            for prefix in ("vault.security.banzaicloud.io", "secrets-webhook.security.bank-vaults.io")
-            for name in ("vault-addr", "vault-auth-method")
-        ),
-    }
-)
-"""Annotations that call another webhook, and how it gets a token; a rule reads them."""
+"""Beginnings of Kubernetes' own annotations that decisions read."""
 
 _METADATA = ("name", "generateName", "namespace", "uid", "labels", "ownerReferences", "deletionTimestamp")
 _POD = (
@@ -115,8 +101,6 @@ _FIELDS = frozenset(
 _STORAGE = ("emptyDir", "volumeClaimTemplate")
 """What is read of a request for storage; a part of a cluster may have the name of such a field too."""
 
-_WHOLE = frozenset({"securityContext", "volumeMounts"})
-
 
 def _part(part: Raw) -> Raw:
     """The fields of one part of a resource's spec that are read."""
@@ -124,7 +108,9 @@ def _part(part: Raw) -> Raw:
 
 
 def _field(field: str, value: Any) -> Any:
-    if field in _WHOLE:
+    if field == "securityContext":
+        return _context(value)
+    if field == "volumeMounts":
         return value
     if field in _GROUPS and isinstance(value, list):
         return [_container(each) if isinstance(each, dict) else each for each in value]
@@ -191,7 +177,7 @@ def _metadata(thing: Raw) -> Raw:
 
 def _annotations(found: Any) -> Raw:
     annotations = object_of(found).items()
-    return {key: value for key, value in annotations if key in _INJECTORS or str(key).startswith(ANNOTATIONS)}
+    return {key: value for key, value in annotations if key in FOREIGN_ANNOTATIONS or str(key).startswith(ANNOTATIONS)}
 
 
 def _container(container: Raw) -> Raw:

@@ -103,3 +103,13 @@ def test_a_trimmed_resource_has_no_environment_argument_or_credential():
     for kind, spec in (("VMAgent", part), ("VMCluster", {"vmstorage": part}), ("VMDistributed", {"zones": [part]})):
         thing = {"apiVersion": "operator.victoriametrics.com/v1beta1", "kind": kind, "metadata": {"name": "x"}}
         assert CANARY not in msgspec.json.encode(trimmed({**thing, "spec": spec})).decode()
+
+
+def test_a_specification_of_credentials_is_trimmed_from_pods_and_resources():
+    context = {"windowsOptions": {"gmsaCredentialSpec": CANARY}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {"securityContext": context, "containers": []}}
+    single = {"apiVersion": "operator.victoriametrics.com/v1beta1", "kind": "VMSingle", "metadata": {}}
+    for thing in (pod, {**single, "spec": {"securityContext": context}}):
+        found = trimmed(thing)
+        assert CANARY not in json.dumps(found)
+        assert "gmsaCredentialSpec" in json.dumps(found)

@@ -72,6 +72,10 @@ def words_read(container: dict[str, Any]) -> list[str]:
     return [word for read in _WORDS for word in read(container)]
 
 
+FOREIGN_ANNOTATIONS = frozenset(each for rule in RULES for each in rule.annotations)
+"""The annotations of other webhooks that rules read."""
+
+
 def check_pod(subject: Subject, posture: Posture) -> list[Finding]:
     """Findings for a pod at admission."""
     return [finding for check in _POD for finding in check(subject, posture)]

@@ -45,8 +45,8 @@ from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.api_users import signs, users_without_token
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PreviewedPod, Subject
-from webhook.policy.rules.token_injectors import injectors_without_token
+from webhook.policy.rules.subject import PreviewedPod, Subject, arguments_of
+from webhook.policy.rules.token_injectors import ANNOTATIONS, injectors_without_token
 from webhook.policy.token_volume import (
     PLUGIN_PREFIX,
     TOKEN_MOUNT,
@@ -233,9 +233,8 @@ def _has_volume(volumes: list[Volume] | None) -> bool:
 
 def words(container: dict[str, Any]) -> list[str]:
     """The arguments that say that a container reads a Secret, and what shows that it calls the API."""
-    args = container.get("args")
-    found = [str(each) for each in args] if isinstance(args, list) else []
+    found = arguments_of(container)
     return [*(each for each in found if each.partition("=")[0] in _READS_SECRET), *signs(container)]
 
 
-RULE = Rule(id=ID, order=50, text=__doc__, pod=check, preview=check_users, words=words)
+RULE = Rule(id=ID, order=50, text=__doc__, pod=check, preview=check_users, words=words, annotations=ANNOTATIONS)

@@ -14,6 +14,7 @@ from webhook.policy.rules.subject import PreviewedPod
 from webhook.policy.token_volume import TOKEN_PATH
 
 _CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
+_KUBECTL = "kubectl"
 _SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
 
 
@@ -39,14 +40,10 @@ def _sign(container: dict[str, Any]) -> str:
     image = str(container.get("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
     if image in _CLIENTS:
         return f"image {image}"
-    words = [str(word) for field in ("command", "args") for word in _list(container.get(field))]
-    for word in words:
-        if "kubectl" in word.replace("/", " ").split():
-            return "it runs kubectl"
-        named = next((sign for sign in _SIGNS if sign in word), "")
-        if named:
-            return f"its command names {named}"
-    return ""
+    sign = next(iter(signs(container)), "")
+    if sign == _KUBECTL:
+        return f"it runs {_KUBECTL}"
+    return f"its command names {sign}" if sign else ""
 
 
 def signs(container: dict[str, Any]) -> list[str]:
@@ -54,7 +51,7 @@ def signs(container: dict[str, Any]) -> list[str]:
     words = [str(word) for field in ("command", "args") for word in _list(container.get(field))]
     found: list[str] = []
     for word in words:
-        found += ["kubectl"] if "kubectl" in word.replace("/", " ").split() else []
+        found += [_KUBECTL] if _KUBECTL in word.replace("/", " ").split() else []
         found += [sign for sign in _SIGNS if sign in word]
     return list(dict.fromkeys(found))
 

@@ -28,7 +28,7 @@ from webhook.policy.findings import Finding, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.rules.subject import PreviewedPod, arguments_of
 from webhook.policy.volume_users import ROOT, user_of
 
 ID = "low-port"
@@ -102,8 +102,7 @@ def _may_not(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> boo
 
 def words(container: Raw) -> list[str]:
     """The arguments that name addresses to listen on."""
-    args = container.get("args")
-    found = [str(each) for each in args] if isinstance(args, list) else []
+    found = arguments_of(container)
     return [each for each in found if _FLAG.fullmatch(each[:_LONGEST].lstrip("-").partition("=")[0])]
 
 

@@ -23,7 +23,7 @@ from webhook.policy.findings import Finding, Warn
 from webhook.policy.json_access import Raw
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.rules.subject import PreviewedPod, arguments_of
 
 ID = "read-only-root"
 
@@ -82,8 +82,7 @@ def _path(value: Any) -> str:
 
 def words(container: dict[str, Any]) -> list[str]:
     """The arguments that name what is written."""
-    args = container.get("args")
-    found = [str(each) for each in args] if isinstance(args, list) else []
+    found = arguments_of(container)
     return [
         each for each in found if _flag_of(each) in _WRITES or each.lstrip("-").startswith(f"{_DESTINATION}={_LOCAL}")
     ]

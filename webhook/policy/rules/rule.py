@@ -47,7 +47,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` explains the rule to a person; it starts with the id and a colon. `table` gives the lines of a Markdown table
     that the rule reads. `words` gives what the rule reads of a container's command and arguments; it is
-    None for a rule that reads none.
+    None for a rule that reads none. `annotations` are those of other webhooks that the rule reads.
     """
 
     id: str
@@ -62,6 +62,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral_container: EphemeralContainerCheck | None = None
     policy_reference: PolicyReferenceCheck | None = None
     words: WordsRead | None = None
+    annotations: frozenset[str] = frozenset()
 
     @property
     def explanation(self) -> str:

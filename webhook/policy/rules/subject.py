@@ -63,6 +63,12 @@ class Subject(msgspec.Struct, frozen=True):
         ]
 
 
+def arguments_of(container: dict[str, Any]) -> list[str]:
+    """The arguments of a raw container as texts; [] where they are no list."""
+    found = container.get("args")
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
 class PreviewedPod(msgspec.Struct, frozen=True):
     """A predicted pod as vmguard would admit it: raw, with all lists of a pod's spec.
 

@@ -57,6 +57,12 @@ _INJECTORS = (
 )
 
 
+ANNOTATIONS = frozenset(
+    name for each in _INJECTORS for name in (each.annotation, each.names_volume, each.logs_in_by) if name
+)
+"""All annotations that are read here."""
+
+
 def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
     """A text for each webhook that will look for a token in vain."""
     if posture.api_access != "explicit":
