@@ -22,7 +22,7 @@ EMPTY = "empty"
 
 
 class Cost(NamedTuple):
-    """Of one audit: seconds, seconds of processor time, and MiB of memory at the most."""
+    """Of one audit: seconds, seconds of processor time, and the peak of memory in MiB."""
 
     wall: float
     processor: float

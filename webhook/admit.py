@@ -367,7 +367,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     if wrong and denied:
         return decide.decide_resource(str(ref), tuple(findings), settings), inquiry.links
     unchanged = old is not None and had == spec and old.metadata.owner_references == custom.metadata.owner_references
-    if unchanged:  # whoever set these fields was warned then
+    if unchanged:  # the person who set these fields was warned then
         findings = [finding for finding in findings if type(finding) is not Warn]
     if wrong:
         decision = decide.wrongly_typed(str(ref), wrong, settings, settled=True)

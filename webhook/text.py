@@ -24,7 +24,7 @@ def one_line(text: object, longest: int) -> str:
 
 
 def nearest(name: str, existing: Sequence[str], least: float = 0.5) -> tuple[str, ...]:
-    """Up to three existing names that are like a wrong one, the most alike first; `least` of both must be the same."""
+    """Up to three existing names that are like a wrong one, the nearest first; `least` of both must be the same."""
     from rapidfuzz import process  # noqa: PLC0415 - hardly ever needed
     from rapidfuzz.distance import Indel  # noqa: PLC0415
 

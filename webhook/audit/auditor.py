@@ -209,7 +209,7 @@ class Auditor:
         return found
 
     def _evidence(self, change: RecreatedPod) -> list[ReportedFinding]:
-        """What speaks against the new users of one pod."""
+        """The evidence against the new users of one pod."""
         return [*data_ownership.check(change, self._inventory.storage), *inherited_user.check(change)]
 
     async def _judge(self, namespace: str, pod: Raw, whole: Raw | None) -> _Judged | str:
@@ -483,7 +483,7 @@ def _is_labelled(identity: Identity | None) -> TypeGuard[Unmanaged]:
 
 
 def _not_judgeable(identity: Identity | None) -> str:
-    """Why nothing can be said of a pod that may be the operator's, "" for none."""
+    """Why a pod that may be the operator's cannot be judged, "" for none."""
     if isinstance(identity, UnknownOwner):
         return identity.reason
     if isinstance(identity, UnknownKind):
@@ -522,7 +522,7 @@ def _as_created(pod: Raw) -> Raw:
 
 
 def _identical(namespace: str, pod: Raw) -> bytes:
-    """What pods have in common that are decided on alike: all but their names and the names that follow from them."""
+    """What identical pods have in common: all but their names and the names that follow from them."""
     metadata = {field: value for field, value in metadata_of(pod).items() if field not in {"name", "uid"}}
     labels = {key: value for key, value in object_of(metadata.get("labels")).items() if key not in _LABELS_OF_ONE_POD}
     volumes = [_without_name(each) for each in objects_of(pod["spec"].get("volumes"))]

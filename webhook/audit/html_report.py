@@ -1,6 +1,6 @@
 """The report of an audit as one HTML page that loads nothing, for people who would rather look than read.
 
-Every text of the report is hostile: whoever may create a pod chooses what is in it. Jinja2 escapes each expression, and
+Every text of the report is hostile: any user who may create a pod chooses it. Jinja2 escapes each expression, and
 `_fit` replaces the characters that would change how the text around them is shown. The page's policy allows its own
 style and script, by their hashes, and nothing else. Equal workloads share a row, and equal changes are shown once.
 """

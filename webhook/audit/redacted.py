@@ -31,7 +31,7 @@ def redacted(report: AuditReport, names: Iterable[str]) -> AuditReport:
 
 
 def hashed(name: str) -> str:
-    """What stands for a name."""
+    """The hash that replaces a name."""
     return f"x{sha256(name.encode()).hexdigest()[:_LENGTH]}"
 
 

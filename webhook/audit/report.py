@@ -22,7 +22,7 @@ MEANING: dict[AuditVerdict, str] = {
     "DENIED": "the pod would be refused",
     "BREAKS": "there is evidence that it stops working",
     "CHECK": "it may break; the finding says what to look at",
-    "changes": "vmguard changes the pod, and nothing speaks against it",
+    "changes": "vmguard changes the pod, and there is no evidence against it",
     "ok": "vmguard changes nothing",
     "unknown": "it cannot be judged; the finding says why",
 }

@@ -1,7 +1,7 @@
 """An audit's objects as a file: trimmed, in one List, so that the audit can be repeated with other settings.
 
-A file of `kubectl get … -o json` or any other objects is read alike. What a List does not say of its cluster stands in
-an item of vmguard's own kind at its end: name, version, and what could not be read.
+A file of `kubectl get … -o json` or any other objects is read too. The last item of a saved file is of vmguard's own
+kind: the name and version of the cluster, and what could not be read there.
 """
 
 from collections.abc import Iterable, Iterator

@@ -2,7 +2,7 @@
 
 Source: Kubernetes 1.37, `pkg/volume`: a CSI volume follows `CSIDriver.spec.fsGroupPolicy`, which is
 ReadWriteOnceWithFSType where it or the driver's object is absent. The volumes of hostPath and NFS, and CephFS,
-GlusterFS and Quobyte in the tree, are left as they are.
+GlusterFS and Quobyte in the tree, are left unchanged.
 """
 
 from collections.abc import Mapping

@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", default="", metavar="FILE", help="default KUBECONFIG, the pod's own, ~/.kube")
     parser.add_argument("--context", default="", metavar="NAME", help="context of the kubeconfig; default its current")
     parser.add_argument(
-        "--qps", type=_rate, default=QPS, metavar="N", help=f"requests a second at the most; default {QPS:.0f}"
+        "--qps", type=_rate, default=QPS, metavar="N", help=f"most requests a second; default {QPS:.0f}"
     )
     parser.add_argument("-o", "--output", choices=tuple(_OUTPUTS), default="table", help="default table")
     parser.add_argument("--output-file", metavar="FILE", help="write the report there; default standard output")
@@ -256,7 +256,7 @@ class _Progress:
         self._shown = sys.stderr is not None and sys.stderr.isatty()
 
     def show(self, text: str) -> None:
-        """Write the line anew."""
+        """Write the line again."""
         if self._shown:
             print(f"\r\033[Kvmguard audit: {text}", end="", file=sys.stderr, flush=True)
 

@@ -40,7 +40,7 @@ OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod reads which namespace it is in."""
 
 IN_CLUSTER = "in-cluster"
-"""What stands for the context where the pod's own ServiceAccount is used."""
+"""The name of the context where the pod's own ServiceAccount is used."""
 
 _PATCHES: dict[type, str] = {list: "application/json-patch+json", dict: "application/merge-patch+json"}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}

@@ -18,7 +18,7 @@ from webhook.objects import Metadata
 from webhook.text import one_line
 
 AGAIN = 600.0
-"""Seconds for which one event is not written again, where nothing else is said."""
+"""Seconds for which one event is not written again, by default."""
 
 _LONGEST = 1024
 """Characters of an event's message. This is vmguard's own bound: the API server limits only those of events.k8s.io/v1,

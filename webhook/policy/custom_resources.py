@@ -56,7 +56,7 @@ _LEAST_ALIKE = 0.8
 
 
 def nearest_kinds(kind: str) -> tuple[str, ...]:
-    """The kinds that a wrong one may be meant to be, the most alike first; the very one where only the case differs."""
+    """The known kinds with a name like a wrong one, the nearest first; one kind alone where only the case differs."""
     found = _BY_NAME.get(kind.lower())
     return (found.kind,) if found else nearest(kind, tuple(BY_KIND))
 

@@ -10,7 +10,7 @@ from webhook.audit.report import MEANING, VERDICTS
 
 
 def test_the_schema_is_made_from_the_types():
-    """To make it anew: `python -m tests.support.audit_schema`."""
+    """To make it again: `python -m tests.support.audit_schema`."""
     assert json.loads(FILE.read_text()) == schema()
 
 

@@ -166,7 +166,7 @@ def test_a_setting_is_named_where_the_parent_has_it():
 
 
 def test_the_advice_on_a_childs_pod_names_the_field_of_the_parent():
-    """The operator writes the child anew, and its own useStrictSecurity does not count."""
+    """The operator writes the child again, and its own useStrictSecurity does not count."""
     _, objects, asked = _child()
     parent = resource("VMDistributed", "d", {"zones": [{"name": "a", "vmsingle": {"spec": {}}}]})
     objects[0]["metadata"]["ownerReferences"] = owned_by(parent)

@@ -88,7 +88,7 @@ class PreviewedPod(msgspec.Struct, frozen=True):
 
 
 THIS_POD = "{pod}"
-"""Stands for `-n mon deploy/vmsingle-db` in a command of kubectl, as identical pods are judged once."""
+"""Replaced by `-n mon deploy/vmsingle-db` in a command of kubectl, as identical pods are judged once."""
 
 
 class ReplacedPod(msgspec.Struct, frozen=True):
