@@ -135,8 +135,7 @@ class ClusterReader:
             await self._read(collection, "")
         except FAILURES as error:
             self._unreadable(collection, str(error))
-            needed = collection is not NAMESPACES and not self._namespaces
-            if needed or collection is MUTATING_CONFIGURATIONS:
+            if collection is not NAMESPACES and not self._namespaces:  # a Role in a namespace cannot grant it
                 self._lack("", error)
 
     async def _read_of_namespaces(self, collection: Collection) -> None:
