@@ -16,7 +16,7 @@ import msgspec
 
 from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
-from webhook.audit import data_ownership, inherited_user
+from webhook.audit import data_ownership, foreign_mutations, inherited_user
 from webhook.audit.admission_chain import ID as ADMISSION
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
@@ -30,7 +30,6 @@ from webhook.audit.report import (
     ReportedFinding,
 )
 from webhook.audit.verify import Verifier
-from webhook.cluster.collections import MUTATING_CONFIGURATIONS
 from webhook.driver import drive_async
 from webhook.facts import Absent, NotServed
 from webhook.latest import Latest
@@ -309,16 +308,16 @@ class Auditor:
     def _foreign(
         self, namespace: str, labels: dict[str, str | None] | None, pod: Raw, *, any_pod: bool = False
     ) -> list[ReportedFinding]:
-        """What is not known because of the webhooks of others; with `any_pod` no label of the pod is known."""
-        why = self._inventory.unreadable.get(MUTATING_CONFIGURATIONS.kind)
+        """What is not known because of others that change pods; with `any_pod` no label of the pod is known."""
+        why = next(filter(None, map(self._inventory.unreadable.get, foreign_mutations.KINDS)), "")
         if why:
-            text = f"whether other mutating webhooks are called for this pod is not known: {why}"
+            text = f"whether other webhooks or policies change this pod is not known: {why}"
             return [ReportedFinding(ADMISSION, "unknown", one_line(text, _LONGEST))]
         own = None if any_pod else object_of(metadata_of(pod).get("labels"))
-        names = self._inventory.webhooks.of_pod(namespace, labels, own)
+        names = self._inventory.foreign.of_pod(namespace, labels, own)
         if not names:
             return []
-        text = f"other mutating webhooks are called for this pod too ({names}): what they change is not known here"
+        text = f"others change this pod too, by webhook or policy ({names}): what they change is not known here"
         fix = "vmguard audit --verify  # asks the API server by a dry run\n"
         return [ReportedFinding(ADMISSION, "unknown", text, fix)]
 
