@@ -16,7 +16,7 @@ RUNBOOK = f"{DOCS}alerts.md"
 
 GROUP_NAME = "vmguard"
 
-_OURS = 'name=~".+[.]vmguard[.]io"'
+OURS = 'name=~".+[.]vmguard[.]io"'
 """Selects the metrics of the API server on vmguard's webhook entries."""
 
 _PLACE = "by (namespace, job)"
@@ -68,7 +68,7 @@ ALERTS = (
         "VmguardCallsFail",
         "critical",
         "sum by (name) (increase(apiserver_admission_webhook_rejection_count{"
-        f'{_OURS}, error_type=~"calling_webhook_error|apiserver_internal_error"}}[5m])) > 0',
+        f'{OURS}, error_type=~"calling_webhook_error|apiserver_internal_error"}}[5m])) > 0',
         "5m",
         "The API server refuses requests because it cannot call vmguard",
         "Calls of {{ $labels.name }} fail. The entry has failurePolicy Fail, so the API server refuses the pods.",
@@ -76,7 +76,7 @@ ALERTS = (
     Alert(
         "VmguardFailsOpen",
         "warning",
-        f"sum by (name) (increase(apiserver_admission_webhook_fail_open_count{{{_OURS}}}[5m])) > 0",
+        f"sum by (name) (increase(apiserver_admission_webhook_fail_open_count{{{OURS}}}[5m])) > 0",
         "5m",
         "The API server admits requests that vmguard did not see",
         "Calls of {{ $labels.name }} fail. The entry has failurePolicy Ignore, so the API server admits the objects.",
@@ -85,7 +85,7 @@ ALERTS = (
         "VmguardSlow",
         "warning",
         "histogram_quantile(0.99, sum by (le, name) (rate("
-        f"apiserver_admission_webhook_admission_duration_seconds_bucket{{{_OURS}}}[5m]))) > 1",
+        f"apiserver_admission_webhook_admission_duration_seconds_bucket{{{OURS}}}[5m]))) > 1",
         "10m",
         "vmguard answers the API server slowly",
         "1 % of the calls of {{ $labels.name }} take longer than {{ $value | humanizeDuration }}.",
