@@ -175,6 +175,15 @@ ALERTS = (
         "No survey succeeded for 15 minutes. Metrics on running pods show what the last survey found.",
     ),
     Alert(
+        "VmguardCachesStale",
+        "warning",
+        "min by (namespace, job, instance, resource) (vmguard_watch_ok) == 0",
+        "5m",
+        "vmguard does not see changes in the cluster",
+        "{{ $labels.instance }} cannot watch {{ $labels.resource }}. It decides by what it saw last, and reads what it"
+        " does not know one by one.",
+    ),
+    Alert(
         "VmguardUnknownKind",
         "warning",
         f"sum {_PLACE} (vmguard_unknown_kind_pods) > 0",
@@ -189,6 +198,15 @@ ALERTS = (
         "15m",
         "A namespace is exempt from vmguard",
         f"The namespace {_EXEMPT} has the label vmguard.io/exempt=true: vmguard neither fills nor denies pods there.",
+    ),
+    Alert(
+        "VmguardLeftInAudit",
+        "info",
+        f'max {_PLACE} (vmguard_config_info{{mode="audit"}}) > 0',
+        "14d",
+        "vmguard has been in audit mode for two weeks",
+        "vmguard changes and denies nothing in audit mode, except in namespaces with the label"
+        " vmguard.io/mode=enforce.",
     ),
     Alert(
         "VmguardConnectionsFull",
