@@ -16,11 +16,11 @@ import msgspec
 
 from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
-from webhook.audit import data_ownership, foreign_mutations, inherited_user
+from webhook.audit import foreign_mutations
 from webhook.audit.admission_chain import ID as ADMISSION
+from webhook.audit.evidence import evidence
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
-from webhook.audit.recreated_pod import RecreatedPod
 from webhook.audit.report import (
     VERDICTS,
     AuditedNamespace,
@@ -42,7 +42,7 @@ from webhook.policy.decide import Decision, PredictedLevels
 from webhook.policy.enforcement import NOT_CALLED, coverage
 from webhook.policy.findings import Change, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.pod_subject import subject_of
+from webhook.policy.pod_subject import replaced_pod, subject_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules import check_preview
 from webhook.policy.rules.subject import PreviewedPod
@@ -68,7 +68,7 @@ _BY_LEVELS = "pod-security"
 """The rule whose warnings say what the levels of a workload say."""
 
 _ELSEWHERE = frozenset({"volume-ownership", _BY_LEVELS})
-"""Rules whose warnings on running pods an audit replaces, by evidence of its own and by the levels."""
+"""Rules whose warnings on new pods say nothing more of a running one: evidence and levels say it."""
 
 _Key = tuple[str, str, str, str]
 """Namespace, kind and name of a resource, and the name of the component."""
@@ -152,9 +152,8 @@ class Auditor:
         self.add_level(namespace, LEVELS[judged.after.level])
         row = self._row(identity)
         row.pods += 1
-        change = RecreatedPod(namespace, name, identity, pod, judged.predicted)
-        evidence = self._evidence(change) if judged.decision.patch else []
-        self._show(row, judged, [*judged.findings, *evidence])
+        against = self._evidence(namespace, identity, pod, judged.predicted) if judged.decision.patch else []
+        self._show(row, judged, [*judged.findings, *against])
 
     async def add_resources(self) -> None:
         """Judge the predicted pods of each resource of which no pod runs."""
@@ -207,9 +206,10 @@ class Auditor:
             found.append(AuditedNamespace(self._cluster, namespace, where, self._pods[namespace], could))
         return found
 
-    def _evidence(self, change: RecreatedPod) -> list[ReportedFinding]:
+    def _evidence(self, namespace: str, workload: Workload, pod: Raw, predicted: Raw) -> list[ReportedFinding]:
         """The evidence against the new users of one pod."""
-        return [*data_ownership.check(change, self._inventory.storage), *inherited_user.check(change)]
+        groups = self._inventory.storage.groups_of(namespace, pod)
+        return evidence(replaced_pod(workload, pod, predicted, self._settings, groups), workload)
 
     async def _judge(self, namespace: str, pod: Raw, whole: Raw | None) -> _Judged | str:
         """What holds for a pod and all that are identical; the reason where it cannot be judged."""

@@ -1,7 +1,12 @@
-"""The subject of the rules: a pod with what its resource brings to it. Pure."""
+"""The subjects of the rules: a pod with what its resource brings to it, and a pod with the one in its place. Pure."""
+
+from collections.abc import Mapping
 
 from webhook.objects import Metadata, Pod
-from webhook.policy.rules.subject import PolicyReference, Subject
+from webhook.policy.json_access import Raw, object_of
+from webhook.policy.rules.subject import PolicyReference, ReplacedPod, Subject
+from webhook.policy.volume_groups import VolumeGroup
+from webhook.policy.volume_users import image_users, reported_users
 from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
 
@@ -21,4 +26,20 @@ def subject_of(
         user_containers=user_containers(workload),
         user_annotations=user_annotations(workload),
         policies=policies,
+    )
+
+
+def replaced_pod(
+    workload: Workload, running: Raw, admitted: Raw, settings: Settings, groups: Mapping[str, VolumeGroup] | None = None
+) -> ReplacedPod:
+    """A running pod of a workload and the pod in its place, both raw; `groups` is as in ReplacedPod."""
+    return ReplacedPod(
+        running=running["spec"],
+        admitted=admitted["spec"],
+        namespace=workload.namespace,
+        name=str(object_of(running.get("metadata")).get("name")),
+        image_users={} if settings.run_as == "platform" else image_users(workload.component),
+        reported_users=reported_users(object_of(running.get("status"))),
+        groups=groups or {},
+        operators=frozenset(workload.component.containers),
     )

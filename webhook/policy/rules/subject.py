@@ -1,5 +1,6 @@
 """What a rule checks in each phase: the pod, container or reference, and the settings that matter. Decides nothing."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import msgspec
 from webhook.facts import Fact
 from webhook.objects import Container, Pod
 from webhook.podsecurity import Verdict
+from webhook.policy.volume_groups import VolumeGroup
 
 
 class PolicyReference(msgspec.Struct, frozen=True):
@@ -94,7 +96,9 @@ THIS_POD = "{pod}"
 class ReplacedPod(msgspec.Struct, frozen=True):
     """A running pod, and the pod that will take its place once it is created again: two raw specs.
 
-    `image_users` is as in PreviewedPod. `namespace` and `name` are those of the running pod.
+    `image_users` is as in PreviewedPod. `namespace` and `name` are those of the running pod, and `reported_users` the
+    users that its status reports, by the container's name. `groups` has by a volume's name what becomes of fsGroup
+    there, where more is known than the pod itself shows. `operators` are the names of the operator's containers.
     """
 
     running: dict[str, Any]
@@ -102,6 +106,14 @@ class ReplacedPod(msgspec.Struct, frozen=True):
     namespace: str
     name: str
     image_users: Mapping[str, int | None] = {}
+    reported_users: Mapping[str, int] = {}
+    groups: Mapping[str, VolumeGroup] = {}
+    operators: frozenset[str] = frozenset()
+
+    @property
+    def as_argument(self) -> str:
+        """Its namespace and name as arguments of kubectl."""
+        return shlex.join(("-n", self.namespace, self.name))
 
 
 class ResourceObject(msgspec.Struct, frozen=True):
