@@ -1,7 +1,11 @@
 """The subject of the rules: a pod with what its resource brings to it. Pure."""
 
+from typing import Any
+
 from webhook.objects import Metadata, Pod
-from webhook.policy.rules.subject import PolicyReference, Subject
+from webhook.policy.posture import Posture
+from webhook.policy.rules.subject import FlawedPod, PolicyReference, Subject
+from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
 
@@ -22,3 +26,9 @@ def subject_of(
         user_annotations=user_annotations(workload),
         policies=policies,
     )
+
+
+def flawed_pod(workload: Workload, posture: Posture, pod: dict[str, Any], subject: Subject) -> FlawedPod:
+    """The pod as rules make fixes for it; `pod` is raw, as vmguard would admit it."""
+    of_pod, of_container = wanted_context(subject, posture)
+    return FlawedPod(pod, subject.minor, workload, posture, nested(of_pod), nested(of_container))

@@ -34,7 +34,7 @@ user: `securityContext: {runAsUser: 0}` of the component keeps root.
 import shlex
 from collections.abc import Iterator, Mapping
 
-from webhook.policy.findings import Finding, Warn
+from webhook.policy.findings import Finding, NothingToCopy, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
@@ -120,4 +120,6 @@ def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) ->
     return user_of(container, spec, images) not in {ROOT, None}
 
 
-RULE = Rule(id=ID, order=80, text=__doc__, preview=check, replaced_pod=check_replaced)
+_WITHOUT = NothingToCopy("an audit replaces it by data-ownership, whose findings have fixes of their own")
+
+RULE = Rule(id=ID, order=80, text=__doc__, fix=_WITHOUT, preview=check, replaced_pod=check_replaced)
