@@ -61,6 +61,7 @@ bench: $(VENV)/dev ## all figures of docs/benchmarks.md; needs Go, root, an hour
 	$(BIN)/python -m bench.flood
 	$(BIN)/python -m bench.attacks $(BESIDE:%=--beside %)
 	$(BIN)/python -m bench.scale
+	$(BIN)/python -m bench.audit_cost
 	$(BIN)/python -m bench.availability
 	$(BIN)/python -m bench.image
 

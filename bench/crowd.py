@@ -34,13 +34,16 @@ class Crowd:
         self._http = httpx.AsyncClient(base_url=plane.url, verify=context, timeout=60, trust_env=False)
         self.pods: list[Object] = []
 
-    async def fill(self, resources: int, namespaces: list[str], prefix: str) -> None:
-        """Make so many resources, and twice as many Deployments and four times as many ReplicaSets."""
+    async def fill(self, resources: int, namespaces: list[str], prefix: str, *, leftovers: bool = True) -> None:
+        """Make so many resources, and twice as many Deployments and four times as many ReplicaSets.
+
+        Without `leftovers` one Deployment and one ReplicaSet of each.
+        """
         cases = [case for case in CASES if case.category == "strict" and _chain(case)]
         async with asyncio.TaskGroup() as tasks:
             for number in range(resources):
                 case, namespace = cases[number % len(cases)], namespaces[number % len(namespaces)]
-                tasks.create_task(self._one(case, namespace, f"{prefix}{number}"))
+                tasks.create_task(self._one(case, namespace, f"{prefix}{number}", leftovers=leftovers))
 
     async def create_pods(self, copies: int) -> None:
         """Make each of `pods` so many times."""
@@ -58,16 +61,16 @@ class Crowd:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _one(self, case: Case, namespace: str, name: str) -> None:
+    async def _one(self, case: Case, namespace: str, name: str, *, leftovers: bool) -> None:
         async with self._limit:
             uids: dict[str, str] = {}
             resource, deployment, replicas = (_renamed(each, name, namespace) for each in _chain(case))
             await self._create(resource, uids)
-            for suffix in ("", "-old"):
+            for suffix in ("", "-old") if leftovers else ("",):
                 owner = _suffixed(deployment, suffix)
                 owner["spec"]["replicas"] = 0
                 await self._create(owner, uids)
-                for generation in ("-before", ""):
+                for generation in ("-before", "") if leftovers else ("",):
                     await self._create(_suffixed(replicas, suffix + generation), uids)
                 if not suffix:
                     first = dict(uids)

@@ -139,7 +139,7 @@ def sample_report() -> AuditReport:
             pods=3,
             first_reason=written,
             findings=[
-                ReportedFinding("data-ownership", "BREAKS", written, _KEEP_ROOT),
+                ReportedFinding("volume-ownership", "BREAKS", written, _KEEP_ROOT),
                 ReportedFinding("backup", "CHECK", "the backup container writes to /backup, which is read-only then"),
             ],
         ),
@@ -148,7 +148,7 @@ def sample_report() -> AuditReport:
             "CHECK",
             pods=1,
             first_reason=unseen,
-            findings=[ReportedFinding("data-ownership", "CHECK", unseen, stat)],
+            findings=[ReportedFinding("volume-ownership", "CHECK", unseen, stat)],
         ),
         *(
             workload(
@@ -156,7 +156,7 @@ def sample_report() -> AuditReport:
                 "CHECK",
                 pods=3,
                 first_reason=slow.replace("audit", name),
-                findings=[ReportedFinding("data-ownership", "CHECK", slow.replace("audit", name))],
+                findings=[ReportedFinding("volume-ownership", "CHECK", slow.replace("audit", name))],
             )
             for name in ("audit", "apps")
         ),
@@ -217,7 +217,7 @@ def large_report(count: int, *, equal: bool) -> AuditReport:
             f"team-{number % 100} VMAgent/edge-{number} vmagent",
             "BREAKS",
             first_reason=text,
-            findings=[ReportedFinding("data-ownership", "BREAKS", text, _KEEP_ROOT)],
+            findings=[ReportedFinding("volume-ownership", "BREAKS", text, _KEEP_ROOT)],
             changes=changes(f"setting {own}"),
             diff=diff(f"container-{own}"),
         )

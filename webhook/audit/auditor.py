@@ -16,12 +16,12 @@ import msgspec
 
 from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
-from webhook.audit import data_ownership, inherited_user
+from webhook.audit import foreign_mutations
 from webhook.audit.admission_chain import ID as ADMISSION
+from webhook.audit.evidence import evidence
 from webhook.audit.fixes import fix_text
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
-from webhook.audit.recreated_pod import RecreatedPod
 from webhook.audit.report import (
     VERDICTS,
     AuditedNamespace,
@@ -31,7 +31,6 @@ from webhook.audit.report import (
     ReportedFinding,
 )
 from webhook.audit.verify import Verifier
-from webhook.cluster.collections import MUTATING_CONFIGURATIONS
 from webhook.driver import drive_async
 from webhook.facts import Absent, NotServed
 from webhook.latest import Latest
@@ -40,12 +39,12 @@ from webhook.offline.reply import LEVELS, LevelName, pod_change
 from webhook.podsecurity import Verdict as PodSecurityVerdict
 from webhook.podsecurity import evaluate
 from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.decide import Decision, PredictedLevels
+from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels
 from webhook.policy.enforcement import NOT_CALLED, coverage
 from webhook.policy.findings import Change, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.placed_fix import all_of, placed
-from webhook.policy.pod_subject import flawed_pod, subject_of
+from webhook.policy.pod_subject import flawed_pod, replaced_pod, subject_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules import check_preview, fix_of, resource_fix_of
 from webhook.policy.rules.subject import FlawedPod, PreviewedPod, ResourceObject
@@ -71,7 +70,7 @@ _BY_LEVELS = "pod-security"
 """The rule whose warnings say what the levels of a workload say."""
 
 _ELSEWHERE = frozenset({"volume-ownership", _BY_LEVELS})
-"""Rules whose warnings on running pods an audit replaces, by evidence of its own and by the levels."""
+"""Rules whose warnings on new pods say nothing more of a running one: evidence and levels say it."""
 
 _Key = tuple[str, str, str, str]
 """Namespace, kind and name of a resource, and the name of the component."""
@@ -155,9 +154,8 @@ class Auditor:
         self.add_level(namespace, LEVELS[judged.after.level])
         row = self._row(identity)
         row.pods += 1
-        change = RecreatedPod(namespace, name, identity, pod, judged.predicted)
-        evidence = self._evidence(change) if judged.decision.patch else []
-        self._show(row, judged, [*judged.findings, *evidence])
+        against = self._evidence(namespace, identity, pod, judged.predicted) if judged.decision.patch else []
+        self._show(row, judged, [*judged.findings, *against])
 
     async def add_resources(self) -> None:
         """Judge the predicted pods of each resource of which no pod runs."""
@@ -210,9 +208,10 @@ class Auditor:
             found.append(AuditedNamespace(self._cluster, namespace, where, self._pods[namespace], could))
         return found
 
-    def _evidence(self, change: RecreatedPod) -> list[ReportedFinding]:
+    def _evidence(self, namespace: str, workload: Workload, pod: Raw, predicted: Raw) -> list[ReportedFinding]:
         """The evidence against the new users of one pod."""
-        return [*data_ownership.check(change, self._inventory.storage), *inherited_user.check(change)]
+        groups = self._inventory.storage.groups_of(namespace, pod)
+        return evidence(replaced_pod(workload, pod, predicted, self._settings, groups), workload)
 
     async def _judge(self, namespace: str, pod: Raw, whole: Raw | None) -> _Judged | str:
         """What holds for a pod and all that are identical; the reason where it cannot be judged."""
@@ -316,16 +315,16 @@ class Auditor:
     def _foreign(
         self, namespace: str, labels: dict[str, str | None] | None, pod: Raw, *, any_pod: bool = False
     ) -> list[ReportedFinding]:
-        """What is not known because of the webhooks of others; with `any_pod` no label of the pod is known."""
-        why = self._inventory.unreadable.get(MUTATING_CONFIGURATIONS.kind)
+        """What is not known because of others that change pods; with `any_pod` no label of the pod is known."""
+        why = next(filter(None, map(self._inventory.unreadable.get, foreign_mutations.KINDS)), "")
         if why:
-            text = f"whether other mutating webhooks are called for this pod is not known: {why}"
+            text = f"whether other webhooks or policies change this pod is not known: {why}"
             return [ReportedFinding(ADMISSION, "unknown", one_line(text, _LONGEST))]
         own = None if any_pod else object_of(metadata_of(pod).get("labels"))
-        names = self._inventory.webhooks.of_pod(namespace, labels, own)
+        names = self._inventory.foreign.of_pod(namespace, labels, own)
         if not names:
             return []
-        text = f"other mutating webhooks are called for this pod too ({names}): what they change is not known here"
+        text = f"others change this pod too, by webhook or policy ({names}): what they change is not known here"
         fix = "vmguard audit --verify  # asks the API server by a dry run\n"
         return [ReportedFinding(ADMISSION, "unknown", text, fix)]
 
@@ -398,16 +397,17 @@ class Auditor:
         self.add_level(namespace, row.after[0])
         untouched = posture.security_context == "off" and posture.api_access == "automount"
         row.verdict = "changes" if called and not untouched else "ok"
-        fixes = {each.finding: each.fix for each in levels.flaws if isinstance(each.finding, Warn)}
+        fixes = {each.finding.text: each.fix for each in levels.flaws if isinstance(each.finding, Warn)}
         for each in decision.findings if called else ():
             if isinstance(each, Violation):
                 fix = next((of.fix for of in levels.flaws if of.finding is each), None)
                 text = fix_text(fix) or _fix_in_resource(resource, row.workload, [each])
                 self._add_finding(row, ReportedFinding(each.rule, "DENIED", one_line(each.why, _LONGEST), text))
             elif isinstance(each, Warn) and each.rule != _BY_LEVELS:
-                about = each.text.partition(": ")[0].split(", ")
+                what = each.text.removeprefix(PODS_DENIED)
+                about = what.partition(": ")[0].split(", ")
                 if len(decision.postures) == 1 or component.name in about:
-                    text = fix_text(fixes.get(each)) or _fix_in_resource(resource, row.workload, [each])
+                    text = fix_text(fixes.get(what)) or _fix_in_resource(resource, row.workload, [each])
                     self._add_finding(row, _of_warning(each, text))
         uncertain = self._foreign(namespace, labels, {}, any_pod=True) if called else []
         if namespace in self._not_judged:

@@ -17,6 +17,7 @@ from webhook.audit.trimmed import trimmed
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import (
     MUTATING_CONFIGURATIONS,
+    MUTATING_POLICIES,
     NAMESPACES,
     PODS,
     PSP,
@@ -83,6 +84,8 @@ class ClusterReader:
             await self._read_of_cluster(collection)
         if self._discovery.serves_policies:
             await self._read_of_cluster(PSP)
+        for each in MUTATING_POLICIES:
+            await self._read_where_served(each)
         kinds = [kind for kind in self._discovery.versions if kind in BY_KIND or kind in PARENTS]
         resources = [custom(kind, self._discovery.versions[kind]) for kind in sorted(kinds)]
         for collection in (*resources, *WORKLOADS, CLAIMS):
@@ -137,6 +140,17 @@ class ClusterReader:
             self._unreadable(collection, str(error))
             if collection is not NAMESPACES and not self._namespaces:  # a Role in a namespace cannot grant it
                 self._lack("", error)
+
+    async def _read_where_served(self, collection: Collection) -> None:
+        """Read what not every version of Kubernetes serves, in the version that is preferred."""
+        try:
+            version = await self._discovery.served_version(collection)
+        except (UnreachableError, msgspec.DecodeError) as error:
+            self._unreadable(collection, str(error))
+            self._lack("", error)
+            return
+        if version:
+            await self._read_of_cluster(msgspec.structs.replace(collection, version=version))
 
     async def _read_of_namespaces(self, collection: Collection) -> None:
         """Read a collection everywhere at once, else in each namespace that is known."""

@@ -8,7 +8,8 @@ import asyncio
 
 import msgspec
 
-from webhook.audit.foreign_webhooks import ForeignWebhooks
+from webhook.audit import foreign_mutations
+from webhook.audit.foreign_mutations import ForeignMutations
 from webhook.audit.storage import Storage
 from webhook.cluster.live import LiveFacts
 from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Source
@@ -18,7 +19,6 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of
 
 _STORAGE = frozenset({"PersistentVolumeClaim", "PersistentVolume", "CSIDriver"})
-_WEBHOOKS = "MutatingWebhookConfiguration"
 
 _SECONDS = 30.0
 """For the facts on one pod."""
@@ -40,8 +40,8 @@ class Inventory:
         self._source: Source = "live" if live else "file"
         self._live = live
         self._facts: dict[tuple[str, str, str, str], Fact] = {}
-        self._webhooks: list[Raw] = []
-        self._foreign: ForeignWebhooks | None = None
+        self._mutations: list[Raw] = []
+        self._foreign: ForeignMutations | None = None
 
     def add(self, thing: Raw) -> None:
         """Take one trimmed object that is no pod.
@@ -54,8 +54,8 @@ class Inventory:
         group = str(thing.get("apiVersion", "")).rpartition("/")[0]
         if kind in _STORAGE:
             self.storage.add(thing)
-        elif kind == _WEBHOOKS:
-            self._webhooks.append(thing)
+        elif kind in foreign_mutations.KINDS:
+            self._mutations.append(thing)
         elif kind in CLUSTER_SCOPED or group in {GROUP, "apps"}:
             self._add_fact(group, kind, thing)
         if group == GROUP:
@@ -71,10 +71,10 @@ class Inventory:
         return sorted(name for _, kind, _, name in self._facts if kind == "Namespace")
 
     @property
-    def webhooks(self) -> ForeignWebhooks:
-        """The mutating webhooks of others."""
+    def foreign(self) -> ForeignMutations:
+        """The mutating webhooks and policies of others."""
         if self._foreign is None:
-            self._foreign = ForeignWebhooks(self._webhooks)
+            self._foreign = ForeignMutations(self._mutations)
         return self._foreign
 
     async def labels_of(self, namespace: str) -> dict[str, str | None] | None:

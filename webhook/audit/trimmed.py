@@ -142,14 +142,14 @@ def trimmed(thing: Raw) -> Raw:
         return {**result, "webhooks": [_webhook(each) for each in objects_of(thing.get("webhooks"))]}
     if spec:
         found = object_of(thing.get("spec"))
-        result["spec"] = {field: _source_of_volume(found[field]) for field in spec if field in found}
+        result["spec"] = {field: _narrowed(found[field]) for field in spec if field in found}
     return result
 
 
-def _source_of_volume(value: Any) -> Any:
+def _narrowed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return {field: each for field, each in value.items() if field in _VOLUME_FIELDS}
+    return {field: each for field, each in value.items() if field in _INNER}
 
 
 _OTHERS: Mapping[str, tuple[str, ...]] = {
@@ -161,11 +161,16 @@ _OTHERS: Mapping[str, tuple[str, ...]] = {
         *("quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume", "volumeMode"),
     ),
     "MutatingWebhookConfiguration": ("webhooks",),
+    "MutatingAdmissionPolicy": ("matchConstraints",),
+    "MutatingAdmissionPolicyBinding": ("policyName", "matchResources"),
 }
 """What is read of the objects of other kinds beside their metadata."""
 
-_VOLUME_FIELDS = ("driver", "fsType", "server", "path")
-"""What is read of the source of a PersistentVolume; the rest may hold attributes of a driver."""
+_INNER = (
+    *("driver", "fsType", "server", "path"),
+    *("resourceRules", "excludeResourceRules", "namespaceSelector", "objectSelector"),
+)
+"""What is read of the source of a PersistentVolume, and of what a policy matches; a driver has other attributes."""
 
 
 def _metadata(thing: Raw) -> Raw:

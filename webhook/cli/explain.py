@@ -3,16 +3,21 @@
 import argparse
 import inspect
 
-from webhook.audit import admission_chain, data_ownership
+from webhook.audit import admission_chain
 from webhook.cli.usage import UsageError
 from webhook.policy import workload
 from webhook.policy.rules import RULES
 from webhook.text import quoted
 
-_EVIDENCE = {module.ID: inspect.getdoc(module) for module in (data_ownership, admission_chain)}
-"""What an audit finds beyond the rules."""
+_RULES = {rule.id: rule.explanation for rule in RULES}
 
-TEXTS = {**_EVIDENCE, **{rule.id: rule.explanation for rule in RULES}, "workload": inspect.getdoc(workload)}
+TEXTS = {
+    **_RULES,
+    admission_chain.ID: inspect.getdoc(admission_chain),
+    "workload": inspect.getdoc(workload),
+    "data-ownership": _RULES["volume-ownership"],
+}
+"""All texts by their ids. `data-ownership` is another name of a rule."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

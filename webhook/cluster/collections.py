@@ -112,6 +112,14 @@ MUTATING_CONFIGURATIONS, VALIDATING_CONFIGURATIONS = (
     )
     for kind in ("Mutating", "Validating")
 )
+MUTATING_POLICIES = tuple(
+    Collection("admissionregistration.k8s.io", "v1", kind, plural, namespaced=False, metadata_only=False)
+    for kind, plural in (
+        ("MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
+        ("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings"),
+    )
+)
+"""Served by newer versions of Kubernetes, first as v1alpha1."""
 LEASES = Collection("coordination.k8s.io", "v1", "Lease", "leases")
 DEFINITIONS = Collection(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False

@@ -13,7 +13,7 @@ import msgspec
 
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.client import Client, UnreachableError
-from webhook.cluster.collections import JSON, JUDGED, PSP
+from webhook.cluster.collections import JSON, JUDGED, PSP, Collection
 from webhook.cluster.permission import Permissions
 from webhook.cluster.status import reason
 from webhook.facts import NEWEST_MINOR, parse_kubernetes_version
@@ -102,7 +102,7 @@ class Discovery:
             minor = _minor(said)
             policies = await self._get(PSP.root)
             constraints = await self._get(f"/apis/{CONSTRAINTS_GROUP}")
-            versions = await self._versions()
+            versions = await self._versions(GROUP)
         except UnreachableError as error:
             return str(error)
         except ValueError as error:
@@ -115,16 +115,26 @@ class Discovery:
         self.serves_policies = any(each.name == PSP.plural for each in served)
         return ""
 
-    async def _versions(self) -> dict[str, str]:
-        """The version in which each served kind of the operator's group is best read."""
-        group = await self._get(f"/apis/{GROUP}")
+    async def served_version(self, collection: Collection) -> str:
+        """The version in which a kind of resource is best read, "" where it is not served.
+
+        Raises:
+            UnreachableError: the API server does not say.
+            msgspec.DecodeError: its answer cannot be read.
+
+        """
+        return (await self._versions(collection.group)).get(collection.kind, "")
+
+    async def _versions(self, name: str) -> dict[str, str]:
+        """The version in which each served kind of a group is best read."""
+        group = await self._get(f"/apis/{name}")
         if group is None:
             return {}
         said = _group.decode(group)
         preferred = said.preferred_version.version if said.preferred_version else ""
         found: dict[str, str] = {}
         for version in dict.fromkeys((preferred, *(each.version for each in said.versions or ()))):
-            resources = await self._get(f"/apis/{GROUP}/{version}") if version else None
+            resources = await self._get(f"/apis/{name}/{version}") if version else None
             for each in (_resources.decode(resources).resources or ()) if resources else ():
                 if "/" not in each.name:
                     found.setdefault(each.kind, version)

@@ -200,6 +200,8 @@ def policy_user_roles(names: InstallationNames) -> tuple[dict[str, Any], ...]:
     return _own(names, f"{names.service}-psp", (use,))
 
 
+_MUTATIONS = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations")
+
 _AUDITED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("", ("pods",), "each running pod is decided on as at an admission"),
     ("", ("persistentvolumeclaims", "persistentvolumes"), "where the data of a pod are"),
@@ -207,7 +209,7 @@ _AUDITED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("", ("namespaces",), "the labels of a namespace decide what is enforced there"),
     ("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), "the owners of a pod"),
     (GROUP, _JUDGED, "the resource of a pod decides what the pod must look like"),
-    ("admissionregistration.k8s.io", ("mutatingwebhookconfigurations",), "which other webhooks change a pod"),
+    ("admissionregistration.k8s.io", _MUTATIONS, "which other webhooks and policies change a pod"),
     ("policy", ("podsecuritypolicies",), "below Kubernetes 1.25, whether a policy that is named exists"),
 )
 """What `vmguard audit` reads: API group, resources, and why."""

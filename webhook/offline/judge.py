@@ -22,9 +22,8 @@ from webhook.policy.custom_resources import GROUP, wrong_name
 from webhook.policy.decide import Decision, Webhook, misnamed_resource, not_called, with_note
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, coverage, without_effect
 from webhook.policy.json_access import object_of
+from webhook.policy.pod_subject import replaced_pod
 from webhook.policy.rules import check_replaced_pod
-from webhook.policy.rules.subject import ReplacedPod
-from webhook.policy.volume_users import image_users
 from webhook.policy.wording import facts_line, warning_line, with_runbook
 from webhook.policy.workload import Link, Workload
 from webhook.settings import Settings
@@ -103,7 +102,7 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         decision = misnamed_resource(wrong)
     elif wrong:
         decision = with_note(decision, wrong)
-    for warning in _once_it_is_created_again(item, decision, namespace, settings):
+    for warning in _once_it_is_created_again(item, decision, settings):
         decision = msgspec.structs.replace(decision, warnings=(*decision.warnings, warning))
     answer = encode(
         review,
@@ -117,15 +116,13 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     return Judged(item, asked, decision, looked_up, answer, source.minor)
 
 
-def _once_it_is_created_again(item: Input, decision: Decision, namespace: str, settings: Settings) -> list[str]:
+def _once_it_is_created_again(item: Input, decision: Decision, settings: Settings) -> list[str]:
     """Warnings about a running pod that a person hands in: the data that it wrote, and the pod in its place."""
     if item.kind != "Pod" or not isinstance(decision.identity, Workload) or not _is_running(item.object):
         return []
-    name = str(object_of(item.object.get("metadata")).get("name"))
     edits = build(change.edit for change in decision.changes)
     after = jsonpatch.apply_patch(item.object, msgspec.to_builtins(edits))
-    users = {} if settings.run_as == "platform" else image_users(decision.identity.component)
-    pod = ReplacedPod(item.object["spec"], after["spec"], namespace, name, users)
+    pod = replaced_pod(decision.identity, item.object, after, settings)
     return [warning_line(warning.rule, warning.text) for warning in check_replaced_pod(pod)]
 
 

@@ -1,11 +1,14 @@
-"""The subject of the rules: a pod with what its resource brings to it. Pure."""
+"""The subjects of the rules: a pod with what its resource brings to it, and a pod with the one in its place. Pure."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from webhook.objects import Metadata, Pod
+from webhook.policy.json_access import Raw, object_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.subject import FlawedPod, PolicyReference, Subject
+from webhook.policy.rules.subject import FlawedPod, PolicyReference, ReplacedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
+from webhook.policy.volume_groups import VolumeGroup
+from webhook.policy.volume_users import image_users, reported_users
 from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
 
@@ -28,7 +31,23 @@ def subject_of(
     )
 
 
-def flawed_pod(workload: Workload, posture: Posture, pod: dict[str, Any], subject: Subject) -> FlawedPod:
+def flawed_pod(workload: Workload, posture: Posture, pod: Raw, subject: Subject) -> FlawedPod:
     """The pod as rules make fixes for it; `pod` is raw, as vmguard would admit it."""
     of_pod, of_container = wanted_context(subject, posture)
     return FlawedPod(pod, subject.minor, workload, posture, nested(of_pod), nested(of_container))
+
+
+def replaced_pod(
+    workload: Workload, running: Raw, admitted: Raw, settings: Settings, groups: Mapping[str, VolumeGroup] | None = None
+) -> ReplacedPod:
+    """A running pod of a workload and the pod in its place, both raw; `groups` is as in ReplacedPod."""
+    return ReplacedPod(
+        running=running["spec"],
+        admitted=admitted["spec"],
+        namespace=workload.namespace,
+        name=str(object_of(running.get("metadata")).get("name")),
+        image_users={} if settings.run_as == "platform" else image_users(workload.component),
+        reported_users=reported_users(object_of(running.get("status"))),
+        groups=groups or {},
+        operators=frozenset(workload.component.containers),
+    )

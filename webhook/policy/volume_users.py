@@ -2,7 +2,11 @@
 
 A pod that runs as another user than the one before it may not be able to use the files that the first one wrote. Two
 pods are compared by their specs: a predicted pod before and after an update of its resource, or a running pod and the
-pod that will take its place. A user is the container's, else the pod's, else that of the image. Pure.
+pod that will take its place. An audit, a review and the warning at `kubectl apply` all compare here, and all take their
+words from the table EFFECTS. Pure.
+
+A user is what the status of a running container reports (Kubernetes 1.33 and newer), else the container's, else the
+pod's, else that of the image.
 
 Source: kubelet (`SetVolumeOwnership`): with fsGroup it gives every file of the volume to that group and lets the group
 write, and it never changes the owner. It does nothing for hostPath and NFS, nor for CSI drivers with
@@ -11,7 +15,7 @@ group already.
 """
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -19,80 +23,119 @@ import msgspec
 from webhook.policy.components import Component
 from webhook.policy.conditions import text_at, value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
-
-IGNORES_GROUP = {"hostPath": "hostPath", "nfs": "NFS"}
-"""Kinds of volumes that fsGroup never reaches, and their names for people."""
-
-NO_DATA = frozenset({"configMap", "downwardAPI", "emptyDir", "ephemeral", "image", "projected", "secret"})
-"""Kinds of volumes whose files do not outlive the pod, or are not the pod's."""
+from webhook.policy.volume_groups import VolumeGroup, group_in_pod
+from webhook.text import printable
 
 ROOT = 0
 
-Group = Literal["applied", "ignored", "unknown"]
-"""Whether the kubelet applies fsGroup to a volume; `unknown` where the PersistentVolume or its driver is not known."""
+NONE_REPORTED: Mapping[str, int] = {}
+"""The users that the status of a pod reports, where there is none."""
 
-Effect = Literal["cannot write", "first start", "every start", "unknown"]
-"""What the new pod meets: files that it cannot write, or files that the kubelet gives to its group at a start."""
+Effect = Literal[
+    "fsGroup ignored",
+    "no fsGroup",
+    "no fsGroup, storage unknown",
+    "storage unknown",
+    "same fsGroup",
+    "first start",
+    "every start",
+    "reads only",
+    "user unknown",
+    "new fsGroup",
+]
+"""What the new pod meets: files that it cannot use, or files that the kubelet gives to its group at a start."""
+
+Certainty = Literal["breaks", "check", "works"]
+"""Whether the pod stops working, may stop working, or only needs time."""
 
 
-class VolumeWriter(msgspec.Struct, frozen=True):
-    """A container that may write to a volume: where it mounts it, and its user, None where that is not known."""
+class Meaning(msgspec.Struct, frozen=True):
+    """What an effect means: how certain it is, how a text on the volume ends, and what to do, "" for nothing.
+
+    `{volume}`, `{verb}`, `{before}`, `{after}`, `{container}` and `{group}` are those of the change.
+    """
+
+    certainty: Certainty
+    text: str
+    advice: str = ""
+
+
+_USER = "{volume} was {verb} as {before}, pods will run as {after}"
+_START = "the first start changes ownership and may take long"
+
+EFFECTS: Mapping[Effect, Meaning] = {
+    "fsGroup ignored": Meaning("breaks", _USER, "chown it to {after}"),
+    "no fsGroup": Meaning("breaks", f"{_USER} without fsGroup", "set fsGroup: {after}"),
+    "no fsGroup, storage unknown": Meaning("check", f"{_USER} without fsGroup", "set fsGroup: {after}"),
+    "storage unknown": Meaning("check", f"{_USER}: on NFS they cannot write, else the first start may take long"),
+    "same fsGroup": Meaning(
+        "check",
+        f"{_USER}: fsGroup stays, so no start changes it",
+        "set fsGroupChangePolicy: Always",
+    ),
+    "first start": Meaning("check", f"{_USER}: {_START}"),
+    "every start": Meaning("check", f"{_USER}: each start changes ownership and may take long"),
+    "reads only": Meaning("check", f"{_USER}: they may not be able to read it"),
+    "user unknown": Meaning(
+        "check", "{volume} will be used as user {after}; which user container {container!r} has now is not known"
+    ),
+    "new fsGroup": Meaning("works", f"{{volume}} gets fsGroup {{group}}: {_START}"),
+}
+"""Every effect, the worst first."""
+
+_WORST = tuple(EFFECTS)
+
+GroupOf = Callable[[Raw], VolumeGroup | None]
+"""From a volume of a pod to what becomes of fsGroup there; None where no data outlives the pod."""
+
+
+class UsedMount(msgspec.Struct, frozen=True):
+    """A container that mounts a volume: where, whether it may write, and its user, None where that is not known."""
 
     container: str
     path: str
+    read_only: bool
     user: int | None
 
 
 class OwnerChange(msgspec.Struct, frozen=True):
     """Data on a volume that one user wrote and another one will use, or that get another group.
 
-    `kind` is the kind of volume, such as `persistentVolumeClaim`; `claim` is the name of the claim, "" for none.
-    `user_before` is None where it is not known. The groups are the fsGroup of the pods, None where a pod has none.
-    `on_mismatch` is true where the new pod has `fsGroupChangePolicy: OnRootMismatch`.
+    `user_before` is None where it is not known. `group_after` is the fsGroup of the new pod, None for none.
     """
 
-    volume: str
-    kind: str
-    claim: str
+    effect: Effect
+    volume: VolumeGroup
     container: str
     path: str
+    read_only: bool
     user_before: int | None
     user_after: int
-    group_before: int | None
     group_after: int | None
-    on_mismatch: bool
 
-    def effect(self, group: Group = "unknown") -> Effect:
-        """What the change means where the kubelet applies, or ignores, fsGroup on the volume."""
-        same_user = self.user_before == self.user_after
-        if self.kind in IGNORES_GROUP:
-            group = "ignored"
-        if self.group_after is None or group == "ignored":
-            return "first start" if same_user else "cannot write"
-        if self.group_after == self.group_before and not same_user:
-            return "cannot write" if self.on_mismatch else "every start"
-        return "unknown" if group == "unknown" else "first start"
+    @property
+    def certainty(self) -> Certainty:
+        return EFFECTS[self.effect].certainty
 
-    def text(self, command: str, group: Group = "unknown") -> str:
-        """The change for a person: what happens, why, and what to do; `command` shows the owner of the data."""
-        before = user_in_words(self.user_before)
-        change = f"its data was written by {before}, pods will run as {self.user_after}"
-        if self.user_before == self.user_after:
-            change = f"pods will have fsGroup {self.group_after}, not {self.group_before or 'none'}"
-        return f"volume {self.volume!r}: {change}{self._what_follows(self.effect(group))}. Check: {command}"
+    @property
+    def text(self) -> str:
+        """The change for a person: what happens, and why."""
+        return self._filled(EFFECTS[self.effect].text)
 
-    def _what_follows(self, effect: Effect) -> str:
-        if effect == "cannot write" and self.kind in IGNORES_GROUP:
-            return f" and cannot write, as {IGNORES_GROUP[self.kind]} ignores fsGroup: chown it to {self.user_after}"
-        if effect == "cannot write" and self.group_after is None:
-            return f" without fsGroup and cannot write: set fsGroup: {self.user_after}"
-        if effect == "cannot write" and self.group_after == self.group_before:
-            return " and cannot write, as fsGroup is the same: set fsGroupChangePolicy: Always"
-        if effect == "cannot write":
-            return f" and cannot write, as its driver ignores fsGroup: chown it to {self.user_after}"
-        start = "each start" if effect == "every start" else "the first start"
-        unless = ", not on NFS" if effect == "unknown" else ""
-        return f": {start} changes its group and may take long{unless}"
+    @property
+    def advice(self) -> str:
+        """What to do, "" for nothing."""
+        return self._filled(EFFECTS[self.effect].advice)
+
+    def _filled(self, text: str) -> str:
+        return text.format(
+            volume=self.volume.shown,
+            verb="used" if self.read_only else "written",
+            before=user_in_words(self.user_before),
+            after=self.user_after,
+            container=self.container,
+            group=self.group_after,
+        )
 
 
 def image_users(component: Component) -> dict[str, int | None]:
@@ -107,9 +150,14 @@ def user_in_words(user: int | None) -> str:
     return "root" if user == ROOT else f"user {user}"
 
 
-def check_command(pod: str, path: str) -> str:
+def check_command(pod: str, container: str, path: str) -> str:
     """The command that shows the owner of a folder; `pod` is such as `-n mon vmsingle-db-0` or `-n mon deploy/x`."""
-    return f"kubectl exec {pod} -- stat {shlex.quote(path)}"
+    return command_in(pod, container, "stat", "--", path)
+
+
+def command_in(pod: str, container: str, *command: str) -> str:
+    """A command line in a running container; names and paths are a tenant's text, so each word is quoted."""
+    return f"kubectl exec {pod} {printable(shlex.join(('-c', container, '--', *command)))}"
 
 
 def user_of(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> int | None:
@@ -121,69 +169,115 @@ def user_of(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> int 
     return images.get(text_at(container, ("name",)))
 
 
-def writers(spec: Raw, images: Mapping[str, int | None]) -> dict[str, tuple[VolumeWriter, ...]]:
-    """The containers and init containers that may write to each volume, by the volume's name; containers come first."""
-    found: dict[str, list[VolumeWriter]] = {}
+def reported_users(status: Raw) -> dict[str, int]:
+    """The users that running containers have, by the container's name, as kubelets of 1.33 and newer report them."""
+    found = (
+        (text_at(each, ("name",)), value_at(each, ("user", "linux", "uid")))
+        for group in ("initContainerStatuses", "containerStatuses")
+        for each in objects_of(status.get(group))
+    )
+    return {name: user for name, user in found if type(user) is int}
+
+
+def new_users(
+    before: Raw, after: Raw, images: Mapping[str, int | None], reported: Mapping[str, int]
+) -> Iterator[tuple[Raw, int | None, int]]:
+    """The containers that get another user, or may: container, user before (None: not known), user afterwards.
+
+    Root is no such user, as it may use the files of all. The arguments are as in `owner_changes`.
+    """
+    had = {text_at(container, ("name",)): container for container in _containers(before)}
+    for container in _containers(after):
+        name = text_at(container, ("name",))
+        new = user_of(container, after, images)
+        old = _running_user(had[name], before, images, reported) if name in had else new
+        if new is not None and new not in {ROOT, old}:
+            yield container, old, new
+
+
+def _running_user(
+    container: Raw, spec: Raw, images: Mapping[str, int | None], reported: Mapping[str, int]
+) -> int | None:
+    user = reported.get(text_at(container, ("name",)))
+    return user_of(container, spec, images) if user is None else user
+
+
+def mounts_of(
+    spec: Raw, images: Mapping[str, int | None], reported: Mapping[str, int]
+) -> dict[str, tuple[UsedMount, ...]]:
+    """The mounts of each volume, by the volume's name; containers come before init containers."""
+    found: dict[str, list[UsedMount]] = {}
     for container in _containers(spec):
-        user = user_of(container, spec, images)
+        name = text_at(container, ("name",))
+        user = _running_user(container, spec, images, reported)
         for mount in objects_of(container.get("volumeMounts")):
-            if mount.get("readOnly") is not True:
-                writer = VolumeWriter(text_at(container, ("name",)), text_at(mount, ("mountPath",)), user)
-                found.setdefault(text_at(mount, ("name",)), []).append(writer)
+            each = UsedMount(name, text_at(mount, ("mountPath",)), mount.get("readOnly") is True, user)
+            found.setdefault(text_at(mount, ("name",)), []).append(each)
     return {name: tuple(each) for name, each in found.items()}
 
 
-def owner_changes(before: Raw, after: Raw, images: Mapping[str, int | None]) -> tuple[OwnerChange, ...]:
-    """The data of a pod that get another user or group when another pod takes its place: one for each volume.
+def owner_changes(
+    before: Raw,
+    after: Raw,
+    images: Mapping[str, int | None],
+    *,
+    group_of: GroupOf = group_in_pod,
+    reported: Mapping[str, int] = NONE_REPORTED,
+) -> tuple[OwnerChange, ...]:
+    """The data of a pod that get another user or group when another pod takes its place: the worst for each volume.
 
-    Both are raw specs of pods. A volume counts where both pods have it, by name and content, and its files outlive the
-    pod. There is no change to tell where the new user is not known.
+    Both are raw specs of pods; `reported` are the users that the status of the first one reports. A volume counts where
+    both pods have it, by name and content, and its files outlive the pod. There is no change to report where the new
+    user is not known.
     """
     had = {text_at(volume, ("name",)): volume for volume in objects_of(before.get("volumes"))}
-    writers_before, writers_after = writers(before, images), writers(after, images)
+    mounts_before, mounts_after = mounts_of(before, images, reported), mounts_of(after, images, NONE_REPORTED)
     changes = []
     for volume in objects_of(after.get("volumes")):
         name = text_at(volume, ("name",))
-        if had.get(name) != volume or not (kind := _kind(volume)):
+        if had.get(name) != volume or not (group := group_of(volume)):
             continue
-        for writer in writers_after.get(name, ()):
-            change = _change(volume, kind, writer, writers_before.get(name, ()), _pod(before), _pod(after))
-            if change:
-                changes.append(change)
-                break
+        earlier = mounts_before.get(name, ())
+        found = [_change(group, each, earlier, _pod(before), _pod(after)) for each in mounts_after.get(name, ())]
+        some = [each for each in found if each]
+        if some:
+            changes.append(min(some, key=lambda each: _WORST.index(each.effect)))
     return tuple(changes)
 
 
 def _change(
-    volume: Raw, kind: str, writer: VolumeWriter, earlier: tuple[VolumeWriter, ...], before: Raw, after: Raw
+    volume: VolumeGroup, mount: UsedMount, earlier: tuple[UsedMount, ...], before: Raw, after: Raw
 ) -> OwnerChange | None:
-    """The change for one container that writes to a volume: who wrote before is the same container, else the first."""
-    same = [each for each in earlier if each.container == writer.container]
-    wrote = next(iter((*same, *earlier)), None)
-    if wrote is None or writer.user is None:
+    """The change for one mount. Who used the files before is the same container, else the first one."""
+    used = next((each for each in earlier if each.container == mount.container), earlier[0] if earlier else None)
+    if used is None or mount.user is None or mount.user == ROOT:
         return None
-    group_before, group_after = _group(before), _group(after)
-    new_user = writer.user not in {wrote.user, ROOT}
-    new_group = group_after is not None and group_after != group_before and kind not in IGNORES_GROUP
-    if not new_user and not (new_group and writer.user != ROOT):
+    group = _group(after)
+    effect = _effect(volume, mount, used, group_before=_group(before), after=after)
+    if effect is None:
         return None
-    return OwnerChange(
-        volume=text_at(volume, ("name",)),
-        kind=kind,
-        claim=text_at(volume, ("persistentVolumeClaim", "claimName")),
-        container=writer.container,
-        path=writer.path,
-        user_before=wrote.user,
-        user_after=writer.user,
-        group_before=group_before,
-        group_after=group_after,
-        on_mismatch=after.get("fsGroupChangePolicy") == "OnRootMismatch",
-    )
+    return OwnerChange(effect, volume, mount.container, mount.path, mount.read_only, used.user, mount.user, group)
 
 
-def _kind(volume: Raw) -> str:
-    """The kind of a volume whose files outlive the pod, "" for another."""
-    return next((kind for kind, source in volume.items() if isinstance(source, dict) and kind not in NO_DATA), "")
+def _effect(
+    volume: VolumeGroup, mount: UsedMount, used: UsedMount, *, group_before: int | None, after: Raw
+) -> Effect | None:
+    """What the new user of a mount meets, None where nothing changes for it."""
+    group = _group(after)
+    if used.user == mount.user:
+        gets_group = group not in {None, group_before} and volume.handling != "ignored" and not mount.read_only
+        return "new fsGroup" if gets_group else None
+    if used.user is None:
+        return "user unknown"
+    if mount.read_only:
+        return "reads only"
+    if volume.handling == "ignored":
+        return "fsGroup ignored"
+    if group is None:
+        return "no fsGroup, storage unknown" if volume.handling == "unknown" else "no fsGroup"
+    if group == group_before:
+        return "same fsGroup" if after.get("fsGroupChangePolicy") == "OnRootMismatch" else "every start"
+    return "storage unknown" if volume.handling == "unknown" else "first start"
 
 
 def _containers(spec: Raw) -> Iterator[Raw]:

@@ -162,7 +162,7 @@ def test_a_filter_reaches_the_workloads_of_a_folded_row(opened):
 
 def test_the_id_of_a_finding_is_found(opened):
     """The text filter also reads findings, which a closed row does not show."""
-    assert _shown(opened("#text=data-ownership").page) == [
+    assert _shown(opened("#text=volume-ownership").page) == [
         "VMCluster/main vmstorage",
         "VLCluster/apps vlstorage and 1 more",
         "VMSingle/db",

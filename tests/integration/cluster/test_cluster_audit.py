@@ -6,6 +6,7 @@ import json
 import pytest
 import yaml
 
+from bench.cel_policy import strict_policy
 from tests.controlplane.api import wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.registration import LABEL
@@ -188,6 +189,32 @@ def test_what_another_webhook_changes_is_unknown_until_it_is_verified(plane, tmp
             assert "/spec/containers/" in finding["text"]
         finally:
             plane.api.delete("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", name)
+
+
+def test_what_a_policy_of_others_changes_is_unknown(plane):
+    label = unused("policy-")
+    namespace, other = plane.namespace(unused("changed-"), {LABEL: label}), plane.namespace(unused("left-alone-"))
+    for each in (namespace, other):
+        recreate(WORKLOADS[0], plane.api, each).pod()
+    policy, binding = strict_policy()
+    policy["spec"]["matchConstraints"]["namespaceSelector"] = {"matchLabels": {LABEL: label}}
+    for each in (policy, binding):
+        each["metadata"] = {"name": label}
+    binding["spec"]["policyName"] = label
+    made = [plane.api.create(each) for each in (policy, binding)]
+    try:
+        _, report = audited(plane, "-n", namespace, "-n", other, "--fail-on=never")
+    finally:
+        for each in made:
+            plane.api.delete(each["apiVersion"], each["kind"], label)
+    found = {
+        row["namespace"]: [each["text"] for each in row["findings"] if each["verdict"] == "unknown"]
+        for row in report["workloads"]
+        if row["pods"]
+    }
+    assert found[other] == []
+    (text,) = found[namespace]
+    assert f"policy {label}" in text
 
 
 def test_a_namespace_that_would_refuse_the_pod_is_denied_with_verify(plane):

@@ -1,11 +1,19 @@
 """The role of an audit has what the audit reads, and no more."""
 
 from webhook.audit.collect import CLAIMS, OF_CLUSTER
-from webhook.cluster.collections import JUDGED, PODS, PSP, WORKLOADS, custom
+from webhook.cluster.collections import JUDGED, MUTATING_POLICIES, PODS, PSP, WORKLOADS, custom
 from webhook.manifests.roles import audit_role
 from webhook.policy.custom_resources import BY_KIND
 
-READ = (*OF_CLUSTER, *WORKLOADS, CLAIMS, PODS, PSP, *(custom(kind, BY_KIND[kind].storage) for kind in JUDGED))
+READ = (
+    *OF_CLUSTER,
+    *MUTATING_POLICIES,
+    *WORKLOADS,
+    CLAIMS,
+    PODS,
+    PSP,
+    *(custom(kind, BY_KIND[kind].storage) for kind in JUDGED),
+)
 
 
 def test_the_role_allows_to_get_and_list_what_is_read_and_nothing_else():

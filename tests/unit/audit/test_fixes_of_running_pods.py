@@ -100,3 +100,15 @@ def _vmagent(spec: dict[str, Any], pod_spec: dict[str, Any]) -> list[dict[str, A
     deployment = workload("Deployment", "vmagent-db", thing)
     replicas = workload("ReplicaSet", "vmagent-db-1", deployment)
     return [thing, deployment, replicas, pod(replicas, pod_spec)]
+
+
+@pytest.mark.parametrize("labels", [{}, {"vmguard.io/enforce": "deny"}], ids=["", "enforced"])
+def test_a_predicted_pod_of_one_component_has_the_fix_of_its_own_findings(labels):
+    """The warning at a resource names all components; the row of each has the findings and fixes of its own."""
+    spec = {"vmselect": {"port": "80", "containers": [{"name": "vmselect", "securityContext": {"privileged": True}}]}}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mon", "labels": labels}}
+    rows = {each.component: each for each in audited(resource("VMCluster", spec={**spec, "vminsert": {}}), namespace)}
+    fixes = [pasted(each.fix) for each in rows["vmselect"].findings]
+    found = {field for fields, _ in fixes for field in fields["spec"]["vmselect"]}
+    assert found == {"containers", "port", "serviceSpec"}
+    assert not rows["vminsert"].findings

@@ -82,6 +82,9 @@ def test_every_metric_is_documented_with_its_labels():
         "vmguard_exempt_namespaces": metrics.exempt,
         "vmguard_uncovered_pods": metrics.uncovered,
         "vmguard_policy_troubles": metrics.policy_troubles,
+        "vmguard_watch_ok": metrics.watched,
+        "vmguard_build_info": metrics.build,
+        "vmguard_config_info": metrics.config,
     }.items():
         assert tuple(re.findall("`([^`]+)`", table[name].split("|")[0])) == attribute._labelnames
 

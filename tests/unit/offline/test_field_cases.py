@@ -11,8 +11,8 @@ from webhook.policy.explanation import explain_resource
 from webhook.settings import Settings
 
 RUNNING = (
-    "volume 'vmstorage-db': its data was written by root, pods will run as 65534: the first start changes its group"
-    " and may take long, not on NFS. Check: kubectl exec -n mon vmstorage-c-0 -- stat /vm-data [volume-ownership]"
+    "claim vmstorage-db was written as root, pods will run as 65534: on NFS they cannot write, else the first start may"
+    " take long. Check: kubectl exec -n mon vmstorage-c-0 -c vmstorage -- stat -- /vm-data [volume-ownership]"
 )
 
 
@@ -27,9 +27,9 @@ def test_a_running_root_pod_with_data_on_a_claim_is_a_warning():
 @pytest.mark.parametrize(
     ("file", "rule", "texts"),
     [
-        ("op749-default-flips/update.json", "volume-ownership", ["written by root, pods will run as 65534"]),
+        ("op749-default-flips/update.json", "volume-ownership", ["written as root, pods will run as 65534"]),
         ("update-user-changes/root-to-1000.json", "volume-ownership", ["root, pods will run as 1000 without"]),
-        ("update-user-changes/1000-to-2000.json", "volume-ownership", ["by user 1000, pods will run as 2000"]),
+        ("update-user-changes/1000-to-2000.json", "volume-ownership", ["as user 1000, pods will run as 2000"]),
         ("op749-init-chown-inherits/cr.yaml", "file-owner", ["runAsUser: 0, runAsNonRoot: false"]),
         ("op749-init-chown-inherits/cr.yaml", "sidecar", []),
         ("op749-init-chown-0/cr.yaml", "file-owner", ["the kubelet will not start it"]),

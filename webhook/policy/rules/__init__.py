@@ -28,6 +28,7 @@ PARTS = frozenset(
         "api_users",
         "context_filling",
         "owner_changers",
+        "replaced_users",
         "rule",
         "subject",
         "token_injectors",

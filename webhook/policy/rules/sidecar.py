@@ -9,6 +9,9 @@ securityContext of its own sets all of it deliberately.
 A container of a pod that neither the operator nor the resource brings came from elsewhere: another webhook injected it,
 such as the proxy of a service mesh, or the operator is newer than vmguard. vmguard does not judge such a container and
 warns of it: log, metric and audit annotation of the pod have the warning. It never denies the pod for it.
+
+A container of the user's that sets no user has that of its pod, which overrides the user of its image. An audit and
+`vmguard review` of a running pod report such a container that gets another user once its pod is created again.
 """
 
 from typing import Any
@@ -18,8 +21,10 @@ from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, laid_over, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.owner_changers import tool_of
+from webhook.policy.rules.replaced_users import inherited_users
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import EphemeralContainer, FlawedPod, PreviewedPod, Subject
+from webhook.policy.rules.subject import EphemeralContainer, FlawedPod, PreviewedPod, ReplacedPod, Subject
+from webhook.policy.volume_users import command_in
 
 ID = "sidecar"
 
@@ -64,6 +69,14 @@ def check_names(subject: Subject, posture: Posture) -> list[Finding]:
         return []
     text = f"{_named(names)} neither the operator's nor in the resource: vmguard does not judge what another webhook"
     return [Warn(ID, f"{text} injects; if the operator made it, update vmguard", about=tuple(names))]
+
+
+def check_replaced(pod: ReplacedPod) -> list[Warn]:
+    """Findings for the user's containers of a running pod that is to be created again."""
+    return [
+        Warn(ID, f"{each.text}. Check: {command_in(pod.as_argument, each.container, 'id', '-u')}")
+        for each in inherited_users(pod)
+    ]
 
 
 def _named(names: list[str]) -> str:
@@ -182,4 +195,13 @@ def _merged(base: Raw, patch: Raw) -> Raw:
     return result
 
 
-RULE = Rule(id=ID, order=60, text=__doc__, fix=fix, pod=check_names, preview=check, ephemeral_container=check_ephemeral)
+RULE = Rule(
+    id=ID,
+    order=60,
+    text=__doc__,
+    fix=fix,
+    pod=check_names,
+    preview=check,
+    replaced_pod=check_replaced,
+    ephemeral_container=check_ephemeral,
+)

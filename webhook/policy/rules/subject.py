@@ -1,5 +1,6 @@
 """What a rule checks in each phase: the pod, container or reference, and the settings that matter. Decides nothing."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from webhook.objects import Container, Pod
 from webhook.podsecurity import Verdict
 from webhook.policy.json_access import object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
+from webhook.policy.volume_groups import VolumeGroup
 from webhook.policy.workload import Workload, user_containers
 
 
@@ -97,7 +99,9 @@ THIS_POD = "{pod}"
 class ReplacedPod(msgspec.Struct, frozen=True):
     """A running pod, and the pod that will take its place once it is created again: two raw specs.
 
-    `image_users` is as in PreviewedPod. `namespace` and `name` are those of the running pod.
+    `image_users` is as in PreviewedPod. `namespace` and `name` are those of the running pod, and `reported_users` the
+    users that its status reports, by the container's name. `groups` has by a volume's name what becomes of fsGroup
+    there, where more is known than the pod itself shows. `operators` are the names of the operator's containers.
     """
 
     running: dict[str, Any]
@@ -105,6 +109,14 @@ class ReplacedPod(msgspec.Struct, frozen=True):
     namespace: str
     name: str
     image_users: Mapping[str, int | None] = {}
+    reported_users: Mapping[str, int] = {}
+    groups: Mapping[str, VolumeGroup] = {}
+    operators: frozenset[str] = frozenset()
+
+    @property
+    def as_argument(self) -> str:
+        """Its namespace and name as arguments of kubectl."""
+        return shlex.join(("-n", self.namespace, self.name))
 
 
 class ResourceObject(msgspec.Struct, frozen=True):

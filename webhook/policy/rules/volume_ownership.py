@@ -5,17 +5,19 @@ of a file stays. It does not do so for hostPath and NFS, nor for CSI drivers wit
 `fsGroupChangePolicy: OnRootMismatch` it does so only while the volume's root folder has another group. For millions of
 files the first start takes a long time.
 
-vmguard warns the person who applies the resource:
+A pod that runs as another user than the one that wrote the files may not be able to use them. An audit, `vmguard
+review` of a running pod, and the warning at an update of a resource judge that by the table below. An audit
+reports `breaks` as BREAKS and `check` as CHECK.
+
+An audit knows the storage: it reads the claim, its PersistentVolume and the CSI driver. A review and an update know it
+of volumes that the pod itself names, such as hostPath and NFS. The user is what the status of a running container
+reports (Kubernetes 1.33 and newer), else that of the spec, else that of the image. The images of VictoriaMetrics run as
+root.
+
+vmguard also warns the person who applies a resource:
 
     a container without root may write to a hostPath or NFS volume: the owner of the files must let it
     a log collector that is not root: on the node, root owns its own data and the logs that it reads
-    an update changes the user over data that outlive the pod, whatever sets the user: strict security, the resource's
-        own securityContext, or a patch over a container
-    an update changes fsGroup over such data: the kubelet then changes the group of every file
-
-The images of VictoriaMetrics run as root where no user is set, and so did pods without a securityContext. `vmguard
-review` warns in the same way of a running pod with data on a volume whose user vmguard will change once the pod is
-created again.
 
 The command of a warning shows who owns the data. An image from scratch has no `stat`: use `kubectl debug` there. If the
 kubelet cannot give the files to the group, chown them before the user changes, in a pod that runs as root:
@@ -31,37 +33,60 @@ A namespace that enforces Pod Security `baseline` or no level admits that pod, a
 user: `securityContext: {runAsUser: 0}` of the component keeps root.
 """
 
-import shlex
 from collections.abc import Iterator, Mapping
 
 from webhook.policy.findings import Finding, NothingToCopy, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
+from webhook.policy.rules.replaced_users import changes_of
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import THIS_POD, PreviewedPod, ReplacedPod
-from webhook.policy.volume_users import IGNORES_GROUP, ROOT, check_command, owner_changes, user_in_words, user_of
+from webhook.policy.volume_groups import group_in_pod
+from webhook.policy.volume_users import (
+    EFFECTS,
+    ROOT,
+    OwnerChange,
+    check_command,
+    owner_changes,
+    user_in_words,
+    user_of,
+)
 
 ID = "volume-ownership"
 
 _AS_ROOT = "remove runAsUser and runAsNonRoot from securityContext"
+
+_FILLED = {"volume": "VOLUME", "verb": "written", "before": "root", "after": "65534", "group": "65534"}
+"""What stands in the texts of the table in place of what a pod has."""
 
 
 def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the volumes of one pod."""
     spec = pod.pod["spec"]
     changes = owner_changes(pod.earlier, spec, pod.image_users) if pod.earlier else ()
-    findings: list[Finding] = [Warn(ID, each.text(check_command(THIS_POD, each.path))) for each in changes]
-    changed = {each.volume for each in changes}
+    findings: list[Finding] = [_warning(each, THIS_POD) for each in changes]
+    changed = {each.volume.name for each in changes}
     findings += _unheeding(spec, pod.image_users, posture, changed)
     return [*findings, *_node_files(spec, pod.image_users, posture)]
 
 
 def check_replaced(pod: ReplacedPod) -> list[Warn]:
     """Findings for the volumes of a running pod that is to be created again."""
-    return [
-        Warn(ID, each.text(check_command(shlex.join(("-n", pod.namespace, pod.name)), each.path)))
-        for each in owner_changes(pod.running, pod.admitted, pod.image_users)
-    ]
+    return [_warning(each, pod.as_argument) for each in changes_of(pod)]
+
+
+def _warning(change: OwnerChange, pod: str) -> Warn:
+    advice = f": {change.advice}" if change.advice else ""
+    return Warn(ID, f"{change.text}{advice}. Check: {check_command(pod, change.container, change.path)}")
+
+
+def effects_table() -> list[str]:
+    """The lines of a Markdown table, one for each effect."""
+    lines = ["| effect | certainty | text | what to do |", "|---|---|---|---|"]
+    for effect, each in EFFECTS.items():
+        text, advice = (part.format(**_FILLED, container="NAME") for part in (each.text, each.advice))
+        lines.append(f"| {effect} | {each.certainty} | {text} | {advice} |")
+    return lines
 
 
 def _unheeding(spec: Raw, images: Mapping[str, int | None], posture: Posture, changed: set[str]) -> Iterator[Warn]:
@@ -71,12 +96,12 @@ def _unheeding(spec: Raw, images: Mapping[str, int | None], posture: Posture, ch
     written = _written_without_root(spec, images)
     for volume in spec["volumes"]:
         name = str(volume.get("name"))
-        kind = next((field for field in IGNORES_GROUP if volume.get(field) is not None), None)
-        if not kind or name in changed or name not in written:
+        group = group_in_pod(volume)
+        if not group or group.handling != "ignored" or group.name in changed or name not in written:
             continue
         container, user = written[name]
-        text = f"volume {name!r} is {IGNORES_GROUP[kind]}, which ignores fsGroup: container {container!r} is not root"
-        path = object_of(volume[kind]).get("path")
+        text = f"{group.shown}: container {container!r} is not root"
+        path = object_of(volume.get("hostPath")).get("path")
         if data_path and path == data_path:
             yield Warn(ID, f"{text} and cannot write to {path}, which root owns: {_AS_ROOT}")
         else:
@@ -120,6 +145,8 @@ def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) ->
     return user_of(container, spec, images) not in {ROOT, None}
 
 
-_WITHOUT = NothingToCopy("an audit replaces it by data-ownership, whose findings have fixes of their own")
+_WITHOUT = NothingToCopy("an audit replaces it by evidence on running pods, which has fixes of its own")
 
-RULE = Rule(id=ID, order=80, text=__doc__, fix=_WITHOUT, preview=check, replaced_pod=check_replaced)
+RULE = Rule(
+    id=ID, order=80, text=__doc__, fix=_WITHOUT, table=effects_table, preview=check, replaced_pod=check_replaced
+)

@@ -10,9 +10,7 @@ from tests.support.sample_pods import resource
 def test_a_writable_volume_that_ignores_fs_group_is_a_warning_for_users_other_than_root(source, shown):
     spec = {"volumes": [{"name": "v", **source}], "volumeMounts": [{"name": "v", "mountPath": "/x"}]}
     (warning,) = warnings_on("VMSingle", spec, "volume-ownership")
-    assert warning.startswith(
-        f"vmsingle: volume 'v' is {shown}, which ignores fsGroup: container 'vmsingle' is not root"
-    )
+    assert warning.startswith(f"vmsingle: volume v ({shown}, ignores fsGroup): container 'vmsingle' is not root")
     spec["volumeMounts"][0]["readOnly"] = True
     assert warnings_on("VMSingle", spec, "volume-ownership") == []
     del spec["volumeMounts"]
@@ -43,7 +41,7 @@ def _updated(kind, before, after, **more):
     return warnings_on(kind, after, "volume-ownership", operation="UPDATE", review={"oldObject": old}, **more)
 
 
-CHECK = "Check: kubectl exec -n mon deploy/vmsingle-db -- stat /victoria-metrics-data [volume-ownership]"
+CHECK = "Check: kubectl exec -n mon deploy/vmsingle-db -c vmsingle -- stat -- /victoria-metrics-data [volume-ownership]"
 
 
 @pytest.mark.parametrize(
@@ -52,36 +50,34 @@ CHECK = "Check: kubectl exec -n mon deploy/vmsingle-db -- stat /victoria-metrics
         (
             {},
             {"runAsUser": 1000},
-            "root, pods will run as 1000 without fsGroup and cannot write: set fsGroup: 1000",
+            "root, pods will run as 1000 without fsGroup: set fsGroup: 1000",
         ),
         (
             {"runAsUser": 1000, "fsGroup": 1000},
             {"runAsUser": 2000, "fsGroup": 2000},
-            "user 1000, pods will run as 2000: the first start changes its group and may take long, not on NFS",
+            "user 1000, pods will run as 2000: on NFS they cannot write, else the first start may take long",
         ),
         (
             {"runAsUser": 1000, "fsGroup": 5},
             {"runAsUser": 2000, "fsGroup": 5, "fsGroupChangePolicy": "OnRootMismatch"},
-            "user 1000, pods will run as 2000 and cannot write, as fsGroup is the same:"
-            " set fsGroupChangePolicy: Always",
+            "user 1000, pods will run as 2000: fsGroup stays, so no start changes it: set fsGroupChangePolicy: Always",
         ),
         (
             {"runAsUser": 1000, "fsGroup": 5},
             {"runAsUser": 2000, "fsGroup": 5},
-            "user 1000, pods will run as 2000: each start changes its group and may take long",
+            "user 1000, pods will run as 2000: each start changes ownership and may take long",
         ),
     ],
 )
 def test_the_warning_says_what_becomes_of_the_data_and_how_to_see_their_owner(before, after, what):
     (warning,) = _updated("VMSingle", {**CLAIM, "securityContext": before}, {**CLAIM, "securityContext": after})
-    assert warning == f"vmsingle: volume 'data': its data was written by {what}. {CHECK}"
+    assert warning == f"vmsingle: claim data was written as {what}. {CHECK}"
 
 
 def test_a_new_group_of_the_same_user_is_a_warning():
     before, after = ({**CLAIM, "securityContext": {"runAsUser": 1, **more}} for more in ({}, {"fsGroup": 2}))
     assert _updated("VMSingle", before, after) == [
-        "vmsingle: volume 'data': pods will have fsGroup 2, not none: the first start changes its group and may take"
-        f" long, not on NFS. {CHECK}"
+        f"vmsingle: claim data gets fsGroup 2: the first start changes ownership and may take long. {CHECK}"
     ]
 
 
@@ -89,9 +85,8 @@ def test_a_volume_that_ignores_fs_group_is_named_once_at_an_update():
     spec = {"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/p"}}]}
     spec["volumeMounts"] = [{"name": "v", "mountPath": "/x"}]
     assert _updated("VMSingle", {**spec, "useStrictSecurity": False}, spec) == [
-        "vmsingle: volume 'v': its data was written by root, pods will run as 65534 and cannot write, as NFS"
-        " ignores fsGroup: chown it to 65534. Check: kubectl exec -n mon deploy/vmsingle-db -- stat /x"
-        " [volume-ownership]"
+        "vmsingle: volume v (NFS, ignores fsGroup) was written as root, pods will run as 65534: chown it to 65534."
+        " Check: kubectl exec -n mon deploy/vmsingle-db -c vmsingle -- stat -- /x [volume-ownership]"
     ]
 
 
@@ -104,10 +99,10 @@ def test_alertmanager_does_not_run_as_root():
     claim = {"storage": {"volumeClaimTemplate": {}}}
     own = {**claim, "securityContext": {"runAsUser": 65534, "fsGroup": 65534}}
     (warning,) = _updated("VMAlertmanager", {**claim, "securityContext": {}}, own)
-    assert "its data was written" not in warning
+    assert "written" not in warning
     own["securityContext"] = {"runAsUser": 1}
     (warning,) = _updated("VMAlertmanager", {**claim, "securityContext": {}}, own)
-    assert "its data was written by user 65534" in warning
+    assert "was written as user 65534" in warning
 
 
 def test_a_log_collector_that_is_not_root_cannot_use_the_files_of_the_node():
@@ -116,8 +111,8 @@ def test_a_log_collector_that_is_not_root_cannot_use_the_files_of_the_node():
     assert warnings_on("VLAgent", {**collector, "securityContext": {"runAsUser": 0}}, "volume-ownership") == []
     context = {"runAsUser": 65534, "runAsNonRoot": True, "fsGroup": 65534}
     assert warnings_on("VLAgent", {**collector, "securityContext": context}, "volume-ownership") == [
-        "vlagent: volume 'tmp-data' is hostPath, which ignores fsGroup: container 'vlagent' is not root and cannot"
-        " write to /var/lib/vlagent-data, which root owns: remove runAsUser and runAsNonRoot from securityContext"
+        "vlagent: volume tmp-data (hostPath, ignores fsGroup): container 'vlagent' is not root and cannot write to"
+        " /var/lib/vlagent-data, which root owns: remove runAsUser and runAsNonRoot from securityContext"
         " [volume-ownership]",
         "vlagent: container 'vlagent' runs as user 65534 and cannot read the logs of the node in /var/log and /var/lib,"
         " which root owns: remove runAsUser and runAsNonRoot from securityContext [volume-ownership]",
@@ -129,6 +124,6 @@ def test_a_log_collector_that_is_not_root_cannot_use_the_files_of_the_node():
 def test_a_resources_own_user_counts_as_the_strict_one_does(kind, context):
     spec = {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}], "securityContext": context}
     spec["volumeMounts"] = [{"name": "v", "mountPath": "/x"}]
-    assert any("'v' is hostPath" in each for each in warnings_on(kind, spec, "volume-ownership"))
+    assert any("volume v (hostPath" in each for each in warnings_on(kind, spec, "volume-ownership"))
     daemonset = {**spec, "daemonSetMode": True}
-    assert any("'v' is hostPath" in each for each in warnings_on("VMAgent", daemonset, "volume-ownership"))
+    assert any("volume v (hostPath" in each for each in warnings_on("VMAgent", daemonset, "volume-ownership"))

@@ -1,8 +1,8 @@
-"""The mutating webhooks of others are found by rule, namespace selector and object selector."""
+"""The mutating webhooks and policies of others are found by rule, namespace selector and object selector."""
 
 import pytest
 
-from webhook.audit.foreign_webhooks import ForeignWebhooks
+from webhook.audit.foreign_mutations import ForeignMutations
 from webhook.audit.selectors import matches
 from webhook.audit.trimmed import trimmed
 from webhook.manifests.webhooks import Service, Url, configurations
@@ -11,7 +11,7 @@ PODS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "res
 
 
 def _webhooks(*rules, **entry):
-    return ForeignWebhooks([{"webhooks": [{"name": "inject.example", "rules": list(rules), **entry}]}])
+    return ForeignMutations([{"webhooks": [{"name": "inject.example", "rules": list(rules), **entry}]}])
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,43 @@ def test_a_namespace_is_selected_by_its_name_too():
 def test_the_webhooks_of_vmguard_itself_are_not_of_others():
     for target in (Service(), Url("https://127.0.0.1:8443")):
         made = [trimmed(each) for each in configurations(target)]
-        assert ForeignWebhooks(made).of_pod("mon", {}, {}) == ""
+        assert ForeignMutations(made).of_pod("mon", {}, {}) == ""
 
 
 def test_many_names_are_counted():
     entries = [{"name": f"w{index}.example", "rules": [PODS]} for index in range(5)]
     assert (
-        ForeignWebhooks([{"webhooks": entries}]).of_pod("n", {}, {}) == "w0.example, w1.example, w2.example and 2 more"
+        ForeignMutations([{"webhooks": entries}]).of_pod("n", {}, {}) == "w0.example, w1.example, w2.example and 2 more"
     )
+
+
+def _policy(binding=None, **constraints):
+    policy = {"matchConstraints": {"resourceRules": [PODS], **constraints}}
+    objects = [
+        {"kind": "MutatingAdmissionPolicy", "metadata": {"name": "add-labels"}, "spec": policy},
+        {"kind": "MutatingAdmissionPolicy", "metadata": {"name": "not-bound"}, "spec": policy},
+        {"kind": "MutatingAdmissionPolicyBinding", "spec": {"policyName": "add-labels", **(binding or {})}},
+        {"kind": "MutatingAdmissionPolicyBinding", "spec": {"policyName": "not-there"}},
+    ]
+    return ForeignMutations([trimmed({"apiVersion": "admissionregistration.k8s.io/v1", **each}) for each in objects])
+
+
+@pytest.mark.parametrize(
+    ("found", "called"),
+    [
+        (_policy(), True),
+        (_policy({"matchResources": {"resourceRules": [{**PODS, "operations": ["*"]}]}}), True),
+        (_policy({"matchResources": {"resourceRules": [{**PODS, "resources": ["services"]}]}}), False),
+        (_policy(resourceRules=[{**PODS, "scope": "Cluster"}]), False),
+        (_policy(excludeResourceRules=[PODS]), False),
+        (_policy(excludeResourceRules=[{**PODS, "resourceNames": ["one"]}]), True),
+        (_policy({"matchResources": {"namespaceSelector": {"matchLabels": {"team": "b"}}}}), False),
+        (_policy({"matchResources": {"namespaceSelector": {"matchLabels": {"team": "a"}}}}), True),
+        (_policy(objectSelector={"matchLabels": {"app": "other"}}), False),
+    ],
+)
+def test_a_policy_that_is_bound_and_matches_is_called(found, called):
+    assert found.of_pod("mon", {"team": "a"}, {"app": "vmsingle"}) == ("policy add-labels" if called else "")
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,14 @@ import shlex
 
 import pytest
 
-from webhook.audit.data_ownership import check
-from webhook.audit.recreated_pod import RecreatedPod
+from webhook.audit.evidence import evidence
 from webhook.audit.storage import Storage
 from webhook.policy.components import BY_KIND
+from webhook.policy.pod_subject import replaced_pod
+from webhook.policy.rules import sidecar
+from webhook.policy.rules.volume_ownership import check_replaced
 from webhook.policy.workload import Workload
+from webhook.settings import Settings
 from webhook.text import printable
 
 CLUSTER = {component.name: component for component in BY_KIND["VMCluster"]}
@@ -30,13 +33,29 @@ def _storage(volume, policy=None):
 
 
 def _change(now=None, after=STRICT, *, source=None, mount=None, name="vmstorage", status=None):
-    component = CLUSTER["vmstorage"]
-    workload = Workload("VMCluster", "mon", "c", component, "StatefulSet", {})
     source = source or {"persistentVolumeClaim": {"claimName": "vmstorage-db-vmstorage-c-0"}}
     mounts = [{"name": "vmstorage-db", "mountPath": "/vm-data", **(mount or {})}]
     spec = {"volumes": [{"name": "vmstorage-db", **source}], "containers": [{"name": name, "volumeMounts": mounts}]}
-    before = {"spec": {**spec, "securityContext": now or {}}, **({"status": status} if status else {})}
-    return RecreatedPod("mon", "vmstorage-c-0", workload, before, {"spec": {**spec, "securityContext": after}})
+    before = {"metadata": {"name": "vmstorage-c-0"}, "spec": {**spec, "securityContext": now or {}}}
+    return before | ({"status": status} if status else {}), {"spec": {**spec, "securityContext": after}}
+
+
+WORKLOAD = Workload("VMCluster", "mon", "c", CLUSTER["vmstorage"], "StatefulSet", {})
+
+
+def check(change, storage, **environment):
+    """The evidence on volumes."""
+    return [each for each in _all(change, storage, **environment) if each.id == "volume-ownership"]
+
+
+def _all(change, storage, **environment):
+    return evidence(_replaced(change, storage, **environment), WORKLOAD)
+
+
+def _replaced(change, storage, **environment):
+    now, after = change
+    settings = Settings.from_environment(environment)
+    return replaced_pod(WORKLOAD, now, after, settings, storage.groups_of("mon", now))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +76,7 @@ def _change(now=None, after=STRICT, *, source=None, mount=None, name="vmstorage"
 )
 def test_a_claim_that_root_wrote_is_judged_by_what_the_kubelet_does_with_fsgroup(storage, verdict):
     (finding,) = check(_change(), storage)
-    assert (finding.id, finding.verdict) == ("data-ownership", verdict)
+    assert (finding.id, finding.verdict) == ("volume-ownership", verdict)
     assert finding.text.startswith("claim vmstorage-db (")
     assert "was written as root, pods will run as 65534" in finding.text
     assert finding.fix
@@ -95,7 +114,7 @@ def test_the_reported_user_counts_before_the_spec():
 def test_a_container_of_the_user_has_an_image_whose_user_is_not_known():
     (finding,) = check(_change(name="side"), _storage(NFS))
     assert (finding.verdict, "is not known" in finding.text) == ("CHECK", True)
-    assert finding.fix == "kubectl exec -n mon vmstorage-c-0 -c side -- stat -c '%u:%g %a %n' -- /vm-data"
+    assert finding.fix == "kubectl exec -n mon vmstorage-c-0 -c side -- stat -- /vm-data"
 
 
 def test_a_volume_that_is_only_read_may_be_unreadable():
@@ -112,8 +131,43 @@ def test_a_volume_whose_files_end_with_the_pod_is_no_finding(source):
 
 
 def test_a_group_that_stays_changes_no_file():
+    after = {**STRICT, "fsGroupChangePolicy": "OnRootMismatch"}
+    (finding,) = check(_change({"fsGroup": 65534}, after), _storage(CSI, "File"))
+    assert (finding.verdict, "no start changes it" in finding.text) == ("CHECK", True)
     (finding,) = check(_change({"fsGroup": 65534}), _storage(CSI, "File"))
-    assert (finding.verdict, "the group stays" in finding.text) == ("CHECK", True)
+    assert (finding.verdict, "each start changes ownership" in finding.text) == ("CHECK", True)
+
+
+def test_a_new_group_for_an_equal_user_is_no_evidence_against_the_pod():
+    (finding,) = check(_change({"runAsUser": 65534}), _storage(CSI, "File"))
+    assert (finding.verdict, finding.text.partition(")")[2]) == (
+        "ok",
+        " gets fsGroup 65534: the first start changes ownership and may take long",
+    )
+    assert check(_change({"runAsUser": 65534}), _storage(NFS)) == []
+
+
+@pytest.mark.parametrize("storage", [_storage(NFS), _storage(CSI, "File"), Storage()])
+def test_an_audit_and_a_review_say_the_same_of_a_running_pod(storage):
+    pod = _replaced(_change(), storage)
+    (finding,), (warning,) = evidence(pod, WORKLOAD), check_replaced(pod)
+    assert warning.rule == finding.id
+    assert warning.text.startswith(finding.text)
+
+
+def test_without_fsgroup_a_claim_that_is_not_known_is_not_said_to_break():
+    after = {"runAsUser": 1000}
+    assert [each.verdict for each in check(_change({}, after), Storage())] == ["CHECK"]
+    assert [each.verdict for each in check(_change({}, after), _storage(CSI, "File"))] == ["BREAKS"]
+
+
+def test_a_container_of_the_user_that_inherits_another_user_is_found_by_audit_and_review():
+    change = _change(name="side")
+    (found,) = (each for each in _all(change, Storage()) if each.id == "sidecar")
+    assert found.text == "container 'side' inherits user 65534 from the pod; now it runs as the user of its image"
+    assert found.fix.startswith("kubectl exec -n mon vmstorage-c-0 -c side -- id -u")
+    (warning,) = sidecar.check_replaced(_replaced(change, Storage()))
+    assert warning.text.startswith(found.text)
 
 
 @pytest.mark.parametrize("path", ["/d; rm -rf /", "$(reboot)", "/d\n# reboot", "`reboot`", "/a b'c"])
@@ -133,7 +187,7 @@ def test_the_worst_of_several_mounts_of_a_volume_counts():
     """A tenant must not hide evidence behind a mount that only reads."""
     change = _change()
     reads = {"name": "aaa", "volumeMounts": [{"name": "vmstorage-db", "mountPath": "/x", "readOnly": True}]}
-    for pod in (change.now, change.after):
+    for pod in change:
         pod["spec"]["containers"] = [reads, *pod["spec"]["containers"]]
     (finding,) = check(change, _storage(NFS))
     assert finding.verdict == "BREAKS"
