@@ -19,6 +19,7 @@ from webhook.admit import admit
 from webhook.audit import foreign_mutations
 from webhook.audit.admission_chain import ID as ADMISSION
 from webhook.audit.evidence import evidence
+from webhook.audit.fixes import fix_text
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.report import (
@@ -38,14 +39,15 @@ from webhook.offline.reply import LEVELS, LevelName, pod_change
 from webhook.podsecurity import Verdict as PodSecurityVerdict
 from webhook.podsecurity import evaluate
 from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.decide import Decision, PredictedLevels
+from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels
 from webhook.policy.enforcement import NOT_CALLED, coverage
 from webhook.policy.findings import Change, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.pod_subject import replaced_pod, subject_of
+from webhook.policy.placed_fix import all_of, placed
+from webhook.policy.pod_subject import flawed_pod, replaced_pod, subject_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules import check_preview
-from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.rules import check_preview, fix_of, resource_fix_of
+from webhook.policy.rules.subject import FlawedPod, PreviewedPod, ResourceObject
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.token_volume import PLUGIN_PREFIX
 from webhook.policy.volume_users import image_users
@@ -258,21 +260,25 @@ class Auditor:
         if decision.refused:
             return [ReportedFinding(ADMISSION, "unknown", one_line(decision.refused, _LONGEST))]
         denied = decision.outcome in {"denied", "would-deny"}
+        warnings = [each for each in decision.findings if isinstance(each, Warn)]
+        identity, pod = decision.identity, None
+        if decision.postures and isinstance(identity, Workload):
+            pod, more = self._warnings(identity, decision.postures[0], created, predicted, verdicts)
+            warnings += more
         findings: list[ReportedFinding] = []
         if denied:
             text = decision.message or decision.annotations.get("decision", "").partition(": ")[2]
             rule = decision.violations[0].rule if decision.violations else ADMISSION
-            findings.append(ReportedFinding(rule, "DENIED", one_line(text, _LONGEST)))
+            findings.append(ReportedFinding(rule, "DENIED", one_line(text, _LONGEST), _fix(pod, *decision.violations)))
         else:
             findings += [
-                ReportedFinding(each.rule, "CHECK", one_line(f"needs a manual change: {complaint(each)}", _LONGEST))
+                ReportedFinding(
+                    each.rule, "CHECK", one_line(f"needs a manual change: {complaint(each)}", _LONGEST), _fix(pod, each)
+                )
                 for each in decision.violations
             ]
-        warnings = [each for each in decision.findings if isinstance(each, Warn)]
-        identity = decision.identity
-        if decision.postures and isinstance(identity, Workload):
-            warnings += self._warnings(identity, decision.postures[0], created, predicted, verdicts)
-        return [*findings, *(_of_warning(each) for each in dict.fromkeys(warnings) if each.rule not in _ELSEWHERE)]
+        found = [each for each in dict.fromkeys(warnings) if each.rule not in _ELSEWHERE]
+        return [*findings, *(_of_warning(each, _fix(pod, each)) for each in found)]
 
     def _warnings(
         self,
@@ -281,8 +287,8 @@ class Auditor:
         created: Raw,
         predicted: Raw,
         verdicts: tuple[PodSecurityVerdict, PodSecurityVerdict],
-    ) -> list[Warn]:
-        """What the rules for predicted pods find in a pod as it will be admitted."""
+    ) -> tuple[FlawedPod, list[Warn]]:
+        """A pod as rules make fixes for it, and what the rules for predicted pods find in it as it is admitted."""
         minor = self._inventory.minor
         subject = subject_of(workload, msgspec.convert(created, Pod), self._settings, minor)
         spec = predicted["spec"]
@@ -290,7 +296,8 @@ class Auditor:
         filling = nested(wanted_context(subject, posture)[1])
         users = {} if subject.run_as_platform else image_users(posture.component)
         previewed = PreviewedPod(whole, minor, *verdicts, filling=filling, image_users=users)
-        return [each for each in check_preview(previewed, posture) if isinstance(each, Warn)]
+        warnings = [each for each in check_preview(previewed, posture) if isinstance(each, Warn)]
+        return flawed_pod(workload, posture, whole, subject), warnings
 
     async def _chain(
         self,
@@ -351,7 +358,8 @@ class Auditor:
         for component in BY_KIND.get(str(resource.get("kind")), ()):
             row = self._row(Workload(component.kind, namespace, name, component, "", spec))
             rule = decision.violations[0].rule if decision.violations else ADMISSION
-            self._add_finding(row, ReportedFinding(rule, "DENIED", one_line(decision.message, _LONGEST)))
+            fix = _fix_in_resource(resource, row.workload, decision.violations)
+            self._add_finding(row, ReportedFinding(rule, "DENIED", one_line(decision.message, _LONGEST), fix))
             self._uncertain.add(namespace)
             if not row.now:
                 row.now, row.after = [LEVELS[0]], [LEVELS[0]]
@@ -389,13 +397,18 @@ class Auditor:
         self.add_level(namespace, row.after[0])
         untouched = posture.security_context == "off" and posture.api_access == "automount"
         row.verdict = "changes" if called and not untouched else "ok"
+        fixes = {each.finding.text: each.fix for each in levels.flaws if isinstance(each.finding, Warn)}
         for each in decision.findings if called else ():
             if isinstance(each, Violation):
-                self._add_finding(row, ReportedFinding(each.rule, "DENIED", one_line(each.why, _LONGEST)))
+                fix = next((of.fix for of in levels.flaws if of.finding is each), None)
+                text = fix_text(fix) or _fix_in_resource(resource, row.workload, [each])
+                self._add_finding(row, ReportedFinding(each.rule, "DENIED", one_line(each.why, _LONGEST), text))
             elif isinstance(each, Warn) and each.rule != _BY_LEVELS:
-                about = each.text.partition(": ")[0].split(", ")
+                what = each.text.removeprefix(PODS_DENIED)
+                about = what.partition(": ")[0].split(", ")
                 if len(decision.postures) == 1 or component.name in about:
-                    self._add_finding(row, _of_warning(each))
+                    text = fix_text(fixes.get(what)) or _fix_in_resource(resource, row.workload, [each])
+                    self._add_finding(row, _of_warning(each, text))
         uncertain = self._foreign(namespace, labels, {}, any_pod=True) if called else []
         if namespace in self._not_judged:
             text = f"pods of namespace {namespace} could not be judged, and may be of this workload"
@@ -509,8 +522,20 @@ def worst_first(workload: AuditedWorkload) -> tuple[Any, ...]:
     return VERDICTS.index(each.verdict), each.cluster, each.namespace, each.kind, each.name, each.component
 
 
-def _of_warning(warning: Warn) -> ReportedFinding:
-    return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, _LONGEST))
+def _of_warning(warning: Warn, fix: str) -> ReportedFinding:
+    return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, _LONGEST), fix)
+
+
+def _fix(pod: FlawedPod | None, *findings: Violation | Warn) -> str:
+    """What someone can copy for findings on one pod."""
+    fix = all_of(fix_of(each, pod) for each in findings) if pod else None
+    return fix_text(placed(fix, pod.workload)) if pod and fix else ""
+
+
+def _fix_in_resource(resource: Raw, workload: Workload, findings: Iterable[Violation | Warn]) -> str:
+    """What someone can copy for findings on a resource as it is written."""
+    fix = all_of(resource_fix_of(each, ResourceObject(workload.kind, resource)) for each in findings)
+    return fix_text(placed(fix, workload)) if fix else ""
 
 
 def _as_created(pod: Raw) -> Raw:

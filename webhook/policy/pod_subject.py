@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from webhook.objects import Metadata, Pod
 from webhook.policy.json_access import Raw, object_of
-from webhook.policy.rules.subject import PolicyReference, ReplacedPod, Subject
+from webhook.policy.posture import Posture
+from webhook.policy.rules.subject import FlawedPod, PolicyReference, ReplacedPod, Subject
+from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.volume_groups import VolumeGroup
 from webhook.policy.volume_users import image_users, reported_users
 from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
@@ -27,6 +29,12 @@ def subject_of(
         user_annotations=user_annotations(workload),
         policies=policies,
     )
+
+
+def flawed_pod(workload: Workload, posture: Posture, pod: Raw, subject: Subject) -> FlawedPod:
+    """The pod as rules make fixes for it; `pod` is raw, as vmguard would admit it."""
+    of_pod, of_container = wanted_context(subject, posture)
+    return FlawedPod(pod, subject.minor, workload, posture, nested(of_pod), nested(of_container))
 
 
 def replaced_pod(
