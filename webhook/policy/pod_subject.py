@@ -1,14 +1,19 @@
-"""The subjects of the rules: a pod with what its resource brings to it, and a pod with the one in its place. Pure."""
+"""The subjects of the rules: a pod with what its resource brings to it, as it is, as it will be, and both. Pure."""
 
 from collections.abc import Mapping
 
 from webhook.objects import Metadata, Pod
-from webhook.policy.json_access import Raw, object_of
-from webhook.policy.rules.subject import PolicyReference, ReplacedPod, Subject
+from webhook.podsecurity import Verdict
+from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.posture import Posture
+from webhook.policy.rules.subject import PolicyReference, PreviewedPod, ReplacedPod, Subject
+from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.volume_groups import VolumeGroup
 from webhook.policy.volume_users import image_users, reported_users
 from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
+
+_LISTS = ("containers", "initContainers", "volumes")
 
 
 def subject_of(
@@ -26,6 +31,26 @@ def subject_of(
         user_containers=user_containers(workload),
         user_annotations=user_annotations(workload),
         policies=policies,
+    )
+
+
+def previewed_pod(
+    subject: Subject,
+    posture: Posture,
+    admitted: Raw,
+    verdicts: tuple[Verdict, Verdict],
+    earlier: Raw | None = None,
+) -> PreviewedPod:
+    """A pod as it will be admitted, raw, with the Pod Security verdicts before and after; `earlier` is as there."""
+    spec = admitted["spec"]
+    return PreviewedPod(
+        pod={**admitted, "spec": {**spec, **{field: objects_of(spec.get(field)) for field in _LISTS}}},
+        minor=subject.minor,
+        before=verdicts[0],
+        after=verdicts[1],
+        earlier=earlier,
+        filling=nested(wanted_context(subject, posture)[1]),
+        image_users={} if subject.run_as_platform else image_users(posture.component),
     )
 
 

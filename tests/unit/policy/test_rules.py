@@ -86,7 +86,7 @@ def test_a_record_has_checks_for_known_phases_only():
     assert {
         field
         for field in Rule.__struct_fields__
-        if field not in {"id", "order", "text", "table", "words", "annotations"}
+        if field not in {"id", "order", "text", "table", "words", "annotations", "new_pods_only"}
     } == set(PHASES)
 
 

@@ -29,4 +29,4 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001
     return [Warn(ID, next((text for text in texts if len(text) <= _LONGEST), texts[-1]))]
 
 
-RULE = Rule(id=ID, order=40, text=__doc__, preview=check)
+RULE = Rule(id=ID, order=40, text=__doc__, preview=check, new_pods_only=True)

@@ -47,7 +47,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` explains the rule to a person; it starts with the id and a colon. `table` gives the lines of a Markdown table
     that the rule reads. `words` gives what the rule reads of a container's command and arguments; it is
-    None for a rule that reads none. `annotations` are those of other webhooks that the rule reads.
+    None for a rule that reads none. `annotations` are those of other webhooks that the rule reads. With `new_pods_only`
+    its preview says nothing of a pod that runs already: its other phase, or the pod's levels, say it.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     policy_reference: PolicyReferenceCheck | None = None
     words: WordsRead | None = None
     annotations: frozenset[str] = frozenset()
+    new_pods_only: bool = False
 
     @property
     def explanation(self) -> str:

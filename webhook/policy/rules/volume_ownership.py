@@ -145,4 +145,12 @@ def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) ->
     return user_of(container, spec, images) not in {ROOT, None}
 
 
-RULE = Rule(id=ID, order=80, text=__doc__, table=effects_table, preview=check, replaced_pod=check_replaced)
+RULE = Rule(
+    id=ID,
+    order=80,
+    text=__doc__,
+    table=effects_table,
+    preview=check,
+    replaced_pod=check_replaced,
+    new_pods_only=True,
+)
