@@ -51,6 +51,7 @@ def previewed_pod(
         earlier=earlier,
         filling=nested(wanted_context(subject, posture)[1]),
         image_users={} if subject.run_as_platform else image_users(posture.component),
+        run_as_platform=subject.run_as_platform,
     )
 
 
@@ -63,8 +64,9 @@ def replaced_pod(
         admitted=admitted["spec"],
         namespace=workload.namespace,
         name=str(object_of(running.get("metadata")).get("name")),
-        image_users={} if settings.run_as == "platform" else image_users(workload.component),
+        image_users=image_users(workload.component),
         reported_users=reported_users(object_of(running.get("status"))),
         groups=groups or {},
         operators=frozenset(workload.component.containers),
+        run_as_platform=settings.run_as == "platform",
     )

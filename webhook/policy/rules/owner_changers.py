@@ -8,9 +8,8 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from webhook.policy.conditions import value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.volume_users import ROOT, user_of
+from webhook.policy.volume_users import ROOT, lacks, user_of
 
 _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": "FOWNER", "setfacl": "FOWNER"}
 """The capability that each tool needs for the files of others."""
@@ -69,8 +68,7 @@ def _fault(container: Raw, spec: Raw, tool: str) -> tuple[str, str] | None:
     if non_root:
         return "as root, but runAsNonRoot is true: the kubelet will not start it", "Give it runAsNonRoot: false too"
     needed = _CAPABILITY[tool]
-    dropped = _capabilities(context, "drop") & {"ALL", needed}
-    if dropped and not _capabilities(context, "add") & {"ALL", needed}:
+    if lacks(context, needed):
         return f"without the capability {needed}, which is not permitted", f"Give it capabilities: {{add: [{needed}]}}"
     return None
 
@@ -105,10 +103,6 @@ def _counts(tool: str, arguments: list[str], mounts: list[str]) -> bool:
         for path in paths
         for mount in (posixpath.normpath(each) for each in mounts)
     )
-
-
-def _capabilities(context: Raw, field: str) -> set[str]:
-    return {each.removeprefix("CAP_") for each in _texts(value_at(context, ("capabilities", field)))}
 
 
 def _texts(value: object) -> list[str]:
