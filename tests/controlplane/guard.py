@@ -23,9 +23,10 @@ SERVICE = Service()
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A running replica. `operations` is the address of its operations listener."""
+    """A running replica. `port` is that of its webhook, `operations` the address of its operations listener."""
 
     process: Process
+    port: int
     operations: str
 
 
@@ -75,4 +76,4 @@ def _ready(process: Process, egress: Egress, cluster_ip: str) -> Guard:
 
     port, operations = wait_for(serving, "vmguard to serve")
     egress.ports.setdefault(cluster_ip, []).append(port)
-    return Guard(process, operations)
+    return Guard(process, port, operations)

@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
 from webhook.audit.evidence import evidence
+from webhook.audit.fixes import fix_text
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.pod_judge import DEADLINE, LONGEST, JudgedPod, PodJudge, denials_of, of_warning
@@ -22,12 +25,15 @@ from webhook.driver import drive_async
 from webhook.offline.reply import LEVELS, LevelName
 from webhook.podsecurity import evaluate
 from webhook.policy.components import BY_KIND, PARENTS
-from webhook.policy.decide import Decision, PredictedLevels
+from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels
 from webhook.policy.enforcement import NOT_CALLED, Coverage, coverage, in_namespace
 from webhook.policy.findings import Violation, Warn
 from webhook.policy.json_access import Raw, object_of
+from webhook.policy.placed_fix import all_of, placed
 from webhook.policy.pod_subject import replaced_pod
 from webhook.policy.posture import Posture
+from webhook.policy.rules import resource_fix_of
+from webhook.policy.rules.subject import ResourceObject
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
 from webhook.text import one_line
@@ -179,7 +185,9 @@ class Auditor:
         denials = denials_of(decision)
         if denials and not decision.predicted_levels:
             for component in BY_KIND.get(kind, ()):
-                self._row(Workload(kind, namespace, name, component, "", spec)).add_findings(denials)
+                row = self._row(Workload(kind, namespace, name, component, "", spec))
+                fix = _fix_in_resource(resource, row.workload, decision.violations)
+                row.add_findings(msgspec.structs.replace(each, fix=fix) for each in denials)
                 self._uncertain.add(namespace)
             return
         if kind in PARENTS:
@@ -194,7 +202,7 @@ class Auditor:
                 controller = component.controller_in(component.part_of(spec))
                 row = self._row(Workload(kind, namespace, name, component, controller, spec))
                 self._add_predicted(row, posture, levels, where)
-                found = [] if where in NOT_CALLED else _about(posture, decision)
+                found = _about(resource, row.workload, levels, decision) if levels and where not in NOT_CALLED else ()
                 self._add_findings(row, [*found, *others] if levels else [_TOO_LARGE])
 
     def _add_predicted(
@@ -229,18 +237,28 @@ class Auditor:
         self._not_judged[namespace] = NotJudged(self._cluster, namespace, (before.pods if before else 0) + pods, why)
 
 
-def _about(posture: Posture, decision: Decision) -> Iterator[ReportedFinding]:
+def _about(resource: Raw, workload: Workload, levels: PredictedLevels, decision: Decision) -> Iterator[ReportedFinding]:
     """What the decision on a resource finds in the predicted pods of one component."""
+    fixes = {each.finding.text: each.fix for each in levels.flaws if isinstance(each.finding, Warn)}
     for each in decision.findings:
         if isinstance(each, Violation):
-            yield ReportedFinding(each.rule, "DENIED", one_line(each.why, LONGEST))
+            fix = next((of.fix for of in levels.flaws if of.finding is each), None)
+            text = fix_text(fix) or _fix_in_resource(resource, workload, [each])
+            yield ReportedFinding(each.rule, "DENIED", one_line(each.why, LONGEST), text)
         elif isinstance(each, Warn) and each.rule != _BY_LEVELS:
-            about = each.text.partition(": ")[0].split(", ")
-            if len(decision.postures) == 1 or posture.component.name in about:
-                yield of_warning(each)
+            what = each.text.removeprefix(PODS_DENIED)
+            about = what.partition(": ")[0].split(", ")
+            if len(decision.postures) == 1 or workload.component.name in about:
+                yield of_warning(each, fix_text(fixes.get(what)) or _fix_in_resource(resource, workload, [each]))
 
 
 def worst_first(workload: AuditedWorkload) -> tuple[Any, ...]:
     """The order of workloads in a report."""
     each = workload
     return VERDICTS.index(each.verdict), each.cluster, each.namespace, each.kind, each.name, each.component
+
+
+def _fix_in_resource(resource: Raw, workload: Workload, findings: Iterable[Violation | Warn]) -> str:
+    """What someone can copy for findings on a resource as it is written."""
+    fix = all_of(resource_fix_of(each, ResourceObject(workload.kind, resource)) for each in findings)
+    return fix_text(placed(fix, workload)) if fix else ""

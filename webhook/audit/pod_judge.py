@@ -13,6 +13,7 @@ from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
 from webhook.audit import foreign_mutations
 from webhook.audit.admission_chain import ID as ADMISSION
+from webhook.audit.fixes import fix_text
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.report import AuditVerdict, ReportedFinding
@@ -26,10 +27,12 @@ from webhook.podsecurity import Verdict as PodSecurityVerdict
 from webhook.podsecurity import evaluate
 from webhook.policy.decide import Decision
 from webhook.policy.enforcement import NOT_CALLED, in_namespace
-from webhook.policy.findings import Warn
+from webhook.policy.findings import Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.pod_subject import previewed_pod, subject_of
-from webhook.policy.rules import check_running
+from webhook.policy.placed_fix import all_of, placed
+from webhook.policy.pod_subject import flawed_pod, previewed_pod, subject_of
+from webhook.policy.rules import check_running, fix_of
+from webhook.policy.rules.subject import FlawedPod
 from webhook.policy.token_volume import PLUGIN_PREFIX
 from webhook.policy.wording import complaint
 from webhook.policy.workload import Identity, Link, UnknownKind, UnknownOwner, Unmanaged, Workload
@@ -123,17 +126,22 @@ class PodJudge:
     ) -> list[ReportedFinding]:
         if decision.refused:
             return [ReportedFinding(ADMISSION, "unknown", one_line(decision.refused, LONGEST))]
-        findings = denials_of(decision) or [
-            ReportedFinding(each.rule, "CHECK", one_line(f"needs a manual change: {complaint(each)}", LONGEST))
+        warnings = [each for each in decision.findings if isinstance(each, Warn)]
+        identity, pod = decision.identity, None
+        if decision.postures and isinstance(identity, Workload):
+            (posture, *_) = decision.postures
+            subject = subject_of(identity, msgspec.convert(created, Pod), self._settings, self._inventory.minor)
+            previewed = previewed_pod(subject, posture, predicted, verdicts)
+            warnings += check_running(previewed, posture)
+            pod = flawed_pod(identity, posture, previewed.pod, subject)
+        denials = [msgspec.structs.replace(each, fix=_fix(pod, *decision.violations)) for each in denials_of(decision)]
+        findings = denials or [
+            ReportedFinding(
+                each.rule, "CHECK", one_line(f"needs a manual change: {complaint(each)}", LONGEST), _fix(pod, each)
+            )
             for each in decision.violations
         ]
-        warnings = [each for each in decision.findings if isinstance(each, Warn)]
-        identity = decision.identity
-        if decision.postures and isinstance(identity, Workload):
-            subject = subject_of(identity, msgspec.convert(created, Pod), self._settings, self._inventory.minor)
-            previewed = previewed_pod(subject, decision.postures[0], predicted, verdicts)
-            warnings += check_running(previewed, decision.postures[0])
-        return [*findings, *map(of_warning, dict.fromkeys(warnings))]
+        return [*findings, *(of_warning(each, _fix(pod, each)) for each in dict.fromkeys(warnings))]
 
     async def _chain(
         self,
@@ -193,9 +201,15 @@ def denials_of(decision: Decision) -> list[ReportedFinding]:
     return [ReportedFinding(rule, "DENIED", one_line(text, LONGEST))]
 
 
-def of_warning(warning: Warn) -> ReportedFinding:
+def of_warning(warning: Warn, fix: str) -> ReportedFinding:
     """A warning of a rule as evidence."""
-    return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, LONGEST))
+    return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, LONGEST), fix)
+
+
+def _fix(pod: FlawedPod | None, *findings: Violation | Warn) -> str:
+    """What someone can copy for findings on one pod."""
+    fix = all_of(fix_of(each, pod) for each in findings) if pod else None
+    return fix_text(placed(fix, pod.workload)) if pod and fix else ""
 
 
 def _as_created(pod: Raw) -> Raw:

@@ -182,9 +182,13 @@ def _problems_of(configurations: Iterable[ConfigurationStatus]) -> Iterator[str]
     for each in configurations:
         if each.problem:
             yield each.problem
+        alike: dict[str, list[str]] = {}
         for entry in each.entries:
-            if entry.problem:
-                yield f"The entry {entry.name} of {each.kind} {each.name} {entry.problem}"
+            alike.setdefault(entry.problem, []).append(entry.name)
+        for problem, names in alike.items():
+            if problem:
+                which = f"Each of the entries {', '.join(names)}" if len(names) > 1 else f"The entry {names[0]}"
+                yield f"{which} of {each.kind} {each.name} {problem}"
 
 
 def _of_state(installation: Installation, secret: ReadSecret, place: str, now: datetime) -> Iterator[str]:

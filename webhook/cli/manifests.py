@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from webhook.cli.arguments import label, object_name
 from webhook.cli.usage import UsageError
+from webhook.manifests import dashboard
 from webhook.manifests.deploy import COMMAND, documents, texts
 from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.roles import InstallationNames, audit_role, roles
@@ -51,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a namespace of WATCH_NAMESPACE, more than once for more of them: Roles in these, and no ClusterRole",
     )
+    targets.add_parser("dashboard", help="print the Grafana dashboard as JSON, for Import in Grafana")
     deploy = targets.add_parser("deploy", help="write every generated file of the deployment directory")
     deploy.add_argument("--directory", type=Path, default=Path(_DIRECTORY), metavar="DIR", help=f"default {_DIRECTORY}")
     deploy.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not as generated")
@@ -62,7 +64,8 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
 
 def _add_name(parser: argparse.ArgumentParser, option: str, form: Callable[[str], str], usual: str, what: str) -> None:
     """Add the option of one name."""
-    parser.add_argument(option, type=form, default=usual, metavar="NAME", help=f"{what} (default {usual})")
+    options = ("-n", option) if option == "--namespace" else (option,)
+    parser.add_argument(*options, type=form, default=usual, metavar="NAME", help=f"{what} (default {usual})")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -106,6 +109,11 @@ def _roles(options: argparse.Namespace) -> int:
     return 0
 
 
+def _dashboard(_: argparse.Namespace) -> int:
+    sys.stdout.write(dashboard.text())
+    return 0
+
+
 def _deploy(options: argparse.Namespace) -> int:
     status = 0
     for name, text in texts():
@@ -131,6 +139,7 @@ TARGETS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "webhooks": _webhooks,
     "fence": _fence,
     "roles": _roles,
+    "dashboard": _dashboard,
     "deploy": _deploy,
 }
 """What can be generated, and the function that does it."""

@@ -169,7 +169,9 @@ class Watching:
             else:
                 self._reflectors[place] = reflector
             self._tasks[reflector] = asyncio.create_task(self._run(place, reflector))
-            self._metrics.cached.labels(str(resource), namespace).set_function(partial(self._count, place))
+            labels = (str(resource), namespace)
+            self._metrics.cached.labels(*labels).set_function(partial(self._count, place))
+            self._metrics.watched.labels(*labels).set_function(partial(self._is_watched, place))
 
     async def _run(self, place: CollectionPlace, reflector: Reflector) -> None:
         backoff, loop = Backoff(1.0), asyncio.get_running_loop()
@@ -223,7 +225,8 @@ class Watching:
                     gone = places.pop(place)
                     self._stop(gone)
                     if places is self._reflectors:
-                        self._metrics.cached.remove(str(gone.resource), gone.namespace)
+                        for gauge in (self._metrics.cached, self._metrics.watched):
+                            gauge.remove(str(gone.resource), gone.namespace)
             if kind in served:
                 self._start(custom(kind, served[kind]), partial(_resource, kind), self._tell, _weight)
 
@@ -234,6 +237,11 @@ class Watching:
         """How many objects serve."""
         reflector = self._reflectors.get(place)
         return float(len(reflector.objects)) if reflector else 0.0
+
+    def _is_watched(self, place: CollectionPlace) -> float:
+        """Whether what serves is followed just now."""
+        reflector = self._reflectors.get(place)
+        return float(reflector is not None and not reflector.trouble)
 
     def _definition(self, key: ObjectKey, _: KubeObject | None) -> None:
         if key[1].endswith(_NOTICED):

@@ -16,7 +16,7 @@ RUNBOOK = f"{DOCS}alerts.md"
 
 GROUP_NAME = "vmguard"
 
-_OURS = 'name=~".+[.]vmguard[.]io"'
+OURS = 'name=~".+[.]vmguard[.]io"'
 """Selects the metrics of the API server on vmguard's webhook entries."""
 
 _PLACE = "by (namespace, job)"
@@ -68,7 +68,7 @@ ALERTS = (
         "VmguardCallsFail",
         "critical",
         "sum by (name) (increase(apiserver_admission_webhook_rejection_count{"
-        f'{_OURS}, error_type=~"calling_webhook_error|apiserver_internal_error"}}[5m])) > 0',
+        f'{OURS}, error_type=~"calling_webhook_error|apiserver_internal_error"}}[5m])) > 0',
         "5m",
         "The API server refuses requests because it cannot call vmguard",
         "Calls of {{ $labels.name }} fail. The entry has failurePolicy Fail, so the API server refuses the pods.",
@@ -76,7 +76,7 @@ ALERTS = (
     Alert(
         "VmguardFailsOpen",
         "warning",
-        f"sum by (name) (increase(apiserver_admission_webhook_fail_open_count{{{_OURS}}}[5m])) > 0",
+        f"sum by (name) (increase(apiserver_admission_webhook_fail_open_count{{{OURS}}}[5m])) > 0",
         "5m",
         "The API server admits requests that vmguard did not see",
         "Calls of {{ $labels.name }} fail. The entry has failurePolicy Ignore, so the API server admits the objects.",
@@ -85,7 +85,7 @@ ALERTS = (
         "VmguardSlow",
         "warning",
         "histogram_quantile(0.99, sum by (le, name) (rate("
-        f"apiserver_admission_webhook_admission_duration_seconds_bucket{{{_OURS}}}[5m]))) > 1",
+        f"apiserver_admission_webhook_admission_duration_seconds_bucket{{{OURS}}}[5m]))) > 1",
         "10m",
         "vmguard answers the API server slowly",
         "1 % of the calls of {{ $labels.name }} take longer than {{ $value | humanizeDuration }}.",
@@ -175,6 +175,15 @@ ALERTS = (
         "No survey succeeded for 15 minutes. Metrics on running pods show what the last survey found.",
     ),
     Alert(
+        "VmguardCachesStale",
+        "warning",
+        "min by (namespace, job, instance, resource) (vmguard_watch_ok) == 0",
+        "5m",
+        "vmguard does not see changes in the cluster",
+        "{{ $labels.instance }} cannot watch {{ $labels.resource }}. It decides by what it saw last, and reads what it"
+        " does not know one by one.",
+    ),
+    Alert(
         "VmguardUnknownKind",
         "warning",
         f"sum {_PLACE} (vmguard_unknown_kind_pods) > 0",
@@ -189,6 +198,15 @@ ALERTS = (
         "15m",
         "A namespace is exempt from vmguard",
         f"The namespace {_EXEMPT} has the label vmguard.io/exempt=true: vmguard neither fills nor denies pods there.",
+    ),
+    Alert(
+        "VmguardLeftInAudit",
+        "info",
+        f'max {_PLACE} (vmguard_config_info{{mode="audit"}}) > 0',
+        "14d",
+        "vmguard has been in audit mode for two weeks",
+        "vmguard changes and denies nothing in audit mode, except in namespaces with the label"
+        " vmguard.io/mode=enforce.",
     ),
     Alert(
         "VmguardConnectionsFull",

@@ -6,6 +6,7 @@ The names of a release stand in these files as expressions such as `{{ .service 
 from collections.abc import Mapping
 from typing import Any
 
+from webhook.manifests import dashboard
 from webhook.manifests.alerts import RUNBOOK, rule_groups
 from webhook.manifests.installation import MODE
 from webhook.manifests.roles import InstallationNames, cluster_role_without_ca, roles
@@ -111,6 +112,11 @@ def setting_variables() -> dict[str, Any]:
 def alert_groups() -> dict[str, Any]:
     """The groups of the alerts, and the address of their runbook, which the value rules.runbookUrl replaces."""
     return {"runbook": RUNBOOK, "groups": rule_groups()}
+
+
+def dashboard_file() -> dict[str, Any]:
+    """The dashboard: its file's name, and the JSON as text."""
+    return {"name": dashboard.FILE, "text": dashboard.text()}
 
 
 def _text(value: object) -> str:

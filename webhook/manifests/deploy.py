@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from webhook.manifests.chart import alert_groups, role_objects, setting_variables, webhook_entries
+from webhook.manifests.chart import alert_groups, dashboard_file, role_objects, setting_variables, webhook_entries
 from webhook.manifests.installation import account, deployment, disruption_budget, labelled, secret, service
 from webhook.manifests.kustomize import NAMESPACED, OPENSHIFT, base, default, namespaced, openshift, watching_roles
 from webhook.manifests.kustomize_components import COMPONENTS, KustomizeComponent, Objects
@@ -100,6 +100,9 @@ _OF_CHART = {
         ("The values that are settings of vmguard, for templates/deployment.yaml.",), lambda: (setting_variables(),)
     ),
     "chart/files/alerts.yaml": GeneratedFile(("The alerts, for templates/rules.yaml.",), lambda: (alert_groups(),)),
+    "chart/files/dashboard.yaml": GeneratedFile(
+        ("The Grafana dashboard, for templates/dashboard.yaml.",), lambda: (dashboard_file(),)
+    ),
 }
 
 FILES: Mapping[str, GeneratedFile] = {

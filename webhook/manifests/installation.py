@@ -45,9 +45,10 @@ def labels(names: InstallationNames) -> dict[str, str]:
 
 
 def labelled(names: InstallationNames, objects: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Objects of an installation with its labels, by which an uninstall or a prune finds them."""
+    """Objects of an installation, also with its labels, by which an uninstall or a prune finds them."""
     for each in objects:
-        yield {**each, "metadata": {**each["metadata"], "labels": labels(names)}}
+        metadata = each["metadata"]
+        yield {**each, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **labels(names)}}}
 
 
 def selector(names: InstallationNames) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from webhook.manifests import cert_manager, monitoring, optional_objects
+from webhook.manifests import cert_manager, dashboard, monitoring, optional_objects
 from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.installation import CONTAINER, MODE
 from webhook.manifests.roles import InstallationNames, default_policy_roles, policy_user_roles
@@ -229,6 +229,11 @@ COMPONENTS: Mapping[str, KustomizeComponent] = {
             "service-monitor.yaml": lambda: (monitoring.service_monitor(_NAMES),),
             "prometheus-rules.yaml": lambda: (monitoring.prometheus_rules(_NAMES),),
         },
+    ),
+    "grafana-dashboard": KustomizeComponent(
+        ("Grafana's sidecar loads vmguard's dashboard from a ConfigMap with the label grafana_dashboard.",),
+        needs="Grafana with the sidecar for dashboards",
+        resources={"dashboard.yaml": lambda: (dashboard.config_map(_NAMES),)},
     ),
     "network-policy": KustomizeComponent(
         (

@@ -16,6 +16,7 @@ from webhook.podsecurity import Verdict
 from webhook.policy.enforcement import EXEMPT, EXEMPT_VALUE, Enforce
 from webhook.policy.field_types import WrongType
 from webhook.policy.findings import Change, Finding, Violation, Warn
+from webhook.policy.placed_fix import PlacedFix
 from webhook.policy.posture import Posture
 from webhook.policy.rules import IDS
 from webhook.policy.wording import (
@@ -60,10 +61,18 @@ _LARGEST_TOGETHER = 3840
 others may have something to say too."""
 
 
+class Flaw(msgspec.Struct, frozen=True):
+    """A finding of a decision on a resource, and what someone can copy to make it go away for one component."""
+
+    finding: Violation | Warn
+    fix: PlacedFix
+
+
 class PredictedLevels(msgspec.Struct, frozen=True):
     """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted.
 
     `changes` is the number of fields that vmguard fills in each pod, `violations` that of the manual changes it needs.
+    `flaws` are the findings on such a pod, with their fixes.
     """
 
     who: str
@@ -71,6 +80,7 @@ class PredictedLevels(msgspec.Struct, frozen=True):
     after: Verdict
     changes: int = 0
     violations: int = 0
+    flaws: tuple[Flaw, ...] = ()
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -43,7 +43,8 @@ class Violation(msgspec.Struct, frozen=True, tag=True):
 class Warn(msgspec.Struct, frozen=True, gc=False, tag=True):
     """One line for a person; neither changes nor refuses anything.
 
-    `noncompliant` is true of a warning at a resource about pods that `enforce: deny` denies.
+    `noncompliant` is true of a warning at a resource about pods that `enforce: deny` denies. `about` has the names that
+    the rule's fix needs, such as those of a container and of a path.
     """
 
     kind: ClassVar[str] = "warn"
@@ -51,6 +52,28 @@ class Warn(msgspec.Struct, frozen=True, gc=False, tag=True):
     rule: str
     text: str
     noncompliant: bool = False
+    about: tuple[str, ...] = ()
 
 
 Finding = Change | Violation | Warn
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """What someone can copy to make a finding go away.
+
+    `fields` are merged into the part of the component that the pod belongs to, or with `of_resource` into the whole
+    resource. In lists of named objects those of the same name are merged, any other list is replaced, and null removes
+    a field. `renames` are old and new names of volumes. `notes` are lines for a person, `command` is a command line.
+    """
+
+    fields: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()
+    command: str = ""
+    of_resource: bool = False
+
+
+class NothingToCopy(msgspec.Struct, frozen=True):
+    """The declaration of a rule whose findings need no fix of their own, and why."""
+
+    because: str

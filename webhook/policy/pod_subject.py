@@ -6,7 +6,7 @@ from webhook.objects import Metadata, Pod
 from webhook.podsecurity import Verdict
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.subject import PolicyReference, PreviewedPod, ReplacedPod, Subject
+from webhook.policy.rules.subject import FlawedPod, PolicyReference, PreviewedPod, ReplacedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.volume_groups import VolumeGroup
 from webhook.policy.volume_users import image_users, reported_users
@@ -53,6 +53,12 @@ def previewed_pod(
         image_users={} if subject.run_as_platform else image_users(posture.component),
         run_as_platform=subject.run_as_platform,
     )
+
+
+def flawed_pod(workload: Workload, posture: Posture, pod: Raw, subject: Subject) -> FlawedPod:
+    """The pod as rules make fixes for it; `pod` is raw, as vmguard would admit it."""
+    of_pod, of_container = wanted_context(subject, posture)
+    return FlawedPod(pod, subject.minor, workload, posture, nested(of_pod), nested(of_container))
 
 
 def replaced_pod(

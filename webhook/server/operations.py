@@ -4,7 +4,7 @@ import asyncio
 
 from webhook.server.http import HTTPResponse, Receive, Scope, Send, error_body, respond
 from webhook.server.lifecycle import State
-from webhook.telemetry.metrics import CONTENT_TYPE, Metrics
+from webhook.telemetry.metrics import Metrics
 
 _TEXT = b"text/plain; charset=utf-8"
 
@@ -32,7 +32,9 @@ class Operations:
             return HTTPResponse(200, b"ok", _TEXT)
         if path == "/metrics":
             self._metrics.tasks.set(len(asyncio.all_tasks()))
-            return HTTPResponse(200, self._metrics.text(), CONTENT_TYPE.encode())
+            accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
+            shown, content_type = self._metrics.exposition(accept.decode("latin-1"))
+            return HTTPResponse(200, shown, content_type.encode())
         checks = self._state.reasons
         ready = all(value == "ok" for value in checks.values())
         verbose = scope["query_string"].split(b"=")[0] == b"verbose"

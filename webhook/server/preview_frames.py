@@ -43,7 +43,7 @@ def encode_request(request: PreviewRequest) -> bytes:
 def decode_request(body: bytes, settings: Settings) -> PreviewRequest:
     """The request in the body of a frame."""
     found = _request.decode(body)
-    return PreviewRequest(found.pods, found.had, settings, found.minor)
+    return PreviewRequest(found.pods, found.had, settings, found.minor, fixes=False)  # an answer has none
 
 
 def encode_preview(preview: Preview) -> bytes:

@@ -1,14 +1,29 @@
 """The metrics: names, help texts and labels, each once. Counts and observes; reads no clock and decides nothing."""
 
-from collections.abc import Iterator
+import platform
+from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import choose_encoder
 
 from webhook import __version__
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+disable_created_metrics()  # type: ignore[no-untyped-call]
+"""No `_created` series: they would be a third of all lines, and no alert reads them."""
+
+SHOWN_SETTINGS = (
+    *("mode", "enforce", "unknown", "strict_security", "disable_automount", "harden_sidecars", "run_as"),
+    "psp_autocreate",
+)
+"""The fields of `Settings` that `vmguard_config_info` has as labels: those that decide on pods."""
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -23,18 +38,6 @@ class Children(dict[tuple[str, ...], Counter]):
     def __missing__(self, values: tuple[str, ...]) -> Counter:
         child = self[values] = self._counter.labels(*values)
         return child
-
-
-class _WithoutCreated(Collector):
-    """A histogram without its `_created` series, which are a third of its lines in the text format."""
-
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._histogram.collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
 
 
 class Metrics:
@@ -53,9 +56,8 @@ class Metrics:
             "Time from a review's last byte to its answer.",
             ("webhook",),
             buckets=_BUCKETS,
-            registry=None,
+            registry=self.registry,
         )
-        self.registry.register(_WithoutCreated(self.duration))
         self.findings = Counter(
             "vmguard_findings",
             "Findings of rules, by rule and kind (change, violation, warn); in audit mode too.",
@@ -91,6 +93,12 @@ class Metrics:
         self.cached = Gauge(
             "vmguard_cache_objects",
             "Objects that are kept of each watched collection.",
+            ("resource", "namespace"),
+            registry=self.registry,
+        )
+        self.watched = Gauge(
+            "vmguard_watch_ok",
+            "Whether the watch of a collection is open (1) or what was known serves meanwhile (0).",
             ("resource", "namespace"),
             registry=self.registry,
         )
@@ -195,8 +203,24 @@ class Metrics:
             ("namespace", "reason"),
             registry=self.registry,
         )
-        build = Gauge("vmguard_build_info", "Version of this build; always 1.", ("version",), registry=self.registry)
-        build.labels(__version__).set(1)
+        self.build = Gauge(
+            "vmguard_build_info",
+            "Versions of vmguard and Python, operating system and architecture; always 1.",
+            ("version", "python_version", "os", "arch"),
+            registry=self.registry,
+        )
+        self.build.labels(__version__, platform.python_version(), platform.system().lower(), platform.machine()).set(1)
+        self.config = Gauge(
+            "vmguard_config_info",
+            "The settings that decide on pods; always 1.",
+            SHOWN_SETTINGS,
+            registry=self.registry,
+        )
+
+    def show_settings(self, values: Mapping[str, object]) -> None:
+        """Show the settings, by their fields; true and false as in the environment."""
+        shown = (str(values[name]) for name in SHOWN_SETTINGS)
+        self.config.labels(*(text.lower() if text in {"True", "False"} else text for text in shown)).set(1)
 
     def count_api_request(self, verb: str, resource: str, code: int) -> None:
         """Count one request to the API server."""
@@ -209,3 +233,8 @@ class Metrics:
     def text(self) -> bytes:
         """All of it in the Prometheus text format."""
         return generate_latest(self.registry)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All of it in the format that an `Accept` header prefers, OpenMetrics or the text format, and its type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type

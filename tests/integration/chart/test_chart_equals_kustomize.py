@@ -38,6 +38,7 @@ COMPONENTS = {
         "serviceMonitor": {"enabled": True, "vm": False},
         "rules": {"enabled": True, "vm": False},
     },
+    "grafana-dashboard": {"dashboards": {"enabled": True}},
     "network-policy": {"networkPolicy": {"enabled": True}},
     "unhealthy-pod-eviction": {"podDisruptionBudget": {"unhealthyPodEvictionPolicy": "AlwaysAllow"}},
 }

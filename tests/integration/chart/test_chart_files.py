@@ -25,6 +25,7 @@ def test_helm_3_renders_what_helm_4_renders(helm, helm_3):
         "networkPolicy": {"enabled": True},
         "serviceMonitor": {"enabled": True},
         "rules": {"enabled": True},
+        "dashboards": {"enabled": True},
         "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}"}}],
     }
     for each in ({}, values):

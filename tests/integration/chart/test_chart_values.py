@@ -247,6 +247,15 @@ EFFECTS = {
         ('VMRule spec.groups[vmguard].rules[].annotations.runbook_url: "https://example.org/runbooks#vmguardabsent"',),
         beside={"rules": {"enabled": True}},
     ),
+    "dashboards.enabled": ValueEffect(True, ('ConfigMap metadata.labels.grafana_dashboard: "1"',)),
+    "dashboards.labels": ValueEffect(
+        {"a": "b"}, ('ConfigMap metadata.labels.a: "b"',), beside={"dashboards": {"enabled": True}}
+    ),
+    "dashboards.annotations": ValueEffect(
+        {"grafana_folder": "Security"},
+        ('ConfigMap metadata.annotations.grafana_folder: "Security"',),
+        beside={"dashboards": {"enabled": True}},
+    ),
     "certManager.enabled": ValueEffect(
         True,
         (
@@ -392,7 +401,7 @@ REFUSED = {
     "interval": ({"serviceMonitor": {"interval": "soon"}}, "at '/serviceMonitor/interval': 'soon' does not match"),
     "runbook": ({"rules": {"runbookUrl": "wiki"}}, "at '/rules/runbookUrl': 'wiki' does not match pattern"),
     "dual stack": ({"service": {"ipFamilies": ["IPv5"]}}, "at '/service/ipFamilies/0': value must be one of"),
-    "dashboards": ({"dashboards": {"enabled": True}}, "additional properties 'dashboards' not allowed"),
+    "misspelt name": ({"dashboard": {"enabled": True}}, "additional properties 'dashboard' not allowed"),
 }
 """Wrong values, and a part of the message."""
 

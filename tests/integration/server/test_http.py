@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -146,7 +147,9 @@ def test_the_operations_listener_serves_health_readiness_and_metrics(server):
     assert 'vmguard_findings_total{kind="change",rule="security-context"}' in text
     assert 'vmguard_lookups_total{result="found",source="file"}' in text
     assert 'vmguard_admission_duration_seconds_bucket{le="0.001",webhook="mutate"}' in text
-    assert 'vmguard_build_info{version="' in text
+    assert "vmguard_config_info{" in text
+    assert 'mode="enforce"' in text
+    assert re.search(r'vmguard_build_info\{arch="\w+",os="linux",python_version="3\.[0-9.]+\w*",version="', text)
     expiry = next(line for line in text.splitlines() if line.startswith("vmguard_certificate_expiry"))
     assert float(expiry.split()[1]) > time.time() + 86400
 

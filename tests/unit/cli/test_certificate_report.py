@@ -72,6 +72,13 @@ def test_the_text_says_which_ca_it_is_and_how_long_it_is_valid():
         assert part in text
 
 
+def test_what_is_wrong_with_several_entries_is_said_once():
+    entries = tuple(WebhookEntry(index, name, SERVICE, b"") for index, name in enumerate(("pods", "resources")))
+    report = of_secret(HERE, ReadSecret(ONE), [ReadConfiguration(KINDS[0], "vmguard", entries)], now=NOON)
+    (problem,) = report.problems
+    assert problem.startswith(f"Each of the entries pods, resources of {KINDS[0]} vmguard does not trust vmguard")
+
+
 def test_the_next_ca_is_being_installed_until_each_entry_trusts_it():
     report = reported(BOTH, ONE.bundle)
     assert (report.status, report.phase) == (0, "installing")

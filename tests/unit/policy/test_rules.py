@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.server import ROOT
 from webhook.policy import rules
+from webhook.policy.findings import NothingToCopy
 from webhook.policy.rules.rule import PHASES, Rule, ordered
 
 FOLDER = Path(ROOT, "webhook", "policy", "rules")
@@ -19,7 +20,7 @@ def check(*_):
 
 
 def _rule(name="new", order=1, text="new: a rule", **checks):
-    return Rule(id=name, order=order, text=text, **(checks or {"pod": check}))
+    return Rule(id=name, order=order, text=text, fix=NothingToCopy("a test"), **(checks or {"pod": check}))
 
 
 def test_the_ids_are_those_that_users_know():
@@ -71,6 +72,8 @@ def test_every_rule_has_a_test_file():
         ([_rule(), _rule("other", text="other: a rule")], "rules new and other have the same id or order"),
         ([_rule(pod=None)], "rule new has no check in any phase"),
         ([_rule(text="another: a rule")], "the text of rule new must start with its id and a colon"),
+        ([_rule(resource=check)], "rule new makes no fix for what it finds in a resource"),
+        ([_rule(policy_reference=check)], "rule new makes no fix for what it finds in a resource"),
         ([_rule(text=None)], "the text of rule new must start with its id and a colon"),
     ],
 )
@@ -86,8 +89,14 @@ def test_a_record_has_checks_for_known_phases_only():
     assert {
         field
         for field in Rule.__struct_fields__
-        if field not in {"id", "order", "text", "table", "words", "annotations", "new_pods_only"}
+        if field not in {"id", "order", "text", "table", "words", "annotations", "fix", "resource_fix", "new_pods_only"}
     } == set(PHASES)
+
+
+def test_a_record_without_a_fix_is_an_error_at_import():
+    """A rule whose findings need none declares why."""
+    with pytest.raises(TypeError, match="fix"):
+        Rule(id="new", order=1, text="new: a rule", pod=check)
 
 
 def test_rules_come_in_their_order():

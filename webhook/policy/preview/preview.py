@@ -6,7 +6,7 @@ one request must not take the time of all others. Pure.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jsonpatch
@@ -16,17 +16,18 @@ from webhook.admission.patch import build
 from webhook.facts import Ref
 from webhook.objects import Pod
 from webhook.podsecurity import Verdict, evaluate
-from webhook.policy.decide import PredictedLevels
+from webhook.policy.decide import Flaw, PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.json_access import Raw
-from webhook.policy.pod_subject import previewed_pod, subject_of
+from webhook.policy.placed_fix import placed
+from webhook.policy.pod_subject import flawed_pod, previewed_pod, subject_of
 from webhook.policy.posture import Posture
 from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator, spec_with_contexts
 from webhook.policy.preview.predicted_pod import PredictedPod
 from webhook.policy.preview.resource_pods import PodsOfResource
 from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
-from webhook.policy.rules import check_operator_pod, check_pod, check_preview
-from webhook.policy.rules.subject import THIS_POD, OperatorPod, Subject
+from webhook.policy.rules import check_operator_pod, check_pod, check_preview, fix_of
+from webhook.policy.rules.subject import THIS_POD, FlawedPod, OperatorPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.wording import as_json, postures_line
 from webhook.policy.workload import Workload
@@ -64,11 +65,14 @@ class Preview(msgspec.Struct, frozen=True):
     predicted_levels: tuple[PredictedLevels | None, ...] = ()
 
 
-def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: Settings, minor: int) -> Preview:
+def preview_pods(
+    pods: PodsOfResource, before: PodsOfResource | None, settings: Settings, minor: int, *, fixes: bool = True
+) -> Preview:
     """What the rules find in the pods of a resource.
 
     `before` are the pods of the same resource before this update, None for a new resource. What no pod can have denies
-    the resource, unless the resource had it before, or was too large before to be predicted.
+    the resource, unless the resource had it before, or was too large before to be predicted. With `fixes` the levels
+    have a fix for each finding.
     """
     applied = pods.resource
     predicted = pods.predicted(settings)
@@ -76,33 +80,66 @@ def preview_pods(pods: PodsOfResource, before: PodsOfResource | None, settings: 
     earlier = before.predicted(settings) if before and not too_large else ()
     impossible, unchecked = _impossible(applied, predicted, minor)
     settled, unknown = _impossible(applied, earlier, minor)
-    findings: list[Violation | Warn] = list(_new(impossible, None if too_large or unknown else settled))
+    new = _new(impossible, None if too_large or unknown else settled)
+    findings: list[Violation | Warn] = [finding for _, finding in new]
     if unchecked:
         findings.append(Warn("workload", f"{unchecked} of its pods have too many containers to be looked over here"))
     was = {_key(each.workload): each for each in earlier}
-    warnings, levels = _warnings(applied, predicted, was, settings, minor)
+    warnings, levels, found = _warnings(applied, predicted, was, settings, minor)
     findings += [*warnings, *(Warn("workload", note) for note in pods.notes())]
+    for place, finding in new:
+        found += [(finding, violation, pod) for pod, violation in impossible[place].found]
+    flaws = _flaws(found if fixes else ())
     workloads = tuple(pods.workloads())
     postures = pods.postures(settings)
-    predicted_levels = tuple(levels.get(_key(each)) for each in workloads)
+    predicted_levels = tuple(_with_flaws(levels.get(_key(each)), flaws.get(_key(each), ())) for each in workloads)
     return Preview(tuple(findings), postures_line(postures), postures, predicted_levels)
 
 
+_Found = tuple[Violation | Warn, Violation | Warn, FlawedPod]
+"""A finding as it is shown, as the rule gave it, and the pod."""
+
+
+def _flaws(found: Iterable[_Found]) -> dict[_Key, list[Flaw]]:
+    """The fixes for findings, by workload."""
+    flaws: dict[_Key, list[Flaw]] = {}
+    for shown, finding, pod in found:
+        if fix := fix_of(finding, pod):
+            flaws.setdefault(_key(pod.workload), []).append(Flaw(shown, placed(fix, pod.workload)))
+    return flaws
+
+
+def _with_flaws(levels: PredictedLevels | None, flaws: Sequence[Flaw]) -> PredictedLevels | None:
+    return msgspec.structs.replace(levels, flaws=tuple(flaws)) if levels and flaws else levels
+
+
 class _Judged(msgspec.Struct, frozen=True):
-    """What the rules found in one pod; the Pod Security verdicts without vmguard and as admitted."""
+    """What the rules found in one pod; the Pod Security verdicts without vmguard and as admitted.
+
+    `flawed` is the pod as the rules make fixes for it; any workload with identical pods may stand in it.
+    """
 
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, Verdict] | None = None
+    flawed: FlawedPod | None = None
+
+
+class _Impossible(msgspec.Struct, frozen=True):
+    """What no pod can have: the violation as a person reads it, and as the rule gave it for each pod."""
+
+    shown: Violation
+    found: list[tuple[FlawedPod, Violation]]
 
 
 def _warnings(
     applied: Ref, predicted: Sequence[PredictedPod], was: dict[_Key, PredictedPod], settings: Settings, minor: int
-) -> tuple[list[Warn], dict[_Key, PredictedLevels]]:
-    """The warnings about all pods, each with the components that it is about, and the levels of each workload."""
+) -> tuple[list[Warn], dict[_Key, PredictedLevels], list[_Found]]:
+    """The warnings about all pods, each with the components that it is about; each workload's levels; all findings."""
     levels: dict[_Key, PredictedLevels] = {}
     judged: dict[bytes, _Judged] = {}
-    texts: dict[tuple[bytes, tuple[str, ...]], list[Warn]] = {}
+    texts: dict[tuple[bytes, tuple[str, ...]], list[tuple[Warn, Violation | Warn]]] = {}
     about: dict[Warn, list[tuple[str, str]]] = {}
+    found: dict[Warn, list[tuple[FlawedPod, Violation | Warn]]] = {}
     left_out = containers = 0
     for each in predicted:
         earlier = _changed(was.get(_key(each.workload)), each)
@@ -116,9 +153,13 @@ def _warnings(
             judged[identical] = _judge(each, source_map.located(each.posture), settings, minor, earlier)
         if (identical, source_map.places) not in texts:
             texts[identical, source_map.places] = _texts(source_map, judged[identical].findings)
-        for warning in texts[identical, source_map.places]:
+        flawed = judged[identical].flawed
+        for warning, finding in texts[identical, source_map.places]:
             text = _of_any_component(each.workload.component.name, warning.text)
             general = msgspec.structs.replace(warning, text=text)
+            if flawed:
+                pod = msgspec.structs.replace(flawed, workload=each.workload, posture=each.posture)
+                found.setdefault(general, []).append((pod, finding))
             about.setdefault(general, []).append(
                 (source_map.component, warning.text.replace(THIS_POD, each.as_argument))
             )
@@ -127,15 +168,17 @@ def _warnings(
                 sum(type(finding) is of for finding in judged[identical].findings) for of in (Change, Violation)
             )
             levels[_key(each.workload)] = PredictedLevels(source_map.component, *verdicts, changes, violations)
-    warnings = []
+    warnings: list[Warn] = []
+    all_found: list[_Found] = []
     for general, of in about.items():
         components, lines = zip(*of, strict=True)
         text = lines[0] if len(set(lines)) == 1 else general.text.replace(THIS_POD, "POD")
         warnings.append(msgspec.structs.replace(general, text=f"{_listed(components)}: {text}"))
+        all_found += [(warnings[-1], finding, pod) for pod, finding in found.get(general, ())]
     if left_out:
         text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {left_out} of its workloads are not"
         warnings.append(Warn("workload", f"{text} judged here"))
-    return warnings, levels
+    return warnings, levels, all_found
 
 
 def _judge(
@@ -152,7 +195,8 @@ def _judge(
     before, after = evaluate(unguarded, minor), evaluate(admitted, minor)
     spec_before = _spec_as_admitted(earlier, settings, minor) if earlier else None
     previewed = previewed_pod(subject, posture, admitted, (before, after), spec_before)
-    return _Judged((*findings, *check_preview(previewed, posture)), (before, after))
+    flawed = flawed_pod(predicted.workload, posture, admitted, subject)
+    return _Judged((*findings, *check_preview(previewed, posture)), (before, after), flawed)
 
 
 def _subject(predicted: PredictedPod, settings: Settings, minor: int) -> Subject:
@@ -191,23 +235,23 @@ def _listed(components: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _texts(source_map: SourceMap, findings: Iterable[Finding]) -> list[Warn]:
-    """The findings on one pod that a person must act on; vmguard fills the others."""
-    warnings = []
+def _texts(source_map: SourceMap, findings: Iterable[Finding]) -> list[tuple[Warn, Violation | Warn]]:
+    """The findings on one pod that a person must act on, as warnings and as the rules gave them."""
+    warnings: list[tuple[Warn, Violation | Warn]] = []
     for finding in findings:
         if type(finding) is Violation:
-            warnings.append(Warn(finding.rule, source_map.complaint(finding), noncompliant=True))
+            warnings.append((Warn(finding.rule, source_map.complaint(finding), noncompliant=True), finding))
         elif type(finding) is Warn:
-            warnings.append(Warn(finding.rule, source_map.text(finding.text)))
+            warnings.append((Warn(finding.rule, source_map.text(finding.text)), finding))
     return warnings
 
 
-def _impossible(applied: Ref, predicted: Iterable[PredictedPod], minor: int) -> tuple[dict[_Place, Violation], int]:
+def _impossible(applied: Ref, predicted: Iterable[PredictedPod], minor: int) -> tuple[dict[_Place, _Impossible], int]:
     """What no pod can have in any of the pods, each once: by the places of the fields that make it, and why.
 
     And how many pods were not checked.
     """
-    found: dict[_Place, Violation] = {}
+    found: dict[_Place, _Impossible] = {}
     containers = unchecked = 0
     for each in predicted:
         if containers + each.containers > MOST_CHECKED:
@@ -215,14 +259,17 @@ def _impossible(applied: Ref, predicted: Iterable[PredictedPod], minor: int) -> 
             continue
         containers += each.containers
         source_map = source_map_of(applied, each)
-        for violation in check_operator_pod(OperatorPod(spec_of_any_operator(each), minor)):
+        spec = spec_of_any_operator(each)
+        flawed = FlawedPod({**each.pod, "spec": spec}, minor, each.workload, each.posture)
+        for violation in check_operator_pod(OperatorPod(spec, minor)):
             fields: dict[str, list[str]] = {}
             for field, value in violation.found.items():
                 place = source_map.context_of(violation.path, field) or each.posture.context_setting.place
                 fields.setdefault(place, []).append(f"{field}: {as_json(value)}")
             key = " and ".join(fields), violation.why
             if key not in found:
-                found[key] = _located(applied, fields, violation)
+                found[key] = _Impossible(_located(applied, fields, violation), [])
+            found[key].found.append((flawed, violation))
     return found, unchecked
 
 
@@ -239,15 +286,20 @@ def _located(applied: Ref, fields: dict[str, list[str]], violation: Violation) -
     return msgspec.structs.replace(violation, path=place, why=why, source=place)
 
 
-def _new(now: dict[_Place, Violation], before: dict[_Place, Violation] | None) -> Iterator[Violation | Warn]:
+def _new(
+    now: dict[_Place, _Impossible], before: dict[_Place, _Impossible] | None
+) -> list[tuple[_Place, Violation | Warn]]:
     """The violations, and as warnings those that were there before, in this or another place (None: maybe all)."""
-    gone = Counter(_without_place(key, violation) for key, violation in (before or {}).items() if key not in now)
-    for key, violation in now.items():
+    gone = Counter(_without_place(key, each.shown) for key, each in (before or {}).items() if key not in now)
+    result: list[tuple[_Place, Violation | Warn]] = []
+    for key, each in now.items():
+        violation = each.shown
         settled = before is None or key in before
         if not settled and gone[_without_place(key, violation)]:
             gone[_without_place(key, violation)] -= 1
             settled = True
-        yield Warn(violation.rule, f"it was so before: {violation.why}") if settled else violation
+        result.append((key, Warn(violation.rule, f"it was so before: {violation.why}") if settled else violation))
+    return result
 
 
 def _without_place(key: _Place, violation: Violation) -> tuple[str, bytes]:

@@ -28,18 +28,22 @@ _ADVICE: dict[SkipReason, str] = {
 
 
 class PreviewRequest(msgspec.Struct, frozen=True):
-    """The pods of a resource that are to be previewed; `had` is its spec before an update, None for a new resource."""
+    """The pods of a resource that are to be previewed; `had` is its spec before an update, None for a new resource.
+
+    `fixes` is whether the preview has a fix for each finding, which the answer to an admission does not need.
+    """
 
     pods: PodsOfResource
     had: Raw | None
     settings: Settings
     minor: int
+    fixes: bool = True
 
     def preview(self) -> Preview:
         """The preview, made here and now."""
         pods = self.pods
         before = None if self.had is None else PodsOfResource(pods.resource, self.had, pods.parentage)
-        return preview_pods(pods, before, self.settings, self.minor)
+        return preview_pods(pods, before, self.settings, self.minor, fixes=self.fixes)
 
 
 class NotPreviewed(msgspec.Struct, frozen=True):

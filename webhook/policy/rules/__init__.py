@@ -9,11 +9,12 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from webhook.policy.findings import Finding, Violation, Warn
+from webhook.policy.findings import Finding, Fix, NothingToCopy, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule, ordered
 from webhook.policy.rules.subject import (
     EphemeralContainer,
+    FlawedPod,
     OperatorPod,
     PolicyReference,
     PreviewedPod,
@@ -116,3 +117,17 @@ def check_ephemeral_container(container: EphemeralContainer, posture: Posture) -
 def check_policy_reference(reference: PolicyReference, *, of_pod: bool) -> list[Finding]:
     """Findings for a PodSecurityPolicy that a resource names, for itself or, with `of_pod`, as its pods will."""
     return [finding for check in _POLICY_REFERENCE for finding in check(reference, of_pod)]
+
+
+def fix_of(finding: Violation | Warn, pod: FlawedPod) -> Fix | None:
+    """What someone can copy to make a finding on a pod go away; None for a rule without, or for no rule."""
+    rule = next((each for each in RULES if each.id == finding.rule), None)
+    if rule is None or isinstance(rule.fix, NothingToCopy):
+        return None
+    return rule.fix(finding, pod)
+
+
+def resource_fix_of(finding: Violation | Warn, resource: ResourceObject) -> Fix | None:
+    """The same for a finding on a resource as it is written."""
+    rule = next((each for each in RULES if each.id == finding.rule), None)
+    return rule.resource_fix(finding, resource) if rule and rule.resource_fix else None

@@ -18,8 +18,8 @@ _KUBECTL = "kubectl"
 _SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
 
 
-def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
-    """A text for each such container."""
+def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tuple[str, str]]:
+    """A text for each such container, and its name."""
     if posture.api_access != "explicit":
         return
     spec = pod.pod["spec"]
@@ -32,7 +32,7 @@ def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
         if sign and tokens.isdisjoint(mounted):
             text = f"container {container['name']!r} calls the Kubernetes API ({sign}) and gets no token with"
             text += f" {posture.api_setting.place.rpartition('.')[2]}: mount a projected one"
-            yield f"{text} at {TOKEN_PATH}"
+            yield f"{text} at {TOKEN_PATH}", str(container["name"])
 
 
 def _sign(container: dict[str, Any]) -> str:

@@ -17,18 +17,26 @@ vmguard warns the person who applies the resource. It looks for chown, chgrp, ch
 such a container. With a volume to which the kubelet applies fsGroup no chown is needed: take the container out.
 """
 
-from webhook.policy.findings import Finding, Warn
+from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import faults, words
+from webhook.policy.rules.owner_changers import faults, permitting, words
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.rules.subject import FlawedPod, PreviewedPod
 
 ID = "file-owner"
 
 
 def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001 - the shape of the phase
     """Findings for the containers of one pod."""
-    return [Warn(ID, text) for text in faults(pod.pod["spec"])]
+    return [Warn(ID, text, about=(name,)) for name, text in faults(pod.pod["spec"])]
 
 
-RULE = Rule(id=ID, order=65, text=__doc__, preview=check, words=words)
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
+    """Root and the capability, for this container alone."""
+    name = finding.about[0] if isinstance(finding, Warn) else ""
+    context = permitting(pod.container(name), pod.spec)
+    note = 'A namespace that enforces "restricted" refuses a pod with this container.'
+    return Fix(pod.of_container(name, {"securityContext": context}), notes=(note,))
+
+
+RULE = Rule(id=ID, order=65, text=__doc__, fix=fix, preview=check, words=words)

@@ -15,11 +15,12 @@ Source: kubelet 1.20 to 1.37; Dockerfiles of the images.
 
 import re
 
-from webhook.policy.findings import Finding, Warn
+from webhook.policy.context_fields import NOBODY
+from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, object_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PreviewedPod
+from webhook.policy.rules.subject import FlawedPod, PreviewedPod
 
 ID = "image-user"
 
@@ -41,7 +42,10 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             refused.setdefault(f"the user {image.name}, which the kubelet cannot check", []).append(container["name"])
         elif image.user == 0:
             refused.setdefault("root", []).append(container["name"])
-    return [Warn(ID, _text(names, user, _is_collector(spec, posture))) for user, names in refused.items()]
+    return [
+        Warn(ID, _text(names, user, _is_collector(spec, posture)), about=tuple(names))
+        for user, names in refused.items()
+    ]
 
 
 def _text(names: list[str], user: str, collector: bool) -> str:  # noqa: FBT001
@@ -71,4 +75,23 @@ def _is_collector(spec: Raw, posture: Posture) -> bool:
     return bool(mode and mode.runs_as_root and mode.data_path in paths)
 
 
-RULE = Rule(id=ID, order=35, text=__doc__, preview=check)
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
+    """A user that is not root, where runAsNonRoot stands; root for a collector of logs."""
+    names = finding.about if isinstance(finding, Warn) else ()
+    context: Raw = {"runAsUser": NOBODY, "runAsGroup": NOBODY, "fsGroup": NOBODY}
+    notes = (f"Files that root wrote on its volumes must be of user {NOBODY} or of group {NOBODY} then.",)
+    if _is_collector(pod.spec, pod.posture):
+        context, notes = {"runAsNonRoot": False}, ("It reads files of the node as root.",)
+    fields: Raw = {}
+    if pod.posture.security_context == "custom":
+        fields["securityContext"] = context
+    of_container = {field: value for field, value in context.items() if field != "fsGroup"}
+    for name in names:
+        own = pod.contexts_set.get(name, {})
+        if pod.posture.security_context != "custom" or own.get("runAsNonRoot") is True:
+            more = pod.of_container(name, {"securityContext": of_container})
+            fields |= {group: [*fields.get(group, []), *containers] for group, containers in more.items()}
+    return Fix(fields, notes=notes)
+
+
+RULE = Rule(id=ID, order=35, text=__doc__, fix=fix, preview=check)

@@ -24,17 +24,18 @@ import re
 from collections.abc import Iterator, Mapping
 
 from webhook.policy.conditions import value_at
-from webhook.policy.findings import Finding, Warn
-from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.findings import Finding, Fix, Violation, Warn
+from webhook.policy.json_access import Raw, laid_over, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PreviewedPod, arguments_of
+from webhook.policy.rules.subject import FlawedPod, PreviewedPod, arguments_of
 from webhook.policy.volume_users import ROOT, user_of
 
 ID = "low-port"
 
 _LIMIT = 1024
 _LONGEST = 1000
+_HIGHER = 8000
 _FLAG = re.compile(r"(?i:.*listen-?addr(?:ess)?(?:\.tcp|\.udp)?)|vminsertAddr|vmselectAddr")
 _PORT = re.compile(r"(?:^|:)(\d{1,5})\"?$")
 _CAPABILITIES = {"NET_BIND_SERVICE", "CAP_NET_BIND_SERVICE", "ALL"}
@@ -61,7 +62,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             if spec.get("hostNetwork") is True
             else "unless the runtime lowers ip_unprivileged_port_start"
         )
-        findings.append(Warn(ID, f"{text} {why}. Use a port from 1024 on"))
+        findings.append(Warn(ID, f"{text} {why}. Use a port from 1024 on", about=(str(container["name"]),)))
     return findings
 
 
@@ -106,4 +107,45 @@ def words(container: Raw) -> list[str]:
     return [each for each in found if _FLAG.fullmatch(each[:_LONGEST].lstrip("-").partition("=")[0])]
 
 
-RULE = Rule(id=ID, order=75, text=__doc__, preview=check, words=words)
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
+    """Higher ports where fields of the resource name them, else the sysctl that lowers the limit."""
+    name = finding.about[0] if isinstance(finding, Warn) else ""
+    spec, component = pod.spec, pod.posture.component
+    container = pod.container(name)
+    low = [(port, where) for port, where in _ports(container) if 0 < port < _limit(spec)]
+    arguments = object_of(pod.part.get("extraArgs"))
+    fields: Raw = {}
+    for port, flag in low:
+        higher = port + _HIGHER
+        if name == component.main and flag == component.listens and flag not in arguments:
+            service = {"spec": {"ports": [{"name": "http", "port": port, "targetPort": higher}]}}
+            fields |= {"port": str(higher), "serviceSpec": service}
+        elif name == component.main and flag in arguments and str(arguments[flag]).endswith(f":{port}"):
+            higher_address = str(arguments[flag]).removesuffix(str(port)) + str(higher)
+            fields["extraArgs"] = {**fields.get("extraArgs", {}), flag: higher_address}
+        else:
+            break
+    else:
+        return Fix(fields, notes=("Any free port from 1024 on will do.",))
+    if spec.get("hostNetwork") is True:
+        ports = ", ".join(str(port) for port, _ in low)
+        note = (
+            f"With hostNetwork no sysctl helps. Make container {name!r} listen on <a port from 1024 on>, not {ports}."
+        )
+        return Fix(notes=(note,))
+    return Fix({"securityContext": _with_sysctl(pod)}, notes=("The sysctl holds for this pod alone.",))
+
+
+def _with_sysctl(pod: FlawedPod) -> Raw:
+    """The component's own security context with the sysctl; strict security in full where it has none."""
+    if pod.posture.security_context == "custom":
+        base: Raw = {}
+    else:
+        base = laid_over(pod.filling_pod, pod.filling_container)
+    others = [
+        each for each in objects_of(value_at(pod.spec, ("securityContext", "sysctls"))) if each.get("name") != _SYSCTL
+    ]
+    return {**base, "sysctls": [*others, {"name": _SYSCTL, "value": "0"}]}
+
+
+RULE = Rule(id=ID, order=75, text=__doc__, fix=fix, preview=check, words=words)

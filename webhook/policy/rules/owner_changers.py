@@ -8,6 +8,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from webhook.policy.conditions import value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.volume_users import ROOT, lacks, user_of
 
@@ -45,15 +46,26 @@ def words(container: Raw) -> list[str]:
     return [tool, "-R", "-o", mount, *ignored]
 
 
-def faults(spec: Raw) -> Iterator[str]:
-    """A text for each container of a pod's spec that changes owners or modes and is not permitted to."""
+def faults(spec: Raw) -> Iterator[tuple[str, str]]:
+    """Name and text for each container of a pod's spec that changes owners or modes and is not permitted to."""
     for group, what in (("initContainers", "init container"), ("containers", "container")):
         for container in spec[group]:
             tool = tool_of(container)
             if tool and (fault := _fault(container, spec, tool)):
                 why, fix = fault
                 ends = "" if "kubelet" in why else _ends(container, group)
-                yield f"{what} {container['name']!r} runs {tool} {why}{ends}. {fix}"
+                yield str(container["name"]), f"{what} {container['name']!r} runs {tool} {why}{ends}. {fix}"
+
+
+def permitting(container: Raw, spec: Raw) -> Raw:
+    """The fields of a container's security context that permit its tool."""
+    context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
+    needed = _CAPABILITY[tool_of(container)]
+    fields: Raw = {"runAsUser": ROOT, "runAsNonRoot": False}
+    if lacks(context, needed):
+        added = [*_texts(value_at(context, ("capabilities", "add"))), needed]
+        fields["capabilities"] = {"add": added}
+    return fields
 
 
 def _fault(container: Raw, spec: Raw, tool: str) -> tuple[str, str] | None:

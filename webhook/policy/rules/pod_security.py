@@ -8,7 +8,7 @@ a file.
 """
 
 from webhook.podsecurity import Level
-from webhook.policy.findings import Finding, Warn
+from webhook.policy.findings import Finding, NothingToCopy, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod
@@ -29,4 +29,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001
     return [Warn(ID, next((text for text in texts if len(text) <= _LONGEST), texts[-1]))]
 
 
-RULE = Rule(id=ID, order=40, text=__doc__, preview=check, new_pods_only=True)
+_WITHOUT = NothingToCopy("it sums up what other rules find, and each of them has its own fix")
+
+
+RULE = Rule(id=ID, order=40, text=__doc__, fix=_WITHOUT, preview=check, new_pods_only=True)

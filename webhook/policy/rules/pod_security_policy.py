@@ -8,11 +8,13 @@ whether the policy exists, it never denies.
 """
 
 from webhook.facts import Absent, NotServed, Unknown
-from webhook.policy.findings import Finding, Violation, Warn
-from webhook.policy.policy_references import REMOVED
-from webhook.policy.posture import Posture
+from webhook.policy.components import BY_KIND
+from webhook.policy.findings import Finding, Fix, Violation, Warn
+from webhook.policy.json_access import Raw, object_of
+from webhook.policy.policy_references import ANNOTATION, REMOVED
+from webhook.policy.posture import POLICY_FIELD, Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PolicyReference, Subject
+from webhook.policy.rules.subject import FlawedPod, PolicyReference, ResourceObject, Subject
 
 ID = "pod-security-policy"
 
@@ -44,4 +46,39 @@ def _denied(reference: PolicyReference, text: str) -> Violation:
     )
 
 
-RULE = Rule(id=ID, order=20, text=__doc__, pod=check, policy_reference=check_reference)
+_NOTES = ("Or write the name of a policy that exists, where the cluster serves the API.",)
+
+
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:  # noqa: ARG001 - the shape of a fix
+    """The resource without the name, wherever it has one for this component."""
+    fields = _without(pod.part)
+    if not fields and pod.workload.spec.get(POLICY_FIELD):
+        return Fix({"spec": {POLICY_FIELD: None}}, notes=_NOTES, of_resource=True)
+    if not fields:
+        note = "The admission of the cluster sets the annotation. This lists the policies that exist:"
+        return Fix(notes=(note,), command="kubectl get psp")
+    return Fix(fields, notes=_NOTES)
+
+
+def fix_in_resource(finding: Violation | Warn, resource: ResourceObject) -> Fix:  # noqa: ARG001 - the shape of a fix
+    """The resource without any such name in its root and its components."""
+    spec = object_of(resource.object.get("spec"))
+    fields = _without(spec)
+    for component in BY_KIND.get(resource.kind, ()):
+        part = _without(component.part_of(spec)) if len(component.path) > 1 else {}
+        for field in reversed(component.path[1:]) if part else ():
+            part = {field: part}
+        fields |= part
+    return Fix({"spec": fields}, notes=_NOTES, of_resource=True) if fields else Fix(notes=_NOTES, of_resource=True)
+
+
+def _without(part: Raw) -> Raw:
+    """The fields of a part that name a policy, as null."""
+    annotations = object_of(object_of(part.get("podMetadata")).get("annotations"))
+    fields: Raw = {"podMetadata": {"annotations": {ANNOTATION: None}}} if ANNOTATION in annotations else {}
+    return {**fields, POLICY_FIELD: None} if part.get(POLICY_FIELD) else fields
+
+
+RULE = Rule(
+    id=ID, order=20, text=__doc__, fix=fix, resource_fix=fix_in_resource, pod=check, policy_reference=check_reference
+)

@@ -28,11 +28,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from webhook.policy.accepted_values import LARGEST_ID
-from webhook.policy.context_fields import ROWS
-from webhook.policy.findings import Violation
-from webhook.policy.json_access import Raw, objects_of
+from webhook.policy.context_fields import NOBODY, ROWS
+from webhook.policy.findings import Fix, Violation, Warn
+from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import OperatorPod
+from webhook.policy.rules.subject import FlawedPod, OperatorPod
 from webhook.policy.rules.windows_options import of_host, wrong_options
 
 ID = "pod-validity"
@@ -167,4 +167,42 @@ def _root(context: Raw) -> Iterator[Fault]:
         yield {"runAsNonRoot": True, "runAsUser": 0}, "no kubelet starts a container that must not be root as root"
 
 
-RULE = Rule(id=ID, order=10, text=__doc__, operator_pod=check)
+_PROFILES = ("seccompProfile", "appArmorProfile")
+_STAY = ("runAsNonRoot", "allowPrivilegeEscalation")
+"""Fields that are right where another one contradicts them."""
+
+
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
+    """The fields of the context with values that a pod can have, in the container's context or the component's."""
+    assert isinstance(finding, Violation)  # noqa: S101 - this rule gives no other
+    name = pod.at(finding.path)
+    own, common = pod.contexts_set.get(name, {}), object_of(pod.part.get("securityContext"))
+    fields: Raw = {}
+    for field in [each for each in finding.found if each not in _STAY or len(finding.found) == 1]:
+        outer, _, inner = field.partition(".")
+        in_container = outer in own and bool(name)
+        holder = own if in_container else common
+        value = {inner: _valid(field, holder)} if inner else _valid(field, holder)
+        context = {"securityContext": {outer: value}}
+        fields |= pod.of_container(name, context) if in_container else context
+    root = "runAsNonRoot" in finding.found
+    return Fix(fields, notes=("To keep root, write runAsUser: 0 and runAsNonRoot: false.",) if root else ())
+
+
+def _valid(field: str, context: Raw) -> Any:
+    """A value that a pod can have in place of the one in a context; None to remove the field."""
+    if field == "capabilities.add":
+        return [each for each in object_of(context.get("capabilities")).get("add") or () if each != "CAP_SYS_ADMIN"]
+    if field == "supplementalGroups":
+        return [each for each in context.get(field) or () if _is_id(each)]
+    if field == "sysctls":
+        known = {str(each.get("name")): each for each in objects_of(context.get(field))}
+        return [each for name, each in known.items() if len(name) <= _LONGEST_SYSCTL and _SYSCTL.fullmatch(name)]
+    if field in _PROFILES:
+        return {"type": "RuntimeDefault", "localhostProfile": None}
+    if field == "runAsUser" and context.get("runAsNonRoot") is True:
+        return NOBODY
+    return False if field == "privileged" else None
+
+
+RULE = Rule(id=ID, order=10, text=__doc__, fix=fix, operator_pod=check)

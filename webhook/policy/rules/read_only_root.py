@@ -16,14 +16,15 @@ Source: flags of VictoriaMetrics, VictoriaLogs, VictoriaTraces and Alertmanager 
 """
 
 import posixpath
+import re
 from typing import Any
 
 from webhook.policy.components import DATA_FLAGS
-from webhook.policy.findings import Finding, Warn
-from webhook.policy.json_access import Raw
+from webhook.policy.findings import Finding, Fix, Violation, Warn
+from webhook.policy.json_access import Raw, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import PreviewedPod, arguments_of
+from webhook.policy.rules.subject import FlawedPod, PreviewedPod, arguments_of
 
 ID = "read-only-root"
 
@@ -37,6 +38,7 @@ _LOCAL = "fs://"
 """What a destination of a backup begins with that is a folder."""
 
 _LONGEST_PATH = 4095
+_LONGEST_NAME = 50
 _NEVER_WRITABLE = ("secret", "configMap", "downwardAPI", "projected")
 
 
@@ -65,7 +67,8 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
                 continue
             text = f"container {container['name']!r} writes to {path} ({flag}), its root filesystem is read-only and"
             text = f"{text} no writable volume is mounted there: add one with volumes and"
-            findings.append(Warn(ID, f"{text} {_mounts_of(container, posture)}"))
+            about = (str(container["name"]), path)
+            findings.append(Warn(ID, f"{text} {_mounts_of(container, posture)}", about=about))
     return findings
 
 
@@ -92,4 +95,27 @@ def _flag_of(argument: str) -> str:
     return argument.lstrip("-").partition("=")[0]
 
 
-RULE = Rule(id=ID, order=70, text=__doc__, preview=check, words=words)
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
+    """A volume at the path, mounted in the container."""
+    container, path = finding.about if isinstance(finding, Warn) else ("", "/")
+    name = pod.unused(
+        f"written-{re.sub('[^a-z0-9]+', '-', path.lower()).strip('-') or 'files'}"[:_LONGEST_NAME].strip("-")
+    )
+    mount: Raw = {"name": name, "mountPath": path}
+    there = objects_of(pod.container(container).get("volumeMounts"))
+    if any(each.get("mountPath") == path and each.get("readOnly") for each in there):
+        mount["readOnly"] = False
+    mounts: Raw = {"volumeMounts": [mount]}
+    row = next((each for each in pod.posture.component.beside if each.name == container), None)
+    if row and row.mounts_data:
+        for field in reversed(row.settings):
+            mounts = {field: mounts}
+    elif row:
+        mounts = pod.of_container(container, mounts)
+    keep = (
+        "emptyDir loses the files with the pod. For files to keep write persistentVolumeClaim: {claimName: <a claim>}"
+    )
+    return Fix({"volumes": [{"name": name, "emptyDir": {}}], **mounts}, notes=(keep,))
+
+
+RULE = Rule(id=ID, order=70, text=__doc__, fix=fix, preview=check, words=words)

@@ -18,10 +18,11 @@ from typing import Any
 
 import msgspec
 
-from webhook.policy.findings import Finding, Violation, Warn
+from webhook.policy.findings import Finding, Fix, NothingToCopy, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.subject import (
     EphemeralContainer,
+    FlawedPod,
     OperatorPod,
     PolicyReference,
     PreviewedPod,
@@ -41,19 +42,27 @@ OperatorPodCheck = Callable[[OperatorPod], list[Violation]]
 EphemeralContainerCheck = Callable[[EphemeralContainer, Posture], list[Finding]]
 PolicyReferenceCheck = Callable[[PolicyReference, bool], list[Finding]]
 
+FixOf = Callable[[Violation | Warn, FlawedPod], Fix]
+"""From a finding on a pod to what someone can copy to make it go away."""
+
+ResourceFixOf = Callable[[Violation | Warn, ResourceObject], Fix]
+"""The same for a finding on a resource as it is written."""
+
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule: its id, its place among the rules (the most important first), its text, and a check for each phase.
 
     `text` explains the rule to a person; it starts with the id and a colon. `table` gives the lines of a Markdown table
     that the rule reads. `words` gives what the rule reads of a container's command and arguments; it is
-    None for a rule that reads none. `annotations` are those of other webhooks that the rule reads. With `new_pods_only`
-    its preview says nothing of a pod that runs already: its other phase, or the pod's levels, say it.
+    None for a rule that reads none. `annotations` are those of other webhooks that the rule reads. `fix` makes what
+    someone can copy for a finding on a pod, `resource_fix` for one of the phase `resource`. With `new_pods_only` its
+    preview says nothing of a pod that runs already: its other phase, or the pod's levels, say it.
     """
 
     id: str
     order: int
     text: str | None
+    fix: FixOf | NothingToCopy
     table: Callable[[], list[str]] | None = None
     pod: PodCheck | None = None
     preview: PreviewCheck | None = None
@@ -65,6 +74,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     words: WordsRead | None = None
     annotations: frozenset[str] = frozenset()
     new_pods_only: bool = False
+    resource_fix: ResourceFixOf | None = None
 
     @property
     def explanation(self) -> str:
@@ -83,7 +93,7 @@ def ordered(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The rules in their order.
 
     Raises:
-        ValueError: two rules have the same id or order, or a rule has no check or no explanation.
+        ValueError: two rules have the same id or order, or a rule has no check, no explanation or no fix.
 
     """
     result = tuple(sorted(rules, key=lambda rule: rule.order))
@@ -93,6 +103,8 @@ def ordered(rules: Iterable[Rule]) -> tuple[Rule, ...]:
                 raise ValueError(f"rules {rule.id} and {other.id} have the same id or order")
         if not any(getattr(rule, phase) for phase in PHASES):
             raise ValueError(f"rule {rule.id} has no check in any phase")
+        if (rule.resource or rule.policy_reference) and not rule.resource_fix:
+            raise ValueError(f"rule {rule.id} makes no fix for what it finds in a resource")
         if not _NO_DOCSTRINGS and not rule.explanation.startswith(f"{rule.id}: "):
             raise ValueError(f"the text of rule {rule.id} must start with its id and a colon")
     return result

@@ -17,13 +17,13 @@ A container of the user's that sets no user has that of its pod, which overrides
 from typing import Any
 
 from webhook.podsecurity import Reason, evaluate
-from webhook.policy.findings import Finding, Warn
-from webhook.policy.json_access import laid_over, object_of
+from webhook.policy.findings import Finding, Fix, Violation, Warn
+from webhook.policy.json_access import Raw, laid_over, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.owner_changers import tool_of
 from webhook.policy.rules.replaced_users import inherited_users
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import EphemeralContainer, PreviewedPod, ReplacedPod, Subject
+from webhook.policy.rules.subject import EphemeralContainer, FlawedPod, PreviewedPod, ReplacedPod, Subject
 from webhook.policy.volume_users import command_in
 
 ID = "sidecar"
@@ -52,11 +52,10 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     findings: list[Finding] = []
     if bare:
         text = f"{_named(bare)} left as it is and does not pass Pod Security restricted: write its securityContext, or"
-        findings.append(Warn(ID, f"{text} set VMGUARD_HARDEN_SIDECARS=true"))
+        findings.append(Warn(ID, f"{text} set VMGUARD_HARDEN_SIDECARS=true", about=tuple(bare)))
     if weak:
-        findings.append(
-            Warn(ID, f"{_named(weak)} weaker than Pod Security restricted, as the resource sets it: {first}")
-        )
+        text = f"{_named(weak)} weaker than Pod Security restricted, as the resource sets it: {first}"
+        findings.append(Warn(ID, text, about=tuple(weak)))
     return findings
 
 
@@ -69,7 +68,7 @@ def check_names(subject: Subject, posture: Posture) -> list[Finding]:
     if not names:
         return []
     text = f"{_named(names)} neither the operator's nor in the resource: vmguard does not judge what another webhook"
-    return [Warn(ID, f"{text} injects; if the operator made it, update vmguard")]
+    return [Warn(ID, f"{text} injects; if the operator made it, update vmguard", about=tuple(names))]
 
 
 def check_replaced(pod: ReplacedPod) -> list[Warn]:
@@ -107,10 +106,100 @@ def _reasons(container: dict[str, Any], spec: dict[str, Any], minor: int) -> tup
     return evaluate({"spec": {**shared, "containers": [container]}}, minor).reasons
 
 
+_PROFILE = {"type": "RuntimeDefault", "localhostProfile": None}
+_HARDER: tuple[Raw, ...] = (
+    {"allowPrivilegeEscalation": False},
+    {"privileged": False},
+    {"capabilities": {"drop": ["ALL"]}},
+    {"capabilities": {"drop": ["ALL"], "add": []}},
+    {"seccompProfile": _PROFILE},
+    {"runAsNonRoot": True},
+    {"runAsUser": None, "runAsNonRoot": None},
+    {"appArmorProfile": _PROFILE},
+    {"seLinuxOptions": None},
+    {"procMount": None},
+    {"windowsOptions": {"hostProcess": None}},
+)
+"""Fields of a container's security context that Pod Security restricted may require; null leaves it to the pod."""
+
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe", "postStart", "preStop")
+
+
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
+    """The fields that each container needs to pass Pod Security restricted, and no other field."""
+    names = finding.about if isinstance(finding, Warn) else ()
+    if any(map(pod.comes_from_elsewhere, names)):
+        note = "No field of the resource fixes it. This lists the webhooks that may have injected it:"
+        return Fix(notes=(note,), command="kubectl get mutatingwebhookconfigurations")
+    fields: Raw = {}
+    for name in names:
+        for group, containers in pod.of_container(name, _hardened(pod.container(name), pod)).items():
+            fields[group] = [*fields.get(group, []), *containers]
+    return Fix(fields, notes=("Check that the image needs no user, capability or port that this takes away.",))
+
+
+def _hardened(container: Raw, pod: FlawedPod) -> Raw:
+    """The fields without which a container does not pass, as few as possible."""
+    context: Raw = {}
+    reasons = _reasons(container, pod.spec, pod.minor)
+    for change in _HARDER:
+        tried = _both(context, change)
+        left = _reasons(_merged(container, {"securityContext": tried}), pod.spec, pod.minor)
+        if len(left) < len(reasons):
+            context, reasons = tried, left
+    changes: Raw = {"securityContext": context} if context else {}
+    ports = [
+        {"containerPort": each.get("containerPort"), "hostPort": None}
+        for each in objects_of(container.get("ports"))
+        if each.get("hostPort")
+    ]
+    return {**changes, **({"ports": ports} if ports else {}), **_without_hosts(container)}
+
+
+def _without_hosts(container: Raw) -> Raw:
+    """The probes and hooks of a container that name a host, without it."""
+    found: Raw = {}
+    for field, value in (*container.items(), *object_of(container.get("lifecycle")).items()):
+        handlers = {
+            action: {"host": None}
+            for action in ("httpGet", "tcpSocket")
+            if field in _PROBES and object_of(object_of(value).get(action)).get("host")
+        }
+        if handlers and field in container:
+            found[field] = handlers
+        elif handlers:
+            found["lifecycle"] = {**found.get("lifecycle", {}), field: handlers}
+    return found
+
+
+def _both(first: Raw, second: Raw) -> Raw:
+    """Two merge patches as one."""
+    nested = {
+        field: _both(first[field], value)
+        for field, value in second.items()
+        if isinstance(value, dict) and isinstance(first.get(field), dict)
+    }
+    return {**first, **second, **nested}
+
+
+def _merged(base: Raw, patch: Raw) -> Raw:
+    """An object with a merge patch."""
+    result = dict(base)
+    for field, value in patch.items():
+        if isinstance(value, dict):
+            result[field] = _merged(object_of(result.get(field)), value)
+        elif value is None:
+            result.pop(field, None)
+        else:
+            result[field] = value
+    return result
+
+
 RULE = Rule(
     id=ID,
     order=60,
     text=__doc__,
+    fix=fix,
     pod=check_names,
     preview=check,
     replaced_pod=check_replaced,

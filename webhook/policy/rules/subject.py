@@ -9,7 +9,10 @@ import msgspec
 from webhook.facts import Fact
 from webhook.objects import Container, Pod
 from webhook.podsecurity import Verdict
+from webhook.policy.json_access import object_of, objects_of, texts_of
+from webhook.policy.posture import Posture
 from webhook.policy.volume_groups import VolumeGroup
+from webhook.policy.workload import Workload, user_containers
 
 
 class PolicyReference(msgspec.Struct, frozen=True):
@@ -140,3 +143,62 @@ class EphemeralContainer(msgspec.Struct, frozen=True):
     container: dict[str, Any]
     spec: dict[str, Any]
     minor: int
+
+
+class FlawedPod(msgspec.Struct, frozen=True):
+    """A pod with findings, for which a rule makes fixes: raw, as vmguard would admit it, and its workload.
+
+    `filling_pod` and `filling_container` are the security contexts that vmguard wants of it.
+    """
+
+    pod: dict[str, Any]
+    minor: int
+    workload: Workload
+    posture: Posture
+    filling_pod: dict[str, Any] = {}
+    filling_container: dict[str, Any] = {}
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return object_of(self.pod.get("spec"))
+
+    @property
+    def part(self) -> dict[str, Any]:
+        """The component's part of the resource."""
+        return self.posture.component.part_of(self.workload.spec)
+
+    def container(self, name: str) -> dict[str, Any]:
+        """The container or init container of that name, {} for none."""
+        found = (each for group in _GROUPS for each in objects_of(self.spec.get(group)) if each.get("name") == name)
+        return next(found, {})
+
+    def at(self, path: str) -> str:
+        """The name of the container that a JSON pointer leads into, "" for none."""
+        _, _, group, index, *_ = (*path.split("/"), "", "", "")
+        found = objects_of(self.spec.get(group)) if group in _GROUPS else []
+        return str(found[int(index)].get("name")) if index.isdecimal() and int(index) < len(found) else ""
+
+    def of_container(self, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Fields of one container as fields of the component's part."""
+        first = objects_of(self.spec.get("initContainers"))
+        group = "initContainers" if name in texts_of(first, "name") else "containers"
+        return {group: [{"name": name, **fields}]}
+
+    def comes_from_elsewhere(self, name: str) -> bool:
+        """Whether neither the operator nor the resource brings a container."""
+        return name not in self.posture.component.containers and name not in self.contexts_set
+
+    @property
+    def contexts_set(self) -> dict[str, dict[str, Any]]:
+        """The securityContext that the resource sets in containers, by their names."""
+        return user_containers(self.workload) or {}
+
+    def unused(self, volume: str) -> str:
+        """A name for a volume that the pod does not have yet."""
+        names = texts_of(objects_of(self.spec.get("volumes")), "name")
+        return next(
+            each for each in (volume, *(f"{volume}-{n}" for n in range(2, len(names) + 3))) if each not in names
+        )
+
+
+_GROUPS = ("containers", "initContainers")

@@ -63,8 +63,8 @@ ANNOTATIONS = frozenset(
 """All annotations that are read here."""
 
 
-def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str]:
-    """A text for each webhook that will look for a token in vain."""
+def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tuple[str, str]]:
+    """For each webhook that will look for a token in vain a text, and the annotation that may name a volume."""
     if posture.api_access != "explicit":
         return
     annotations = object_of(object_of(pod.pod.get("metadata")).get("annotations"))
@@ -77,7 +77,8 @@ def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[str
             continue
         named = str(annotations.get(injector.names_volume, ""))
         if not _has_token(spec, named):
-            yield f"{injector.does} ({injector.annotation}), which may be missing here: {injector.fix}"
+            text = f"{injector.does} ({injector.annotation}), which may be missing here: {injector.fix}"
+            yield text, injector.names_volume
 
 
 def _has_token(spec: Raw, named: str) -> bool:

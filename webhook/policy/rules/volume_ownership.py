@@ -35,7 +35,7 @@ user: `securityContext: {runAsUser: 0}` of the component keeps root.
 
 from collections.abc import Iterator, Mapping
 
-from webhook.policy.findings import Finding, Warn
+from webhook.policy.findings import Finding, NothingToCopy, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.replaced_users import changes_of
@@ -154,10 +154,13 @@ def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) ->
     return user_of(container, spec, images) not in {ROOT, None}
 
 
+_WITHOUT = NothingToCopy("an audit replaces it by evidence on running pods, which has fixes of its own")
+
 RULE = Rule(
     id=ID,
     order=80,
     text=__doc__,
+    fix=_WITHOUT,
     table=effects_table,
     preview=check,
     replaced_pod=check_replaced,

@@ -1,0 +1,58 @@
+"""A fix pasted into a resource, as a person would do it, for tests of fixes."""
+
+import copy
+import json
+import shlex
+from typing import Any
+
+import jsonpatch
+import yaml
+
+_KEYS = ("name", "mountPath", "containerPort")
+"""What tells the elements of a list of objects apart, the best first."""
+
+
+def applied(resource: dict[str, Any], text: str) -> dict[str, Any]:
+    """The resource with the YAML of a fix merged into it, or with the patch of its command."""
+    fields, patch = pasted(text) or ({}, [])
+    return _merged(jsonpatch.apply_patch(copy.deepcopy(resource), patch), fields)
+
+
+def pasted(text: str) -> tuple[dict[str, Any], list[Any]] | None:
+    """The fields and the JSON Patch in the text of a fix, None for a text with neither."""
+    lines = text.splitlines()
+    commands = [line for line in lines if line.startswith("kubectl ")]
+    patches = [shlex.split(line) for line in commands if line.startswith("kubectl patch ")]
+    patch = [each for words in patches for each in json.loads(words[words.index("-p") + 1])]
+    fields = yaml.safe_load("\n".join(line for line in lines if line not in commands)) or {}
+    assert isinstance(fields, dict), f"no YAML of a resource: {text}"
+    return (fields, patch) if fields or patch else None
+
+
+def _merged(base: Any, patch: Any) -> Any:
+    if isinstance(base, dict) and isinstance(patch, dict):
+        result = {**base, **{field: _merged(base.get(field), value) for field, value in patch.items()}}
+        return {field: value for field, value in result.items() if value is not None}
+    if isinstance(patch, dict):
+        return _merged({}, patch)
+    if isinstance(patch, list) and patch and all(isinstance(each, dict) for each in patch):
+        return _merged_lists(base if isinstance(base, list) else [], patch)
+    return patch
+
+
+def _merged_lists(base: list[Any], patch: list[dict[str, Any]]) -> list[Any]:
+    key = (
+        "mountPath"
+        if any("mountPath" in each for each in patch)
+        else next((each for each in _KEYS if all(each in element for element in patch)), None)
+    )
+    if key is None or (key == "name" and any("value" in each for each in patch)):
+        return patch
+    result = list(base)
+    for each in patch:
+        index = next((n for n, there in enumerate(result) if there.get(key) == each[key]), None)
+        if index is None:
+            result.append(_merged({}, each))
+        else:
+            result[index] = _merged(result[index], each)
+    return result

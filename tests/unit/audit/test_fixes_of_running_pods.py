@@ -1,0 +1,114 @@
+"""An audit gives a fix with each finding of a rule on a running pod, and it holds once the pod is made again."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.applied_fixes import applied, pasted
+from tests.support.flawed_resources import FLAWED
+from tests.support.sample_pods import owned_by, pod, resource, vmsingle, workload
+from webhook.audit.audits import audit_saved
+from webhook.audit.collect import AuditScope
+from webhook.audit.report import AuditedWorkload, ReportedFinding
+from webhook.audit.saved import SavedObjects
+from webhook.facts import Ref
+from webhook.policy.components import PARENTS
+from webhook.policy.preview import PodsOfResource
+from webhook.policy.rules import IDS
+from webhook.settings import Settings
+
+MAKING_PODS = {name: thing for name, thing in FLAWED.items() if thing["kind"] not in PARENTS}
+
+
+def pods_of(thing: dict[str, Any]) -> list[dict[str, Any]]:
+    """A running pod of each component of a resource, as the operator makes it without vmguard, and its controller."""
+    name = thing["metadata"]["name"]
+    ref = Ref("operator.victoriametrics.com", "", thing["kind"], "mon", name)
+    objects = []
+    for each in PodsOfResource(ref, thing["spec"]).predicted(Settings()):
+        kind, of = each.workload.workload, f"{each.workload.component.name}-{name}"
+        controller = workload(kind, of, thing)
+        objects.append(controller)
+        if kind == "Deployment":
+            controller = workload("ReplicaSet", f"{of}-1", controller)
+            objects.append(controller)
+        labels = {"managed-by": "vm-operator", "app.kubernetes.io/name": each.workload.component.label}
+        metadata = {**each.pod["metadata"], "name": f"{of}-0", "namespace": "mon", "labels": labels, "uid": of}
+        owner = {"ownerReferences": owned_by(controller)}
+        objects.append({**each.pod, "metadata": {**metadata, **owner}})
+    return objects
+
+
+def audited(*things: dict[str, Any]) -> list[AuditedWorkload]:
+    pods = [each for each in things if each["kind"] == "Pod"]
+    saved = SavedObjects(pods, [each for each in things if each["kind"] != "Pod"], None)
+    return asyncio.run(audit_saved(saved, "file", 37, AuditScope(()), Settings())).workloads
+
+
+def audited_with_pods(thing: dict[str, Any]) -> dict[tuple[str, str, str], ReportedFinding]:
+    """The findings of rules on the running pods of a resource, by component, rule and text."""
+    metadata = {**thing["metadata"], "namespace": "mon", "uid": thing["metadata"].get("uid", "u")}
+    thing = {**thing, "metadata": metadata}
+    return {
+        (each.component, finding.id, finding.text): finding
+        for each in audited(thing, *pods_of(thing))
+        for finding in each.findings
+        if finding.id in IDS
+    }
+
+
+@pytest.mark.parametrize("name", MAKING_PODS)
+def test_a_fix_in_the_resource_holds_for_the_pods_that_are_made_then(name):
+    """The finding is not there any more, and no new one is worse."""
+    thing = MAKING_PODS[name]
+    for place, finding in audited_with_pods(thing).items():
+        assert finding.fix, f"no fix for {finding.text}"
+        if pasted(finding.fix):
+            assert place not in audited_with_pods(applied(thing, finding.fix)), finding.fix
+
+
+@pytest.mark.parametrize(
+    ("spec", "fix"),
+    [
+        ({"containers": [{"name": "vmsingle"}, {"name": "proxy"}]}, "kubectl get mutatingwebhookconfigurations\n"),
+        ({"automountServiceAccountToken": True}, "kubectl get mutatingwebhookconfigurations\n"),
+        ({"securityContext": {"runAsUser": 0}}, "kubectl get mutatingwebhookconfigurations\n"),
+        ({"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}, "webhookconfigurations\n"),
+    ],
+    ids=["an injected container", "a token", "a user", "a container's context"],
+)
+def test_what_no_field_of_the_resource_sets_has_a_command_that_finds_who_does(spec, fix):
+    """No YAML is offered that would change nothing."""
+    found, objects = vmsingle({"disableAutomountServiceAccountToken": True}, spec)
+    (row,) = audited(found, *objects)
+    findings = [each for each in row.findings if "inherits" not in each.text]
+    assert findings
+    assert all(each.fix.endswith(fix) for each in findings), findings
+
+
+def test_a_container_that_needs_the_api_and_has_no_token_gets_one_by_a_field_of_the_resource():
+    spec = {"containers": [{"name": "vmagent"}], "automountServiceAccountToken": False}
+    found = audited(*_vmagent({}, spec))[0].findings
+    (finding,) = [each for each in found if each.id == "api-access"]
+    (row,) = audited(*_vmagent(pasted(finding.fix)[0]["spec"], spec))
+    assert "api-access" not in {each.id for each in row.findings}
+
+
+def _vmagent(spec: dict[str, Any], pod_spec: dict[str, Any]) -> list[dict[str, Any]]:
+    thing = resource("VMAgent", "db", spec)
+    deployment = workload("Deployment", "vmagent-db", thing)
+    replicas = workload("ReplicaSet", "vmagent-db-1", deployment)
+    return [thing, deployment, replicas, pod(replicas, pod_spec)]
+
+
+@pytest.mark.parametrize("labels", [{}, {"vmguard.io/enforce": "deny"}], ids=["", "enforced"])
+def test_a_predicted_pod_of_one_component_has_the_fix_of_its_own_findings(labels):
+    """The warning at a resource names all components; the row of each has the findings and fixes of its own."""
+    spec = {"vmselect": {"port": "80", "containers": [{"name": "vmselect", "securityContext": {"privileged": True}}]}}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mon", "labels": labels}}
+    rows = {each.component: each for each in audited(resource("VMCluster", spec={**spec, "vminsert": {}}), namespace)}
+    fixes = [pasted(each.fix) for each in rows["vmselect"].findings]
+    found = {field for fields, _ in fixes for field in fields["spec"]["vmselect"]}
+    assert found == {"containers", "port", "serviceSpec"}
+    assert not rows["vminsert"].findings
