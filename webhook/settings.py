@@ -5,6 +5,7 @@ variable, the value and what is allowed. An empty variable counts as unset.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args
@@ -76,10 +77,23 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _seconds(text: str) -> float:
-    value = _number(text)
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|m|s))+")
+_PART = re.compile(r"([0-9.]+)(h|ms|m|s)")
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration: a number of seconds, or parts with units, such as `5`, `5s`, `1m30s` or `500ms`.
+
+    Raises:
+        ValueError: no such duration; the message says what is allowed.
+
+    """
+    text = text.strip()
+    parts = _PART.findall(text) if _DURATION.fullmatch(text) else None
+    value = sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else _number(text)
     if not 0 <= value < math.inf:
-        raise _NotAllowedError("a number of seconds, 0 or more")
+        raise _NotAllowedError("seconds or a duration, such as 5, 5s or 1m30s")
     return value
 
 
@@ -239,8 +253,8 @@ class Settings:
         float,
         Variable(
             "VMGUARD_SHUTDOWN_DELAY",
-            _seconds,
-            "seconds to go on serving, not ready, after the signal to end",
+            duration,
+            "time to go on serving, not ready, after the signal to end; a number is seconds",
         ),
     ] = 5
     namespace: Annotated[
@@ -266,6 +280,14 @@ class Settings:
             "least severe log lines to write",
         ),
     ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "text"],
+        Variable(
+            "VMGUARD_LOG_FORMAT",
+            _one_of("auto", "json", "text"),
+            "`json`: an object a line; `text`: for people; `auto`: text on a terminal, else JSON",
+        ),
+    ] = "auto"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **overrides: str) -> "Settings":

@@ -36,9 +36,9 @@ def test_two_names_that_disagree_stop_the_start():
         ("VMGUARD_DRY_RUN", "on", "true, false, 1, 0, yes or no"),
         ("VMGUARD_ENFORCE", "strict", "off, warn or deny"),
         ("VMGUARD_LISTEN", "host", "HOST:PORT, [IPV6]:PORT or :PORT with a port from 0 to 65535"),
-        ("VMGUARD_SHUTDOWN_DELAY", "-1", "a number of seconds, 0 or more"),
-        ("VMGUARD_SHUTDOWN_DELAY", "nan", "a number of seconds, 0 or more"),
-        ("VMGUARD_SHUTDOWN_DELAY", "inf", "a number of seconds, 0 or more"),
+        ("VMGUARD_SHUTDOWN_DELAY", "-1", "seconds or a duration, such as 5, 5s or 1m30s"),
+        ("VMGUARD_SHUTDOWN_DELAY", "nan", "seconds or a duration, such as 5, 5s or 1m30s"),
+        ("VMGUARD_SHUTDOWN_DELAY", "inf", "seconds or a duration, such as 5, 5s or 1m30s"),
         ("VMGUARD_KUBE_API_QPS", "0", "a number above 0"),
         ("VMGUARD_KUBE_API_QPS", "many", "a number above 0"),
         ("VMGUARD_KUBE_API_BURST", "1.5", "a whole number above 0"),
@@ -125,3 +125,19 @@ def test_anything_else_is_told_what_is_allowed(text):
 )
 def test_the_deadline_leaves_time_to_answer(query, seconds):
     assert time_allowed(query) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5", 5), ("0", 0), ("2.5", 2.5), ("5s", 5), (" 1m30s ", 90), ("500ms", 0.5), ("2h", 7200), ("1.5m", 90)],
+)
+def test_a_duration_is_a_number_of_seconds_or_has_units(text, seconds):
+    assert Settings.from_environment({"VMGUARD_SHUTDOWN_DELAY": text}).shutdown_delay == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["5 s", "s", "5S", "1d", "-5s", "5s5", "1m-3s", "1..5s", "nan", "inf", "9" * 400 + "h"]
+)
+def test_anything_else_is_no_duration(text):
+    with pytest.raises(SettingsError, match="such as 5, 5s or 1m30s"):
+        Settings.from_environment({"VMGUARD_SHUTDOWN_DELAY": text})

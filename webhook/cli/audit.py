@@ -18,7 +18,7 @@ from webhook.audit.redacted import redacted
 from webhook.audit.report import AuditReport
 from webhook.audit.saved import ObjectFile, SavedObjects, read_saved
 from webhook.audit.text_report import as_diff, as_table
-from webhook.cli.arguments import kubernetes_version, label
+from webhook.cli.arguments import add_cluster, kubernetes_version, label
 from webhook.cli.usage import UsageError
 from webhook.cluster.client import Client, NoClusterError, connected
 from webhook.cluster.discovery import Discovery
@@ -56,8 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="audit this namespace, more than once for more of them; default that of the context",
     )
     parser.add_argument("-l", "--selector", default="", metavar="SELECTOR", help="audit only pods with these labels")
-    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="default KUBECONFIG, the pod's own, ~/.kube")
-    parser.add_argument("--context", default="", metavar="NAME", help="context of the kubeconfig; default its current")
+    add_cluster(parser)
     parser.add_argument(
         "--qps", type=_rate, default=QPS, metavar="N", help=f"most requests a second; default {QPS:.0f}"
     )

@@ -4,8 +4,9 @@ import argparse
 import importlib
 from collections.abc import Mapping
 
-from webhook.cli.arguments import label, object_name
+from webhook.cli.arguments import add_cluster, label, object_name
 from webhook.cli.usage import UsageError
+from webhook.settings import duration
 from webhook.text import quoted
 
 TARGETS: Mapping[str, str] = {
@@ -39,7 +40,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--forget-old", action="store_true", help="for a leaked key: wait, then trust the new CA only; implies --wait"
     )
     rotate.add_argument(
-        "--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=f"of the wait; default {TIMEOUT}"
+        "--timeout",
+        type=_duration,
+        default=TIMEOUT,
+        metavar="DURATION",
+        help=f"of each step of the wait, such as 90s or 5m; default {TIMEOUT}s",
     )
     init = targets.add_parser("init", help="print a Secret with a new CA that an administrator renews")
     _add_names(init)
@@ -57,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="default KUBECONFIG, the pod's own, ~/.kube")
+    add_cluster(parser)
     _add_names(parser)
     parser.add_argument(
         "--webhook-configuration",
@@ -69,6 +74,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "-n",
         "--namespace",
         type=label,
         metavar="NAME",
@@ -85,10 +91,14 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:9]) > 0):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of seconds above 0")
-    return int(text[:9])
+def _duration(text: str) -> float:
+    try:
+        seconds = duration(text)
+    except ValueError:
+        seconds = 0
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no duration above 0, such as 90s or 5m")
+    return seconds
 
 
 def failed(target: str, reason: str) -> UsageError:

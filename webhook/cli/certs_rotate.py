@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def _rotate(options: argparse.Namespace) -> None:
     environment = settings("vmguard certs rotate")
-    async with connected(options.kubeconfig) as client:
+    async with connected(options.kubeconfig, context=options.context) as client:
         name = options.webhook_configuration or environment.webhook_configuration
         found = await read_configurations(client, name)
         unreadable = next((each.unreadable for each in found if each.unreadable), "")

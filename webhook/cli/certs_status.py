@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def _report(options: argparse.Namespace) -> CertificateReport:
     environment = settings("vmguard certs status")
-    async with connected(options.kubeconfig) as client:
+    async with connected(options.kubeconfig, context=options.context) as client:
         name = options.webhook_configuration or environment.webhook_configuration
         found = await read_configurations(client, name)
         target = target_of(options, environment, found, client.namespace)

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 async def _trust(options: argparse.Namespace, bundle: bytes) -> int:
     environment = settings("vmguard certs trust")
     name = options.webhook_configuration or environment.webhook_configuration
-    async with connected(options.kubeconfig) as client:
+    async with connected(options.kubeconfig, context=options.context) as client:
         found = await read_configurations(client, name)
         for each in found:
             if each.unreadable:  # before anything is written

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from webhook.cli.arguments import kubernetes_version
+from webhook.cli.arguments import add_files, input_files, kubernetes_version
 from webhook.cli.files import ReadingProblems, read_each_file
 from webhook.facts import NEWEST_MINOR
 from webhook.offline.inputs import sort_documents
@@ -13,7 +13,7 @@ from webhook.text import printable
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="Pods, Lists, AdmissionReviews; - is stdin")
+    add_files(parser, "Pods, Lists, AdmissionReviews")
     parser.add_argument(
         "--kubernetes-version",
         type=kubernetes_version,
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Print a line for each pod, in their order; 2 when a file or a document cannot be read."""
     lines: list[str] = []
     problems = ReadingProblems("level")
-    for name in options.files:
+    for name in input_files(options, "level"):
         before = problems.count
         found = sort_documents(read_each_file([name], problems.unreadable), problems.unusable).inputs
         shown = "stdin" if name == "-" else name

@@ -4,7 +4,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from io import TextIOWrapper
 from typing import NoReturn
 
@@ -20,6 +20,8 @@ COMMANDS = {
     "explain": "say what a rule id means",
     "manifests": "print or write the Kubernetes objects that install vmguard",
     "certs": "report on the CA and the CA bundles, and rotate them",
+    "version": "print the version",
+    "completion": "print the script that lets a shell complete vmguard's commands",
 }
 
 
@@ -33,17 +35,26 @@ def parser(asked: Sequence[str]) -> argparse.ArgumentParser:
 
     Only that module is imported: serving needs a great deal that a review should not wait for.
     """
-    wanted = next((argument for argument in asked if not argument.startswith("-")), "")
+    return _parser([next((argument for argument in asked if not argument.startswith("-")), "")])
+
+
+def _parser(wanted: Collection[str]) -> argparse.ArgumentParser:
+    """The parser with the options of the wanted subcommands."""
     top = _Parser(prog="vmguard", description="Makes the VictoriaMetrics operator's pods secure at admission.")
     top.add_argument("--version", action="version", version=f"vmguard {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, description in COMMANDS.items():
         sub = commands.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")
-        if name == wanted:
+        if name in wanted:
             module = importlib.import_module(f"webhook.cli.{name}")
             module.add_options(sub)
             sub.set_defaults(run=module.run)
     return top
+
+
+def complete_parser() -> argparse.ArgumentParser:
+    """The parser with the options of every subcommand."""
+    return _parser(COMMANDS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -64,7 +64,8 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
 
 def _add_name(parser: argparse.ArgumentParser, option: str, form: Callable[[str], str], usual: str, what: str) -> None:
     """Add the option of one name."""
-    parser.add_argument(option, type=form, default=usual, metavar="NAME", help=f"{what} (default {usual})")
+    options = ("-n", option) if option == "--namespace" else (option,)
+    parser.add_argument(*options, type=form, default=usual, metavar="NAME", help=f"{what} (default {usual})")
 
 
 def run(options: argparse.Namespace) -> int:

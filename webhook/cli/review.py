@@ -7,7 +7,7 @@ import sys
 import msgspec
 
 from webhook.admission.admission_review import ReviewError
-from webhook.cli.arguments import kubernetes_version
+from webhook.cli.arguments import add_files, input_files, kubernetes_version
 from webhook.cli.files import ReadingProblems, read_each_file
 from webhook.cli.usage import UsageError
 from webhook.facts import NEWEST_MINOR, FactSource
@@ -26,9 +26,7 @@ _PODS_ONLY = ("pod", "patch", "diff")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="AdmissionReviews, Pods, VM resources, Lists; - is stdin"
-    )
+    add_files(parser, "AdmissionReviews, Pods, VM resources, Lists")
     parser.add_argument(
         "--objects", action="append", default=[], metavar="FILE", help="objects to decide by: facts only"
     )
@@ -41,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--webhook", choices=("mutate", "validate"), help="default mutate for pods, else validate")
     parser.add_argument("-v", "--verbose", action="store_true", help="explain: a row for each change")
-    parser.add_argument("--output", choices=("review", *_PODS_ONLY, "explain"), default="review")
+    parser.add_argument("-o", "--output", choices=("review", *_PODS_ONLY, "explain"), default="review")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,13 +52,13 @@ def run(options: argparse.Namespace) -> int:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
         raise UsageError(f"vmguard review: {error}") from None
-    problems = ReadingProblems("review")
-    found = sort_documents(read_each_file(options.files, problems.unreadable), problems.unusable)
+    problems, files = ReadingProblems("review"), input_files(options, "review")
+    found = sort_documents(read_each_file(files, problems.unreadable), problems.unusable)
     objects = facts_only(read_each_file(options.objects, problems.unreadable), problems.unusable)
     complete = bool(options.objects) or found.has_owners
     source = FileFacts((*objects, *found.facts), options.kubernetes_version, complete=complete)
     if not found.inputs and not problems.count:
-        print(f"vmguard review: nothing to judge: {', '.join(options.files)} has {_JUDGED}", file=sys.stderr)
+        print(f"vmguard review: nothing to judge: {', '.join(files)} has {_JUDGED}", file=sys.stderr)
     judged = _judge_all(found.inputs, source, settings, options, problems)
     if options.output == "explain":
         print(summary([(item.input.kind, item.decision, item.looked_up) for item in judged]))

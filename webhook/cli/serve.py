@@ -7,13 +7,13 @@ to load than all of a standalone vmguard.
 import argparse
 import importlib
 
-from webhook.cli.arguments import kubernetes_version
+from webhook.cli.arguments import add_cluster, kubernetes_version
 from webhook.facts import NEWEST_MINOR
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("--kubeconfig", metavar="FILE", default="", help="the cluster to serve; default KUBECONFIG")
+    add_cluster(parser)
     parser.add_argument("--standalone", action="store_true", help="serve without a cluster, from files, on 127.0.0.1")
     parser.add_argument("--objects", action="append", default=[], metavar="FILE", help="standalone: objects to know")
     parser.add_argument(

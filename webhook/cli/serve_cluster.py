@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     settings, directory = _for_cluster(options)
-    log, metrics = Log(settings.log_level), Metrics()
+    log, metrics = Log(settings.log_level, form=settings.log_format), Metrics()
     clients = clients_of(settings)
     files = None
     if directory:
@@ -43,8 +43,8 @@ def _run(options: argparse.Namespace) -> int:
     async def serving() -> None:
         rate = (settings.kube_api_qps, settings.kube_api_burst)
         async with (
-            connected(options.kubeconfig, rate, metrics.count_api_request) as client,
-            connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request) as leaders,
+            connected(options.kubeconfig, rate, metrics.count_api_request, context=options.context) as client,
+            connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request, context=options.context) as leaders,
         ):
             cluster = Cluster(settings, client, leaders, log, metrics, files, clients)
             what = Plan(settings, cluster.source, cluster.certificate, metrics=metrics, **cluster.of_plan())

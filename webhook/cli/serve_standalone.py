@@ -41,8 +41,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.kubeconfig:
-        raise UsageError("vmguard serve: --standalone knows no cluster: take --kubeconfig or --standalone away")
+    if options.kubeconfig or options.context:
+        raise UsageError(
+            "vmguard serve: --standalone knows no cluster: take --standalone away, or --kubeconfig and --context"
+        )
     if "-" in options.objects:
         raise UsageError("vmguard serve: --objects takes files; standard input is not read")
     unset = {name: value for name, value in _DEFAULTS.items() if not os.environ.get(name, "").strip()}
@@ -53,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     directory = Path(options.cert_dir or settings.cert_dir or _cache() / "standalone")
     store = DirectoryStore(directory)
     ensure(store, NAMES, now=datetime.now(UTC))
-    log, metrics = Log(settings.log_level), Metrics()
+    log, metrics = Log(settings.log_level, form=settings.log_format), Metrics()
     certificate = ServingCertificate(CertificateFiles(store), log, metrics, clients=clients_of(settings))
     warn_of_exposure(store, log)
     if settings.psp_autocreate:

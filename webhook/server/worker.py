@@ -120,7 +120,7 @@ def _log(message: str, error: Exception, settings: Settings) -> None:
     # The log brings asyncio and with it TLS: 10 MiB of the 27 that each replica would keep for its worker.
     from webhook.telemetry.log import Log, described  # noqa: PLC0415
 
-    Log(settings.log_level).write("error", message, **described(error))
+    Log(settings.log_level, form=settings.log_format).write("error", message, **described(error))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
-"""The log: one JSON object a line on standard error. It holds the given fields, never a request's body or headers."""
+"""The log: one line for each event on standard error, as JSON or, on a terminal, as text for people.
+
+It holds the given fields, never a request's body or headers.
+"""
 
 import asyncio
+import json
 import logging
+import re
 import sys
 import time
 import traceback
 import weakref
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
@@ -25,6 +30,9 @@ _BUFFER = 64 * 1024
 """Bytes of lines that one turn of the event loop writes together; more of them are written when they are full."""
 
 _MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
+
+_PLAIN = re.compile(r"[\w./:@%+,*-]+", re.ASCII)
+"""Text that needs no quotes in a line for people."""
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -44,9 +52,12 @@ class Log:
     with all lines before it, and so is every line outside an event loop.
     """
 
-    def __init__(self, level: str = "info", stream: BinaryIO | None = None) -> None:
+    def __init__(
+        self, level: str = "info", stream: BinaryIO | None = None, form: Literal["auto", "json", "text"] = "auto"
+    ) -> None:
         self._least = LEVELS[level]
         self._stream = stream or _standard_error()
+        self._as_text = form == "text" or (form == "auto" and self._stream.isatty())
         weakref.finalize(self, _flush, self._stream)  # however the process ends by itself
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._second = 0
@@ -56,13 +67,16 @@ class Log:
     def write(self, level: str, message: str, **fields: Any) -> None:
         """One line: time (UTC, RFC 3339), level, message, and the fields."""
         if LEVELS[level] >= self._least:
-            line = self._encode({"time": self.stamp(), "level": level, "message": message, **fields})
-            self._write(level, line + b"\n")
+            self._write(level, self._line({"time": self.stamp(), "level": level, "message": message, **fields}))
 
     def write_line(self, line: Line) -> None:
         """One line by its struct, which encodes faster than fields of any name."""
         if LEVELS[line.level] >= self._least:
-            self._write(line.level, self._encode(line) + b"\n")
+            self._write(line.level, self._line(line))
+
+    def _line(self, fields: Line | dict[str, Any]) -> bytes:
+        line = self._encode(fields)
+        return (_for_people(msgspec.json.decode(line)) if self._as_text else line) + b"\n"
 
     def stamp(self) -> str:
         """The time of a line that is written now."""
@@ -94,6 +108,19 @@ class Log:
     def flush(self) -> None:
         """Write out the lines in the buffer."""
         _flush(self._stream)
+
+
+def _for_people(fields: dict[str, Any]) -> bytes:
+    """Time, level and message, then each field that is not empty as `name=value`; odd characters as JSON has them."""
+    time_, level, message = (fields.pop(name) for name in ("time", "level", "message"))
+    shown = [f"{name}={_shown(value)}" for name, value in fields.items() if value not in ("", [], {}, None)]
+    return " ".join((f"{time_} {level.upper():7} {message}", *shown)).encode()
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value)
 
 
 def _flush(stream: BinaryIO) -> None:

@@ -232,7 +232,7 @@ def test_a_denial_is_status_1_and_says_why():
         (("review", "-", "--kubernetes-version", "two"), "", "'two' is no Kubernetes version"),
         (("review", "-", "--kubernetes-version", "1.٣٠"), "", "is no Kubernetes version"),
         (("review", "a\x1b[31mb"), "", "a?[31mb: No such file or directory"),
-        (("review",), "", "the following arguments are required: FILE"),
+        (("review",), "", "name at least one FILE"),
         (("nonsense",), "", "invalid choice: 'nonsense'"),
         (("explain", "nonsense"), "", "no rule 'nonsense'"),
         (("review", "-"), {"kind": "Pod", "apiVersion": "v1", "spec": {"containers": 5}}, "$.spec.containers"),

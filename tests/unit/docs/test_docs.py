@@ -129,8 +129,9 @@ def test_the_readmes_review_command_prints_what_it_shows():
         assert line in printed
 
 
-def test_the_readme_opens_with_the_two_commands_that_make_has():
-    commands = [line.split("#")[0].strip() for line in shell_lines((ROOT / "README.md").read_text())[:2]]
+def test_the_readme_has_the_two_commands():
+    lines = shell_lines((ROOT / "README.md").read_text())
+    commands = [line.split("#")[0].strip() for line in lines if line.startswith("make ")]
     assert commands == ["make run", "make test"]
     for target in commands:
         assert f"\n{target.removeprefix('make ')}: " in (ROOT / "Makefile").read_text()
@@ -140,6 +141,11 @@ def test_every_link_of_the_documentation_leads_to_a_file():
     for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_index_has_each_page_once():
+    links = re.findall(r"\]\(([a-z-]+\.md)\)", (DOCS / "README.md").read_text())
+    assert sorted(links) == sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md")
 
 
 def test_no_address_of_a_package_index_is_in_a_lock():
