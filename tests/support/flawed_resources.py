@@ -42,7 +42,11 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "vmstorage": {
                 **CLAIM,
-                "vmBackup": {"destination": "fs:///backup", "restore": {"onStart": {"enabled": True}}},
+                "vmBackup": {
+                    "acceptEULA": True,
+                    "destination": "fs:///backup",
+                    "restore": {"onStart": {"enabled": True}},
+                },
             }
         },
     ),
@@ -232,7 +236,7 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "a token with another name": ("VMAgent", _vmagent({"automountServiceAccountToken": False})),
     "a context of a backup": (
         "VMSingle",
-        {**CLAIM, "vmBackup": {"destination": "s3://x", "securityContext": {"runAsUser": 5}}},
+        {**CLAIM, "vmBackup": {"acceptEULA": True, "destination": "s3://x", "securityContext": {"runAsUser": 5}}},
     ),
     "a moved path in a zone": (
         "VMDistributed",
