@@ -41,14 +41,13 @@ class ClusterAudit(msgspec.Struct, frozen=True):
 
 
 class Watcher(msgspec.Struct, frozen=True):
-    """Who takes part in a live audit: a line of progress, a file for the objects, and who sees each of them.
+    """Who takes part in a live audit: a line of progress, and a file for the objects.
 
     `diffs` is whether rows have a diff and a predicted pod.
     """
 
     progress: Callable[[str], None]
     save: ObjectFile | None = None
-    see: Callable[[Raw], None] | None = None
     diffs: bool = True
 
 
@@ -63,7 +62,7 @@ async def audit_cluster(
 ) -> ClusterAudit:
     """Audit a live cluster. `discovery` has learnt what it serves. With `verify` it creates pods as dry runs."""
     name, save = client.context, watcher.save
-    keep: Callable[[Raw], None] = watcher.see or (save.add if save else lambda _thing: None)
+    keep: Callable[[Raw], None] = save.add if save else lambda _thing: None
     reader = ClusterReader(client, discovery, name, scope, watcher.progress, keep)
     await reader.read_objects()
     auditor = Auditor(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from webhook.policy.components import KINDS
+from webhook.policy.context_fields import FIELDS as FIELDS_OF_CONTEXTS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS
@@ -171,6 +172,19 @@ _INNER = (
     *("resourceRules", "excludeResourceRules", "namespaceSelector", "objectSelector"),
 )
 """What is read of the source of a PersistentVolume, and of what a policy matches; a driver has other attributes."""
+
+FIELD_NAMES = frozenset(
+    [
+        *("spec", "status", *_POD, *_CONTAINER, *_PORT, *_GROUPS, *_PROBES, *_HOOKS, *_METADATA, *_SOURCES, *_INNER),
+        *(field for fields in (*_SOURCES.values(), *_OTHERS.values()) for field in fields),
+        *("annotations", "args", "host", "httpGet", "tcpSocket", "lifecycle", "ports", "securityContext", "volumes"),
+        *("mountPath", "mountPropagation", "readOnly", "subPath", "subPathExpr", "recursiveReadOnly", "uid", "user"),
+        *("configMap", "downwardAPI", "expirationSeconds", "fieldPath", "fieldRef", "items", "serviceAccountToken"),
+        *(each for field in _FIELDS for each in field.split(".") if each.isidentifier()),
+        *(row.name.split("/")[0] for row in FIELDS_OF_CONTEXTS),
+    ]
+)
+"""The names of the fields that trimmed objects have."""
 
 
 def _metadata(thing: Raw) -> Raw:
