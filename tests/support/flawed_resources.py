@@ -50,6 +50,27 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
             }
         },
     ),
+    "data on a volume of the node": (
+        "VMSingle",
+        {
+            "volumes": [{"name": "v", "hostPath": {"path": "/x"}}],
+            "volumeMounts": [{"name": "v", "mountPath": "/x/y"}],
+        },
+    ),
+    "data of a component on NFS": (
+        "VMCluster",
+        {
+            "vmselect": {
+                "securityContext": {"runAsUser": 1000},
+                "volumes": [{"name": "v", "nfs": {"server": "s", "path": "/p"}}],
+                "volumeMounts": [{"name": "v", "mountPath": "/x"}],
+            }
+        },
+    ),
+    "a log collector that is not root": (
+        "VLAgent",
+        {"k8sCollector": {"enabled": True}, "securityContext": {"runAsUser": 65534, "runAsNonRoot": True}},
+    ),
     "a path in a patch": ("VMSingle", {"containers": [{"name": "vmsingle", "args": ["-storageDataPath=/x"]}]}),
     "a low port": ("VMAuth", {"port": "80"}),
     "a low port of a component": ("VMCluster", {"vminsert": {"port": "443"}}),

@@ -2,21 +2,46 @@
 
 import msgspec
 
-from webhook.policy.json_access import object_of
+from webhook.policy.json_access import Raw, object_of
+from webhook.policy.rules.owner_changers import gives
 from webhook.policy.rules.subject import ReplacedPod
 from webhook.policy.volume_groups import group_in_pod
-from webhook.policy.volume_users import OwnerChange, new_users, owner_changes
+from webhook.policy.volume_users import Effect, OwnerChange, new_users, owner_changes
 
 
 def changes_of(pod: ReplacedPod) -> tuple[OwnerChange, ...]:
     """The data of a running pod that get another user or group once it is created again."""
-    return owner_changes(
+    changes = owner_changes(
         pod.running,
         pod.admitted,
         pod.image_users,
         by_platform=pod.run_as_platform,
         group_of=lambda volume: pod.groups.get(str(volume.get("name"))) or group_in_pod(volume, pod.name),
         reported=pod.reported_users,
+    )
+    return unsolved(changes, pod.admitted)
+
+
+_BY_CHOWN: frozenset[Effect] = frozenset(
+    {
+        "fsGroup ignored",
+        "no fsGroup",
+        "no fsGroup, storage unknown",
+        "storage unknown",
+        "same fsGroup",
+        "reads only",
+        "user unknown",
+    }
+)
+"""The effects that an init container prevents that gives the files to the new user."""
+
+
+def unsolved(changes: tuple[OwnerChange, ...], spec: Raw) -> tuple[OwnerChange, ...]:
+    """The changes without those that an init container of the new pod's raw spec takes care of."""
+    return tuple(
+        each
+        for each in changes
+        if each.user_after is None or each.effect not in _BY_CHOWN or not gives(spec, each.mounted, each.user_after)
     )
 
 
