@@ -118,10 +118,9 @@ class UsedMount(msgspec.Struct, frozen=True):
 class OwnerChange(msgspec.Struct, frozen=True):
     """Data on a volume that one user wrote and another one will use, or that get another group.
 
-    `mounted` is the name of the volume in the pod.
-    `other` is another user of the new pod that writes there too, None for none. `user_before` is None where it is not
-    known, and `user_after` where the platform chooses it. `group_after` is the
-    fsGroup of the new pod, None for none.
+    `mounted` is the name of the volume in the pod. `user_before` is None where it is not known, and `user_after` where
+    the platform chooses it. `group_after` is the fsGroup of the new pod, None for none. `other` is another user of the
+    new pod that writes there too, None for none.
     """
 
     effect: Effect
