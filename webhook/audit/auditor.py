@@ -31,6 +31,7 @@ from webhook.audit.report import (
     ReportedFinding,
 )
 from webhook.audit.verify import Verifier
+from webhook.cluster.permission import without_advice
 from webhook.driver import drive_async
 from webhook.facts import Absent, NotServed
 from webhook.latest import Latest
@@ -40,7 +41,7 @@ from webhook.podsecurity import Verdict as PodSecurityVerdict
 from webhook.podsecurity import evaluate
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels
-from webhook.policy.enforcement import NOT_CALLED, coverage
+from webhook.policy.enforcement import EXCLUDED, NOT_CALLED, coverage
 from webhook.policy.findings import Change, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.placed_fix import all_of, placed
@@ -136,6 +137,7 @@ class Auditor:
         self._pods: Counter[str] = Counter()
         self._levels: dict[str, list[LevelName]] = {}
         self._uncertain: set[str] = set()
+        self._unseen: dict[str, str] = {}
 
     async def add_pod(self, pod: Raw, whole: Raw | None = None) -> None:
         """Judge one trimmed pod; `whole` is all of it, for a dry run."""
@@ -175,19 +177,20 @@ class Auditor:
         """Take the level of a pod that is none of the operator's: it counts for what its namespace could enforce."""
         self._levels.setdefault(namespace, []).append(level)
 
-    def doubt(self, *namespaces: str) -> None:
-        """Say of no level that these namespaces could enforce it."""
+    def doubt(self, why: str, *namespaces: str) -> None:
+        """Say of no level that these namespaces could enforce it, for that reason."""
         self._uncertain.update(namespaces)
+        self._unseen = {**dict.fromkeys(namespaces, why), **self._unseen}
 
     def level_of(self, pod: Raw) -> LevelName:
         """The Pod Security level of a pod as it is."""
         return LEVELS[evaluate(pod, self._inventory.minor).level]
 
-    def restricted_namespaces(self) -> list[str]:
-        """The namespaces of which all judged pods are restricted afterwards."""
+    def undecided_namespaces(self) -> list[str]:
+        """The namespaces in which pods that are not audited decide what they could enforce."""
         uncertain = self._uncertain | set(self._not_judged)
         return [
-            each for each in sorted(self._pods) if each not in uncertain and lowest(self._levels[each]) == LEVELS[-1]
+            each for each in sorted(self._pods) if each not in uncertain and lowest(self._levels[each]) != LEVELS[0]
         ]
 
     def workloads(self) -> list[AuditedWorkload]:
@@ -203,9 +206,11 @@ class Auditor:
         found = []
         for namespace in sorted(self._pods):
             labels = await self._inventory.labels_of(namespace)
-            where = coverage(self._settings.mode, namespace, labels or {})
-            could = "" if namespace in self._uncertain | set(self._not_judged) else lowest(self._levels[namespace])
-            found.append(AuditedNamespace(self._cluster, namespace, where, self._pods[namespace], could))
+            where = "unknown" if labels is None else coverage(self._settings.mode, namespace, labels)
+            known = namespace not in self._uncertain | set(self._not_judged)
+            could = lowest(self._levels[namespace]) if known else ""
+            why = "" if known else self._unseen.get(namespace, "")
+            found.append(AuditedNamespace(self._cluster, namespace, where, self._pods[namespace], could, why))
         return found
 
     def _evidence(self, namespace: str, workload: Workload, pod: Raw, predicted: Raw) -> list[ReportedFinding]:
@@ -246,6 +251,7 @@ class Auditor:
                 findings.append(ReportedFinding(ADMISSION, "ok", why))
             else:
                 findings += self._findings(decision, created, predicted, (now, after))
+                findings += self._unlabelled(namespace, labels)
                 findings += await self._chain(namespace, labels, created, whole, decision)
         diff = _diff(created, predicted) if decision.patch and self._diffs else ""
         return _Judged(decision, now, after, predicted, tuple(findings), diff, _lost(decision.identity, links))
@@ -311,6 +317,17 @@ class Auditor:
         if self._verifier and whole:
             return await self._verifier.check(namespace, whole, decision)
         return self._foreign(namespace, labels, created)
+
+    def _unlabelled(self, namespace: str, labels: dict[str, str | None] | None) -> list[ReportedFinding]:
+        """What is not known because the labels of a namespace are not; None for such."""
+        if labels is not None or namespace == EXCLUDED:
+            return []
+        why = self._inventory.why_no_labels(namespace)
+        text = f"the labels of namespace {namespace} could not be read ({without_advice(why)}), and they decide whether"
+        text = f"{text} vmguard is called for its pods and what it denies"
+        right = '{apiGroups: [""], resources: ["namespaces"], verbs: ["get"]}'
+        fix = f"# the rule that a ClusterRole for the audit needs\n{right}\n"
+        return [ReportedFinding(ADMISSION, "unknown", one_line(text, _LONGEST), fix)]
 
     def _foreign(
         self, namespace: str, labels: dict[str, str | None] | None, pod: Raw, *, any_pod: bool = False
@@ -410,6 +427,7 @@ class Auditor:
                     text = fix_text(fixes.get(what)) or _fix_in_resource(resource, row.workload, [each])
                     self._add_finding(row, _of_warning(each, text))
         uncertain = self._foreign(namespace, labels, {}, any_pod=True) if called else []
+        uncertain += self._unlabelled(namespace, labels)
         if namespace in self._not_judged:
             text = f"pods of namespace {namespace} could not be judged, and may be of this workload"
             uncertain.append(ReportedFinding("workload", "unknown", text))

@@ -352,6 +352,7 @@ _NOT_JUDGED: Mapping[str, _Redact] = {
 _NAMESPACE: Mapping[str, _Redact] = {
     **dict.fromkeys(("cluster", "name"), hashed),
     **dict.fromkeys(("coverage", "pods", "couldEnforce"), _plain),
+    "whyNotKnown": without_names,
 }
 _REPORT: Mapping[str, _Redact] = {
     **dict.fromkeys(("apiVersion", "kind", "createdAt", "vmguardVersion", "settings", "complete", "summary"), _plain),
