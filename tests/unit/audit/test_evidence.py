@@ -208,3 +208,65 @@ def test_a_csi_volume_of_the_pod_may_be_a_share_that_stays():
 def test_access_modes_of_a_wrong_type_are_none(modes):
     (finding,) = check(_change(), _storage({**CSI, "accessModes": modes}))
     assert finding.verdict == "BREAKS"
+
+
+PLATFORM = {"VMGUARD_RUN_AS": "platform"}
+
+
+def test_a_user_that_the_platform_will_choose_is_never_guessed():
+    change = _change({}, {"runAsNonRoot": True})
+    for storage in (_storage(NFS), _storage(CSI, "File"), Storage()):
+        (finding,) = check(change, storage, **PLATFORM)
+        assert finding.verdict == "CHECK"
+        assert finding.text.endswith("was written as root, the platform chooses the user of new pods")
+        assert finding.fix == "kubectl exec -n mon vmstorage-c-0 -c vmstorage -- stat -- /vm-data"
+
+
+@pytest.mark.parametrize(
+    ("now", "after", "source"),
+    [
+        ({"runAsUser": 1000660000}, {"runAsUser": 1000660000, "runAsNonRoot": True}, None),
+        ({}, {}, None),
+        ({"runAsNonRoot": True}, {"runAsNonRoot": True}, None),
+        ({}, {"runAsNonRoot": True}, {"emptyDir": {}}),
+    ],
+)
+def test_where_the_platform_chose_before_or_no_data_stay_nothing_is_reported(now, after, source):
+    assert check(_change(now, after, source=source), Storage(), **PLATFORM) == []
+
+
+DROPS_ALL = {"runAsUser": 0, "runAsNonRoot": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def _two(before, after, *, other=65534, source=None):
+    """The findings on a claim that two containers use: one gets another user, the other has these contexts."""
+    now, then = _change({}, {}, source=source)
+    for pod, context, user in ((now, before, 0), (then, after, other)):
+        (first,) = pod["spec"]["containers"]
+        beside = {**first, "name": "vmbackuper", "securityContext": context}
+        pod["spec"]["containers"] = [{**first, "securityContext": {"runAsUser": user}}, beside]
+    return [each.text for each in check((now, then), _storage(CSI, "File"))]
+
+
+def test_root_that_loses_its_power_over_the_files_of_another_user_is_to_be_checked():
+    written, root = _two({"runAsUser": 0}, DROPS_ALL)
+    assert written.startswith("claim vmstorage-db (CSI d) was written as root")
+    assert root == (
+        "user 65534 writes to claim vmstorage-db (CSI d); root in container 'vmbackuper' loses DAC_OVERRIDE: files may"
+        " be closed to it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        (DROPS_ALL, DROPS_ALL, {}),
+        ({"runAsUser": 0}, {"runAsUser": 0}, {}),
+        ({"runAsUser": 0}, {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]}}, {}),
+        ({"runAsUser": 0}, {**DROPS_ALL, "privileged": True}, {}),
+        ({"runAsUser": 0}, DROPS_ALL, {"other": 0}),
+        ({"runAsUser": 0}, DROPS_ALL, {"source": {"emptyDir": {}}}),
+    ],
+)
+def test_root_that_keeps_its_power_or_shares_no_data_is_no_finding(before, after, more):
+    assert not any("DAC_OVERRIDE" in each for each in _two(before, after, **more))

@@ -186,3 +186,44 @@ def test_the_first_reason_is_one_for_the_verdict():
     }
     (row,) = [each for each in audit(*rest, pod, webhook).workloads if each.pods]
     assert (row.verdict, "mesh.example" in row.first_reason) == ("unknown", True)
+
+
+def _labelled(**labels):
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mon", "labels": labels}}
+
+
+def test_a_namespace_that_is_enforced_by_its_label_is_enforced_for_resources_without_pods_too():
+    enforced = _labelled(**{"vmguard.io/mode": "enforce"})
+    (row,) = audit(enforced, single(), VMGUARD_MODE="audit").workloads
+    assert (row.verdict, row.level_after) == ("changes", "restricted")
+
+
+@pytest.mark.parametrize("label", ["enforce", "audit"])
+def test_a_resource_that_is_denied_or_would_be_denied_has_the_same_row(label):
+    namespace = _labelled(**{"vmguard.io/mode": label})
+    (row,) = audit(namespace, single(securityContext=5), VMGUARD_MODE="audit").workloads
+    assert (row.verdict, [each.id for each in row.findings]) == ("DENIED", ["admission"])
+
+
+def test_in_a_trial_nothing_changes_for_running_pods_and_resources_without_pods():
+    for things in (objects(), [single()]):
+        (row,) = audit(_labelled(), *things, VMGUARD_MODE="audit").workloads
+        assert (row.verdict, row.level_after) == ("ok", row.level_now)
+
+
+def test_the_order_of_pods_does_not_change_what_is_unknown():
+    """One pod of a workload is called by another webhook, the other is not."""
+    *rest, pod = objects()
+    pod["spec"].pop("securityContext", None)
+    other = json.loads(json.dumps(pod))
+    other["metadata"].update({"name": "vmsingle-1", "uid": "p-2"})
+    other["metadata"]["labels"]["mesh"] = "yes"
+    webhook = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "mesh"},
+        "webhooks": [{"name": "m.x", "rules": [PODS], "objectSelector": {"matchLabels": {"mesh": "yes"}}}],
+    }
+    for pods in ([pod, other], [other, pod]):
+        (row,) = audit(*rest, *pods, webhook).workloads
+        assert row.verdict == "unknown"

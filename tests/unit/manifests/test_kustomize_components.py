@@ -171,7 +171,7 @@ def test_both_operators_get_the_same_scrape_and_the_same_rules():
 
 
 def test_the_permissions_for_default_policies_are_those_that_the_design_explains():
-    section = (ROOT / "docs" / "design.md").read_text().split("### Why this is no way up")[1]
+    section = (ROOT / "docs" / "design.md").read_text().split("### Why this is no privilege escalation")[1]
     printed = yaml.safe_load(section.split("```yaml")[1].split("```")[0])
     assert [each.rule for each in default_policies()] == printed
 

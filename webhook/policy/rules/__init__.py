@@ -62,6 +62,7 @@ IDS: tuple[str, ...] = tuple(rule.id for rule in RULES)
 _WORDS = tuple(rule.words for rule in RULES if rule.words)
 _POD = tuple(rule.pod for rule in RULES if rule.pod)
 _PREVIEW = tuple(rule.preview for rule in RULES if rule.preview)
+_RUNNING = tuple(rule.preview for rule in RULES if rule.preview and not rule.new_pods_only)
 _REPLACED_POD = tuple(rule.replaced_pod for rule in RULES if rule.replaced_pod)
 _RESOURCE = tuple(rule.resource for rule in RULES if rule.resource)
 _OPERATOR_POD = tuple(rule.operator_pod for rule in RULES if rule.operator_pod)
@@ -86,6 +87,11 @@ def check_pod(subject: Subject, posture: Posture) -> list[Finding]:
 def check_preview(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for a predicted pod that help only the person who applies its resource."""
     return [finding for check in _PREVIEW for finding in check(pod, posture)]
+
+
+def check_running(pod: PreviewedPod, posture: Posture) -> list[Warn]:
+    """Warnings about a pod that runs already, as it will be admitted once it is created again."""
+    return [finding for check in _RUNNING for finding in check(pod, posture) if isinstance(finding, Warn)]
 
 
 def check_replaced_pod(pod: ReplacedPod) -> list[Warn]:

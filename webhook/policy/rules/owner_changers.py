@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from webhook.policy.conditions import value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.volume_users import ROOT, user_of
+from webhook.policy.volume_users import ROOT, lacks, user_of
 
 _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": "FOWNER", "setfacl": "FOWNER"}
 """The capability that each tool needs for the files of others."""
@@ -62,7 +62,7 @@ def permitting(container: Raw, spec: Raw) -> Raw:
     context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
     needed = _CAPABILITY[tool_of(container)]
     fields: Raw = {"runAsUser": ROOT, "runAsNonRoot": False}
-    if _capabilities(context, "drop") & {"ALL", needed} and not _capabilities(context, "add") & {"ALL", needed}:
+    if lacks(context, needed):
         added = [*_texts(value_at(context, ("capabilities", "add"))), needed]
         fields["capabilities"] = {"add": added}
     return fields
@@ -80,8 +80,7 @@ def _fault(container: Raw, spec: Raw, tool: str) -> tuple[str, str] | None:
     if non_root:
         return "as root, but runAsNonRoot is true: the kubelet will not start it", "Give it runAsNonRoot: false too"
     needed = _CAPABILITY[tool]
-    dropped = _capabilities(context, "drop") & {"ALL", needed}
-    if dropped and not _capabilities(context, "add") & {"ALL", needed}:
+    if lacks(context, needed):
         return f"without the capability {needed}, which is not permitted", f"Give it capabilities: {{add: [{needed}]}}"
     return None
 
@@ -116,10 +115,6 @@ def _counts(tool: str, arguments: list[str], mounts: list[str]) -> bool:
         for path in paths
         for mount in (posixpath.normpath(each) for each in mounts)
     )
-
-
-def _capabilities(context: Raw, field: str) -> set[str]:
-    return {each.removeprefix("CAP_") for each in _texts(value_at(context, ("capabilities", field)))}
 
 
 def _texts(value: object) -> list[str]:

@@ -32,4 +32,4 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001
 _WITHOUT = NothingToCopy("it sums up what other rules find, and each of them has its own fix")
 
 
-RULE = Rule(id=ID, order=40, text=__doc__, fix=_WITHOUT, preview=check)
+RULE = Rule(id=ID, order=40, text=__doc__, fix=_WITHOUT, preview=check, new_pods_only=True)

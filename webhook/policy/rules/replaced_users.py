@@ -14,6 +14,7 @@ def changes_of(pod: ReplacedPod) -> tuple[OwnerChange, ...]:
         pod.running,
         pod.admitted,
         pod.image_users,
+        by_platform=pod.run_as_platform,
         group_of=lambda volume: pod.groups.get(str(volume.get("name"))) or group_in_pod(volume, pod.name),
         reported=pod.reported_users,
     )

@@ -12,7 +12,7 @@ reports `breaks` as BREAKS and `check` as CHECK.
 An audit knows the storage: it reads the claim, its PersistentVolume and the CSI driver. A review and an update know it
 of volumes that the pod itself names, such as hostPath and NFS. The user is what the status of a running container
 reports (Kubernetes 1.33 and newer), else that of the spec, else that of the image. The images of VictoriaMetrics run as
-root.
+root. With VMGUARD_RUN_AS=platform the platform chooses the user, and vmguard does not guess it.
 
 vmguard also warns the person who applies a resource:
 
@@ -56,14 +56,23 @@ ID = "volume-ownership"
 
 _AS_ROOT = "remove runAsUser and runAsNonRoot from securityContext"
 
-_FILLED = {"volume": "VOLUME", "verb": "written", "before": "root", "after": "65534", "group": "65534"}
+_FILLED = {
+    "volume": "VOLUME",
+    "verb": "written",
+    "before": "root",
+    "after": "65534",
+    "group": "65534",
+    "other": "user 65534",
+}
 """What stands in the texts of the table in place of what a pod has."""
 
 
 def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the volumes of one pod."""
     spec = pod.pod["spec"]
-    changes = owner_changes(pod.earlier, spec, pod.image_users) if pod.earlier else ()
+    changes: tuple[OwnerChange, ...] = ()
+    if pod.earlier:
+        changes = owner_changes(pod.earlier, spec, pod.image_users, by_platform=pod.run_as_platform)
     findings: list[Finding] = [_warning(each, THIS_POD) for each in changes]
     changed = {each.volume.name for each in changes}
     findings += _unheeding(spec, pod.image_users, posture, changed)
@@ -148,5 +157,12 @@ def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) ->
 _WITHOUT = NothingToCopy("an audit replaces it by evidence on running pods, which has fixes of its own")
 
 RULE = Rule(
-    id=ID, order=80, text=__doc__, fix=_WITHOUT, table=effects_table, preview=check, replaced_pod=check_replaced
+    id=ID,
+    order=80,
+    text=__doc__,
+    fix=_WITHOUT,
+    table=effects_table,
+    preview=check,
+    replaced_pod=check_replaced,
+    new_pods_only=True,
 )
