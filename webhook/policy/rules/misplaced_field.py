@@ -1,15 +1,22 @@
 """misplaced-field: a field that decides about pods must stand where its kind has it, in the right case.
 
-The API server drops fields that a kind does not have, so the pods are made as if nothing had been written. `kubectl`
-before 1.25 does not say so, nor does a file that is never applied. vmguard warns of a field that decides about security
-and stands elsewhere, and names the place:
+vmguard warns of a field that decides about security and stands elsewhere, and names the right place:
 
-    at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component
-    in a VMDistributed or VLDistributed: in the `spec` of a child, such as `zoneCommon.vmagent.spec`
-    beside `spec`, or in `metadata`, `podMetadata`, `template` or `requestsLoadBalancer`
-    with another name: `podSecurityContext`, `securitycontext`, `automountServiceAccountToken: false`
-    in `securityContext`: its fields stand there themselves, not under `pod` or `container`
-    in `vmBackup`: in an element of `containers` that is named `vmbackuper`
+- at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component
+- in a VMDistributed or VLDistributed: in the `spec` of a child, such as `zoneCommon.vmagent.spec`
+- beside `spec`, or in `metadata`, `podMetadata`, `template` or `requestsLoadBalancer`
+- with another name: `podSecurityContext`, `securitycontext`, `automountServiceAccountToken: false`
+- in `securityContext`: its fields stand there themselves, not under `pod` or `container`
+- in `vmBackup`: in an element of `containers` that is named `vmbackuper`
+
+Why: the API server drops fields that a kind does not have. So the operator makes the pods without them. `kubectl`
+before 1.25 does not report a dropped field.
+
+What to do: move the field to the place that the warning names. For example, in a VMCluster:
+
+    spec:
+      vmstorage:
+        securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000}
 
 Source: definitions of operator v0.42 to v0.76.
 """
