@@ -14,5 +14,34 @@ to the audit's ClusterRole (`vmguard manifests --role audit` prints all of them)
     - {apiGroups: [admissionregistration.k8s.io], resources: [mutatingwebhookconfigurations], verbs: [get, list]}
 """
 
+import shlex
+
+from webhook.policy.enforcement import EXCLUDED, EXEMPT
+
 ID = "admission"
 """The id of these findings."""
+
+ASK = "vmguard audit --verify  # asks the API server by a dry run\n"
+"""The command that shows what others change."""
+
+WEBHOOKS = "kubectl get mutatingwebhookconfigurations  # what may change the pod\n"
+"""The command that lists others that change pods."""
+
+MUTATIONS = "mutatingwebhookconfigurations"
+
+
+def right(group: str, resource: str, verb: str) -> str:
+    """The rule of a ClusterRole that gives a right to the audit, to copy."""
+    return f"# the rule that the ClusterRole of the audit needs\n{rule(group, resource, verb)}\n"
+
+
+def rule(group: str, resource: str, verb: str) -> str:
+    """One rule of a role, in YAML."""
+    return f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: ["{verb}"]}}'
+
+
+def calling(namespace: str) -> str:
+    """What makes the API server call vmguard for the pods of a namespace, to copy."""
+    if namespace == EXCLUDED:
+        return f"# Nothing: vmguard is called for no pod of {EXCLUDED}, so that a cluster can start without it.\n"
+    return f"kubectl label namespace {shlex.quote(namespace)} {EXEMPT}-  # vmguard is called for its pods then\n"

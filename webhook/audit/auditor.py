@@ -19,6 +19,7 @@ from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.pod_judge import DEADLINE, LONGEST, JudgedPod, PodJudge, denials_of, of_warning
 from webhook.audit.report import VERDICTS, AuditedNamespace, AuditedWorkload, AuditVerdict, NotJudged, ReportedFinding
+from webhook.audit.type_fix import type_fix
 from webhook.audit.verify import Verifier
 from webhook.audit.workload_row import ShownPod, WorkloadRow, lowest
 from webhook.driver import drive_async
@@ -38,7 +39,12 @@ from webhook.policy.workload import Workload
 from webhook.settings import Settings
 from webhook.text import one_line
 
-_TOO_LARGE = ReportedFinding("workload", "unknown", "no pod of it runs, and the resource is too large to predict one")
+_TOO_LARGE = ReportedFinding(
+    "workload",
+    "unknown",
+    "no pod of it runs, and the resource is too large to predict one",
+    "# Audit again when <one of its pods> runs: a running pod is judged whatever the size of its resource.\n",
+)
 
 _BY_LEVELS = "pod-security"
 """The rule whose warnings say what the levels of a workload say."""
@@ -191,7 +197,8 @@ class Auditor:
             for component in BY_KIND.get(kind, ()):
                 row = self._row(Workload(kind, namespace, name, component, "", spec))
                 fix = _fix_in_resource(resource, row.workload, decision.violations)
-                row.add_findings(msgspec.structs.replace(each, fix=fix) for each in denials)
+                rule = decision.violations[0].rule if decision.violations else "workload"
+                row.add_findings(msgspec.structs.replace(each, id=rule, fix=fix) for each in denials)
                 self._uncertain.add(namespace)
             return
         if kind in PARENTS:
@@ -200,7 +207,8 @@ class Auditor:
         others += self._judge.unread_labels(namespace, labels)
         if namespace in self._not_judged:
             text = f"pods of namespace {namespace} could not be judged, and may be of this workload"
-            others.append(ReportedFinding("workload", "unknown", text))
+            fix = '# See what the report says under "Not judged", and audit again without <that obstacle>.\n'
+            others.append(ReportedFinding("workload", "unknown", text, fix))
         for posture, levels in zip(decision.postures, decision.predicted_levels, strict=False):
             component = posture.component
             if (namespace, kind, name, component.name) not in self._rows:
@@ -266,4 +274,5 @@ def worst_first(workload: AuditedWorkload) -> tuple[Any, ...]:
 def _fix_in_resource(resource: Raw, workload: Workload, findings: Iterable[Violation | Warn]) -> str:
     """What someone can copy for findings on a resource as it is written."""
     fix = all_of(resource_fix_of(each, ResourceObject(workload.kind, resource)) for each in findings)
+    fix = fix or type_fix(resource)
     return fix_text(placed(fix, workload)) if fix else ""

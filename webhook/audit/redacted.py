@@ -20,6 +20,7 @@ from webhook.audit.trimmed import FIELD_NAMES
 from webhook.offline.reply import LEVELS
 from webhook.policy.components import COMPONENTS, KINDS
 from webhook.policy.context_fields import FIELDS
+from webhook.policy.enforcement import EXEMPT
 from webhook.policy.token_volume import TOKEN_PATH, VOLUME
 from webhook.policy.volume_groups import NO_DATA, SOURCES
 
@@ -89,7 +90,20 @@ _POINTED = ("securityContext", "containers", "initContainers", "volumes", "autom
 
 _COMMANDS = frozenset(
     {
-        *("kubectl", "vmguard", "exec", "patch", "get", "audit", "--verify", "psp", "mutatingwebhookconfigurations"),
+        *(
+            "kubectl",
+            "vmguard",
+            "label",
+            "namespace",
+            f"{EXEMPT}-",
+            "exec",
+            "patch",
+            "get",
+            "audit",
+            "--verify",
+            "psp",
+            "mutatingwebhookconfigurations",
+        ),
         *(
             "-n",
             "-c",
@@ -241,6 +255,8 @@ def _yaml_line(line: str) -> str:
         return _comment(line)
     if line.startswith(("kubectl ", "vmguard ")):
         return _command(line)
+    if _ADVISED.fullmatch(line):
+        return line
     start = 0
     while line.startswith((" ", "- "), start):
         start += 1 if line[start] == " " else 2

@@ -112,3 +112,15 @@ def test_a_predicted_pod_of_one_component_has_the_fix_of_its_own_findings(labels
     found = {field for fields, _ in fixes for field in fields["spec"]["vmselect"]}
     assert found == {"containers", "port", "serviceSpec"}
     assert not rows["vminsert"].findings
+
+
+def test_an_init_container_keeps_its_user_where_the_resource_lists_it():
+    """A patch among the other containers would be a new one without an image."""
+    thing = {**resource("VMSingle", spec={"initContainers": [{"name": "first", "image": "x"}]})}
+    *controllers, running = pods_of(thing)
+    status = {"initContainerStatuses": [{"name": "first", "user": {"linux": {"uid": 1000}}}]}
+    (row,) = audited(thing, *controllers, {**running, "status": status})
+    (finding,) = [each for each in row.findings if "inherits" in each.text]
+    fields, _ = pasted(finding.fix)
+    context = {"runAsUser": 1000, "runAsNonRoot": True}
+    assert fields == {"spec": {"initContainers": [{"name": "first", "securityContext": context}]}}
