@@ -202,7 +202,7 @@ def test_a_namespace_that_is_enforced_by_its_label_is_enforced_for_resources_wit
 def test_a_resource_that_is_denied_or_would_be_denied_has_the_same_row(label):
     namespace = _labelled(**{"vmguard.io/mode": label})
     (row,) = audit(namespace, single(securityContext=5), VMGUARD_MODE="audit").workloads
-    assert (row.verdict, [each.id for each in row.findings]) == ("DENIED", ["admission"])
+    assert (row.verdict, [each.id for each in row.findings]) == ("DENIED", ["workload"])
 
 
 def test_in_a_trial_nothing_changes_for_running_pods_and_resources_without_pods():
