@@ -113,7 +113,7 @@ def _right_at_root(kind: str, spec: Raw, place: str = "spec") -> Right:
         parts = _parts(kind)
         if field == _STRICT or not parts:
             return f"{place}.{field}"
-        present = [each for each in parts if object_of(value_at(spec, each.path[1:]))] or list(parts)
+        present = [each for each in parts if isinstance(value_at(spec, each.path[1:]), dict)] or list(parts)
         return " and ".join(".".join((place, *each.path[1:], field)) for each in present)
 
     return right
@@ -241,6 +241,21 @@ def _plain(field: str) -> str:
 _PLAIN = {_plain(field): field for field in _FIELDS}
 _PLAIN_LENGTHS = frozenset(map(len, _PLAIN))
 
+_NAMES = frozenset(
+    _plain(name)
+    for name in (
+        *("spec", "zones", "zoneCommon", *_TEMPLATES, *_WITHIN_CONTEXT, *OWN_FIELDS),
+        *(field for components in BY_KIND.values() for each in components for field in each.path[1:]),
+        *(each.field for children in PARENTS.values() for each in children.values()),
+    )
+)
+
+
+def reads(field: str) -> bool:
+    """Whether a field of that name may be one that stands in the wrong place or has a wrong case."""
+    return _plain(field) in _NAMES or bool(_meant(field))
+
+
 _OF_PODS = NothingToCopy("it finds nothing in pods, as the API server has dropped the field")
 
 _PART = re.compile(r"([A-Za-z]\w*)(?:\[([^\[\]]*)\])?(?:\.|$)")
@@ -310,4 +325,4 @@ def _joined_lists(first: list[Raw], second: list[Raw]) -> list[Raw]:
     return list(by_name.values())
 
 
-RULE = Rule(id=ID, order=25, text=__doc__, fix=_OF_PODS, resource=check, resource_fix=fix)
+RULE = Rule(id=ID, order=25, text=__doc__, fix=_OF_PODS, resource=check, resource_fix=fix, fields=reads)
