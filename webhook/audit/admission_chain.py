@@ -17,6 +17,7 @@ to the audit's ClusterRole (`vmguard manifests --role audit` prints all of them)
 import shlex
 
 from webhook.policy.enforcement import EXCLUDED, EXEMPT
+from webhook.text import printable
 
 ID = "admission"
 """The id of these findings."""
@@ -44,4 +45,5 @@ def calling(namespace: str) -> str:
     """What makes the API server call vmguard for the pods of a namespace, to copy."""
     if namespace == EXCLUDED:
         return f"# Nothing: vmguard is called for no pod of {EXCLUDED}, so that a cluster can start without it.\n"
-    return f"kubectl label namespace {shlex.quote(namespace)} {EXEMPT}-  # vmguard is called for its pods then\n"
+    place = printable(shlex.quote(namespace))
+    return f"kubectl label namespace {place} {EXEMPT}-  # vmguard is called for its pods then\n"

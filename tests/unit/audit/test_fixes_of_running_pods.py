@@ -124,3 +124,27 @@ def test_an_init_container_keeps_its_user_where_the_resource_lists_it():
     fields, _ = pasted(finding.fix)
     context = {"runAsUser": 1000, "runAsNonRoot": True}
     assert fields == {"spec": {"initContainers": [{"name": "first", "securityContext": context}]}}
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nspec: {}", "'; rm -rf / #", "$(id)", "# c", "- x: y", "{}", "\u202e", "x" * 500, "64", "true"]
+)
+def test_a_hostile_name_stays_a_name_in_a_fix(name):
+    """Names in files may have any characters; none ends a value, a comment or a word of a command."""
+    token = {"name": "kube-api-access", "emptyDir": {}}
+    spec = {
+        "disableAutomountServiceAccountToken": True,
+        "containers": [{"name": name, "volumeMounts": [{"name": "kube-api-access", "mountPath": "/x"}]}],
+        "volumes": [token],
+        "podMetadata": {"annotations": {"vault.hashicorp.com/agent-inject": "true"}},
+    }
+    thing = resource("VMAgent", name, {"remoteWrite": [{"url": "x"}], **spec})
+    fixes = [pasted(finding.fix) for row in audited(thing) for finding in row.findings if finding.id in IDS]
+    fixed = [fields["spec"]["containers"] for fields, _ in fixes if "containers" in fields.get("spec", {})]
+    assert [[each["name"] for each in containers] for containers in fixed] == [[name]]
+    assert [patch for _, patch in fixes if patch] == [
+        [
+            {"op": "replace", "path": "/spec/volumes/0/name", "value": "own-kube-api-access"},
+            {"op": "replace", "path": "/spec/containers/0/volumeMounts/0/name", "value": "own-kube-api-access"},
+        ]
+    ]
