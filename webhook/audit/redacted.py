@@ -18,7 +18,7 @@ from webhook.audit.own_words import ENDS, own_words, pairs_after
 from webhook.audit.report import AuditReport
 from webhook.audit.trimmed import FIELD_NAMES
 from webhook.offline.reply import LEVELS
-from webhook.policy.components import COMPONENTS, KINDS
+from webhook.policy.components import COMPONENTS, KINDS, PARENTS
 from webhook.policy.context_fields import FIELDS
 from webhook.policy.enforcement import EXEMPT
 from webhook.policy.token_volume import TOKEN_PATH, VOLUME
@@ -84,6 +84,16 @@ _RESOURCES = frozenset(
 )
 _OF_REFUSALS = {"resource": _RESOURCES, "group": frozenset({"", "apps", "policy", "operator.victoriametrics.com"})}
 """What may stand in quotation marks in a refusal of the API server, by the word before."""
+
+_ROOTS = frozenset(
+    {
+        *("spec", "metadata", "securityContext", "podMetadata", "zones", "zoneCommon", "containers", "initContainers"),
+        *(path[0] for component in COMPONENTS if (path := component.path[1:])),
+        *(each.settings[0] for component in COMPONENTS for each in component.beside if each.settings),
+        *(child.field for children in PARENTS.values() for child in children.values()),
+    }
+)
+"""The fields that a place in a resource begins with; a name with dots may begin with any other."""
 
 _POINTED = ("securityContext", "containers", "initContainers", "volumes", "automountServiceAccountToken")
 """The fields of a pod's spec that a JSON pointer in a text begins with; a path may look like any other."""
@@ -201,7 +211,7 @@ def _word(word: str, words: frozenset[str]) -> str:
     if "/" in word:
         return _name(word)
     parts = word.split(".")
-    if len(parts) > 1 and (not parts[0] or parts[0] in _KEYS):
+    if len(parts) > 1 and (not parts[0] or parts[0] in _ROOTS):
         return ".".join(part if not part or part in _KEYS or part.isdigit() else hashed(part) for part in parts)
     flag = word.lstrip("-")
     return word if flag != word and flag in words else hashed(word)
