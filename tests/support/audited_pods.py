@@ -32,7 +32,7 @@ def pods_of(thing: dict[str, Any]) -> list[dict[str, Any]]:
     return objects
 
 
-def audited(*things: dict[str, Any]) -> list[AuditedWorkload]:
+def audited(*things: dict[str, Any], settings: Settings | None = None) -> list[AuditedWorkload]:
     pods = [each for each in things if each["kind"] == "Pod"]
     saved = SavedObjects(pods, [each for each in things if each["kind"] != "Pod"], None)
-    return asyncio.run(audit_saved(saved, "file", 37, AuditScope(()), Settings())).workloads
+    return asyncio.run(audit_saved(saved, "file", 37, AuditScope(()), settings or Settings())).workloads

@@ -19,6 +19,7 @@ from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.pod_judge import DEADLINE, LONGEST, JudgedPod, PodJudge, denials_of, of_warning
 from webhook.audit.report import VERDICTS, AuditedNamespace, AuditedWorkload, AuditVerdict, NotJudged, ReportedFinding
+from webhook.audit.type_fix import type_fix
 from webhook.audit.verify import Verifier
 from webhook.audit.workload_row import ShownPod, WorkloadRow, lowest
 from webhook.driver import drive_async
@@ -38,7 +39,12 @@ from webhook.policy.workload import Workload
 from webhook.settings import Settings
 from webhook.text import one_line
 
-_TOO_LARGE = ReportedFinding("workload", "unknown", "no pod of it runs, and the resource is too large to predict one")
+_TOO_LARGE = ReportedFinding(
+    "workload",
+    "unknown",
+    "no pod of it runs, and the resource is too large to predict one",
+    "# Audit again when <one of its pods> runs: a running pod is judged whatever the size of its resource.\n",
+)
 
 _BY_LEVELS = "pod-security"
 """The rule whose warnings say what the levels of a workload say."""
@@ -74,6 +80,7 @@ class Auditor:
         self._pods: Counter[str] = Counter()
         self._levels: dict[str, list[LevelName]] = {}
         self._uncertain: set[str] = set()
+        self._unseen: dict[str, str] = {}
 
     async def add_pod(self, pod: Raw, whole: Raw | None = None) -> None:
         """Judge one trimmed pod; `whole` is all of it, for a dry run."""
@@ -131,19 +138,20 @@ class Auditor:
         """Take the level of a pod that is none of the operator's: it counts for what its namespace could enforce."""
         self._levels.setdefault(namespace, []).append(level)
 
-    def doubt(self, *namespaces: str) -> None:
-        """Say of no level that these namespaces could enforce it."""
+    def doubt(self, why: str, *namespaces: str) -> None:
+        """Say of no level that these namespaces could enforce it, for that reason."""
         self._uncertain.update(namespaces)
+        self._unseen = {**dict.fromkeys(namespaces, why), **self._unseen}
 
     def level_of(self, pod: Raw) -> LevelName:
         """The Pod Security level of a pod as it is."""
         return LEVELS[evaluate(pod, self._inventory.minor).level]
 
-    def restricted_namespaces(self) -> list[str]:
-        """The namespaces of which all judged pods are restricted afterwards."""
+    def undecided_namespaces(self) -> list[str]:
+        """The namespaces in which pods that are not audited decide what they could enforce."""
         uncertain = self._uncertain | set(self._not_judged)
         return [
-            each for each in sorted(self._pods) if each not in uncertain and lowest(self._levels[each]) == LEVELS[-1]
+            each for each in sorted(self._pods) if each not in uncertain and lowest(self._levels[each]) != LEVELS[0]
         ]
 
     def workloads(self) -> list[AuditedWorkload]:
@@ -159,9 +167,11 @@ class Auditor:
         found = []
         for namespace in sorted(self._pods):
             labels = await self._inventory.labels_of(namespace)
-            where = coverage(self._settings.mode, namespace, labels or {})
-            could = "" if namespace in self._uncertain | set(self._not_judged) else lowest(self._levels[namespace])
-            found.append(AuditedNamespace(self._cluster, namespace, where, self._pods[namespace], could))
+            where = "unknown" if labels is None else coverage(self._settings.mode, namespace, labels)
+            known = namespace not in self._uncertain | set(self._not_judged)
+            could = lowest(self._levels[namespace]) if known else ""
+            why = "" if known else self._unseen.get(namespace, "")
+            found.append(AuditedNamespace(self._cluster, namespace, where, self._pods[namespace], could, why))
         return found
 
     async def _add_resource(self, resource: Raw) -> None:
@@ -187,15 +197,18 @@ class Auditor:
             for component in BY_KIND.get(kind, ()):
                 row = self._row(Workload(kind, namespace, name, component, "", spec))
                 fix = _fix_in_resource(resource, row.workload, decision.violations)
-                row.add_findings(msgspec.structs.replace(each, fix=fix) for each in denials)
+                rule = decision.violations[0].rule if decision.violations else "workload"
+                row.add_findings(msgspec.structs.replace(each, id=rule, fix=fix) for each in denials)
                 self._uncertain.add(namespace)
             return
         if kind in PARENTS:
             return  # the children of a parent are resources of their own
         others = [] if where in NOT_CALLED else self._judge.foreign_changes(namespace, labels, {}, any_pod=True)
+        others += self._judge.unread_labels(namespace, labels)
         if namespace in self._not_judged:
             text = f"pods of namespace {namespace} could not be judged, and may be of this workload"
-            others.append(ReportedFinding("workload", "unknown", text))
+            fix = '# See what the report says under "Not judged", and audit again without <that obstacle>.\n'
+            others.append(ReportedFinding("workload", "unknown", text, fix))
         for posture, levels in zip(decision.postures, decision.predicted_levels, strict=False):
             component = posture.component
             if (namespace, kind, name, component.name) not in self._rows:
@@ -261,4 +274,5 @@ def worst_first(workload: AuditedWorkload) -> tuple[Any, ...]:
 def _fix_in_resource(resource: Raw, workload: Workload, findings: Iterable[Violation | Warn]) -> str:
     """What someone can copy for findings on a resource as it is written."""
     fix = all_of(resource_fix_of(each, ResourceObject(workload.kind, resource)) for each in findings)
+    fix = fix or type_fix(resource)
     return fix_text(placed(fix, workload)) if fix else ""

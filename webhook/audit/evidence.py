@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from webhook.audit.fixes import fix_text
 from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.policy.findings import Fix
-from webhook.policy.json_access import Raw
+from webhook.policy.json_access import Raw, objects_of, texts_of
 from webhook.policy.placed_fix import placed
 from webhook.policy.rules.replaced_users import InheritedUser, changes_of, inherited_users
 from webhook.policy.rules.subject import ReplacedPod
@@ -78,5 +78,7 @@ def _own_user(inherited: InheritedUser, pod: ReplacedPod, workload: Workload) ->
         look = command_in(pod.as_argument, inherited.container, "id", "-u")
         return f"{look}  # then set it as runAsUser of the container\n"
     context = {"runAsUser": user, "runAsNonRoot": user != ROOT}
-    fix = Fix({"containers": [{"name": inherited.container, "securityContext": context}]})
+    first = texts_of(objects_of(pod.admitted.get("initContainers")), "name")
+    group = "initContainers" if inherited.container in first else "containers"
+    fix = Fix({group: [{"name": inherited.container, "securityContext": context}]})
     return fix_text(placed(fix, workload))

@@ -11,13 +11,14 @@ import msgspec
 
 from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
-from webhook.audit import foreign_mutations
+from webhook.audit import admission_chain, foreign_mutations
 from webhook.audit.admission_chain import ID as ADMISSION
 from webhook.audit.fixes import fix_text
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.audit.verify import Verifier
+from webhook.cluster.permission import without_advice
 from webhook.driver import drive_async
 from webhook.facts import Absent, NotServed
 from webhook.latest import Latest
@@ -26,7 +27,7 @@ from webhook.offline.judge import apply, pod_diff
 from webhook.podsecurity import Verdict as PodSecurityVerdict
 from webhook.podsecurity import evaluate
 from webhook.policy.decide import Decision
-from webhook.policy.enforcement import NOT_CALLED, in_namespace
+from webhook.policy.enforcement import EXCLUDED, NOT_CALLED, in_namespace
 from webhook.policy.findings import Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.placed_fix import all_of, placed
@@ -109,9 +110,10 @@ class PodJudge:
         if isinstance(decision.identity, Workload):
             if where in NOT_CALLED:
                 why = f"vmguard is not called for pods of namespace {namespace}: {NOT_CALLED[where]}"
-                findings.append(ReportedFinding(ADMISSION, "ok", why))
+                findings.append(ReportedFinding(ADMISSION, "ok", why, admission_chain.calling(namespace)))
             else:
                 findings += self._findings(decision, created, predicted, (now, after))
+                findings += self.unread_labels(namespace, labels)
                 findings += await self._chain(namespace, labels, created, whole, decision)
         diff = pod_diff(created, predicted, "now", "after") if decision.patch and self._diffs else ""
         why_not = _lost(decision.identity, links) or _not_judgeable(decision.identity)
@@ -125,7 +127,8 @@ class PodJudge:
         verdicts: tuple[PodSecurityVerdict, PodSecurityVerdict],
     ) -> list[ReportedFinding]:
         if decision.refused:
-            return [ReportedFinding(ADMISSION, "unknown", one_line(decision.refused, LONGEST))]
+            fix = admission_chain.right("", "namespaces", "get")
+            return [ReportedFinding(ADMISSION, "unknown", one_line(decision.refused, LONGEST), fix)]
         warnings = [each for each in decision.findings if isinstance(each, Warn)]
         identity, pod = decision.identity, None
         if decision.postures and isinstance(identity, Workload):
@@ -154,6 +157,18 @@ class PodJudge:
             return await self._verifier.check(namespace, whole, decision)
         return self.foreign_changes(namespace, labels, created)
 
+    def unread_labels(self, namespace: str, labels: dict[str, str | None] | None) -> list[ReportedFinding]:
+        """What is not known because the labels of a namespace are not, which are None then."""
+        if labels is not None or namespace == EXCLUDED:
+            return []
+        why = without_advice(self._inventory.why_no_labels(namespace))
+        text = (
+            f"the labels of namespace {namespace} could not be read ({why}), and they decide whether vmguard is called"
+        )
+        text = f"{text} for its pods and what it denies"
+        fix = admission_chain.right("", "namespaces", "get")
+        return [ReportedFinding(ADMISSION, "unknown", one_line(text, LONGEST), fix)]
+
     def foreign_changes(
         self, namespace: str, labels: dict[str, str | None] | None, pod: Raw, *, any_pod: bool = False
     ) -> list[ReportedFinding]:
@@ -161,14 +176,14 @@ class PodJudge:
         why = next(filter(None, map(self._inventory.unreadable.get, foreign_mutations.KINDS)), "")
         if why:
             text = f"whether other webhooks or policies change this pod is not known: {why}"
-            return [ReportedFinding(ADMISSION, "unknown", one_line(text, LONGEST))]
+            fix = admission_chain.right("admissionregistration.k8s.io", admission_chain.MUTATIONS, "list")
+            return [ReportedFinding(ADMISSION, "unknown", one_line(text, LONGEST), fix)]
         own = None if any_pod else object_of(metadata_of(pod).get("labels"))
         names = self._inventory.foreign.of_pod(namespace, labels, own)
         if not names:
             return []
         text = f"others change this pod too, by webhook or policy ({names}): what they change is not known here"
-        fix = "vmguard audit --verify  # asks the API server by a dry run\n"
-        return [ReportedFinding(ADMISSION, "unknown", text, fix)]
+        return [ReportedFinding(ADMISSION, "unknown", text, admission_chain.ASK)]
 
 
 def _lost(identity: Identity | None, links: Sequence[Link]) -> str:
@@ -196,7 +211,7 @@ def denials_of(decision: Decision) -> list[ReportedFinding]:
         return []
     text = decision.message or decision.annotations.get("decision", "").partition(": ")[2]
     rule = decision.violations[0].rule if decision.violations else ADMISSION
-    return [ReportedFinding(rule, "DENIED", one_line(text, LONGEST))]
+    return [ReportedFinding(rule, "DENIED", one_line(text, LONGEST), fix="")]  # each caller knows what to copy
 
 
 def of_warning(warning: Warn, fix: str) -> ReportedFinding:

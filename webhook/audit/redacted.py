@@ -18,8 +18,9 @@ from webhook.audit.own_words import ENDS, own_words, pairs_after
 from webhook.audit.report import AuditReport
 from webhook.audit.trimmed import FIELD_NAMES
 from webhook.offline.reply import LEVELS
-from webhook.policy.components import COMPONENTS, KINDS
+from webhook.policy.components import COMPONENTS, KINDS, PARENTS
 from webhook.policy.context_fields import FIELDS
+from webhook.policy.enforcement import EXEMPT
 from webhook.policy.token_volume import TOKEN_PATH, VOLUME
 from webhook.policy.volume_groups import NO_DATA, SOURCES
 
@@ -84,12 +85,35 @@ _RESOURCES = frozenset(
 _OF_REFUSALS = {"resource": _RESOURCES, "group": frozenset({"", "apps", "policy", "operator.victoriametrics.com"})}
 """What may stand in quotation marks in a refusal of the API server, by the word before."""
 
+_ROOTS = frozenset(
+    {
+        *("spec", "metadata", "securityContext", "podMetadata", "zones", "zoneCommon", "containers", "initContainers"),
+        *(path[0] for component in COMPONENTS if (path := component.path[1:])),
+        *(each.settings[0] for component in COMPONENTS for each in component.beside if each.settings),
+        *(child.field for children in PARENTS.values() for child in children.values()),
+    }
+)
+"""The fields that a place in a resource begins with; a name with dots may begin with any other."""
+
 _POINTED = ("securityContext", "containers", "initContainers", "volumes", "automountServiceAccountToken")
 """The fields of a pod's spec that a JSON pointer in a text begins with; a path may look like any other."""
 
 _COMMANDS = frozenset(
     {
-        *("kubectl", "vmguard", "exec", "patch", "get", "audit", "--verify", "psp", "mutatingwebhookconfigurations"),
+        *(
+            "kubectl",
+            "vmguard",
+            "label",
+            "namespace",
+            f"{EXEMPT}-",
+            "exec",
+            "patch",
+            "get",
+            "audit",
+            "--verify",
+            "psp",
+            "mutatingwebhookconfigurations",
+        ),
         *(
             "-n",
             "-c",
@@ -187,7 +211,7 @@ def _word(word: str, words: frozenset[str]) -> str:
     if "/" in word:
         return _name(word)
     parts = word.split(".")
-    if len(parts) > 1 and (not parts[0] or parts[0] in _KEYS):
+    if len(parts) > 1 and (not parts[0] or parts[0] in _ROOTS):
         return ".".join(part if not part or part in _KEYS or part.isdigit() else hashed(part) for part in parts)
     flag = word.lstrip("-")
     return word if flag != word and flag in words else hashed(word)
@@ -241,6 +265,8 @@ def _yaml_line(line: str) -> str:
         return _comment(line)
     if line.startswith(("kubectl ", "vmguard ")):
         return _command(line)
+    if _ADVISED.fullmatch(line):
+        return line
     start = 0
     while line.startswith((" ", "- "), start):
         start += 1 if line[start] == " " else 2
@@ -352,6 +378,7 @@ _NOT_JUDGED: Mapping[str, _Redact] = {
 _NAMESPACE: Mapping[str, _Redact] = {
     **dict.fromkeys(("cluster", "name"), hashed),
     **dict.fromkeys(("coverage", "pods", "couldEnforce"), _plain),
+    "whyNotKnown": without_names,
 }
 _REPORT: Mapping[str, _Redact] = {
     **dict.fromkeys(("apiVersion", "kind", "createdAt", "vmguardVersion", "settings", "complete", "summary"), _plain),

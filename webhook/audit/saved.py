@@ -24,7 +24,8 @@ KIND = "AuditedCluster"
 class AuditedCluster(msgspec.Struct, frozen=True, rename="camel"):
     """Where saved objects are from. `unreadable` says by kind why objects are not among them.
 
-    `others` has by namespace the lowest level of its pods that are not audited.
+    `others` has by namespace the lowest level of its pods that are not audited. `seen` are the namespaces of which all
+    pods were read.
     """
 
     name: str
@@ -32,6 +33,7 @@ class AuditedCluster(msgspec.Struct, frozen=True, rename="camel"):
     missing: list[MissingPermission] = []
     unreadable: dict[str, str] = {}
     others: dict[str, LevelName] = {}
+    seen: list[str] = []
 
 
 class ObjectFile:

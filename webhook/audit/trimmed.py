@@ -18,7 +18,7 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS
 from webhook.policy.projection import TREES, paths_of_kind
-from webhook.policy.rules import FOREIGN_ANNOTATIONS, words_read
+from webhook.policy.rules import FOREIGN_ANNOTATIONS, reads_field, words_read
 
 ANNOTATIONS = (
     "container.apparmor.security.beta.kubernetes.io/",
@@ -77,7 +77,14 @@ def trimmed_pod(pod: Raw) -> Raw:
 def trimmed_resource(resource: Raw) -> Raw:
     """The parts of a resource of the operator that decide what its pods look like."""
     kept: Raw = {field: resource[field] for field in ("apiVersion", "kind") if field in resource}
-    return {**kept, "metadata": _metadata(resource), "spec": _part(object_of(resource.get("spec")))}
+    kept |= _misplaced(resource)
+    metadata = {**_misplaced(object_of(resource.get("metadata"))), **_metadata(resource)}
+    return {**kept, "metadata": metadata, "spec": _part(object_of(resource.get("spec")))}
+
+
+def _misplaced(holder: Raw) -> Raw:
+    """The fields of a part of a resource outside its spec that a rule reads all the same."""
+    return {field: _field(field, value) for field, value in holder.items() if reads_field(field) and field != "spec"}
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -93,6 +100,7 @@ _FIELDS = frozenset(
     [
         *FIELDS,
         *INNER_FIELDS,
+        "backendType",
         *(field for kind in TREES for path in paths_of_kind(kind) for field in path),
         *_texts(msgspec.to_builtins(KINDS)),
     ]
@@ -105,11 +113,11 @@ _STORAGE = ("emptyDir", "volumeClaimTemplate")
 
 def _part(part: Raw) -> Raw:
     """The fields of one part of a resource's spec that are read."""
-    return {field: _field(field, value) for field, value in part.items() if field in _FIELDS}
+    return {field: _field(field, value) for field, value in part.items() if field in _FIELDS or reads_field(field)}
 
 
 def _field(field: str, value: Any) -> Any:
-    if field == "securityContext":
+    if field.lower().endswith("securitycontext"):
         return _context(value)
     if field == "volumeMounts":
         return value

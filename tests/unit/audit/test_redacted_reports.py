@@ -20,7 +20,7 @@ from webhook.audit.text_report import as_diff, as_table
 from webhook.audit.trimmed import trimmed
 from webhook.settings import Settings
 
-HOSTILE = ["a", "x", "pods", "spec", "will", "root", "BREAKS", "namespace", "vmguard", "64", "0", "true"]
+HOSTILE = ["a", "x", "pods", "spec", "will", "root", "BREAKS", "namespace", "vmguard", "nfs.name", "64", "0", "true"]
 """Names that a text of the report has as words, or that look like something else."""
 
 FORBIDDEN = (
@@ -148,13 +148,13 @@ def test_no_name_is_in_any_output():
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_changes_no_other_text(name):
-    """Apart from the hashes, a report with hostile names is the same as one with others of that length."""
+    """Apart from the hashes, a report with hostile names is the same as one with others of that form."""
 
     def shown(of: str) -> Any:
         text = re.sub(r"x[0-9a-f]{10}", "X", msgspec.json.encode(redacted(report(of))).decode())
         return _in_order(json.loads(text))
 
-    assert shown(name) == shown(("q" if name < "vmsingle" else "z") * len(name))
+    assert shown(name) == shown(re.sub("[^.]", "q" if name < "vmsingle" else "z", name))
 
 
 def _in_order(value: Any) -> Any:

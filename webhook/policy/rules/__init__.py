@@ -75,6 +75,14 @@ def words_read(container: dict[str, Any]) -> list[str]:
     return [word for read in _WORDS for word in read(container)]
 
 
+_FIELDS = tuple(rule.fields for rule in RULES if rule.fields)
+
+
+def reads_field(name: str) -> bool:
+    """Whether a rule reads a field of that name wherever it stands in a resource."""
+    return any(reads(name) for reads in _FIELDS)
+
+
 FOREIGN_ANNOTATIONS = frozenset(each for rule in RULES for each in rule.annotations)
 """The annotations of other webhooks that rules read."""
 

@@ -57,6 +57,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     None for a rule that reads none. `annotations` are those of other webhooks that the rule reads. `fix` makes what
     someone can copy for a finding on a pod, `resource_fix` for one of the phase `resource`. With `new_pods_only` its
     preview says nothing of a pod that runs already: its other phase, or the pod's levels, say it.
+    `fields` is whether the rule reads a field of that name wherever it stands in a resource.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     annotations: frozenset[str] = frozenset()
     new_pods_only: bool = False
     resource_fix: ResourceFixOf | None = None
+    fields: Callable[[str], bool] | None = None
 
     @property
     def explanation(self) -> str:

@@ -1,17 +1,31 @@
 """sidecar: the user's own containers beside the operator's must not keep a strict pod from running.
 
-vmguard leaves them as they are unless VMGUARD_HARDEN_SIDECARS is true. A pod with one that does not pass Pod Security
-`restricted` is refused where a namespace enforces that level. vmguard warns the person who applies the resource, and
-for a new ephemeral container the person who adds it. It advises hardening where that helps: hardening fills what is
-missing and changes no value that is there and weaker. This applies only where the posture is strict. A resource with a
-securityContext of its own sets all of it deliberately.
+vmguard does not change them unless VMGUARD_HARDEN_SIDECARS is true. It warns the person who applies the resource of a
+container that does not pass Pod Security `restricted`. It warns the person who adds such an ephemeral container, too.
+It judges them only where the posture is strict. A resource with a securityContext of its own sets all of it
+deliberately.
 
-A container of a pod that neither the operator nor the resource brings came from elsewhere: another webhook injected it,
-such as the proxy of a service mesh, or the operator is newer than vmguard. vmguard does not judge such a container and
-warns of it: log, metric and audit annotation of the pod have the warning. It never denies the pod for it.
+A container that neither the operator nor the resource brings came from elsewhere. Another webhook injected it, such as
+the proxy of a service mesh, or the operator is newer than vmguard. vmguard does not judge such a container. Log, metric
+and audit annotation of the pod have a warning, and vmguard never denies the pod for it.
 
 A container of the user's that sets no user has that of its pod, which overrides the user of its image. An audit,
 `vmguard review` of a running pod, and the warning at an update report such a container that gets another user.
+
+Why: a namespace that enforces `restricted` refuses the whole pod for one weak container.
+
+What to do: write the context of the container in the resource:
+
+    containers:
+    - name: proxy
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+
+Or set VMGUARD_HARDEN_SIDECARS=true: vmguard then fills what is missing. It changes no value that is set. Where a
+container must keep the user of its image, set that user:
+
+    containers:
+    - name: proxy
+      securityContext: {runAsUser: 1337, runAsNonRoot: true}
 """
 
 from typing import Any

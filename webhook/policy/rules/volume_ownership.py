@@ -5,7 +5,7 @@ of a file stays. It does not do so for hostPath and NFS, nor for CSI drivers wit
 `fsGroupChangePolicy: OnRootMismatch` it does so only while the volume's root folder has another group. For millions of
 files the first start takes a long time.
 
-A pod that runs as another user than the one that wrote the files may not be able to use them. An audit, `vmguard
+Why: a pod that runs as another user than the one that wrote the files may not be able to use them. An audit, `vmguard
 review` of a running pod, and the warning at an update of a resource judge that by the table below. An audit
 reports `breaks` as BREAKS and `check` as CHECK.
 
@@ -16,11 +16,12 @@ root. With VMGUARD_RUN_AS=platform the platform chooses the user, and vmguard do
 
 vmguard also warns the person who applies a resource:
 
-    a container without root may write to a hostPath or NFS volume: the owner of the files must let it
-    a log collector that is not root: on the node, root owns its own data and the logs that it reads
+- a container without root may write to a hostPath or NFS volume: the owner of the files must let it
+- a log collector that is not root: on the node, root owns its own data and the logs that it reads
 
-The command of a warning shows who owns the data. An image from scratch has no `stat`: use `kubectl debug` there. If the
-kubelet cannot give the files to the group, chown them before the user changes, in a pod that runs as root:
+What to do: see who owns the data. The command of a warning shows it. An image from scratch has no `stat`: use `kubectl
+debug` there. If the kubelet cannot give the files to the group, chown them before the user changes, in a pod that runs
+as root:
 
     initContainers:
     - name: chown
@@ -31,7 +32,9 @@ kubelet cannot give the files to the group, chown them before the user changes, 
 
 vmguard reports nothing where such an init container gives the whole volume to the new user, by number and as root.
 A namespace that enforces Pod Security `baseline` or no level admits that pod, and `restricted` refuses it. Or keep the
-user: `securityContext: {runAsUser: 0}` of the component keeps root.
+user. This keeps root:
+
+    securityContext: {runAsUser: 0, runAsNonRoot: false}
 """
 
 from collections.abc import Iterator, Mapping
