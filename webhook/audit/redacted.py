@@ -100,38 +100,9 @@ _POINTED = ("securityContext", "containers", "initContainers", "volumes", "autom
 
 _COMMANDS = frozenset(
     {
-        *(
-            "kubectl",
-            "vmguard",
-            "label",
-            "namespace",
-            f"{EXEMPT}-",
-            "exec",
-            "patch",
-            "get",
-            "audit",
-            "--verify",
-            "psp",
-            "mutatingwebhookconfigurations",
-        ),
-        *(
-            "-n",
-            "-c",
-            "--",
-            "-R",
-            "-p",
-            "--type=json",
-            "-u",
-            "id",
-            "stat",
-            "chown",
-            "chgrp",
-            "debug",
-            "#",
-            "%u:%g",
-            "%a",
-        ),
-        *("deploy", "sts", "ds", *(each.kind.lower() for each in KINDS)),
+        *("kubectl", "vmguard", "label", "namespace", f"{EXEMPT}-", "exec", "patch", "get", "audit", "--verify"),
+        *("psp", "mutatingwebhookconfigurations", "-n", "-c", "--", "-R", "-p", "--type=json", "-u", "debug"),
+        *("id", "stat", "chown", "chgrp", "%u:%g", "%a", *(each.kind.lower() for each in KINDS)),
     }
 )
 """Words of the commands in fixes."""
@@ -289,8 +260,20 @@ def _comment(line: str) -> str:
 
 def _command(line: str) -> str:
     command, comment, text = line.partition("  # ")
-    shown = " ".join(each if each in _COMMANDS or not each else hashed(each) for each in command.split(" "))
-    return f"{shown}{comment}{without_names(text)}"
+    words = command.split(" ")
+    shown = (_word_of_command(words, index) for index in range(len(words)))
+    return f"{' '.join(shown)}{comment}{without_names(text)}"
+
+
+def _word_of_command(words: list[str], index: int) -> str:
+    """One word of a command; what stands where a name belongs may look like any word."""
+    word, before = words[index], words[:index]
+    last = before[-1:]
+    named = last in (["-n"], ["namespace"]) or (last == ["-c"] and "--" not in before)
+    named = named or (before[-2:-1] == ["-n"] and words[1] == "exec")
+    named = named or (before[-3:-2] == ["-n"] and words[1] == "patch")
+    kept = word in WELL_KNOWN if named else word in _COMMANDS or not word
+    return word if kept else hashed(word)
 
 
 def _key(text: str) -> str:

@@ -12,21 +12,18 @@ import jsonpatch
 import msgspec
 
 from webhook.admission.admission_review import decode, decode_pod, encode, pod_object
-from webhook.admission.patch import build
 from webhook.admit import admit
 from webhook.driver import drive
 from webhook.facts import FactSource, Found, Lookup, Ref
-from webhook.objects import Pod
 from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.custom_resources import GROUP, wrong_name
 from webhook.policy.decide import Decision, Webhook, misnamed_resource, not_called, with_note
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, in_namespace, without_effect
 from webhook.policy.json_access import object_of
-from webhook.policy.pod_subject import previewed_pod, replaced_pod, subject_of
-from webhook.policy.rules import check_replaced_pod, check_running
+from webhook.policy.recreated import warnings_before_recreation
 from webhook.policy.wording import facts_line, warning_line, with_runbook
-from webhook.policy.workload import Link, Workload
+from webhook.policy.workload import Link
 from webhook.settings import Settings
 from webhook.yaml_output import as_yaml
 
@@ -100,8 +97,10 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         decision = misnamed_resource(wrong)
     elif wrong:
         decision = with_note(decision, wrong)
-    more = _once_it_is_created_again(item, decision, settings, source.minor)
-    decision = msgspec.structs.replace(decision, warnings=tuple(dict.fromkeys((*decision.warnings, *more))))
+    if item.kind == "Pod" and _is_running(item.object):
+        found = warnings_before_recreation(decision, item.object, settings, source.minor)
+        more = [warning_line(each.rule, each.text) for each in found]
+        decision = msgspec.structs.replace(decision, warnings=tuple(dict.fromkeys((*decision.warnings, *more))))
     answer = encode(
         review,
         allowed=decision.allowed and not decision.refused,
@@ -112,26 +111,6 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         facts=facts_line(looked_up),
     )
     return Judged(item, asked, decision, looked_up, answer, source.minor)
-
-
-def _once_it_is_created_again(item: Input, decision: Decision, settings: Settings, minor: int) -> list[str]:
-    """Warnings about a running pod that a person hands in: the data that it wrote, and the pod in its place."""
-    workload = decision.identity
-    if item.kind != "Pod" or not isinstance(workload, Workload) or not _is_running(item.object):
-        return []
-    edits = build(change.edit for change in decision.changes)
-    after = jsonpatch.apply_patch(item.object, msgspec.to_builtins(edits))
-    subject = subject_of(workload, msgspec.convert(item.object, Pod), settings, minor)
-    verdicts = evaluate(item.object, minor), evaluate(after, minor)
-    found = [
-        *(
-            each
-            for posture in decision.postures
-            for each in check_running(previewed_pod(subject, posture, after, verdicts), posture)
-        ),
-        *check_replaced_pod(replaced_pod(workload, item.object, after, settings)),
-    ]
-    return [warning_line(warning.rule, warning.text) for warning in found]
 
 
 def _is_running(pod: dict[str, Any]) -> bool:

@@ -118,12 +118,13 @@ class UsedMount(msgspec.Struct, frozen=True):
 class OwnerChange(msgspec.Struct, frozen=True):
     """Data on a volume that one user wrote and another one will use, or that get another group.
 
-    `other` is another user of the new pod that writes there too, None for none. `user_before` is None where it is not
-    known, and `user_after` where the platform chooses it. `group_after` is the
-    fsGroup of the new pod, None for none.
+    `mounted` is the name of the volume in the pod. `user_before` is None where it is not known, and `user_after` where
+    the platform chooses it. `group_after` is the fsGroup of the new pod, None for none. `other` is another user of the
+    new pod that writes there too, None for none.
     """
 
     effect: Effect
+    mounted: str
     volume: VolumeGroup
     container: str
     path: str
@@ -279,7 +280,7 @@ def owner_changes(
             continue
         earlier = mounts_before.get(name, ())
         mounts = mounts_after.get(name, ())
-        found = [change for each in mounts if (change := _change(group, each, earlier, mounts, pods))]
+        found = [change for each in mounts if (change := _change(name, group, each, earlier, mounts, pods))]
         of_users = [each for each in found if each.effect != _STAYS_ROOT]
         changes += sorted(of_users, key=lambda each: _WORST.index(each.effect))[:1]
         changes += [each for each in found if each.effect == _STAYS_ROOT][:1]
@@ -295,7 +296,12 @@ class _Pods(msgspec.Struct, frozen=True):
 
 
 def _change(
-    volume: VolumeGroup, mount: UsedMount, earlier: tuple[UsedMount, ...], mounts: tuple[UsedMount, ...], pods: _Pods
+    name: str,
+    volume: VolumeGroup,
+    mount: UsedMount,
+    earlier: tuple[UsedMount, ...],
+    mounts: tuple[UsedMount, ...],
+    pods: _Pods,
 ) -> OwnerChange | None:
     """The change for one of the mounts. Who used the files before is the same container, else the first one."""
     used = next((each for each in earlier if each.container == mount.container), earlier[0] if earlier else None)
@@ -303,10 +309,12 @@ def _change(
         return None
     other = next((each.user for each in mounts if not each.read_only and each.user not in {None, ROOT}), None)
     effect = _effect(volume, mount, used, pods)
-    if mount.user == ROOT == used.user and used.overrides and not mount.overrides and other is not None:
+    stays_root = mount.user == ROOT == used.user and mount.container == used.container
+    if stays_root and used.overrides and not mount.overrides and other is not None:
         effect = _STAYS_ROOT
     return effect and OwnerChange(
         effect=effect,
+        mounted=name,
         volume=volume,
         container=mount.container,
         path=mount.path,

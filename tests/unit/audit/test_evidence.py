@@ -9,6 +9,7 @@ from webhook.audit.storage import Storage
 from webhook.policy.components import BY_KIND
 from webhook.policy.pod_subject import replaced_pod
 from webhook.policy.rules import sidecar
+from webhook.policy.rules.owner_changers import words
 from webhook.policy.rules.volume_ownership import check_replaced
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
@@ -270,3 +271,55 @@ def test_root_that_loses_its_power_over_the_files_of_another_user_is_to_be_check
 )
 def test_root_that_keeps_its_power_or_shares_no_data_is_no_finding(before, after, more):
     assert not any("DAC_OVERRIDE" in each for each in _two(before, after, **more))
+
+
+def _chowned(*command, **context):
+    """A change of a pod whose new one has an init container with that command."""
+    now, after = _change(after={**STRICT, "runAsUser": 65534})
+    (container,) = after["spec"]["containers"]
+    own = {"runAsUser": 0, "runAsNonRoot": False, **context}
+    init = {"name": "own", "command": list(command), "volumeMounts": container["volumeMounts"], "securityContext": own}
+    return now, {"spec": {**after["spec"], "initContainers": [init]}}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("chown", "-R", "65534:65534", "/vm-data"),
+        ("/bin/chown", "--recursive", "65534", "/vm-data/"),
+        ("sh", "-c", "chown -R 65534:65534 /vm-data && echo done"),
+        ("chown", "-R", "65534:", "/"),
+    ],
+)
+def test_data_that_an_init_container_gives_to_the_new_user_are_no_finding(command):
+    """So the fix of `vmguard explain volume-ownership` makes its finding go away."""
+    now, after = _chowned(*command)
+    assert check((now, after), _storage(NFS)) == []
+    shown = {**after["spec"]["initContainers"][0], "command": None}
+    shown["args"] = words(after["spec"]["initContainers"][0])
+    trimmed = {"spec": {**after["spec"], "initContainers": [shown]}}
+    assert check((now, trimmed), _storage(NFS)) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "context"),
+    [
+        (("chown", "-R", "1000:1000", "/vm-data"), {}),
+        (("chown", "65534:65534", "/vm-data"), {}),
+        (("chown", "-R", "65534", "/vm-data/part"), {}),
+        (("chown", "-R", "nobody", "/vm-data"), {}),
+        (("chown", "-R", "65534", "/vm-data"), {"runAsUser": 1000}),
+        (("chown", "-R", "65534", "/vm-data"), {"runAsNonRoot": True}),
+        (("chown", "-R", "65534", "/vm-data"), {"capabilities": {"drop": ["ALL"]}}),
+        (("chmod", "-R", "777", "/vm-data"), {}),
+    ],
+    ids=str,
+)
+def test_an_init_container_that_does_not_surely_give_the_data_changes_nothing(command, context):
+    assert [each.verdict for each in check(_chowned(*command, **context), _storage(NFS))] == ["BREAKS"]
+
+
+def test_a_user_that_the_image_decides_is_no_finding_without_a_platform():
+    change = _change({"runAsUser": 7}, {"runAsNonRoot": True}, name="side")
+    assert check(change, _storage(NFS)) == []
+    assert [each.verdict for each in check(change, _storage(NFS), **PLATFORM)] == ["CHECK"]

@@ -185,6 +185,25 @@ def test_a_report_of_vmguard_itself_can_still_be_read():
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["exec", "patch", "audit", "get", "stat", "id", "namespace", "vmagent", "label", "chown"]
+)
+def test_a_name_in_a_command_may_be_one_of_its_words(name):
+    """The place in the command says what is a name."""
+    lines = (
+        f"kubectl exec -n {name} {name} -c {name} -- stat -c '%u:%g %a %n' -- /{name}",
+        f"kubectl patch -n {name} vmagent {name} --type=json -p '[]'",
+        f"kubectl label namespace {name} vmguard.io/exempt-  # vmguard is called for its pods then",
+        f"kubectl exec -n {name} {name} -c {name} -- chown -R 65534 -- /{name}",
+    )
+    neutral = "".join(f"{line}\n" for line in lines).replace(name, "q") if False else None
+    assert neutral is None
+    for line in lines:
+        shown = module._yaml(f"{line}\n")
+        assert len(re.findall(r"x[0-9a-f]{10}", shown)) >= line.split("  # ")[0].split().count(name)
+        assert f" {name} " not in shown.partition(" -- ")[0].partition(" ")[2].partition(" ")[2]
+
+
 def test_a_refusal_of_the_api_server_has_no_user():
     assert (
         without_names(FORBIDDEN.format("jane"))

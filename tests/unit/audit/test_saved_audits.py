@@ -214,7 +214,7 @@ def test_in_a_trial_nothing_changes_for_running_pods_and_resources_without_pods(
 def test_the_order_of_pods_does_not_change_what_is_unknown():
     """One pod of a workload is called by another webhook, the other is not."""
     *rest, pod = objects()
-    pod["spec"].pop("securityContext", None)
+    pod["spec"]["containers"].append({"name": "side", "image": "i", "securityContext": {"runAsUser": 5}})
     other = json.loads(json.dumps(pod))
     other["metadata"].update({"name": "vmsingle-1", "uid": "p-2"})
     other["metadata"]["labels"]["mesh"] = "yes"

@@ -149,7 +149,7 @@ def test_the_case_of_an_unknown_kind_names_the_nearest():
 
 
 def test_a_review_of_a_running_pod_has_the_warnings_that_its_resource_has():
-    """An audit runs the same rules over the pod."""
+    """An audit runs the same rules over the pod. What holds for new pods alone is no warning."""
     folder = "op749-default-flips"
     found = sort_documents(read_files([str(FIELD / f"{folder}/all.yaml")]))
     (pod,) = (item for item in found.inputs if item.kind == "Pod")
@@ -157,7 +157,12 @@ def test_a_review_of_a_running_pod_has_the_warnings_that_its_resource_has():
     container["args"] = [*container.get("args", ()), "-httpListenAddr=:80"]
     low = judge(_again(pod), FileFacts(found.facts, 37, complete=True), Settings.from_environment({}))
     assert any("port 80" in each and each.endswith("[low-port]") for each in low.decision.warnings)
-    assert not any(each.endswith("[pod-security]") for each in low.decision.warnings)
+    container["securityContext"] = {"runAsUser": 65534}
+    container["volumeMounts"].append({"name": "node", "mountPath": "/node"})
+    pod.object["spec"]["volumes"].append({"name": "node", "hostPath": {"path": "/node"}})
+    same = judge(_again(pod), FileFacts(found.facts, 37, complete=True), Settings.from_environment({}))
+    assert any(each.endswith("[low-port]") for each in same.decision.warnings)
+    assert not any("volume node" in each or "[pod-security]" in each for each in same.decision.warnings)
 
 
 def _again(pod):

@@ -23,7 +23,7 @@ A namespace that enforces Pod Security `restricted` refuses a pod with such a co
 
 from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import faults, permitting, words
+from webhook.policy.rules.owner_changers import RESTRICTED_REFUSES, faults, permitting, words
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import FlawedPod, PreviewedPod
 
@@ -39,8 +39,7 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
     """Root and the capability, for this container alone."""
     name = finding.about[0] if isinstance(finding, Warn) else ""
     context = permitting(pod.container(name), pod.spec)
-    note = 'A namespace that enforces "restricted" refuses a pod with this container.'
-    return Fix(pod.of_container(name, {"securityContext": context}), notes=(note,))
+    return Fix(pod.of_container(name, {"securityContext": context}), notes=(RESTRICTED_REFUSES,))
 
 
 RULE = Rule(id=ID, order=65, text=__doc__, fix=fix, preview=check, words=words)

@@ -18,7 +18,9 @@ _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": 
 _IN_SCRIPT = re.compile(r"(?:^|[\s;&|(`/])(chown|chgrp|chmod|setfacl|install)[ \t]+([^;&|\n)`]{0,1000})")
 _LONGEST_SCRIPT = 20_000
 _OWNER_OPTION = re.compile(r"-[a-zA-Z]*[og]|--(?:owner|group)")
+_OWNER = re.compile(r"[0-9]{1,10}(?::[0-9]{0,10})?")
 _RECURSIVE = re.compile(r"-[a-zA-Z]*R[a-zA-Z]*|--recursive")
+RESTRICTED_REFUSES = 'A namespace that enforces "restricted" refuses a pod with this container.'
 _FIX = "securityContext: {runAsUser: 0, runAsNonRoot: false}"
 
 
@@ -27,7 +29,7 @@ def tool_of(container: Raw) -> str:
 
     A change of mode counts where it is one of a mounted volume.
     """
-    words = [word for field in ("command", "args") for word in _texts(container.get(field))]
+    words = _command_line(container)
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
     if words[:1] in (["chown"], ["chgrp"]):
         return words[0]
@@ -39,11 +41,46 @@ def words(container: Raw) -> list[str]:
     tool = tool_of(container)
     if not tool:
         return []
+    owner, given = _given(container)
     mount = next((str(each.get("mountPath")) for each in objects_of(container.get("volumeMounts"))), "/")
     ignored = (
         ["||"] if any("||" in word for field in ("command", "args") for word in _texts(container.get(field))) else []
     )
-    return [tool, "-R", "-o", mount, *ignored]
+    return [tool, "-R", "-o", *([owner, *given] if given else [mount]), *ignored]
+
+
+def gives(spec: Raw, volume: str, user: int) -> bool:
+    """Whether an init container surely gives all files of a volume to a user before the other containers start."""
+    for container in objects_of(spec.get("initContainers")):
+        if user_of(container, spec, {}) != ROOT or _fault(container, spec, "chown"):
+            continue
+        owner, given = _given(container)
+        for mount in objects_of(container.get("volumeMounts")):
+            is_volume = mount.get("name") == volume and mount.get("readOnly") is not True
+            if is_volume and owner.partition(":")[0] == str(user) and str(mount.get("mountPath")) in given:
+                return True
+    return False
+
+
+def _given(container: Raw) -> tuple[str, list[str]]:
+    """The owner that a container gives files to by `chown -R`, as a number, and the mounts that it changes whole."""
+    mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
+    for tool, arguments in _calls(_command_line(container)):
+        owner, *paths = [each.strip("\"'") for each in arguments if not each.startswith("-")] or [""]
+        if tool != "chown" or not _OWNER.fullmatch(owner) or not any(map(_RECURSIVE.fullmatch, arguments)):
+            continue
+        roots = [posixpath.normpath(each) for each in paths if each.startswith("/")]
+        return owner, [each for each in mounts if any(_is_within(each, root) for root in roots)]
+    return "", []
+
+
+def _is_within(path: str, root: str) -> bool:
+    path = posixpath.normpath(path)
+    return path == root or path.startswith(f"{root.rstrip('/')}/")
+
+
+def _command_line(container: Raw) -> list[str]:
+    return [word for field in ("command", "args") for word in _texts(container.get(field))]
 
 
 def faults(spec: Raw) -> Iterator[tuple[str, str]]:
