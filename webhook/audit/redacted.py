@@ -102,7 +102,7 @@ _COMMANDS = frozenset(
     {
         *("kubectl", "vmguard", "label", "namespace", f"{EXEMPT}-", "exec", "patch", "get", "audit", "--verify"),
         *("psp", "mutatingwebhookconfigurations", "-n", "-c", "--", "-R", "-p", "--type=json", "-u", "debug"),
-        *("id", "stat", "chown", "chgrp", "%u:%g", "%a", *(each.kind.lower() for each in KINDS)),
+        *("id", "stat", "chown", "chgrp", "'%u:%g", "%a", "%n'", *(each.kind.lower() for each in KINDS)),
     }
 )
 """Words of the commands in fixes."""
@@ -269,10 +269,10 @@ def _word_of_command(words: list[str], index: int) -> str:
     """One word of a command; what stands where a name belongs may look like any word."""
     word, before = words[index], words[:index]
     last = before[-1:]
-    named = last in (["-n"], ["namespace"]) or (last == ["-c"] and "--" not in before)
+    named = last == ["-n"] or (last == ["-c"] and "--" not in before) or before[1:] == ["label", "namespace"]
     named = named or (before[-2:-1] == ["-n"] and words[1] == "exec")
     named = named or (before[-3:-2] == ["-n"] and words[1] == "patch")
-    kept = word in WELL_KNOWN if named else word in _COMMANDS or not word
+    kept = word in WELL_KNOWN if named else word in _COMMANDS or not word or word.isdigit()
     return word if kept else hashed(word)
 
 
