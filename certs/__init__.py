@@ -1,7 +1,7 @@
-"""A small PKI: an authority, the leaves it issues, and stores that keep them.
+"""A small PKI: an authority, the leaves that it issues, and stores for them.
 
-It knows nothing of what its certificates serve. It never logs and has no clock: every question that depends on time
-takes `now`, a datetime with a time zone, and what was done comes back as events.
+It does not know what its certificates serve. It never logs and has no clock: every function that depends on time takes
+`now`, a datetime with a time zone. It returns its actions as events.
 """
 
 from certs.authority import AUTHORITY_NAME, BACKDATE, Authority, authority_name

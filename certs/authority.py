@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BACKDATE = timedelta(hours=2)
-"""How long before `now` a certificate begins: a client whose clock is behind ours would call it not yet valid.
+"""How long before `now` a certificate begins: otherwise a client with a slow clock would find it not yet valid.
 
 A clock that shows local time as UTC, or misses a change to summer time, is wrong by an hour.
 """
 
 AUTHORITY_NAME = "vmguard webhook CA"
-"""The common name of the authorities of a rotation. All have it; their key identifiers tell them apart."""
+"""The common name of all authorities of a rotation; their key identifiers differ."""
 
 _SEQUENCE, _PERMITTED, _EXCLUDED = 0x30, 0xA0, 0xA1
 _EMAIL, _DNS_NAME, _URI, _IP_ADDRESS = 0x81, 0x82, 0x86, 0x87
@@ -50,8 +50,8 @@ class Authority:
     def create(cls, common_name: str, *, now: datetime, lifetime: timedelta, only: str = "") -> Self:
         """A new authority with a new key, valid from two hours before `now` until `lifetime` after it.
 
-        It signs servers' certificates only, no authorities below itself. With `only`, a DNS name, clients accept
-        certificates for that name alone: every IP address, e-mail address and URI is excluded.
+        It signs only certificates of servers, and no other authority. With `only`, a DNS name, clients accept only
+        certificates for that name: every IP address, e-mail address and URI is excluded.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         start, end = _period(now, lifetime)
@@ -71,11 +71,11 @@ class Authority:
 
     @classmethod
     def load(cls, certificate_pem: bytes, key_pem: bytes, certificate_from: str, key_from: str) -> Self:
-        """An authority from its two texts; `certificate_from` and `key_from` say in errors where they are.
+        """An authority from its two texts; errors name their sources, `certificate_from` and `key_from`.
 
         Raises:
             CertificateError: a text cannot be read, there is not exactly one certificate, it is not an authority's, or
-                the key is not its key. The texts are not repeated.
+                the key is not its key. The error does not repeat the texts.
 
         """
         certificates = certificates_in(certificate_pem, certificate_from)
@@ -88,7 +88,7 @@ class Authority:
 
     @property
     def renew_at(self) -> datetime:
-        """When another authority should take its place: after two thirds of its lifetime."""
+        """When another authority should replace it: after two thirds of its lifetime."""
         return renewal(self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc)
 
     def may_sign_for(self, name: str) -> bool:
@@ -103,7 +103,7 @@ class Authority:
         return not domains or any(name == each or name.endswith(f".{each}") for each in domains)
 
     def valid_at(self, now: datetime) -> bool:
-        """Whether clients accept it at a moment."""
+        """Whether clients accept it at a given time."""
         return self.certificate.not_valid_before_utc <= now <= self.certificate.not_valid_after_utc
 
     @property
@@ -112,17 +112,17 @@ class Authority:
 
     @property
     def key_pem(self) -> bytes:
-        """The key that signs, PKCS#8, not encrypted: who has it can be any server to those who trust this authority."""
+        """The signing key, PKCS#8, not encrypted: its owner can pass for any server to clients of this authority."""
         return _key_pem(self.key)
 
     def issue(self, names: Sequence[str], *, now: datetime, lifetime: timedelta) -> Leaf:
         """A certificate for a server with these names, DNS names and IP addresses mixed, and its new key.
 
-        It is valid from two hours before `now` until `lifetime` after it, and never outlives this authority:
-        past that no client would accept it, whatever date it bears.
+        It is valid from two hours before `now` until `lifetime` after it, and never longer than this authority: after
+        that no client would accept it.
 
         Raises:
-            CertificateError: a name is none, there are no names, or this authority is not valid at `now`.
+            CertificateError: a name is not valid, there are no names, or this authority is not valid at `now`.
 
         """
         alternatives = subject_names(names)
@@ -134,7 +134,7 @@ class Authority:
                 f"{closes.isoformat()}, and it is {now.isoformat()}. Make a new authority, or set the clock right."
             )
         key = ec.generate_private_key(ec.SECP256R1())
-        # Nothing reads a common name but people and their tools, so that the first name must do.
+        # Only people and their tools read a common name, so the first name suffices.
         title = str(alternatives[0].value)
         subject = _name(title) if len(title) <= _LONGEST_COMMON_NAME else x509.Name([])
         issuer = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -145,7 +145,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            # RFC 5280, 4.2.1.6: with an empty subject these are all there is to know it by, thus critical.
+            # RFC 5280, 4.2.1.6: with an empty subject only these names identify it, so they are critical.
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=not subject.rdns)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False)
             .sign(self.key, hashes.SHA256())
@@ -154,13 +154,13 @@ class Authority:
 
 
 def renewal(not_before: datetime, not_after: datetime) -> datetime:
-    """When a certificate with this validity should be renewed: after two thirds of the lifetime from its making on."""
+    """When a certificate with this validity should be renewed: after two thirds of its lifetime since creation."""
     made = not_before + BACKDATE
     return made + (not_after - made) * 2 / 3
 
 
 def authority_name(common_name: str) -> x509.Name:
-    """The subject of an authority of this name, and so the issuer in what it signs."""
+    """The subject of an authority with this name, and the issuer in the certificates that it signs."""
     if not 0 < len(common_name) <= _LONGEST_COMMON_NAME:
         raise CertificateError(
             f"{common_name!r} can be no name of an authority: allowed are 1 to {_LONGEST_COMMON_NAME} characters."
@@ -175,8 +175,8 @@ def _name(common_name: str) -> x509.Name:
 def _constraints(only: str) -> x509.UnrecognizedExtension:
     """NameConstraints (RFC 5280, 4.2.1.10): permit one DNS name and exclude every other kind of name.
 
-    A constraint on DNS names alone permits addresses. The empty name stands for every e-mail address and every URI. It
-    is encoded here, as the cryptography package makes no empty e-mail address. Go refuses ".".
+    A constraint that has only DNS names permits addresses. The empty name means every e-mail address and every URI. It
+    is encoded here, because the cryptography package makes no empty e-mail address. Go refuses ".".
     """
     (name,) = subject_names([only])
     if not isinstance(name, x509.DNSName):
@@ -212,12 +212,12 @@ def _period(now: datetime, lifetime: timedelta) -> tuple[datetime, datetime]:
         raise CertificateError(f"The time {now.isoformat()} has no time zone. Give it one, such as datetime.UTC.")
     if lifetime < timedelta(seconds=1):
         raise CertificateError(f"A certificate cannot live for {lifetime}. Allowed is one second or longer.")
-    moment = now.astimezone(UTC).replace(microsecond=0)  # certificates know whole seconds
+    moment = now.astimezone(UTC).replace(microsecond=0)  # certificates have whole seconds
     return moment - BACKDATE, moment + lifetime
 
 
 def _certificate(key: ec.EllipticCurvePublicKey, start: datetime, end: datetime) -> x509.CertificateBuilder:
-    """What every certificate has: its key, the identifier issuers are found by, its time and a random serial."""
+    """The parts of every certificate: its key, the key identifier, its validity and a random serial number."""
     return (
         x509.CertificateBuilder()
         .public_key(key)

@@ -1,4 +1,4 @@
-"""A directory with ca.crt, tls.crt and tls.key, as Kubernetes mounts a TLS secret. Nothing in it can sign."""
+"""A directory with ca.crt, tls.crt and tls.key, like a mounted TLS Secret of Kubernetes. No key there can sign."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _MOUNTED = "..data"
 class DirectoryStore:
     """The bundle in a directory, which need not exist before the first save.
 
-    Reading needs no lock and writes nothing, so a read-only mount will do.
+    A read needs no lock and writes nothing, so a read-only mount suffices.
     """
 
     path: Path
 
     def contents(self) -> Contents:
-        """What stands there, read until two readings are alike.
+        """The files, read until two reads give the same contents.
 
-        Then no file changed between the two, and they all stood there together at that moment: not the old
-        certificate and the new key, though another process or the kubelet may be replacing them right now.
+        Then no file changed between the two reads, and all files existed together at that time. So it never returns the
+        old certificate with the new key, also while another process or the kubelet replaces them.
         """
         seen = self._read()
         while (again := self._read()) != seen:
@@ -51,9 +51,9 @@ class DirectoryStore:
         return self.contents().bundle()
 
     def exposure(self) -> str:
-        """Why the private key is known to more users than it should be, and what to do; "" where it is not.
+        """Why too many users can read the private key, and what to do; "" if they cannot.
 
-        A mounted Secret has mode 0644 unless its volume says otherwise, and only its pod sees it.
+        A mounted Secret has mode 0644 unless its volume sets another one, and only its pod sees it.
         """
         key = self.path / KEY_FILE
         with suppress(OSError):
@@ -66,13 +66,12 @@ class DirectoryStore:
         return ""
 
     def save(self, bundle: Bundle, *, replacing: Contents) -> bool:
-        """Put the bundle there, unless something else than `replacing` stands there by now.
+        """Write the bundle, unless the contents are no longer `replacing`.
 
-        Waits for another process that is saving; the kernel frees the lock of one that dies.
+        It waits for another process that is saving. The kernel frees the lock of a process that dies.
 
         Raises:
-            CertificateError: the directory cannot be read or written. If there is no room for the new files, the old
-                ones still stand.
+            CertificateError: the directory cannot be read or written. If the disk is full, the old files remain.
 
         """
         try:
@@ -96,7 +95,7 @@ class DirectoryStore:
         try:
             return Part(str(path), read_regular(path))
         except OSError as error:
-            # A link to nothing is no missing file: someone meant something by it, which a save would destroy.
+            # A link to nothing is no missing file: someone made it for a purpose, which a save would destroy.
             if isinstance(error, FileNotFoundError) and not path.is_symlink():
                 return Part(str(path), None)
             raise CertificateError(
@@ -106,7 +105,7 @@ class DirectoryStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        # The file stays: were it removed, the next process would lock a new one while another waits on the old.
+        # The file stays: after a removal the next process would lock a new file while another waits on the old one.
         lock = os.open(self.path / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -115,13 +114,13 @@ class DirectoryStore:
             os.close(lock)
 
     def _replace(self, bundle: Bundle) -> None:
-        """Exchange the three files such that a crash at any point leaves no key, and so nothing to serve.
+        """Replace the three files so that a crash at any point leaves no key, and so nothing to serve.
 
-        All are written before the first is touched: a full disk must not cost the certificate that still works.
-        From the removal of the old key to the arrival of the new one there is none. Hence a key that does not
-        match its certificate is never ours, and `ensure` can leave it alone.
+        It writes all new files before it changes the first old one, because a full disk must not remove a certificate
+        that still works. Between the removal of the old key and the new one there is no key. So a key that does not
+        match its certificate is never from this store, and `ensure` does not change it.
         """
-        # In this order, the key last: it is what completes the directory.
+        # In this order, the key last: it completes the directory.
         staged = {name: self.path / f".{name}.new" for name in (AUTHORITY_FILE, CHAIN_FILE, KEY_FILE)}
         try:
             _write(staged[AUTHORITY_FILE], bundle.authority_pem, 0o644)
@@ -137,7 +136,7 @@ class DirectoryStore:
                 path.unlink(missing_ok=True)
 
     def _settle(self) -> None:
-        """Have the directory itself on the disk, so that a power cut finds the same order of steps as a crash."""
+        """Write the directory itself to the disk, so that the steps have the same order after a power cut."""
         directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)
@@ -146,8 +145,8 @@ class DirectoryStore:
 
 
 def _write(path: Path, pem: bytes, mode: int) -> None:
-    """Write a new file to the disk. It has its mode from the first moment, not from a chmod after it."""
-    path.unlink(missing_ok=True)  # of a process that was killed; the lock says that nobody else writes it now
+    """Write a new file to the disk. It has its mode from the beginning, not from a later chmod."""
+    path.unlink(missing_ok=True)  # of a killed process; because of the lock no other process writes it now
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(pem)

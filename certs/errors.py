@@ -1,8 +1,8 @@
-"""The error of this package. Its text is for the person who must act, and never holds key material."""
+"""The error of this package. Its text is for the person who must act, and never contains key material."""
 
 
 class CertificateError(ValueError):
     """A certificate, key or name that cannot be used.
 
-    The text says what is wrong, where, what is allowed and what to do next.
+    The text states what is wrong, where, what is allowed and what to do next.
     """

@@ -1,7 +1,7 @@
-"""Which leaf a server shows, decided from what its clients trust. It never waits and never reads a clock.
+"""Chooses the leaf that a server shows, by the certificates that its clients trust. It never waits or reads a clock.
 
-Clients learn late of a new authority. So a server goes on showing a leaf that they trust until they have had time to
-learn of the authority that signs now.
+Clients learn of a new authority with a delay. So a server shows a leaf that they trust until they have had time to
+learn of the current authority.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Installed:
     """For how long clients have trusted each certificate, by a monotonic clock in seconds.
 
-    What is not known counts as not trusted.
+    An unknown certificate counts as not trusted.
     """
 
     _since: dict[x509.Certificate, float] = field(default_factory=dict)
@@ -32,9 +32,9 @@ class Installed:
     def observe(
         self, bundles: Iterable[Collection[x509.Certificate]], concerned: Iterable[x509.Certificate], *, at: float
     ) -> None:
-        """Take in the bundles that clients have at a moment; each must have a certificate that they trust.
+        """Record the bundles that clients have at a given time; they trust a certificate if every bundle has it.
 
-        Of certificates that are not `concerned` nothing is remembered.
+        Nothing is stored of certificates that are not `concerned`.
         """
         found = tuple(bundles)
         self._since = {each: self._since.get(each, at) for each in concerned if all(each in bundle for bundle in found)}
@@ -44,7 +44,7 @@ class Installed:
         self._since = {}
 
     def lasting(self, certificates: Iterable[x509.Certificate], *, at: float) -> timedelta | None:
-        """For how long all of these have been trusted; None where one is not."""
+        """For how long all of these have been trusted; None if one is not."""
         since = [self._since.get(each) for each in certificates]
         known = [each for each in since if each is not None]
         if not known or len(known) < len(since):
@@ -61,14 +61,14 @@ class Issued:
 
     @property
     def renew_at(self) -> datetime:
-        """When another leaf should take its place: after two thirds of its lifetime."""
+        """When another leaf should replace it: after two thirds of its lifetime."""
         return renewal(self.leaf.not_before, self.leaf.not_after)
 
 
 def next_leaf(
     shown: Issued | None, rotation: Rotation, installed: Installed, *, name: str, now: datetime, at: float
 ) -> Issued | None:
-    """The leaf to show from now on: the one that is shown where there is no reason for another one, None for none.
+    """The leaf to show from now on: the current one if there is no reason for another one, None for none.
 
     `now` is the wall clock, `at` the monotonic clock of `installed`.
     """

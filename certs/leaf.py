@@ -1,4 +1,4 @@
-"""The certificate a server shows, with its key. It never verifies for a client; it finds the mistakes of its owner."""
+"""The certificate that a server shows, with its key. It never verifies for a client; it finds mistakes of its owner."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class Leaf:
     """A server's certificate, followed by the certificates between it and its authority, and its key.
 
-    `chain_from` and `key_from` say in errors where the two texts stand, such as a file.
+    Errors name the sources of the two texts, `chain_from` and `key_from`, such as a file.
 
     Raises:
-        CertificateError: one of the texts cannot be read. That the two belong together is not asked here.
+        CertificateError: one of the texts cannot be read. It does not check that the two belong together.
 
     """
 
@@ -33,7 +33,7 @@ class Leaf:
     chain_from: InitVar[str] = "The certificate chain"
     key_from: InitVar[str] = "The private key"
     names: tuple[str, ...] = field(init=False, compare=False)
-    """Its DNS names in lower case, then its IP addresses. A name that stands only in the subject does not count."""
+    """Its DNS names in lower case, then its IP addresses. A name that is only in the subject does not count."""
     _chain: tuple[x509.Certificate, ...] = field(init=False, repr=False, compare=False)
     _key: PrivateKey = field(init=False, repr=False, compare=False)
 
@@ -65,21 +65,21 @@ class Leaf:
 
     @property
     def key_matches(self) -> bool:
-        """Whether the key is the one the certificate was made for."""
+        """Whether the key belongs to the certificate."""
         return self._key.public_key() == self._chain[0].public_key()
 
     def untimely(self, *, now: datetime) -> CertificateFault | None:
-        """Why the certificate itself is not valid at a moment; None if it is."""
+        """Why the certificate itself is not valid at a given time; None if it is."""
         return _untimely(self._chain[:1], now)
 
     def why_unusable(self, *, now: datetime, names: Iterable[str], authority_pem: bytes) -> CertificateFault | None:
         """Why clients that trust this authority would refuse it under one of these names; None if they would not.
 
-        The faults come in the order of what makes the rest pointless: key, signature, time, names.
-        `authority_pem` may hold several certificates; one suffices. `now` has a time zone.
+        The order of the faults is key, signature, time, names: each one makes the later ones pointless.
+        `authority_pem` may have several certificates; one suffices. `now` has a time zone.
 
         Raises:
-            CertificateError: the authority cannot be read, or a name can be none.
+            CertificateError: the authority cannot be read, or a name is not valid.
 
         """
         if not self.key_matches:

@@ -1,4 +1,4 @@
-"""The names of a server: DNS names and IP addresses, told apart. It never resolves one."""
+"""The names of a server: DNS names and IP addresses. It distinguishes the two, and never resolves one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LONGEST_DNS_NAME = 253
 
 
 def subject_names(names: Sequence[str]) -> tuple[x509.DNSName | x509.IPAddress, ...]:
-    """The names as a certificate holds them: lower case, in the order given, each once.
+    """The names in the form of a certificate: lower case, in the given order, each once.
 
     Raises:
-        CertificateError: one of them is neither a DNS name nor an IP address, or there is none.
+        CertificateError: one of them is neither a DNS name nor an IP address, or there are none.
 
     """
     if isinstance(names, str):  # a str is a sequence of str too, of one-letter host names
@@ -33,7 +33,7 @@ def subject_names(names: Sequence[str]) -> tuple[x509.DNSName | x509.IPAddress, 
 
 def subject_name(name: str) -> x509.DNSName | x509.IPAddress:
     """An IP address if the name is written as one, a DNS name otherwise."""
-    # An IPv6 zone ("fe80::1%eth0") is a matter of one machine, and a certificate has no place for it.
+    # An IPv6 zone ("fe80::1%eth0") has a meaning on one machine only, and a certificate has no place for it.
     if "%" not in name:
         try:
             return x509.IPAddress(ipaddress.ip_address(name))
@@ -41,7 +41,7 @@ def subject_name(name: str) -> x509.DNSName | x509.IPAddress:
             pass
     dns = name.lower()
     labels = dns.removeprefix("*.").split(".")
-    # "10.0.0.256" would pass as a DNS name, be issued, and never match: no top level domain is a number.
+    # "10.0.0.256" has the form of a DNS name. Its certificate would never match: no top level domain is a number.
     allowed = name.isascii() and len(dns) <= _LONGEST_DNS_NAME and all(map(_LABEL.fullmatch, labels))
     if not allowed or labels[-1].isdecimal():
         raise CertificateError(
@@ -55,7 +55,7 @@ def subject_name(name: str) -> x509.DNSName | x509.IPAddress:
 def names_in(certificate: x509.Certificate) -> tuple[str, ...]:
     """The DNS names and IP addresses of the certificate's subject alternative names.
 
-    The common name is left out: clients have not looked at it for years.
+    It leaves out the common name, because clients have not used it for years.
     """
     try:
         san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -68,7 +68,7 @@ def names_in(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def missing_names(wanted: Iterable[str], present: Sequence[str]) -> tuple[str, ...]:
-    """The wanted names that a client would not find among those present, wildcards counted."""
+    """The wanted names that a client would not find among the present ones, also with wildcards."""
     found = frozenset(present)
     asked = (subject_name(name) for name in wanted)
     return tuple(str(name.value) for name in asked if found.isdisjoint(_written_as(name)))

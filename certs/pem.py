@@ -1,4 +1,4 @@
-"""Certificates and keys out of PEM text. Whatever cannot be read becomes an error that says where it stands."""
+"""Certificates and keys from PEM text. Unreadable text becomes an error that names its source."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def unreadable_certificate(where: str) -> CertificateError:
 
 def key_in(pem: bytes, where: str) -> PrivateKey:
     """The private key of the text: PKCS#8, PKCS#1 (RSA) or SEC 1 (EC), not encrypted."""
-    # "from None": what a parser says of a key it could not read is not for a log.
+    # "from None": a parser's message about an unreadable key must not reach a log.
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError:
@@ -58,9 +58,9 @@ def key_in(pem: bytes, where: str) -> PrivateKey:
 def paths(
     certificate: x509.Certificate, between: tuple[x509.Certificate, ...], anchors: tuple[x509.Certificate, ...]
 ) -> Iterator[tuple[x509.Certificate, ...]]:
-    """The ways from a certificate over those between to an anchor, by name and signature alone.
+    """The paths from a certificate over intermediate ones to an anchor, by name and signature only.
 
-    Not a judgement of trust, which is the client's: whether an issuer may sign for others is not asked.
+    The client decides about trust: this function does not check whether an issuer may sign for others.
     """
     if certificate in anchors:
         yield (certificate,)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_BYTES = 1024 * 1024
-"""Of one file; a chain of certificates has some KiB, and the API server takes no Secret of more than 1 MiB."""
+"""Most bytes of one file; a chain of certificates has some KiB, and the API server takes no Secret over 1 MiB."""
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",

@@ -1,9 +1,9 @@
-"""The rotation of an authority as a pure state machine: which authorities there are, and what comes next.
+"""The rotation of an authority as a pure state machine: the existing authorities, and the next step.
 
 A rotation has three phases, so that clients trust a leaf before a server shows it:
 
-1. The next authority is made. It and the current one are trusted: both are in the bundle that clients get.
-2. The bundle with both is installed for `OVERLAP`, so that every client knows it.
+1. vmguard makes the next authority. Clients trust it and the current one: the bundle for clients has both.
+2. The bundle with both stays installed for `OVERLAP`, so that every client knows it.
 3. The next authority becomes the current one, which signs. The certificate of the old one stays in the bundle until
    each leaf that it signed has expired.
 
@@ -29,15 +29,15 @@ AUTHORITY_LIFETIME = timedelta(days=365)
 LEAF_LIFETIME = timedelta(hours=24)
 
 OVERLAP = timedelta(seconds=60)
-"""How long the bundle with the next authority must have been installed before that one signs."""
+"""How long the bundle with the next authority must be installed before that authority signs."""
 
 RETIREMENT = LEAF_LIFETIME + timedelta(hours=2)
-"""How long an old certificate stays in the bundle: a leaf's lifetime, and the clocks of two machines may differ."""
+"""How long an old certificate stays in the bundle: a leaf's lifetime, and a difference between two clocks."""
 
 SETTLED = 2 * OVERLAP
-"""How long after the next authority began to sign each server that reads the state shows a leaf of it.
+"""Time after which each server that reads the state shows a leaf of the next authority, once that one signs.
 
-A server reads the state every few seconds, and changes once it has itself seen the bundle with both for `OVERLAP`.
+A server reads the state every few seconds, and changes when it has seen the bundle with both for `OVERLAP`.
 """
 
 CONFIRMED = timedelta(hours=1)
@@ -48,7 +48,7 @@ that reads the state has a leaf of the current authority.
 """
 
 MOST_OLD = 8
-"""Old certificates in a bundle. With so many, no further rotation begins while the current authority is valid.
+"""Most old certificates in a bundle. With so many, no rotation begins while the current authority is valid.
 
 So a bundle cannot grow for ever.
 """
@@ -56,7 +56,7 @@ So a bundle cannot grow for ever.
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The authorities of one moment. `old_until` (UTC) is when the old certificates leave the bundle."""
+    """The authorities at one time. `old_until` (UTC) is when the old certificates leave the bundle."""
 
     current: Authority | None = None
     next: Authority | None = None
@@ -83,11 +83,11 @@ def step(
     unchanged: timedelta,
     create: Callable[[], Authority],
 ) -> Rotation:
-    """The state that follows; the same one where there is nothing to do.
+    """The next state; the same one if there is nothing to do.
 
-    `now` is the wall clock. The other times are those of a monotonic clock, as this process saw it: `installed` is for
-    how long clients have had the bundle of `rotation`, None where they have not or that is not known, and `unchanged`
-    for how long the state has been the same. `create` makes a new authority that is valid from now on.
+    `now` is the wall clock. The other two are durations on this process's monotonic clock. `installed` is how long
+    clients have had the bundle of `rotation`, None if they have not or that is unknown. `unchanged` is how long the
+    state has been the same. `create` makes a new authority that is valid from now on.
     """
     if rotation.current is None or _expired(rotation.current, now):
         return _without_overlap(rotation, now, create)
@@ -99,18 +99,18 @@ def step(
     if not is_valid or (now >= rotation.current.renew_at and len(rotation.old) < MOST_OLD):
         return replace(rotation, next=create())
     if rotation.old and (rotation.old_until is None or rotation.old_until > now + RETIREMENT):
-        return replace(rotation, old_until=now + RETIREMENT)  # written by a clock that was wrong
+        return replace(rotation, old_until=now + RETIREMENT)  # a wrong clock wrote it
     return rotation
 
 
 def heal(
     found: Rotation, known: Rotation, installed: Iterable[x509.Certificate], *, now: datetime, damaged: bool
 ) -> Rotation:
-    """The state that was read, with what it must have lost.
+    """The state that was read, with its lost parts restored.
 
-    `known` is the state that this process read before. `installed` are the certificates that clients trust at this
-    moment. `damaged` is whether a part of the state could not be read. Where the current authority is lost, the known
-    one takes its place. Where anything is lost, what clients trust stays trusted: servers may still show leaves of it.
+    `known` is the state that this process read before. `installed` are the certificates that clients trust now.
+    `damaged` is whether a part of the state could not be read. If the current authority is lost, the known one replaces
+    it. If anything is lost, clients go on trusting the installed certificates: servers may still show leaves of them.
     """
     if found.current is None:
         lost = {*known.old, *installed}
@@ -141,7 +141,7 @@ def _continue(
     installed: timedelta | None,
     create: Callable[[], Authority],
 ) -> Rotation:
-    if now >= following.renew_at or not following.valid_at(now):  # made by a clock that was wrong, or long ago
+    if now >= following.renew_at or not following.valid_at(now):  # made with a wrong clock, or long ago
         return replace(rotation, next=create())
     if rotation.current is None or installed is None or installed < OVERLAP:
         return rotation
@@ -150,7 +150,7 @@ def _continue(
 
 def _switched(rotation: Rotation, before: Authority, current: Authority, now: datetime) -> Rotation:
     old = (*rotation.old, before.certificate)
-    if len(old) > MOST_OLD:  # begun though there were so many, as no authority was valid
+    if len(old) > MOST_OLD:  # the rotation began with so many because no authority was valid
         old = _ending_last(old)[:MOST_OLD]
     return Rotation(current=current, old=old, old_until=now + RETIREMENT)
 

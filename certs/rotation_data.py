@@ -1,6 +1,6 @@
-"""The state of a rotation as the data of a Secret: one text a part, in forms that people and their tools read.
+"""The state of a rotation as the data of a Secret: one text for each part, in forms that people and tools can read.
 
-A part that cannot be read is left out and named. The caller decides how to replace it.
+It leaves out and names a part that it cannot read. The caller decides how to replace the part.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ OLD_CERTIFICATES, OLD_UNTIL = "old.crt", "old.until"
 TRUSTED = "ca.crt"
 
 _LARGEST = 64 * 1024
-"""Bytes of one part: several times what is written."""
+"""Most bytes of one part, several times the size that vmguard writes."""
 
 
 def to_data(rotation: Rotation) -> dict[str, bytes]:
-    """The parts of a state. `ca.crt` is the bundle, which is written for people and never read."""
+    """The parts of a state. `ca.crt` is the bundle for people, and vmguard never reads it."""
     data = {TRUSTED: rotation.bundle}
     if rotation.current:
         data |= {CURRENT_CERTIFICATE: rotation.current.certificate_pem, CURRENT_KEY: rotation.current.key_pem}
@@ -43,9 +43,9 @@ def to_data(rotation: Rotation) -> dict[str, bytes]:
 
 
 def from_data(data: Mapping[str, bytes], name: str) -> tuple[Rotation, tuple[str, ...]]:
-    """The state that the parts hold, and why a part was left out; an empty state for no data.
+    """The state from the parts, and the reasons of parts that were left out; an empty state for no data.
 
-    An authority that may not sign for `name`, a DNS name, is left out.
+    It leaves out an authority that may not sign for `name`, a DNS name.
     """
     faults: list[str] = []
     current = _authority(data, CURRENT_CERTIFICATE, CURRENT_KEY, name, faults)

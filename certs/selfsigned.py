@@ -1,4 +1,4 @@
-"""A self-signed bundle that is made when there is none that will do. It never replaces what it has not made."""
+"""Makes a self-signed bundle if there is no usable one. It never replaces a bundle that it has not made."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 AUTHORITY = "vmguard self-signed authority"
-"""The common name of the authorities `ensure` makes, by which it knows them again."""
+"""The common name of the authorities that `ensure` makes; it recognises them by this name."""
 
 LIFETIME = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """There was nothing; now there is a bundle that is valid until `not_after`, UTC."""
+    """There was no bundle; now there is one that is valid until `not_after`, UTC."""
 
     not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """What stood there will do, until `not_after`, UTC."""
+    """The existing bundle is usable until `not_after`, UTC."""
 
     not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """What stood there would not do; a new bundle took its place and is valid until `not_after`, UTC.
+    """The existing bundle was not usable; a new one replaced it and is valid until `not_after`, UTC.
 
-    Clients must be given the new authority: they do not trust it yet.
+    Clients need the new authority: they do not trust it yet.
     """
 
     reason: CertificateFault
@@ -57,19 +57,20 @@ Event: TypeAlias = Created | Reused | Replaced
 def ensure(
     store: Store, names: Sequence[str], *, now: datetime, lifetime: timedelta = LIFETIME, authority: str = AUTHORITY
 ) -> tuple[Bundle, tuple[Event, ...]]:
-    """The store's bundle, made anew if it is missing, incomplete, expired, near its end or without one of the names.
+    """The store's bundle; a new one if it is missing, incomplete, expired, near its end or without one of the names.
 
-    Near its end is less than a third of its lifetime. A new leaf comes with a new authority each time, whose key is
-    forgotten once it has signed: so nothing on a disk can sign, and who reads it can be this server, but no other.
+    Near its end means that less than a third of its lifetime is left. Each new leaf has a new authority. The key of
+    this authority is dropped after it has signed. So no key on the disk can sign. A thief of the files can pass for
+    this server, but for no other.
 
-    Processes that start together all get the one bundle that stays, if they ask for the same names.
+    Processes that start together with the same names all get the same bundle.
 
     Raises:
-        CertificateError: what stands there will not do and was not issued by an authority of this name, or cannot be
-            read at all. It is left as it is. Also: a name can be none, or the store cannot be written.
+        CertificateError: the existing bundle is not usable, and no authority with this name issued it, or it cannot be
+            read. It does not change then. Also: a name is not valid, or the store cannot be written.
 
     """
-    subject_names(names)  # a mistake in them is told at every start, not only when something must be made
+    subject_names(names)  # every start reports a wrong name, not only a start that makes a bundle
     ours = authority_name(authority)
     while True:
         contents = store.contents()
@@ -81,7 +82,7 @@ def ensure(
         if store.save(bundle, replacing=contents):
             end = bundle.leaf.not_after
             return bundle, (Created(end) if reason is None else Replaced(reason, end),)
-        # Another process saved first. What it left is judged like anything else that stands there.
+        # Another process saved first. Its bundle is judged like any other.
 
 
 def _make(authority: str, names: Sequence[str], now: datetime, lifetime: timedelta) -> Bundle:
@@ -90,12 +91,12 @@ def _make(authority: str, names: Sequence[str], now: datetime, lifetime: timedel
 
 
 def _why_replace(contents: Contents, names: Sequence[str], now: datetime, ours: x509.Name) -> CertificateFault | None:
-    """Why the contents will not do, None if they will; an error if they will not and are not ours to replace."""
+    """Why the contents are not usable, None if they are; an error if they are not and may not be replaced."""
     if contents.missing:
         reason = CertificateFault(FaultKind.INCOMPLETE, f"there is no {', '.join(contents.missing)}")
     else:
         bundle = contents.bundle()
-        # Others renew their certificates when they see fit; only what is unusable is told of those.
+        # Other owners renew their certificates themselves, so only unusable ones are reported.
         unusable = bundle.why_unusable(now=now, names=names)
         if unusable is None and _foreign(contents, ours) is None:
             unusable = _near_expiry(bundle.leaf, now)
@@ -122,7 +123,7 @@ def _near_expiry(leaf: Leaf, now: datetime) -> CertificateFault | None:
 
 
 def _foreign(contents: Contents, ours: x509.Name) -> str | None:
-    """What of the contents we have not made, as the beginning of a sentence; None if all of it is ours."""
+    """The part of the contents that this module has not made, as the beginning of a sentence; None for no part."""
     for part in (contents.authority, contents.chain):
         for certificate in () if part.pem is None else certificates_in(part.pem, part.where):
             if certificate.issuer != ours:
@@ -130,7 +131,7 @@ def _foreign(contents: Contents, ours: x509.Name) -> str | None:
                 return f"{part.where} was issued by {issuer!r}, not by {own!r}"
     if contents.key.pem is None:
         return None
-    # A key bears no name. It is ours if our certificate was made for it, and we never leave one without.
+    # A key has no name. It is from this module if it belongs to its certificate, and it is never without one.
     if contents.chain.pem is None:
         return f"{contents.key.where} may be anyone's, as there is no {contents.chain.where} that goes with it"
     if not Leaf(contents.chain.pem, contents.key.pem, contents.chain.where, contents.key.where).key_matches:

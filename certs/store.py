@@ -1,4 +1,4 @@
-"""What a place for certificates holds and can do. It never says whether that is good; `ensure` and its users do."""
+"""The protocol of a store for certificates. A store never judges its contents; `ensure` and its users do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What a server needs to be trusted: its leaf, and the authority's certificates that its clients verify it with."""
+    """A server's leaf, and the authority's certificates with which its clients verify it."""
 
     authority_pem: bytes
     leaf: Leaf
@@ -30,7 +30,7 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the three texts a store keeps: where it stands, for people, and its bytes, None if it is not there."""
+    """One of the three texts of a store: its place, for people, and its bytes, None if it is missing."""
 
     where: str
     pem: bytes | None = field(repr=False)
@@ -38,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All a store holds at one moment, unread."""
+    """All contents of a store at one time, not parsed."""
 
     authority: Part
     chain: Part
@@ -46,7 +46,7 @@ class Contents:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Where there is nothing."""
+        """The places of missing texts."""
         return tuple(part.where for part in (self.authority, self.chain, self.key) if part.pem is None)
 
     @property
@@ -54,7 +54,7 @@ class Contents:
         return self.authority.pem is None and self.chain.pem is None and self.key.pem is None
 
     def leaf(self) -> Leaf:
-        """The server's certificate and its key, read; the authority's certificate need not be there.
+        """The server's certificate and its key, parsed; the authority's certificate may be missing.
 
         Raises:
             CertificateError: one of the two is missing or cannot be read, or they are no pair.
@@ -75,9 +75,10 @@ class Contents:
         return leaf
 
     def bundle(self) -> Bundle:
-        """The contents, read.
+        """The contents, parsed.
 
-        It may be expired or lack names, which `Bundle.why_unusable` tells: old certificates must be readable too.
+        The bundle may be expired or lack names. `Bundle.why_unusable` reports that, because old certificates must be
+        readable, too.
 
         Raises:
             CertificateError: a part is missing or cannot be read, or key and certificate are no pair.
@@ -93,13 +94,13 @@ class Contents:
 
 
 class Store(Protocol):
-    """A place that keeps one bundle, shared by processes that know nothing of each other."""
+    """A place for one bundle, shared by independent processes."""
 
     def contents(self) -> Contents:
-        """What stood there at one moment, never a mixture of what stood there before and after a save."""
+        """The contents at one time, never a mixture of the contents before and after a save."""
 
     def load(self) -> Bundle:
-        """The bundle that stands there, or the `CertificateError` of `Contents.bundle`."""
+        """The stored bundle, or the `CertificateError` of `Contents.bundle`."""
 
     def save(self, bundle: Bundle, *, replacing: Contents) -> bool:
-        """Put the bundle there if `replacing` still is what stands there; False, and nothing done, if it is not."""
+        """Write the bundle if the contents are still `replacing`; otherwise change nothing and return False."""

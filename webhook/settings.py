@@ -150,21 +150,25 @@ class Settings:
     """The settings as they are after defaults, environment and options."""
 
     strict_security: Annotated[
-        bool, Variable("VM_ENABLESTRICTSECURITY", _boolean, "strict security context where the CR is silent")
+        bool, Variable("VM_ENABLESTRICTSECURITY", _boolean, "strict security context if the resource does not set it")
     ] = True
     psp_autocreate: Annotated[
         bool, Variable("VM_PSPAUTOCREATEENABLED", _boolean, "the leader makes default PodSecurityPolicies")
     ] = False
     watch_namespaces: Annotated[
         tuple[str, ...],
-        Variable("WATCH_NAMESPACE", _namespaces, "comma list of the namespaces to decide in; none is all"),
+        Variable(
+            "WATCH_NAMESPACE",
+            _namespaces,
+            "comma-separated list of the namespaces in which vmguard decides; none: all namespaces",
+        ),
     ] = ()
     mode: Annotated[
         Literal["enforce", "audit"],
         Variable(
             "VMGUARD_MODE",
             _one_of("enforce", "audit"),
-            "audit: nothing is patched or denied; what would have been is told, a denial as a warning too",
+            "`enforce` patches and denies; `audit` only reports what vmguard would do, and warns of a denial",
         ),
     ] = "enforce"
     enforce: Annotated[
@@ -181,22 +185,25 @@ class Settings:
         Variable(
             "VMGUARD_UNKNOWN",
             _one_of("refuse", "allow"),
-            "a pod whose CR cannot be known: `refuse` answers HTTP 500, `allow` allows it unchanged, under deny too",
+            "a pod whose resource vmguard cannot find out: `refuse` answers HTTP 500, `allow` admits it unchanged,"
+            " also under deny",
         ),
     ] = "refuse"
     psp_bindable: Annotated[
         tuple[str, ...],
-        Variable("VMGUARD_PSP_BINDABLE", _names, "comma list of policies that the leader may bind for a CR"),
+        Variable(
+            "VMGUARD_PSP_BINDABLE", _names, "comma-separated list of policies that the leader may bind for a resource"
+        ),
     ] = ()
     harden_sidecars: Annotated[
-        bool, Variable("VMGUARD_HARDEN_SIDECARS", _boolean, "fill the user's containers too")
+        bool, Variable("VMGUARD_HARDEN_SIDECARS", _boolean, "fill in the user's containers too")
     ] = False
     disable_automount: Annotated[
         bool,
         Variable(
             "VMGUARD_DISABLE_AUTOMOUNT",
             _boolean,
-            "for disableAutomountServiceAccountToken where the CR is silent",
+            "value of `disableAutomountServiceAccountToken` if the resource does not set it",
         ),
     ] = False
     run_as: Annotated[
@@ -204,7 +211,7 @@ class Settings:
         Variable(
             "VMGUARD_RUN_AS",
             _one_of("65534", "platform"),
-            "user and group ids to fill, or leave them to the platform",
+            "user and group ids that vmguard fills in; `platform`: the platform assigns them",
         ),
     ] = "65534"
     events: Annotated[
@@ -221,7 +228,7 @@ class Settings:
         Variable(
             "VMGUARD_CERT_DIR",
             str,
-            "directory with tls.crt and tls.key, read again every 10 s; none: vmguard makes its certificates itself",
+            "directory with tls.crt and tls.key, read again every 10 s; none: vmguard makes its certificates",
         ),
     ] = ""
     client_ca_file: Annotated[
@@ -229,17 +236,23 @@ class Settings:
         Variable(
             "VMGUARD_CLIENT_CA_FILE",
             str,
-            "CA certificates (PEM); who sends reviews needs a certificate that one of them has signed",
+            "CA certificates (PEM); a client that sends reviews needs a certificate that one of them has signed",
         ),
     ] = ""
     client_names: Annotated[
         tuple[str, ...],
-        Variable("VMGUARD_CLIENT_NAMES", _names, "comma list of names, one of which that certificate must have"),
+        Variable(
+            "VMGUARD_CLIENT_NAMES",
+            _names,
+            "comma-separated list of names; the client's certificate must have one of them",
+        ),
     ] = ()
     service: Annotated[
         str,
         Variable(
-            "VMGUARD_SERVICE", _service, "name of vmguard's Service, for its certificate; NAME-ca is the CA's Secret"
+            "VMGUARD_SERVICE",
+            _service,
+            "name of vmguard's Service, for its certificate; NAME-ca is the Secret of the CA",
         ),
     ] = "vmguard"
     webhook_configuration: Annotated[
@@ -254,7 +267,7 @@ class Settings:
         Variable(
             "VMGUARD_SHUTDOWN_DELAY",
             duration,
-            "time to go on serving, not ready, after the signal to end; a number is seconds",
+            "how long vmguard serves on, not ready, after the signal to end; a number is seconds",
         ),
     ] = 5
     namespace: Annotated[
@@ -262,22 +275,22 @@ class Settings:
         Variable(
             "POD_NAMESPACE",
             _namespace,
-            "namespace of Lease, Service and Secret; else the pod's own, or the kubeconfig context's",
+            "namespace of Lease, Service and Secret; none: that of the pod, or of the kubeconfig's context",
         ),
     ] = ""
     kube_api_qps: Annotated[
-        float, Variable("VMGUARD_KUBE_API_QPS", _rate, "requests a second to the API server at the most")
+        float, Variable("VMGUARD_KUBE_API_QPS", _rate, "most requests a second to the API server")
     ] = 50
     kube_api_burst: Annotated[
         int,
-        Variable("VMGUARD_KUBE_API_BURST", _count, "requests at once to the API server after a quiet time"),
+        Variable("VMGUARD_KUBE_API_BURST", _count, "most requests at once to the API server after a quiet time"),
     ] = 100
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Variable(
             "VMGUARD_LOG_LEVEL",
             _one_of("debug", "info", "warning", "error"),
-            "least severe log lines to write",
+            "least severe level that the log has",
         ),
     ] = "info"
     log_format: Annotated[
@@ -285,7 +298,7 @@ class Settings:
         Variable(
             "VMGUARD_LOG_FORMAT",
             _one_of("auto", "json", "text"),
-            "`json`: an object a line; `text`: for people; `auto`: text on a terminal, else JSON",
+            "`json`: one object on each line; `text`: for people; `auto`: text on a terminal, else JSON",
         ),
     ] = "auto"
 

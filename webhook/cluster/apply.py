@@ -1,7 +1,8 @@
-"""What vmguard writes into a cluster, as the field manager `vmguard`: objects.
+"""Writes of objects into a cluster, as the field manager `vmguard`.
 
-An object is made only where there is none, and changed or deleted only as the one that was read: nothing is ever merged
-into what somebody made meanwhile. Requests are the client library's. It decides nothing of what is written.
+It creates an object only if there is none, and changes or deletes only the object that was read. So it never merges
+into an object that someone made meanwhile. The client library makes the requests. This module does not decide what to
+write.
 """
 
 from collections.abc import Awaitable, Callable
@@ -28,10 +29,10 @@ _APPLY = "application/apply-patch+yaml"
 
 
 async def create(client: Client, resource: Collection, thing: dict[str, Any]) -> bool:
-    """Make an object; False where there is one of its name already.
+    """Create an object; False if one with its name exists already.
 
     Raises:
-        EndingError, RefusedError: it was not made.
+        EndingError, RefusedError: it was not created.
 
     """
     namespace = thing["metadata"].get("namespace", "")
@@ -50,10 +51,10 @@ async def create(client: Client, resource: Collection, thing: dict[str, Any]) ->
 
 
 async def apply(client: Client, resource: Collection, thing: dict[str, Any], there: dict[str, Any]) -> None:
-    """Give back to the very object that was read what it lacks, and what others have changed.
+    """Restore the fields of the object that was read: missing ones, and those that others have changed.
 
     Raises:
-        RefusedError: it was not written, or is another by now.
+        RefusedError: it was not written, or another object has its name by now.
 
     """
     name, namespace = thing["metadata"]["name"], thing["metadata"].get("namespace", "")
@@ -74,7 +75,7 @@ async def apply(client: Client, resource: Collection, thing: dict[str, Any], the
 
 
 async def delete(client: Client, resource: Collection, namespace: str, name: str, uid: str) -> None:
-    """Delete the very object of that UID; none is as good.
+    """Delete the object with that UID; it may be gone already.
 
     Raises:
         RefusedError: it was not deleted.
@@ -95,12 +96,12 @@ async def delete(client: Client, resource: Collection, namespace: str, name: str
 
 
 def _where(resource: Collection, namespace: str) -> list[str]:
-    """What the library's calls on any object take to find its collection."""
+    """The arguments that lead the library's calls to a collection."""
     return [resource.group, resource.version, *([namespace] if resource.namespaced else []), resource.plural]
 
 
 def _check(resource: Collection, namespace: str, name: str) -> None:
-    """Refuse a name that would lead the library's path to another object."""
+    """Refuse a name that would make the library's path lead to another object."""
     try:
         resource.check(namespace, name)
     except InvalidNameError as error:

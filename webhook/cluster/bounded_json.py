@@ -1,8 +1,8 @@
-"""JSON from the API server into structs, however deeply it is nested.
+"""Decodes JSON from the API server into structs, also when it is nested very deeply.
 
-The API server takes objects of some 10,000 levels, and the decoder gives up at its interpreter's limit, after 990 in
-Python 3.11. One such object must not hide the others of its list. Decisions read nothing so deep, so what is deeper
-than `DEEPEST` is then read as null.
+The API server takes objects of about 10,000 levels. The decoder fails at its interpreter's limit, after 990 levels in
+Python 3.11. One such object must not hide the others of its list. Decisions read no field so deep, so everything
+deeper than `DEEPEST` is then read as null.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 DEEPEST = 100
-"""Levels that are read in any case; the fields that decisions read are less than 20 deep, in a list too."""
+"""Levels that are always read; the fields that decisions read are less than 20 levels deep, also in a list."""
 
 _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 async def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
-    """What a body says.
+    """The value of a body.
 
     Raises:
         msgspec.DecodeError, UnicodeDecodeError: it cannot be read.

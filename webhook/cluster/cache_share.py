@@ -1,13 +1,13 @@
-"""What the cached objects of one collection weigh, and the share of one namespace. Pure.
+"""The weight of the cached objects of one collection, and the share of one namespace. Pure.
 
-A tenant pays for itself: one object and the objects of one namespace have a bounded part of the memory that every
-replica holds. What does not fit is not cached, and read live for each pod.
+Each tenant pays for its own objects: one object, and the objects of one namespace, get a limited part of each replica's
+memory. An object that does not fit is not cached, and vmguard reads it live for each pod.
 """
 
 from collections import Counter
 
 MOST_OF_NAMESPACE = 8 * 1024 * 1024
-"""The weight of one namespace in one collection: thousands of resources as they are recorded."""
+"""The most weight of one namespace in one collection: enough for thousands of resources like the recorded ones."""
 
 ObjectKey = tuple[str, str]
 """Namespace ("" for a cluster-scoped object) and name."""
@@ -22,7 +22,7 @@ class CacheShare:
         self._of_namespace: Counter[str] = Counter()
 
     def take(self, key: ObjectKey, weight: int) -> str:
-        """Count an object in its new state; "" if it may be cached, else why not, and then it does not count."""
+        """Count an object in its new state; "" if it may be cached, else the reason, and then it does not count."""
         namespace = key[0]
         self.drop(key)
         if weight > self._largest:
@@ -36,7 +36,7 @@ class CacheShare:
         return ""
 
     def drop(self, key: ObjectKey) -> None:
-        """Count an object no more."""
+        """No longer count an object."""
         weight = self._weights.pop(key, 0)
         self._of_namespace[key[0]] -= weight
         if not self._of_namespace[key[0]]:

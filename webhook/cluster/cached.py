@@ -1,9 +1,10 @@
-"""Facts from the watched collections, and live where these do not suffice.
+"""Facts from the watched collections, and from live reads if these do not suffice.
 
-A miss is read live. So are the resource and its parents for the first pod of a generation: a pod that is made right
-after its resource was changed is judged by the change, even before the watch reports it. Requests that need the same
-object at the same time share one live read, each with its own deadline. When the API server does not answer, the last
-cached state of the same UID serves; without one the fact is Unknown. No answer from the cache is ever Absent.
+An object that is not cached is read live. For the first pod of a generation, the resource and its parents are read
+live, too. So vmguard judges a pod by a change of its resource even before the watch reports the change. Requests that
+need the same object at the same time share one live read, each with its own deadline. When the API server does not
+answer, the last cached state of the same UID counts. Without one the fact is Unknown. An answer from the cache is never
+Absent.
 """
 
 import asyncio
@@ -20,23 +21,23 @@ from webhook.policy.projection import ResourceTooLargeError
 from webhook.rate import Bucket
 
 LOOK_UP = 10.0
-"""Seconds for one live read, however little time the requests that wait for it have left."""
+"""Seconds for one live read, also if the requests that wait for it have less time left."""
 
 SHORT_WAIT = 2.0
-"""Seconds to wait for a live read where a cached state of the same object can answer instead."""
+"""Seconds to wait for a live read if a cached state of the same object can answer instead."""
 
 GENERATIONS = 20_000
-"""Generations of pods that are known to have been read for; to forget one costs one live read."""
+"""Most generations of pods that are stored after their live read; a dropped one costs one more live read."""
 
 BUDGET = (20.0, 200.0)
 """Live reads for the pods of one namespace: so many a second, and so many at once after a quiet time."""
 
 
 FREE_BYTES = 32 * 1024
-"""Bytes of an answer that one live read pays for; a larger one costs as many more, as it takes longer to decode."""
+"""Bytes of an answer that one live read pays for; a larger answer costs more, because it takes longer to decode."""
 
 _UNSEEN = "-"
-"""What pays for all namespaces that the watch has not seen; no namespace has this name."""
+"""The payer for all namespaces that the watch has not seen; no namespace has this name."""
 
 _Generation = tuple[str, str, str, str, str]
 """Kind, namespace, name and UID of a resource that was found, and the generation of pods that it was read for."""
@@ -62,7 +63,7 @@ class CachedFacts:
         return self._discovery.minor
 
     def cached(self, lookup: Lookup | Names) -> Resolved | None:
-        """The answer of the watched collections, None where they do not suffice."""
+        """The answer of the watched collections, None if they do not suffice."""
         if isinstance(lookup, Names):
             return self._cached_names(lookup.ref)
         ref, generation = lookup.ref, lookup.generation
@@ -73,7 +74,7 @@ class CachedFacts:
         return self._last_state(ref)
 
     async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
-        """As `cached`, and read live where that does not suffice."""
+        """The same as `cached`, with a live read if the caches do not suffice."""
         known = self.cached(lookup)
         if known is not None:
             return known
@@ -82,7 +83,7 @@ class CachedFacts:
         ref = lookup.ref
         if ref.kind == POLICIES and not self._watching.whole_cluster:
             return Unknown("with WATCH_NAMESPACE vmguard reads no PodSecurityPolicies", "cache")
-        if ref.kind == POLICIES:  # no cached state serves where it cannot be read
+        if ref.kind == POLICIES:  # without a live read there is no answer
             payer = self._payer(lookup)
             return await self._live.get(ref, deadline, payer) if self._affordable(lookup) else _over_budget(lookup)
         if not lookup.fresh and self._last_state(ref):
@@ -102,7 +103,7 @@ class CachedFacts:
         return ()
 
     def _last_state(self, ref: Ref) -> Found | None:
-        """The last state that the watch has reported of the very object that the ref names."""
+        """The last state that the watch has reported of the object with the ref's UID."""
         found = self._watching.find(ref)
         if found is None or (ref.uid and found[1].metadata.uid != ref.uid):
             return None
@@ -145,7 +146,7 @@ class CachedFacts:
         return self._budget(self._payer(lookup)).take(asyncio.get_running_loop().time())
 
     def _charge(self, payer: str, size: int) -> None:
-        """Let a namespace pay for the size of what was read for it, too."""
+        """Charge a namespace for the size of an answer."""
         if size > FREE_BYTES:
             self._budget(payer).spend(size / FREE_BYTES, asyncio.get_running_loop().time())
 
@@ -166,7 +167,7 @@ class CachedFacts:
 
 
 def _generation(ref: Ref, generation: str) -> _Generation:
-    """The key of a read. It has no API version, as the reference writes any; an object is found in each one alike."""
+    """The key of a read. It has no API version: a reference may have any, and each one finds the same object."""
     return ref.kind, ref.namespace, ref.name, ref.uid, generation
 
 

@@ -1,9 +1,9 @@
-"""The connection to the API server: whose cluster it is, and bounded requests. Answers are bytes; nothing is modelled.
+"""The connection to the API server: it finds the cluster and makes bounded requests. Answers are bytes.
 
-Authentication is the client library's: kubeconfig with contexts, client certificates and exec plugins, or the pod's own
-service account with its rotating token. Credentials that the API server no longer takes (401) are loaded anew, once in
-a while. Every request names its time. One whose connection breaks, or that the API server throttles, is made again
-within it.
+The client library authenticates: with a kubeconfig (contexts, client certificates, exec plugins), or with the pod's own
+ServiceAccount and its rotating token. When the API server refuses the credentials (401), the client loads them again,
+but not too often. Every request has a time limit. If its connection breaks or the API server
+throttles it, the client repeats it within this limit.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
 from webhook.rate import Bucket
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Of one answer, several times the largest object that etcd takes; and of a kubeconfig."""
+"""Most bytes of one answer, several times the largest object that etcd takes; and of a kubeconfig."""
 
 LOOK_AGAIN = 60.0
-"""Seconds that the start of a watch waits for its turn at most."""
+"""Most seconds that the start of a watch waits for its turn."""
 
 LOAD_AGAIN = 10.0
-"""Seconds between two attempts to load credentials anew."""
+"""Seconds between two attempts to load the credentials again."""
 
 ATTEMPTS = 4
-"""At one request, within some 0.7 s: a connection that breaks says little of the API server, and the next may hold."""
+"""At one request, within about 0.7 s: after a broken connection the API server may be well, and the next may work."""
 
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod reads which namespace it is in."""
@@ -63,9 +63,9 @@ _GONE = (aiohttp.ClientError, ConfigException, OSError)
 
 
 class NoClusterError(ValueError):
-    """There is no cluster to connect to, or its configuration is broken; the text is for whoever starts the server.
+    """There is no cluster to connect to, or its configuration is broken; the text is for the person at the terminal.
 
-    `reason` is the part of it that holds for every command.
+    `reason` is the part of it that is true for every command.
     """
 
     def __init__(self, reason: str) -> None:
@@ -78,7 +78,7 @@ class UnreachableError(Exception):
 
 
 class AnswerTooLargeError(UnreachableError):
-    """An answer of more than `MOST_BYTES`, which was not read to its end."""
+    """An answer of more than `MOST_BYTES`; the client did not read it to its end."""
 
 
 class _Source(NamedTuple):
@@ -97,7 +97,7 @@ class _Answer(NamedTuple):
 
 
 class _Configured(NamedTuple):
-    """A connection, and what its configuration says besides."""
+    """A connection, and what else its configuration contains."""
 
     api: ApiClient
     namespace: str
@@ -105,10 +105,9 @@ class _Configured(NamedTuple):
 
 
 class Client:
-    """One API server, for one event loop; `count` is told verb, plural and HTTP status (0: no answer) of each request.
+    """One API server, for one event loop; it calls `count` with verb, plural and HTTP status (0: no answer).
 
-    `namespace` is the one that is ours: the pod's own, or that of the kubeconfig's context. `context` is the name of
-    that context.
+    `namespace` is that of the pod, or of the kubeconfig's context. `context` is the name of that context.
     """
 
     def __init__(
@@ -151,13 +150,13 @@ class Client:
             self._count(*asked(path), code)
 
     async def call(self, verb: str, resource: str, ask: Callable[[ApiClient], Awaitable[T]], seconds: float) -> T:
-        """What comes of a request for `resource` (plural) that the client library makes, within so many seconds.
+        """The result of a request for `resource` (plural) that the client library makes, within so many seconds.
 
-        The rate is not for these: they are few, and must not wait behind others.
+        The rate limit does not apply: these requests are few, and must not wait behind others.
 
         Raises:
             UnreachableError: there was no whole answer.
-            ApiException: the API server said no.
+            ApiException: the API server refused the request.
 
         """
         code = 0
@@ -231,7 +230,7 @@ class Client:
 
     @asynccontextmanager
     async def lines(self, path: str, accept: str, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
-        """HTTP status and lines of a GET that goes on; a connection that says nothing for `silence` seconds is dead.
+        """HTTP status and lines of a GET that goes on; a connection without data for `silence` seconds is dead.
 
         Raises:
             UnreachableError: there was no answer, or it broke off; also from within the lines.
@@ -254,7 +253,7 @@ class Client:
             raise _unreachable(error) from None
 
     async def close(self) -> None:
-        """Close every connection, those too that were cut off while they were being made."""
+        """Close every connection, also those that were cancelled while they opened."""
         await self._api.close()
         await asyncio.sleep(_LAST_TURNS)  # aiohttp closes some only in the loop's next turns, and this may be its last
 
@@ -296,7 +295,7 @@ class Client:
         return response
 
     async def _load_again(self) -> bool:
-        """Load the credentials anew, if that was not tried just now; whether there are new ones."""
+        """Load the credentials again, unless that was tried just now; return whether there are new ones."""
         now = asyncio.get_running_loop().time()
         if now - self._loaded < LOAD_AGAIN:
             return False
@@ -330,7 +329,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The body's lines, of any length; what comes after the last newline is one too."""
+    """The body's lines, of any length; text after the last newline is also a line."""
     parts: list[bytes] = []
     async for chunk in response.content.iter_any():
         head, newline, rest = chunk.partition(b"\n")
@@ -381,7 +380,7 @@ async def _api(source: _Source) -> _Configured:
 
 
 async def _configure(configuration: Configuration, source: _Source) -> tuple[str, str]:
-    """Fill in a configuration; the namespace that is ours in that cluster, and the name of the context."""
+    """Fill in a configuration; return vmguard's namespace in that cluster, and the name of the context."""
     named = source.kubeconfig or os.environ.get("KUBECONFIG", "")
     if not named and not source.context and os.environ.get("KUBERNETES_SERVICE_HOST"):
         load_incluster_config(configuration)
@@ -411,7 +410,7 @@ def _existing(named: str) -> str:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse a file that would block or never end, as the library opens it, and one that every user can change."""
+    """Refuse a file that would block or never end when the library opens it, and one that every user can change."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise ConfigException(f"{path}: no regular file")
@@ -423,7 +422,7 @@ def _check_file(path: Path) -> None:
 
 
 def _files_of(kubeconfig: Path) -> Iterator[Path]:
-    """The files that a kubeconfig names; none where it cannot be read, which the library reports."""
+    """The files that a kubeconfig names; none if it cannot be read, which the library reports."""
     try:
         config = yaml.safe_load(kubeconfig.read_bytes())
     except (OSError, ValueError, RecursionError, yaml.YAMLError):

@@ -1,7 +1,7 @@
-"""What is looked up and watched: where each kind is in the API, and how much of it is ever read.
+"""The collections that vmguard reads and watches: the place of each kind in the API, and how much of it is read.
 
-One table for live look-ups, discovery and reflectors. Of the operator's resources the version comes from discovery;
-everything else has the one version that Kubernetes 1.20 and newer serves.
+It is one table for live lookups, discovery and reflectors. Discovery finds the version of the operator's resources. All
+other kinds have the one version that Kubernetes 1.20 and newer serves.
 """
 
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ MANAGER = "vmguard"
 
 
 class InvalidNameError(ValueError):
-    """A path would be built from what names no object; the text says which name."""
+    """A text in a path is no valid name of an object; the text of the error shows it."""
 
 
 class Collection(msgspec.Struct, frozen=True, gc=False):
-    """One resource of the API. Of one with `metadata_only` the rest is never asked for."""
+    """One resource of the API. With `metadata_only` vmguard requests only the metadata."""
 
     group: str
     version: str
@@ -54,7 +54,7 @@ class Collection(msgspec.Struct, frozen=True, gc=False):
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
     def path(self, namespace: str = "", name: str = "") -> str:
-        """Path of one object, or without a name of the collection; every part is escaped.
+        """Path of one object, or of the collection if there is no name; every part is escaped.
 
         Raises:
             InvalidNameError: no object and no namespace can have such a name.
@@ -70,7 +70,7 @@ class Collection(msgspec.Struct, frozen=True, gc=False):
         return "/".join(parts)
 
     def check(self, namespace: str = "", name: str = "") -> None:
-        """Check the names that a path is built from: `.` and `..` would lead to another path, escaped or not.
+        """Check the names in a path: `.` and `..` would lead to another path, escaped or not.
 
         Raises:
             InvalidNameError: no object and no namespace can have such a name.
@@ -132,7 +132,7 @@ JUDGED = (*components.BY_KIND, *components.PARENTS)
 
 
 def asked(path: str) -> tuple[str, str]:
-    """What a GET of a path is to the API server: its verb, `get` or `list`, and the plural, "" where that is discovery.
+    """The verb of a GET in the API server, `get` or `list`, and the plural, "" for discovery.
 
     Paths are those of `Collection.path`, with or without a query, and of discovery.
     """
@@ -149,5 +149,5 @@ def custom(kind: str, version: str) -> Collection:
 
 
 def served(kind: str, versions: Mapping[str, str]) -> Collection:
-    """One of the operator's resources in the version that discovery found, as it is stored where it found none."""
+    """One of the operator's resources in the version that discovery found, else in the stored version."""
     return custom(kind, versions.get(kind, BY_KIND[kind].storage))

@@ -1,8 +1,8 @@
-"""What the cluster serves: its version, the operator's kinds with their versions, and what judges pods besides vmguard.
+"""What the cluster serves: its version, the operator's kinds with their versions, and other APIs that judge pods.
 
-The latter are PodSecurityPolicies and the security context constraints of OpenShift. Discovery is open to everyone who
-is authenticated, so it works with a Role alone. Its answer is kept until it is asked again; a definition that appears,
-changes its version or goes is noticed by the caller of `learn`.
+The other APIs are PodSecurityPolicies and the security context constraints of OpenShift. Every authenticated account
+may use discovery, so it works with a Role only. The answer is cached until the next discovery. The caller of `learn`
+notices a definition that appears, changes its version or disappears.
 """
 
 import asyncio
@@ -57,12 +57,12 @@ _resources = msgspec.json.Decoder(_Resources)
 
 
 class Discovery:
-    """What one cluster serves.
+    """The APIs that one cluster serves.
 
-    `trouble` is why that is not known, "" when it is. `served_kinds` are all kinds of the operator's group. `versions`
-    has those that decisions read, and `unknown_kinds` are those that the table of custom resources does not have.
-    `serves_constraints` is whether this is OpenShift. `permissions` are those that the API server refused. `on_learnt`
-    is called each time after everything was read.
+    `trouble` is why they are not known, "" when they are. `served_kinds` are all kinds of the operator's group.
+    `versions` has the kinds that decisions read. `unknown_kinds` are missing in the table of custom resources.
+    `serves_constraints` is whether this is OpenShift. `permissions` are those that the API server refused. It calls
+    `on_learnt` after each complete discovery.
     """
 
     def __init__(self, client: Client, log: Log) -> None:
@@ -80,11 +80,11 @@ class Discovery:
 
     @property
     def minor(self) -> int:
-        """The cluster's 1.x minor version; the newest known until the cluster has said it."""
+        """The cluster's 1.x minor version; before discovery, the newest known one."""
         return NEWEST_MINOR if self._minor is None else self._minor
 
     async def learn(self) -> None:
-        """Ask until everything is known; each failure is logged, and the next attempt comes later."""
+        """Try until everything is known; it logs each failure and waits before the next attempt."""
         backoff = Backoff()
         while True:
             self.trouble = await self.learn_once()
@@ -96,7 +96,7 @@ class Discovery:
             await asyncio.sleep(seconds)
 
     async def learn_once(self) -> str:
-        """Read everything once; the reason where that fails, "" where it does not."""
+        """Read everything once; the reason if that fails, else ""."""
         try:
             said = _version.decode(await self._get("/version") or b"{}")
             minor = _minor(said)
@@ -116,17 +116,17 @@ class Discovery:
         return ""
 
     async def served_version(self, collection: Collection) -> str:
-        """The version in which a kind of resource is best read, "" where it is not served.
+        """The preferred version of a resource, "" if it is not served.
 
         Raises:
-            UnreachableError: the API server does not say.
+            UnreachableError: the API server does not answer.
             msgspec.DecodeError: its answer cannot be read.
 
         """
         return (await self._versions(collection.group)).get(collection.kind, "")
 
     async def _versions(self, name: str) -> dict[str, str]:
-        """The version in which each served kind of a group is best read."""
+        """The preferred version of each served kind of a group."""
         group = await self._get(f"/apis/{name}")
         if group is None:
             return {}
@@ -141,7 +141,7 @@ class Discovery:
         return found
 
     async def _get(self, path: str) -> bytes | None:
-        """The body, None where there is nothing."""
+        """The body, None if there is nothing."""
         status, body = await self._client.get(path, JSON, asyncio.get_running_loop().time() + _SECONDS)
         if status == 404:
             return None

@@ -1,10 +1,10 @@
-"""Leader election on a Lease: of all replicas one does the work that must happen once.
+"""Leader election on a Lease: one replica does the work that must happen only once.
 
-The rules are those of client-go's leaderelection. The leader renews its Lease in time or ends its work, and has ended
-it before anybody else may take the Lease: its time runs from before a write was sent, everybody else's from after it
-was seen. Time is this machine's monotonic clock alone; what a Lease says of times is for people. Nothing is written
-but on top of the state that was read, so a late write changes nothing. Whoever ends gives the Lease back, after its
-work has ended. The work itself is somebody else's, as is what readiness makes of all this: serving admissions does not
+The rules are those of client-go's leaderelection. The leader renews its Lease in time or ends its work. Its work ends
+before another replica may take the Lease: the leader counts its time from before it sends a write, and the others count
+from after they see it. Only this machine's monotonic clock counts; the times in a Lease are for people. Each write
+carries the version that was read, so a late write changes nothing. A replica that ends first ends its work and then
+releases the Lease. This module does not contain the work, and does not decide about readiness. Admission does not
 depend on it.
 """
 
@@ -23,21 +23,21 @@ from webhook.telemetry.log import Log, described
 from webhook.text import one_line
 
 _JITTER = 1.2
-"""How much longer than the retry period a candidate may wait, as a part of it; so client-go."""
+"""How much longer than the retry period a candidate may wait, as a part of it; the same as in client-go."""
 
 _REST = 5.0
-"""Seconds after which work that failed is done again."""
+"""Seconds after which failed work starts again."""
 
 _TELL_AGAIN = 60.0
-"""Seconds until a trouble that goes on is logged again, if it is another by then."""
+"""Seconds until a lasting trouble is logged again, if it has changed by then."""
 
 Work = Callable[[], Awaitable[None]]
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Seconds: how long a Lease is held without renewal, how long renewing is tried, and from one attempt to the next.
+    """Seconds that a Lease is valid without renewal, that the leader tries to renew, and between two attempts.
 
-    The time between the first two is for the work to end in.
+    The work must end in the time between the first two.
     """
 
     lease: int = 15
@@ -49,9 +49,9 @@ USUAL = Timing()
 
 
 class Elector:
-    """One candidate. `works` are done, by name, while it leads; each is cancelled when it does no longer.
+    """One candidate. It runs `works`, by name, while it leads, and cancels them when it no longer leads.
 
-    `trouble` is why it can neither lead nor know who does, "" for nothing.
+    `trouble` is why it can neither lead nor know the leader, "" for no trouble.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Elector:
 
     @property
     def leads(self) -> bool:
-        """Whether it is leader, by the clock: not when its time to renew is over, whoever has noticed."""
+        """Whether it leads, by the clock: not after its time to renew, even before the task has noticed."""
         return self._working is not None and not self._working.cancelling() and self._left > 0
 
     @property
@@ -89,7 +89,7 @@ class Elector:
         return f"{holder}, not this one" if holder not in {"", self._lease.identity} else "nobody that is known"
 
     async def run(self) -> None:
-        """Stand for election until this is cancelled; then end the work and give the Lease back."""
+        """Take part in the election until this is cancelled; then end the work and release the Lease."""
         try:
             while True:
                 await self._until_held()
@@ -100,7 +100,7 @@ class Elector:
                 while not await self._end_work():
                     await asyncio.wait([self._working])
         finally:
-            if await self._end_work():  # otherwise the Lease runs out by itself
+            if await self._end_work():  # otherwise the Lease expires by itself
                 await self._give_back()
 
     async def _until_held(self) -> None:
@@ -109,7 +109,7 @@ class Elector:
             await asyncio.sleep(self._timing.retry * (1 + longer))
 
     async def _until_lost(self) -> str:
-        """Renew until that is not possible any more; why not."""
+        """Renew until that is no longer possible; return the reason."""
         while True:
             await asyncio.sleep(max(0.0, min(self._timing.retry, self._left)))
             if self._left <= 0:
@@ -123,7 +123,7 @@ class Elector:
         return self._renewed + self._timing.renew - self._clock()
 
     async def _attempt(self) -> bool:
-        """Hold the Lease if it may be held; whether that was done. It is read first, but for what we just wrote."""
+        """Take or renew the Lease if allowed; whether that worked. It reads first, unless it has just written."""
         until = self._clock() + self._timing.renew / 2
         if self._working:
             until = min(until, self._renewed + self._timing.renew)
@@ -152,7 +152,7 @@ class Elector:
         return True
 
     def _observe(self, state: LeaseState | None) -> None:
-        """Take in what was read. A Lease that was deleted says nothing of whether its holder still works."""
+        """Record what was read. From a deleted Lease nobody can know whether its holder still works."""
         if state is None or state == self._state:
             return
         if state.holder not in {"", self._lease.identity} and (not self._state or state.holder != self._state.holder):
@@ -163,7 +163,7 @@ class Elector:
     def _may_take(self) -> bool:
         if self._state is None or self._state.holder == self._lease.identity:
             return True
-        if self._working:  # somebody has led meanwhile
+        if self._working:  # another replica has led meanwhile
             return False
         return not self._state.holder or self._clock() >= self._seen + (self._state.seconds or self._timing.lease)
 
@@ -181,7 +181,7 @@ class Elector:
             await asyncio.sleep(_REST)
 
     async def _end_work(self) -> bool:
-        """Cancel the work and wait for its end, while nobody else can have the Lease; whether it has ended."""
+        """Cancel the work and wait for its end, while no other replica can have the Lease; whether it has ended."""
         if self._working is None:
             return True
         self._working.cancel()
@@ -216,5 +216,5 @@ class Elector:
 
 
 def identity() -> str:
-    """A name for this process that no other has: the host's, and something random."""
+    """A unique name for this process: the host's name and a random part."""
     return f"{socket.gethostname()}_{secrets.token_hex(8)}"

@@ -1,9 +1,9 @@
-"""Writes events on resources: each one once, its count raised now and then, and no more than a namespace may have.
+"""Writes events on resources: each one once, with a count that rises, and within the limit of each namespace.
 
-Every replica has a writer. The leader's survey offers what it finds; a denial is offered by the replica that denied, as
-no other one knows of it. The name of an event follows from what it says, so two replicas, or two leaders in turn, raise
-the count of one event. The events that wait, that are known and that are written are bounded, for a namespace and in
-total. Events of admissions and those of the survey wait apart, so neither can displace or starve the other. The writer
+Every replica has a writer. The leader's survey offers its findings. A replica offers its own denials, because no other
+replica knows of them. The content of an event decides its name, so two replicas, or two leaders after each other, raise
+the count of one event. The number of waiting, stored and written events is limited, for each namespace and in total.
+Events of admissions and of the survey have separate queues, so neither can displace or starve the other. The writer
 decides nothing, and an admission never waits for it.
 """
 
@@ -37,35 +37,35 @@ AGAIN: dict[EventReason, float] = {
 """Seconds after which the same event is written again. The API server forgets an event after an hour by default."""
 
 OF_ONE = (1 / 30, 20.0)
-"""Events of one namespace: so many a second, and so many at once after a quiet time."""
+"""Events of one namespace: the rate a second, and the number at once after a quiet time."""
 
 OF_ALL = (1.0, 50.0)
 """Events of all namespaces."""
 
 MOST_WAITING_OF_ONE = 20
-"""Events of one namespace that wait, of admissions and of the survey each; a further one is left out until the next
-survey or denial, unless one that waits was written later than it."""
+"""Most waiting events of one namespace in each queue. A further event is dropped until the next survey or denial,
+unless it replaces a waiting one that was written more recently."""
 
 MOST_WAITING = 500
-"""As above, of all namespaces; a further one takes the place of one of the namespace with the most."""
+"""Most waiting events of all namespaces in each queue; a further one replaces one of the namespace with the most."""
 
 MOST_REMEMBERED = 5000
-"""Events that were written or tried, the latest; to forget one costs two requests."""
+"""Most written or tried events that are stored, the latest; a dropped one costs two requests."""
 
 MOST_NAMESPACES = 2000
-"""Namespaces that have a budget, those of the latest events."""
+"""Most namespaces with a budget, those of the latest events."""
 
 _VERBS = ("create", "get", "patch")
-"""What the writer does with events."""
+"""The verbs that the writer needs on events."""
 
 _PAUSE = 5.0
-"""Seconds to wait while each namespace that has something to write has used up its budget."""
+"""Seconds to wait while all namespaces with waiting events have used up their budgets."""
 
 _ASK_AGAIN = 60.0
-"""Seconds until a permission that is missing is asked for again."""
+"""Seconds until a missing permission is checked again."""
 
 _SECONDS = 10.0
-"""For one look whether a resource exists."""
+"""Seconds for one lookup whether a resource exists."""
 
 _object = msgspec.json.Decoder(KubeObject)
 
@@ -99,7 +99,7 @@ class EventWriter:
         self._due = asyncio.Event()
 
     def offer(self, event: ResourceEvent) -> None:
-        """Have an event written, unless it was just now, or too many of its namespace wait already."""
+        """Queue an event, unless it was written recently or too many of its namespace wait already."""
         if event in self._queued or self._clock() - self._last(event) < AGAIN[event.reason]:
             return
         namespace, queue = event.resource.namespace, self._admissions if event.is_admission else self._survey
@@ -120,11 +120,11 @@ class EventWriter:
         self._due.set()
 
     def _last(self, event: ResourceEvent) -> float:
-        """When an event was last written; long ago where that is not known."""
+        """When an event was last written; long ago if that is not known."""
         return self._written.get(event, -math.inf)
 
     def _latest(self, queue: RoundRobin[ResourceEvent], namespace: str) -> ResourceEvent:
-        """Of the events of a namespace that wait, the one that was written last, else the one that was offered last."""
+        """Of the waiting events of a namespace, the most recently written one, else the one that was offered last."""
         return max(reversed(queue.of(namespace)), key=self._last)
 
     def _drop(self, queue: RoundRobin[ResourceEvent], event: ResourceEvent) -> None:
@@ -132,7 +132,7 @@ class EventWriter:
         self._queued.discard(event)
 
     async def run(self) -> None:
-        """Write what is offered, the namespaces in turn, until this is cancelled."""
+        """Write the offered events, the namespaces in turn, until this is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._ask_for_permission())
             while True:
@@ -147,7 +147,7 @@ class EventWriter:
                     self._not_written(event, described(error)["error"])
 
     def _next(self) -> ResourceEvent | None:
-        """Take the next event out that a budget allows, None for none."""
+        """Remove and return the next event that a budget allows, None for none."""
         now = self._clock()
         if self._total.seconds(now):
             return None
@@ -156,7 +156,7 @@ class EventWriter:
             if namespace is None:
                 continue
             self._total.take(now)
-            # admissions go first: only after an event of theirs comes one of the survey, so that no flood ends it
+            # admissions go first, and after each of their events comes one of the survey, so that no flood stops it
             self._turns = [self._admissions, self._survey]
             if queue is self._admissions:
                 self._turns.reverse()
@@ -172,7 +172,7 @@ class EventWriter:
 
     async def _write(self, event: ResourceEvent) -> None:
         resource = event.resource
-        # without success it is due at once, and makes way for all that were never tried
+        # without success it is due at once, after all events that were never tried
         self._written.put(event, self._clock() - AGAIN[event.reason])
         if not await self._exists(resource):
             return
@@ -194,10 +194,10 @@ class EventWriter:
             self._log.write("warning", "event not written", resource=str(event.resource), reason=why, **more)
 
     async def _exists(self, resource: Ref) -> bool:
-        """Whether the resource exists, by a look; False without an answer: the event will be offered again.
+        """Whether the resource exists, by a lookup; False without an answer, and the event will be offered again.
 
-        vmguard may read the kinds that it judges only. Of another one it suffices that the kind is served: then the
-        garbage collector removes a workload that names an owner which does not exist.
+        vmguard may read only the kinds that it judges. For another kind it suffices that the API server serves it: the
+        garbage collector removes a workload with a missing owner.
         """
         if resource.kind not in JUDGED:
             return resource.kind in self._discovery.served_kinds
@@ -210,7 +210,7 @@ class EventWriter:
             return False
 
     async def _ask_for_permission(self) -> None:
-        """Ask ahead whether events may be written, as one is needed first when a pod was denied."""
+        """Check in advance whether vmguard may write events, because it needs that first after a denial."""
         permissions = self._discovery.permissions
         while True:
             for namespace in self._namespaces:

@@ -1,8 +1,8 @@
-"""The Lease that stands for being leader, read and written through the client library's lock object.
+"""The Lease of the leader, read and written through the client library's lock object.
 
-What that lock (`kubernetes` 37) lacks is here: a time for every call, the reason why a write failed, the state that a
-write led to, a Lease with times that are missing, and giving it back. Every write to a Lease that is there carries the
-resourceVersion of the state that was read. It decides nothing: who may write when is `election`'s.
+This module adds what that lock (`kubernetes` 37) lacks: a time limit for every call, the reason of a failed write, the
+state after a write, a Lease with missing times, and the release. Every write to an existing Lease carries the
+resourceVersion that was read. The module does not decide who may write when: `election` does.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,13 +23,13 @@ T = TypeVar("T")
 
 
 class ChangedError(Exception):
-    """The Lease is not as it was read: somebody else wrote, made or deleted it. Read it again."""
+    """The Lease has changed since the read: another process wrote, made or deleted it. Read it again."""
 
 
 class LeaseState(msgspec.Struct, frozen=True, gc=False):
-    """A Lease as it was read: who holds it ("" for nobody), and for how many seconds (0 where it does not say).
+    """A Lease at the time of a read: its holder ("" for none), and the seconds that it is valid (0 if it has none).
 
-    `version` is another after every write by anybody.
+    `version` changes with every write.
     """
 
     holder: str
@@ -38,7 +38,7 @@ class LeaseState(msgspec.Struct, frozen=True, gc=False):
 
 
 class Lease:
-    """One Lease, as the candidate `identity` reads and writes it. `wall` gives the times that it shows to people."""
+    """One Lease for the candidate `identity`. `wall` gives the times for people."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Lease:
         return f"{self.namespace}/{self.name}"
 
     async def read(self, seconds: float) -> LeaseState | None:
-        """The Lease as it is, None where there is none; what is written next is written on top of this.
+        """The Lease, None if there is none; the next write carries this version.
 
         Raises:
             UnreachableError: it could not be read, or not within so many seconds; the text says why.
@@ -76,20 +76,20 @@ class Lease:
         return await self._call("get", ask, seconds)
 
     async def hold(self, duration: int, seconds: float) -> LeaseState:
-        """Write that we hold it for `duration` seconds from now, or make it so; the state that this led to.
+        """Take or renew the Lease for `duration` seconds, and create it if needed; return the new state.
 
         Raises:
-            ChangedError: it is not as it was read.
-            UnreachableError: there was no success within so many seconds; it may have been written all the same.
+            ChangedError: it has changed since the read.
+            UnreachableError: there was no success within so many seconds; the write may still have happened.
 
         """
         return await self._write(LeaderElectionRecord(self.identity, str(duration), None, None), seconds)
 
     async def give_back(self, seconds: float) -> None:
-        """Write that nobody holds it.
+        """Release the Lease.
 
         Raises:
-            ChangedError: it is not as it was read.
+            ChangedError: it has changed since the read.
             UnreachableError: there was no success within so many seconds.
 
         """
@@ -124,7 +124,7 @@ class Lease:
 
 
 class _Lock(LeaseLock):
-    """The library's lock, whose writes raise what went wrong and keep the state that they led to."""
+    """The library's lock with writes that raise the error and store the new state."""
 
     def __init__(self, name: str, namespace: str, identity: str, wall: Callable[[], datetime]) -> None:
         BaseLock.__init__(self, name, namespace, identity)  # LeaseLock's own would make a client that nobody closes
@@ -175,5 +175,5 @@ class _Lock(LeaseLock):
 
 
 def _with_fraction(time: datetime) -> datetime:
-    """The time, a microsecond later on a whole second: the library then writes none, and the API server wants some."""
+    """The time, a microsecond later on a whole second: the library omits the fraction, and the API server needs one."""
     return time if time.microsecond else time.replace(microsecond=1)

@@ -1,4 +1,4 @@
-"""Lists of a collection, a page at a time, and what is wrong where there is none, for a person who must mend it."""
+"""Lists of a collection, a page at a time, and the reason of a failure, for the person who must fix it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,14 +22,14 @@ LIST_SECONDS = 60.0
 
 
 class ExpiredError(Exception):
-    """The version to go on from is no longer there (410): list anew.
+    """The version to continue from has expired (410): list again.
 
-    The token that the API server then offers leads on in a newer state, with what was listed before still of the older.
+    The API server then offers a token that continues in a newer state. The pages before it would still be older.
     """
 
 
 class NotAllowedError(Exception):
-    """Forbidden or not served, with the verb: nothing that another attempt would change soon."""
+    """Forbidden or not served, with the verb: another attempt would not help soon."""
 
 
 FAILURES = (NotAllowedError, ExpiredError, UnreachableError, msgspec.DecodeError)
@@ -52,13 +52,13 @@ _page = msgspec.json.Decoder(Page)
 
 
 async def pages(client: Client, resource: Collection, namespace: str = "", query: str = "") -> AsyncIterator[Page]:
-    """Every page of a collection, in a namespace or everywhere; of one with `metadata_only` just the metadata.
+    """Every page of a collection, in a namespace or everywhere; with `metadata_only` just the metadata.
 
-    Where a page is too large to be read, it and all further ones are asked for with half as many objects.
+    If a page is too large, this page and all further ones have half as many objects.
 
     Raises:
         NotAllowedError: the list is forbidden, or there is no such collection.
-        ExpiredError: it took so long that the rest is no longer there.
+        ExpiredError: it took so long that the rest has expired.
         UnreachableError: there was no whole answer.
         msgspec.DecodeError: an answer cannot be read.
 
@@ -86,7 +86,7 @@ async def pages(client: Client, resource: Collection, namespace: str = "", query
 
 
 def check(code: int, body: bytes, verb: str, resource: Collection, namespace: str) -> None:
-    """Raise what an answer that is no success means; as `pages`."""
+    """Raise the error of a failed answer; the same errors as `pages`."""
     if code == 200:
         return
     if code == 410:

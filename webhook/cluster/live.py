@@ -1,7 +1,7 @@
-"""Facts read live from the API server: one GET a fact, within the request's deadline.
+"""Facts from live reads of the API server: one GET for each fact, within the request's deadline.
 
-"No such object", "no such API" and "could not ask" stay three answers: a 404 that names an object, a 404 that does not,
-and everything else that is no object. Paths are built from the tables and from names that have the form of a name.
+There are three negative answers. A 404 that names an object means "no such object". Another 404 means "no such API".
+Every other answer without an object means "unknown". Paths contain only texts from the tables and valid names.
 """
 
 import re
@@ -50,11 +50,11 @@ _list = msgspec.json.Decoder(_List)
 
 
 class LiveFacts:
-    """Facts read from the API server, each with a request of its own.
+    """Facts from the API server, each with a request of its own.
 
-    `namespaces` are those of WATCH_NAMESPACE. A Role in such a namespace may grant `get` on the Namespace itself: the
+    `namespaces` are those of WATCH_NAMESPACE. A Role in such a namespace may grant `get` on the Namespace itself. The
     API server authorizes a GET of one Namespace as a request in that namespace (seen with Kubernetes 1.37). `on_read`
-    is called with the payer of each read and the bytes of the answer.
+    gets the payer of each read and the bytes of the answer.
     """
 
     def __init__(self, client: Client, discovery: Discovery, namespaces: tuple[str, ...] = ()) -> None:
@@ -76,7 +76,7 @@ class LiveFacts:
         return fact
 
     async def names(self, ref: Ref, deadline: float, payer: str = OWN) -> tuple[str, ...]:
-        """The first `MOST_NAMES` names of objects of the ref's kind and namespace; () when they cannot be listed."""
+        """The first `MOST_NAMES` names of objects of the ref's kind and namespace; () if the list fails."""
         for place in self._places(ref):
             try:
                 path = f"{place.path(ref.namespace)}?limit={MOST_NAMES}"
@@ -89,7 +89,7 @@ class LiveFacts:
         return ()
 
     def _places(self, ref: Ref) -> list[Collection]:
-        """Where an object may be; of the operator's resources the version that is served goes first."""
+        """The collections that may have an object; for the operator's resources, the served version comes first."""
         if ref.group != GROUP or ref.kind not in BY_KIND:
             return [BUILT_IN[ref.group, ref.kind]]
         versions = served(ref.kind, self._discovery.versions).version, ref.version

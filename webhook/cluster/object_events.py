@@ -1,4 +1,4 @@
-"""Kubernetes Events: written once on an object, and their count raised.
+"""Kubernetes Events: it writes an Event once on an object, and then raises the count.
 
 The requests are plain JSON: the models of the client library would cost each replica 25 MiB and a second at its start.
 """
@@ -18,7 +18,7 @@ from webhook.objects import Metadata
 from webhook.text import one_line
 
 AGAIN = 600.0
-"""Seconds for which one event is not written again, by default."""
+"""Seconds until the same event is written again, by default."""
 
 _LONGEST = 1024
 """Characters of an event's message. This is vmguard's own bound: the API server limits only those of events.k8s.io/v1,
@@ -45,8 +45,8 @@ _event = msgspec.json.Decoder(_Event)
 async def write_event(client: Client, about: Ref, why: str, message: str, again: float = AGAIN) -> None:
     """Write a Warning event on an object of a namespace: `why` in one word, and a message for a person.
 
-    The name follows from the object's UID, `why` and the message. If that event exists its count is raised, unless that
-    was done, by whichever process, in the last `again` seconds of the time of day.
+    The object's UID, `why` and the message decide the name. If that event exists, its count rises, unless a process has
+    raised it in the last `again` seconds of the time of day.
 
     Raises:
         EndingError, RefusedError: it was not written.
@@ -79,7 +79,7 @@ async def write_event(client: Client, about: Ref, why: str, message: str, again:
 
 
 async def _raise_count(client: Client, about: Ref, name: str, now: datetime, again: float) -> None:
-    """Raise the count of an event that exists, if it is about this object and was not written just now."""
+    """Raise the count of an existing event, if it is about this object and was not written just now."""
     deadline = asyncio.get_running_loop().time() + _SECONDS
     code, body = await client.get(EVENTS.path(about.namespace, name), JSON, deadline)
     if code != 200:

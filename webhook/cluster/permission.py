@@ -1,7 +1,8 @@
-"""What the API server does not let us do, named by verb, resource and namespace, with the rule that would allow it.
+"""Missing permissions of vmguard, by verb, resource and namespace, with the rule that would grant them.
 
-What is listed and watched tells by itself. A look-up is needed first when a pod waits for it, so whether objects may be
-read one by one is asked ahead, by a SelfSubjectAccessReview, which everyone who is authenticated may make.
+A list or a watch that fails shows its own missing permission. A lookup happens only when a pod waits for it. So vmguard
+checks in advance whether it may read objects one by one. It uses a SelfSubjectAccessReview, which every authenticated
+account may make.
 """
 
 import re
@@ -22,16 +23,16 @@ from webhook.cluster.status import reason, status_of
 from webhook.telemetry.log import Log
 
 _CANNOT = r'User ".*" cannot (\w+) resource "{}"'
-"""What a 403 says that a rule would mend; a quota, an admission plugin or a grant beyond what is held says no such."""
+"""The text of a 403 that a rule would fix. A quota, an admission plugin or a forbidden grant has another text."""
 
 MOST = 100
-"""Missing permissions that are remembered: a cluster may have any number of namespaces."""
+"""Most missing permissions that are stored: a cluster may have any number of namespaces."""
 
 _SECONDS = 5.0
 
 
 class Permissions:
-    """What is forbidden just now, as far as it was met."""
+    """The permissions that are missing now, as far as vmguard has needed them."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -39,7 +40,7 @@ class Permissions:
 
     @property
     def missing(self) -> dict[str, str]:
-        """Why not, by `VERB RESOURCE`, with the namespace where it is one."""
+        """The reasons by `VERB RESOURCE`, with the namespace if it is one."""
         return {" ".join(filter(None, key)): told for key, told in self._missing.items()}
 
     def lacks(self, verb: str, resource: Collection) -> bool:
@@ -47,7 +48,7 @@ class Permissions:
         return any(key[:2] == (verb, str(resource)) for key in self._missing)
 
     def forbidden(self, verb: str, resource: Collection, namespace: str, why: str) -> str:
-        """Remember and log that this is forbidden; the text for whoever grants permissions."""
+        """Store and log that this is forbidden; return the text for the person who grants permissions."""
         told = refusal(verb, resource, namespace, why)
         everywhere, here = (verb, str(resource), ""), (verb, str(resource), namespace)
         if everywhere not in self._missing and here not in self._missing and len(self._missing) < MOST:
@@ -56,7 +57,7 @@ class Permissions:
         return told
 
     def allowed(self, verb: str, resource: Collection, namespace: str) -> None:
-        """Remember that this is allowed, in a namespace or ("") in all of them."""
+        """Store that this is allowed, in a namespace or ("") in all of them."""
         if not self._missing:
             return
         granted = [key for key in self._missing if key[:2] == (verb, str(resource)) and namespace in {"", key[2]}]
@@ -78,7 +79,7 @@ class Permissions:
         try:
             said = await client.call("create", "selfsubjectaccessreviews", ask, _SECONDS)
         except (UnreachableError, ApiException):
-            return  # not known; the reflector tells when nothing can be reached
+            return  # not known; the reflector reports an API server that does not answer
         if said.status and said.status.allowed:
             self.allowed(verb, resource, namespace)
         else:
@@ -86,7 +87,7 @@ class Permissions:
 
 
 _ADVICE = "; add to "
-"""Between what is forbidden and the rule for vmguard's role."""
+"""The text between the refusal and the rule for vmguard's role."""
 
 
 def without_advice(text: str) -> str:
@@ -110,7 +111,7 @@ def refusal(verb: str, resource: Collection, namespace: str, why: str) -> str:
 
 
 def answered(verb: str, resource: Collection, namespace: str, code: int, body: bytes) -> str:
-    """The text for an answer that is no success: what 401 and 403 forbid, and the rule to add where one would do."""
+    """The text for a failed answer: what 401 and 403 forbid, and the rule to add if one would help."""
     why = reason(code, body)
     if code == 401:
         return f"may not {verb} {resource}: {why}; the API server does not take vmguard's credentials"

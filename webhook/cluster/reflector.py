@@ -1,10 +1,10 @@
-"""One collection of the API, kept as it is there: listed in pages, then watched, and listed again where that broke.
+"""A reflector caches one collection of the API: it lists in pages, then watches, and lists again when the watch breaks.
 
-What is kept stays served until a new list is whole, so that nobody ever sees half of it. A broken watch goes on from
-where it was; one that is too old (410) leads to a new list; a dead connection is noticed, as the API server sends a
-bookmark at least every minute. However an attempt ends, the next one comes after a pause, a longer one where watches
-end soon. An object that cannot be read is named in `unreadable` and not kept, and the others are. A reflector never
-decides what an object means: `keep` says what is kept of each, and `changed` is told when that has changed.
+The cached objects serve until a new list is complete, so no reader sees half of a list. After a broken watch the
+reflector continues from the last version. A version that is too old (410) leads to a new list. The API server sends a
+bookmark at least every minute, so the reflector notices a dead connection. After each attempt it waits, and it waits
+longer when watches end early. `unreadable` names each object that it cannot read; the other objects are cached. A
+reflector does not interpret objects: `keep` returns what to cache of an object, and it calls `changed` after a change.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ from webhook.telemetry.log import Log
 from webhook.text import one_line
 
 WATCH_SECONDS = (300, 600)
-"""How long the API server is asked to let a watch live: somewhere between these, so that not all end together."""
+"""Seconds that a watch should live, a random number between these two, so that watches do not all end together."""
 
 SILENCE = 150.0
-"""Seconds without a word, not even a bookmark, after which a connection counts as dead."""
+"""Seconds without any data, not even a bookmark, after which a connection counts as dead."""
 
 _UNWATCHED = "listed, but its watch is not open yet"
 
@@ -57,10 +57,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Reflector:
-    """A collection, in one namespace or ("") all; `objects` is what is there by key.
+    """A collection, in one namespace or ("") all; `objects` are the cached objects by key.
 
-    `trouble` is what is wrong just now, "" for nothing. `synced` once there was a whole list. `heard` is the loop's
-    time at which `objects` was last known to be current. `unreadable` says of objects that are not kept why not.
+    `trouble` is the current problem, "" for none. `synced` is set after the first complete list. `heard` is the loop's
+    time at which `objects` was last known to be current. `unreadable` has the reasons why objects are not cached.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Reflector:
         return f"{self.resource}{f' in {self.namespace}' if self.namespace else ''}"
 
     async def run(self) -> None:
-        """Keep the collection until this is cancelled."""
+        """Follow the collection until this is cancelled."""
         backoff = Backoff()
         version = ""
         while True:
@@ -119,9 +119,9 @@ class Reflector:
             await asyncio.sleep(backoff.longest() if hopeless else backoff.after(self._watched))
 
     def put(self, found: KubeObject) -> KubeObject:
-        """Take in an object that was read beside the watch, if the watch has yet to tell of it; what is kept of it.
+        """Cache an object from a live read, if it is newer than the watch; return what is cached of it.
 
-        What is not newer than the watch is known already, or gone by now.
+        An object that is not newer is cached already, or deleted by now.
         """
         version = found.metadata.resource_version or ""
         if self.synced.is_set() and version.isdigit() and self._version.isdigit() and int(version) > int(self._version):
@@ -129,7 +129,7 @@ class Reflector:
         return self._kept(_key(found), found)
 
     async def _list_all(self) -> str:
-        """List every page, then serve the new state; the version that it is of."""
+        """List every page, then serve the new state; return its version."""
         found: dict[ObjectKey, KubeObject] = {}
         unreadable: dict[ObjectKey, str] = {}
         share = CacheShare(LARGEST_CACHED)
@@ -164,7 +164,7 @@ class Reflector:
         return self._version
 
     async def _watch(self, version: str) -> str:
-        """Follow the collection from a version; the version to go on from when the API server has had enough."""
+        """Follow the collection from a version; return the version to continue from after the watch has ended."""
         self._version = version
         seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - as above
         query = f"watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={seconds}"
@@ -212,7 +212,7 @@ class Reflector:
             self._changed(key, kept)
 
     def _cacheable(self, key: ObjectKey, found: KubeObject, share: CacheShare) -> tuple[KubeObject, str]:
-        """What is kept of an object, and "" or why it cannot be cached; it counts in its namespace's share."""
+        """What to cache of an object, and "" or why it cannot be cached; it counts in its namespace's share."""
         try:
             kept = self._kept(key, found)
         except ResourceTooLargeError as error:
@@ -221,7 +221,7 @@ class Reflector:
         return kept, share.take(key, self._weigh(kept)) if self._weigh else ""
 
     def _kept(self, key: ObjectKey, found: KubeObject) -> KubeObject:
-        """What is kept of an object: the very same as before while nothing that is read of it differs."""
+        """What to cache of an object: the same Python object as before while nothing that decisions read differs."""
         kept, before = self._keep(found), self.objects.get(key)
         return before if before is not None and _same(before, kept) else kept
 
@@ -262,7 +262,7 @@ def _key(found: KubeObject) -> ObjectKey:
 
 
 def _same(before: KubeObject, kept: KubeObject) -> bool:
-    """Whether nothing differs, by what JSON says of the specs: to Python 1 equals true."""
+    """Whether nothing differs. It compares the specs as JSON, because 1 equals True in Python."""
     if msgspec.structs.astuple(before.metadata) != msgspec.structs.astuple(kept.metadata):
         return False
     try:
@@ -272,7 +272,7 @@ def _same(before: KubeObject, kept: KubeObject) -> bool:
 
 
 async def _read(raw: msgspec.Raw) -> tuple[KubeObject, str]:
-    """An object, and "" or why it cannot be read; then it has no more than its name and version."""
+    """An object, and "" or why it cannot be read; an unreadable object has only its name and version."""
     try:
         return await decoded(_object, raw), ""
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

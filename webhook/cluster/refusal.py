@@ -1,4 +1,4 @@
-"""Writes that the API server does not take: one error, and one for a namespace that is being deleted."""
+"""Errors of writes that the API server refuses, with one for a namespace that is being deleted."""
 
 from webhook.cluster.collections import Collection
 from webhook.cluster.permission import answered
@@ -6,11 +6,11 @@ from webhook.cluster.status import ends
 
 
 class RefusedError(Exception):
-    """The API server did not take what was written, or gave no answer; the text says why."""
+    """The API server refused a write, or gave no answer; the text has the reason."""
 
 
 class EndingError(RefusedError):
-    """Nothing can be made in a namespace that is being deleted, which is nobody's fault."""
+    """The namespace is being deleted, so the API server creates nothing in it. No person must act."""
 
 
 def refusal(verb: str, resource: Collection, namespace: str, code: int, body: bytes) -> RefusedError:

@@ -1,12 +1,12 @@
-"""The running pods that may be the operator's, page by page, with nothing kept of them.
+"""The running pods that may be the operator's, page by page, without caching them.
 
-Pods with the operator's label are listed whole. A pod can lose its label, or never have worn it, and be the operator's
-all the same, as owners count and labels do not; so of all other pods the metadata is listed, and those whose owner is
-known to be the operator's are read. Whole pods of everybody would be several times that, and watching them memory for
-each. Both lists need no permission but to list pods. It judges nothing.
+It lists pods with the operator's label whole. A pod without the label can also be the operator's, because owners count
+and labels do not. So of all other pods it lists the metadata, and reads a pod if vmguard knows its owner as the
+operator's. To list all pods whole would cost several times as much, and to watch them would cost memory for each. Both
+lists need only the permission to list pods. This module judges nothing.
 
-Whoever judges may take longer than the API server remembers where a list is to go on (5 minutes). Then the whole pods
-are listed anew and those that were there already left out; the metadata is listed to its end first.
+The caller may need more time than the API server stores the position of a list (5 minutes). Then this module lists the
+whole pods again and skips those that it has returned. It lists the metadata to its end first.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -32,7 +32,7 @@ class _Meta(Metadata, frozen=True, rename="camel"):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A pod of a list, as far as it is looked at before it is judged."""
+    """A pod of a list, with the fields that the survey reads before it judges the pod."""
 
     metadata: _Meta = _Meta()
 
@@ -48,7 +48,7 @@ _listed = msgspec.json.Decoder(Listed)
 async def running(
     client: Client, namespaces: Iterable[str], is_owner: Callable[[Ref], bool], selector: str = ""
 ) -> AsyncIterator[tuple[Listed, msgspec.Raw]]:
-    """Each pod once that is neither finished nor being deleted, with its JSON; `is_owner` knows the operator's owners.
+    """Each pod once, unless it is finished or being deleted, with its JSON; `is_owner` knows the operator's owners.
 
     `selector` is a label selector that pods must match too, "" for none.
 
@@ -82,7 +82,7 @@ OTHERS = f"labelSelector={_LABEL}%21%3D{_OPERATOR}&fieldSelector={_RUNNING}"
 async def _labelled(
     client: Client, namespace: str, seen: set[str | None], further: str
 ) -> AsyncIterator[tuple[Listed, msgspec.Raw]]:
-    """Each pod with the label, whose UID is then in `seen`; `further` is the rest of the selector."""
+    """Each pod with the label; it adds the UID to `seen`. `further` is the rest of the selector."""
     query = f"labelSelector={_LABEL}%3D{_OPERATOR}{further}&fieldSelector={_RUNNING}"
     before = -1
     while before < len(seen):  # as long as each attempt gets further

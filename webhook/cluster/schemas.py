@@ -1,8 +1,8 @@
-"""Whether the served definitions keep the field that names a PodSecurityPolicy, so that a reference can be seen at all.
+"""Whether the served definitions have the field that names a PodSecurityPolicy, so that vmguard can see a reference.
 
-An API server prunes what a definition's schema does not know before any webhook is asked, and the definitions of newer
-operators know `podSecurityPolicyName` no more. It is for people: no decision depends on it. Definitions are listed one
-by one, as one is some megabytes and watching them is permitted and getting them may not be.
+An API server drops fields that a definition's schema does not have, before it calls any webhook. The definitions of
+newer operators no longer have `podSecurityPolicyName`. The result is for people: no decision depends on it. vmguard
+lists definitions one by one, because each has some megabytes, and because it may list them but perhaps not get them.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from webhook.policy.custom_resources import GROUP
 from webhook.policy.posture import POLICY_FIELD
 
 AGAIN = 60.0
-"""Seconds until the definitions are read again where that failed."""
+"""Seconds until the definitions are read again after a failure."""
 
 _WHOLE = msgspec.structs.replace(DEFINITIONS, metadata_only=False)
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """A structural schema, one level of it."""
+    """One level of a structural schema."""
 
     properties: dict[str, msgspec.Raw] | None = None
     anything: bool = msgspec.field(default=False, name="x-kubernetes-preserve-unknown-fields")
@@ -55,7 +55,7 @@ _part = msgspec.json.Decoder(_Part)
 
 
 class Schemas:
-    """What the definitions of one cluster keep. `told` says it in one line, for a person."""
+    """The fields that the definitions of one cluster have. `told` is one line about it, for a person."""
 
     def __init__(self, client: Client, discovery: Discovery, *, whole_cluster: bool) -> None:
         self._client = client
@@ -66,7 +66,7 @@ class Schemas:
             self.told = "not known: definitions belong to the cluster and are not read with WATCH_NAMESPACE"
 
     async def run(self, changed: asyncio.Event) -> None:
-        """Look again whenever definitions have changed, until this is cancelled."""
+        """Read again after each change of definitions, until this is cancelled."""
         while self._whole_cluster:
             changed.clear()
             try:
@@ -97,9 +97,9 @@ class Schemas:
 
 
 def missing(kind: str, version: str, definition: bytes) -> list[str]:
-    """Where a resource cannot name a policy by its definition, as paths such as `spec.vmselect`.
+    """The places where a definition lets a resource name no policy, as paths such as `spec.vmselect`.
 
-    Parts that the definition does not have at all are not named.
+    Parts that the definition does not have at all are left out.
 
     Raises:
         msgspec.DecodeError: it is no definition.
@@ -116,7 +116,7 @@ def missing(kind: str, version: str, definition: bytes) -> list[str]:
 
 
 def _keeps(part: _Part, path: tuple[str, ...]) -> bool | None:
-    """Whether the field is kept at a path; None where there is no such path."""
+    """Whether the schema has the field at a path; None if there is no such path."""
     for each in _down(part, path):
         if each is None:
             return None

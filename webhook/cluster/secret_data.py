@@ -1,6 +1,6 @@
-"""One Secret, read and written as bytes by name. It is written only as the one that was read, and never created.
+"""One Secret, read and written as bytes by name. It writes only to the Secret that was read, and never creates one.
 
-Nothing here knows what the data means, and no error repeats any of it.
+This module does not know the meaning of the data, and no error repeats any of it.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class SecretChangedError(Exception):
 
 
 class SecretData(msgspec.Struct, frozen=True):
-    """The data of a Secret as it was read; `written` is the whole object, for the write on top of it."""
+    """The data of a Secret at the time of a read; `written` is the whole object, for the next write."""
 
     data: dict[str, bytes]
     written: dict[str, Any]
@@ -37,7 +37,7 @@ class SecretData(msgspec.Struct, frozen=True):
 
 
 async def read_secret(client: Client, namespace: str, name: str) -> SecretData | None:
-    """The Secret, None where there is none.
+    """The Secret, None if there is none.
 
     Raises:
         UnreachableError: it cannot be read; the text says why.
@@ -53,10 +53,10 @@ async def read_secret(client: Client, namespace: str, name: str) -> SecretData |
 
 
 async def write_secret(client: Client, namespace: str, name: str, read: SecretData, data: Mapping[str, bytes]) -> None:
-    """Replace the data of the very Secret that was read.
+    """Replace the data of the Secret that was read.
 
     Raises:
-        SecretChangedError: it is not as it was read.
+        SecretChangedError: it has changed since the read.
         UnreachableError: it was not written; the text says why.
 
     """

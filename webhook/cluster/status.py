@@ -1,4 +1,4 @@
-"""What the API server's answers say besides the objects in them: why not, and whether a 404 is about an object."""
+"""The Status in the API server's answers: the reason of a failure, and whether a 404 is about an object."""
 
 import msgspec
 
@@ -26,7 +26,7 @@ _status = msgspec.json.Decoder(_Status)
 
 
 def status_of(body: bytes | msgspec.Raw) -> _Status:
-    """The Status in a body; an empty one where there is none."""
+    """The Status in a body; an empty one if there is none."""
     try:
         return _status.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -34,13 +34,13 @@ def status_of(body: bytes | msgspec.Raw) -> _Status:
 
 
 def names_an_object(body: bytes) -> bool:
-    """Whether a 404 is about an object; that of an API that is not served names none (it is plain text)."""
+    """Whether a 404 is about an object; the 404 of an API that is not served is plain text without a name."""
     details = status_of(body).details
     return details is not None and bool(details.name)
 
 
 def ends(code: int, body: bytes) -> bool:
-    """Whether an object cannot be made as its namespace is being deleted, or is gone."""
+    """Whether an object cannot be created because its namespace is being deleted or gone."""
     details = status_of(body).details or _Details()
     if code == 404:
         return details.kind == "namespaces"

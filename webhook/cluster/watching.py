@@ -1,9 +1,9 @@
-"""Everything that is watched: which collections, in which namespaces, and whether they are known.
+"""All watches of one cluster: which collections, in which namespaces, and whether they have been listed.
 
-Owners by their metadata, the operator's resources by what decisions read of them, Namespaces by their labels and
-PodSecurityPolicies by name. A definition that appears, changes its version or goes is followed. With WATCH_NAMESPACE
-only those namespaces are watched, and nothing that belongs to the cluster. That a resource or a policy has changed is
-told to whoever waits for it.
+vmguard watches the metadata of owners, the fields of the operator's resources that decisions read, the labels of
+Namespaces, and the names of PodSecurityPolicies. It follows a definition that appears, changes its version or
+disappears. With WATCH_NAMESPACE it watches only those namespaces, and no object of the cluster. It calls its listeners
+after a change of a resource or a policy.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ from webhook.telemetry.metrics import Metrics
 from webhook.text import one_line
 
 ASK_AGAIN = 60.0
-"""Seconds until discovery is asked again where definitions cannot be watched, and for a permission that is missing."""
+"""Seconds until discovery runs again if definitions cannot be watched, and until the next check of a permission."""
 
 MOST_NAMED = 20
-"""Objects of a collection that cannot be read and are named in readiness; the log names them all."""
+"""Most unreadable objects of a collection that readiness names; the log names all."""
 
 _SETTLES = (0.3, 2.0, 6.0)
-"""Seconds after a definition changed at which discovery is asked: it takes a moment to say so."""
+"""Seconds after a change of a definition at which discovery runs: the API server needs a moment to show the change."""
 
 _NOTICED = (f".{GROUP}", f".{CONSTRAINTS_GROUP}")
 """Ends of the names of definitions that change what discovery answers."""
@@ -84,7 +84,7 @@ class Watching:
                 self._start(DEFINITIONS, _named, self._definition)
                 if self._discovery.serves_policies:
                     self._start(PSP, _named, self._tell)
-            else:  # their labels are read one by one, where an entry's path does not say what they come to
+            else:  # their labels are read one by one, if the path of an entry does not show their effect
                 asking = [self._ask_for_look_ups(NAMESPACES, namespace) for namespace in self._namespaces]
                 self._asking = [asyncio.create_task(each) for each in asking]
             while True:
@@ -104,35 +104,36 @@ class Watching:
         self._complete = True
 
     def find(self, ref: Ref) -> tuple[Reflector, KubeObject] | None:
-        """The object as it is kept, with the reflector that keeps it."""
+        """The cached object, with its reflector."""
         reflector = self.of(ref)
         found = reflector.objects.get((ref.namespace, ref.name)) if reflector else None
         return (reflector, found) if reflector and found else None
 
     def knows(self, ref: Ref) -> bool:
-        """Whether the very object is kept, its UID and all."""
+        """Whether this object is cached, with the same UID."""
         found = self.find(ref)
         return found is not None and found[1].metadata.uid == ref.uid
 
     def of(self, ref: Ref) -> Reflector | None:
-        """The reflector that would keep an object."""
+        """The reflector that would cache an object."""
         return self._reflectors.get((ref.kind, ref.namespace)) or self._reflectors.get((ref.kind, ""))
 
     def customs(self) -> Iterator[tuple[Collection, KubeObject]]:
-        """Every object of the operator's kinds that is kept, with what it is one of."""
+        """Every cached object of the operator's kinds, with its collection."""
         for reflector in self._reflectors.values():
             if reflector.resource.group == GROUP:
                 for found in reflector.objects.values():
                     yield reflector.resource, found
 
     def missing(self) -> str:
-        """What decisions depend on and has never been listed, with the reason; "" for nothing.
+        """The collections that decisions need and that were never listed, with the reason; "" for none.
 
-        Once `synced`, nothing is: a kind that appears later is read live until it is listed, and `troubles` has it.
+        There are none once `synced`: vmguard reads a kind that appears later live until it is listed, and `troubles`
+        has it.
         """
         if self._complete:
             return ""
-        if self._discovery.serves_policies is None:  # never reached; once it was, what was learnt serves
+        if self._discovery.serves_policies is None:  # discovery never worked; after it has, its last answer counts
             return self._discovery.trouble
         if not self._reflectors:
             return "nothing is watched yet"
@@ -143,7 +144,7 @@ class Watching:
         )
 
     def troubles(self) -> dict[str, str]:
-        """What is wrong with each collection just now, by its name, "" for nothing; and what is forbidden."""
+        """The current problem of each collection, by its name, "" for none; and the missing permissions."""
         collections = {str(each): each.trouble for each in self._reflectors.values()}
         unreadable = {
             f"{each.resource} {'/'.join(key)}": why
@@ -164,7 +165,7 @@ class Watching:
         for namespace in self._namespaces if resource.namespaced else ("",):
             place = (resource.kind, namespace)
             reflector = Reflector(self._client, resource, namespace, keep, self._log, changed, weigh)
-            if place in self._reflectors:  # another version of a kind: the old one serves until the new one can
+            if place in self._reflectors:  # another version of a kind: the old one serves until the new one is listed
                 self._newer[place] = reflector
             else:
                 self._reflectors[place] = reflector
@@ -190,7 +191,7 @@ class Watching:
             await asyncio.sleep(backoff.after(loop.time() - began))
 
     async def _take_over(self, place: CollectionPlace, reflector: Reflector) -> None:
-        """Put a reflector in the place of an older one as soon as it knows everything."""
+        """Replace an older reflector as soon as this one has listed everything."""
         await reflector.synced.wait()
         if self._newer.get(place) is reflector:
             del self._newer[place]
@@ -198,7 +199,7 @@ class Watching:
             self._stop(older)
 
     async def _ask_for_look_ups(self, resource: Collection, namespace: str) -> None:
-        """Ask whether the collection's objects may be read one by one; again while they may not."""
+        """Check whether vmguard may read the collection's objects one by one; repeat while it may not."""
         permissions = self._discovery.permissions
         while True:
             await permissions.ask(self._client, "get", resource, namespace)
@@ -234,12 +235,12 @@ class Watching:
         self.changed.set()
 
     def _count(self, place: CollectionPlace) -> float:
-        """How many objects serve."""
+        """The number of cached objects."""
         reflector = self._reflectors.get(place)
         return float(len(reflector.objects)) if reflector else 0.0
 
     def _is_watched(self, place: CollectionPlace) -> float:
-        """Whether what serves is followed just now."""
+        """Whether the cached objects are being watched now."""
         reflector = self._reflectors.get(place)
         return float(reflector is not None and not reflector.trouble)
 
@@ -250,9 +251,9 @@ class Watching:
             self.definitions_told.set()
 
     def _namespace(self, key: ObjectKey, found: KubeObject | None) -> None:
-        """Take in the labels of a namespace: whether it is exempt, and values that are not known.
+        """Record the labels of a namespace: whether it is exempt, and values that are not allowed.
 
-        The latter are reported before they deny a pod or leave a namespace without enforcement.
+        vmguard reports such values before they deny a pod or leave a namespace without enforcement.
         """
         labels = (found.metadata.labels or {}) if found else {}
         unknown = "; ".join(filter(None, (unknown_values(labels), without_effect(labels))))
@@ -283,13 +284,13 @@ class Watching:
 
 
 def _owner(found: KubeObject) -> KubeObject:
-    """What is kept of an owner: its UID, its controller, and the label that names its component."""
+    """What to cache of an owner: its UID, its controller, and the label that names its component."""
     label = (found.metadata.labels or {}).get(_COMPONENT)
     return KubeObject(_kept(found, labels={_COMPONENT: label} if label else None))
 
 
 def _labelled(found: KubeObject) -> KubeObject:
-    """Of the labels of a Namespace, which can be a megabyte, those that are vmguard's."""
+    """A Namespace with vmguard's labels only, because all its labels can be a megabyte."""
     labels = {name: value for name, value in (found.metadata.labels or {}).items() if name.startswith(_OUR_LABELS)}
     return KubeObject(_kept(found, labels=labels or None))
 
@@ -299,7 +300,7 @@ def _is_exempt(name: str, labels: Mapping[str, str | None]) -> bool:
 
 
 def _named(found: KubeObject) -> KubeObject:
-    """Name and version: of an object of which no more is watched, another version may be another content."""
+    """Name and version of an object: vmguard watches nothing else of it, and a new version may have new content."""
     return KubeObject(_kept(found, resource_version=found.metadata.resource_version))
 
 

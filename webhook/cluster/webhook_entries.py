@@ -1,8 +1,8 @@
-"""The CA bundles in the webhook configurations: read, and written by JSON Patch on top of what was read.
+"""The CA bundles in the webhook configurations: it reads them, and writes them with a JSON Patch.
 
-A patch tests the name of each entry and its old bundle. So it changes no entry that somebody else renamed, moved or
-wrote meanwhile. It makes vmguard the owner of no field but the bundle, so an installer can rename and add entries:
-after a server-side apply it could not (kubernetes#108081).
+A patch tests the name of each entry and its old bundle. So it changes no entry that someone renamed, moved or wrote
+meanwhile. The patch makes vmguard the owner of the bundle only, so an installer can rename and add entries. After a
+server-side apply an installer could not (kubernetes#108081).
 """
 
 import asyncio
@@ -47,7 +47,7 @@ _decoder = msgspec.json.Decoder(_Configuration)
 class WebhookEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a configuration: its place, its name, `NAMESPACE/NAME` of its Service ("" for a URL), its bundle.
 
-    The bundle is PEM, b"" where there is none.
+    The bundle is PEM, b"" if there is none.
     """
 
     index: int
@@ -57,7 +57,7 @@ class WebhookEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 async def read_entries(client: Client, kind: Collection, name: str) -> tuple[WebhookEntry, ...] | None:
-    """The entries of a configuration, None where there is no such configuration.
+    """The entries of a configuration, None if there is no such configuration.
 
     Raises:
         UnreachableError: it cannot be read; the text says why.
@@ -79,10 +79,10 @@ async def read_entries(client: Client, kind: Collection, name: str) -> tuple[Web
 async def write_bundle(
     client: Client, kind: Collection, name: str, entries: tuple[WebhookEntry, ...], bundle: bytes
 ) -> str:
-    """Write the bundle into those entries that have another one; "" where they have it now.
+    """Write the bundle into the entries with another one; return "" if they have it now.
 
-    Else the API server's answer, where the entries are not as they were read, or a policy of the cluster denies the
-    write as invalid.
+    Otherwise it returns the API server's answer: the entries have changed since the read, or a policy of the cluster
+    denies the write as invalid.
 
     Raises:
         UnreachableError: it was not written; the text says why.

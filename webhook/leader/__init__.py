@@ -1,1 +1,1 @@
-"""What must happen once among all replicas: done by the leader, while it leads."""
+"""The work that only one replica may do: the leader does it, while it leads."""

@@ -1,12 +1,11 @@
-"""The survey: which running pods of the operator are not as they must be, as a gauge and a log line.
+"""The survey: it reports noncompliant running pods of the operator in a gauge and a log line.
 
-Pods that were there before vmguard, or that came by without it, are found here and nowhere else. Each is judged by the
-line that every admission walks, as if it were validated now; nothing is changed or denied. Facts come from memory
-where there are some, and are asked for once a survey otherwise, over the leader's own connection, so that no admission
-waits.
+Only the survey finds pods that are older than vmguard, or that passed without it. It judges each pod like `/validate`,
+with the same code as every admission. It changes and denies nothing. It takes facts from the caches. It reads other
+facts once in each survey, over the leader's own connection, so that no admission waits.
 
-Where vmguard is not called, the survey is all that knows of the pods: it names exempt namespaces, and what runs in
-kube-system.
+Where the API server does not call vmguard, only the survey knows of the pods. It names exempt namespaces, and the
+operator's pods in kube-system.
 """
 
 import asyncio
@@ -40,25 +39,25 @@ EVERY = 300.0
 """Seconds from the end of a survey to the next."""
 
 TRY_AGAIN = 30.0
-"""Seconds until a survey that failed is tried again."""
+"""Seconds until the next attempt after a failed survey."""
 
 REMIND = 3600.0
-"""Seconds until the log line is written again though nothing has changed."""
+"""Seconds until the log line is written again without a change."""
 
 MOST_NAMED = 20
-"""Workloads that one log line names, of every namespace some."""
+"""Most workloads that one log line names, some of every namespace."""
 
 LOOK_UPS = 100
-"""Objects of one namespace that one survey looks up; pods that need more are counted as not judged."""
+"""Most objects of one namespace that one survey looks up; pods that need more count as not judged."""
 
 MOST_KINDS = 50
-"""Pairs of namespace and unknown kind that one survey counts apart; a tenant can write any kind."""
+"""Most pairs of namespace and unknown kind that one survey counts separately; a tenant can write any kind."""
 
 OTHER_KINDS = "other"
-"""The kind under which the pods of further pairs are counted."""
+"""The kind for the pods of further pairs."""
 
 MOST_NAMESPACES = 50
-"""Namespaces without vmguard that one survey counts apart; all further ones count together, without a name."""
+"""Most namespaces without vmguard that one survey counts separately; all others count together, without a name."""
 
 _ADVICE: Mapping[Coverage, str] = {
     "enforced": "",
@@ -66,7 +65,7 @@ _ADVICE: Mapping[Coverage, str] = {
     "exempt": "; the namespace is exempt, so vmguard would not fill a new pod either",
     "excluded": f"; vmguard is not called for pods of {EXCLUDED}",
 }
-"""What a person must know before the pods of a workload are restarted."""
+"""What a person must know before a restart of a workload's pods."""
 
 _NOT_COVERED = "for which the API server does not call vmguard"
 
@@ -85,9 +84,9 @@ NamespaceAndKind = tuple[str, str]
 
 @dataclass(slots=True)
 class Wrong:
-    """Pods of one workload that do not comply: how many, the name of one, and what is wrong with that one.
+    """The noncompliant pods of one workload: their number, the name of one, and what is wrong with it.
 
-    `risks` are warnings about that one, for the time when it is created again.
+    `risks` are the warnings about that pod that count when it is created again.
     """
 
     namespace: str
@@ -105,10 +104,10 @@ class Wrong:
 
 @dataclass(slots=True)
 class Result:
-    """What one survey found. `wrong` is by workload, `unknown` (pods that nobody could judge) by namespace.
+    """The result of one survey. `wrong` is by workload, `unknown` (pods that could not be judged) by namespace.
 
     `exempt` are the names of all exempt namespaces. `uncovered` counts the operator's pods in these and in kube-system,
-    where vmguard is not called; `excluded` those in kube-system by workload.
+    where the API server does not call vmguard. `excluded` counts those in kube-system by workload.
     """
 
     judged: Counter[NamespaceAndKind] = field(default_factory=Counter)
@@ -123,15 +122,15 @@ class Result:
 
     @property
     def trouble(self) -> bool:
-        """Whether a person must look at it."""
+        """Whether a person must act."""
         return bool(self.wrong or self.unknown or self.unknown_kinds or self.exempt or self.excluded)
 
 
 class AuditScan:
-    """Surveys one cluster, or the namespaces that are watched. `trouble` is why it cannot, "" for nothing.
+    """Surveys one cluster, or the watched namespaces. `trouble` is the reason of a failure, "" for none.
 
     `exempt_namespaces` are those of a cluster that is watched whole; with WATCH_NAMESPACE the survey reads each one.
-    `offer` takes an event on a resource. `exempt` and `excluded` are what the last survey found of both, for readiness.
+    `offer` takes an event on a resource. `exempt` and `excluded` are from the last survey, for readiness.
     """
 
     def __init__(
@@ -149,7 +148,7 @@ class AuditScan:
         self._client = client
         self._source = source
         self._is_owner = is_owner
-        # nothing is denied, so nothing is read again; under deny no label of a namespace matters and is looked up
+        # the survey denies nothing, so it reads nothing again; under deny no label of a namespace matters
         self._settings = replace(settings, mode="audit", enforce="deny")
         self._mode = settings.mode
         self._exempt_namespaces = exempt_namespaces
@@ -163,7 +162,7 @@ class AuditScan:
         self.excluded = ""
 
     async def run(self) -> None:
-        """Scan again and again until this is cancelled; then nothing is claimed any more."""
+        """Repeat the survey until this is cancelled; then remove its results from the metrics."""
         try:
             while True:
                 try:
@@ -201,7 +200,7 @@ class AuditScan:
                 yield namespace
 
     async def _coverage(self, namespace: str, facts: "_Once") -> Coverage:
-        """What vmguard does for new pods of a namespace; where its labels cannot be read the setting counts."""
+        """What vmguard does for new pods of a namespace; if its labels cannot be read, the setting counts."""
         lookup = Lookup(Ref("", "v1", "Namespace", "", namespace))
         fact = facts.cached(lookup) or await facts.get(lookup, asyncio.get_running_loop().time() + _DEADLINE)
         labels = (fact.object.metadata.labels or {}) if isinstance(fact, Found) else {}
@@ -305,7 +304,7 @@ class AuditScan:
 
 
 def _gist(result: Result) -> object:
-    """What makes two results worth telling apart: workloads and counts, but not which pod is the example."""
+    """The part of a result that counts as a change: workloads and counts, but not the name of the example pod."""
     wrong = {name: (each.pods, each.why, each.where) for name, each in result.wrong.items()}
     return wrong, result.unknown, result.unknown_kinds, result.exempt, result.excluded
 
@@ -317,7 +316,7 @@ def named(names: Sequence[str]) -> str:
 
 
 def exempt_note(names: Sequence[str]) -> str:
-    """What readiness says of exempt namespaces, "" for none."""
+    """The text of readiness on exempt namespaces, "" for none."""
     return f"{named(names)}: vmguard secures nothing there, by the label {EXEMPT}={EXEMPT_VALUE}" if names else ""
 
 
@@ -332,7 +331,7 @@ def _first(key: str, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _bounded(counts: Counter[str]) -> Counter[str]:
-    """Counts of the first namespaces by their names, and of all further ones together under the name ""."""
+    """Counts of the first namespaces by name, and of all others together under the name ""."""
     bounded: Counter[str] = Counter()
     for index, namespace in enumerate(sorted(counts)):
         bounded[namespace if index < MOST_NAMESPACES else ""] += counts[namespace]
@@ -340,7 +339,7 @@ def _bounded(counts: Counter[str]) -> Counter[str]:
 
 
 def _of_each_namespace(wrong: dict[str, Wrong]) -> list[tuple[str, Wrong]]:
-    """The first of each namespace, then the second of each, and so on: none can crowd out the others."""
+    """The first of each namespace, then the second of each, and so on: no namespace can displace the others."""
     before: Counter[str] = Counter()
     ranked: list[tuple[int, str, Wrong]] = []
     for name, each in sorted(wrong.items(), key=lambda item: item[0]):
@@ -350,7 +349,7 @@ def _of_each_namespace(wrong: dict[str, Wrong]) -> list[tuple[str, Wrong]]:
 
 
 class _Once:
-    """Facts of a source, each resolved once a scan; of what is not cached, LOOK_UPS a namespace."""
+    """Facts of a source, each resolved once in a survey; at most LOOK_UPS that are not cached for each namespace."""
 
     labels_suffice = False
 
@@ -366,7 +365,7 @@ class _Once:
         return self._source.minor
 
     def cached(self, lookup: Lookup | Names) -> Resolved | None:
-        """The fact on an object that this scan has looked up before; no names, as a scan shows no error message."""
+        """The fact on an object that this survey has looked up before; no names, because no message shows them."""
         return () if isinstance(lookup, Names) else self._facts.get(lookup.ref)
 
     async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:

@@ -1,4 +1,4 @@
-"""The order in which the leader works: namespaces take turns, so that none waits for all of another's. Pure."""
+"""The order in which the leader works: namespaces take turns, so that none waits for all objects of another. Pure."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator

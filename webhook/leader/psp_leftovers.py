@@ -1,8 +1,8 @@
-"""Roles and RoleBindings that vmguard may have left behind: which of them one round of the reconciler looks at.
+"""Leftovers: Roles and RoleBindings of vmguard that nothing needs, and the choice of those for one round.
 
-Whoever may write Roles in a namespace can write any number that look like vmguard's. So a round looks at some of each
-namespace, the namespaces in turn, and the next round goes on after them. It holds names and UIDs only, a bounded number
-of them. Pure: nothing is read or removed here.
+A user who may write Roles in a namespace can write any number that look like vmguard's. So a round of the reconciler
+checks some leftovers of each namespace, the namespaces in turn, and the next round continues after them. This module
+stores only names and UIDs, in a limited number. Pure: it reads and removes nothing.
 """
 
 from bisect import insort
@@ -17,20 +17,20 @@ from webhook.policy.components import BY_KIND
 from webhook.policy.custom_resources import GROUP
 
 MOST_OF_ONE = 20
-"""Leftovers of one namespace that one round looks at; each costs a lookup, and a removal where the owner is gone."""
+"""Most leftovers of one namespace that one round checks; each costs a lookup, and a removal if the owner is gone."""
 
 MOST = 200
-"""Leftovers of all namespaces that one round looks at."""
+"""Most leftovers of all namespaces that one round checks."""
 
 _MOST_HELD = 5000
-"""Leftovers that one round holds."""
+"""Most leftovers that one round stores."""
 
 
 class Leftover(msgspec.Struct, frozen=True, order=True):
-    """An object that looks like vmguard's and that no watched resource needs, in the state with this UID.
+    """An object with this UID that looks like vmguard's and that no watched resource needs.
 
-    `kind`, `owner` and `owner_uid` are those of the resource that it says to belong to; `owner` is "" where no resource
-    can have that name.
+    `kind`, `owner` and `owner_uid` are those of the resource in its owner reference; `owner` is "" if no resource can
+    have that name.
     """
 
     place: NamespacedName
@@ -41,9 +41,9 @@ class Leftover(msgspec.Struct, frozen=True, order=True):
 
 
 class Leftovers:
-    """The leftovers of one collection that one round looks at.
+    """The leftovers of one collection for one round.
 
-    `passed` is, by namespace, the last name that an earlier round has looked at, if there were more. Rounds share it.
+    `passed` is, by namespace, the last name that an earlier round has checked, if there were more. Rounds share it.
     """
 
     def __init__(self, passed: dict[str, str]) -> None:
@@ -53,7 +53,7 @@ class Leftovers:
         self._unfinished: set[str] = set()
 
     def add(self, place: NamespacedName, thing: Object) -> None:
-        """Take note of a leftover, unless it is none for this round."""
+        """Store a leftover, if it is one for this round."""
         namespace, name = place
         leftover = _leftover(place, thing)
         if leftover is None or name <= self._passed.get(namespace, ""):
@@ -67,7 +67,7 @@ class Leftovers:
             self._unfinished.add(namespace)
 
     def taken(self) -> Iterator[Leftover]:
-        """Those that this round looks at, of each namespace in turn; the next round goes on after these."""
+        """The leftovers for this round, of each namespace in turn; the next round continues after these."""
         all_found = [(namespace, each) for namespace, found in self._found.items() for each in found]
         last: dict[str, str] = {}
         for count, leftover in enumerate(in_turn(all_found)):
@@ -77,17 +77,17 @@ class Leftovers:
             else:
                 self._unfinished.add(leftover.place[0])
         for namespace in self._passed.keys() - self._unfinished:
-            del self._passed[namespace]  # the next round begins anew there
+            del self._passed[namespace]  # the next round starts again there
         self._passed.update({namespace: last[namespace] for namespace in self._unfinished & last.keys()})
 
     @property
     def unfinished(self) -> bool:
-        """Whether the next round has more to look at."""
+        """Whether the next round has more to check."""
         return bool(self._unfinished)
 
 
 def _leftover(place: NamespacedName, thing: Object) -> Leftover | None:
-    """The object as a leftover; None where it belongs to a kind that makes no pods, and so was not made here."""
+    """The object as a leftover; None if it belongs to a kind without pods, because vmguard made no such object."""
     metadata = thing["metadata"]
     owner = next(each for each in metadata["ownerReferences"] if each["apiVersion"].partition("/")[0] == GROUP)
     kind, name, uid = owner["kind"], owner["name"], owner["uid"]

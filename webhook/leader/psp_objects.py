@@ -1,11 +1,13 @@
-"""Default PodSecurityPolicies: which objects there must be for the operator's resources. Pure; asks and writes nothing.
+"""Default PodSecurityPolicies: the wanted objects for the operator's resources. Pure: it reads and writes nothing.
 
-For a resource whose pods name no policy: the policy `KIND-NAME` that the operator up to v0.42 made, its ServiceAccount
-where the resource brings none of its own, and a Role and RoleBinding in its namespace that let that account use exactly
-that policy. Three things differ from the operator's, which refused its own strict pods, overwrote one resource's
-objects with another's of the same name, and cleaned nothing up: the runtime's default seccomp profile is allowed, what
-is bound is bound in the namespace, and everything there is owned by the resource. The policy belongs to the cluster, is
-the same for all resources of one kind and name, and so is owned by none.
+A resource with pods that name no policy gets three kinds of objects. They are the policy `KIND-NAME` that the operator
+up to v0.42 made, a ServiceAccount if the resource names none, and a Role and RoleBinding in its namespace. These let
+the account use exactly that policy.
+
+The operator's objects had three faults: its policy refused its own strict pods, two resources with one name overwrote
+each other's objects, and nothing removed them. So vmguard's policy allows the runtime's default seccomp profile, the
+binding is in the namespace, and the resource owns every object there. The policy belongs to the cluster. All resources
+of one kind and name share it, so none owns it.
 """
 
 from collections.abc import Iterable
@@ -25,10 +27,10 @@ NamespacedName = tuple[str, str]
 """Namespace and name."""
 
 LABEL, OURS = "app.kubernetes.io/managed-by", "vmguard"
-"""What every object made here wears; the value is the field manager's name too."""
+"""The label of every object made here; the value is also the field manager's name."""
 
 PREFIX = "vmguard:"
-"""Of Roles and RoleBindings: the operator makes some that are called `KIND-NAME`."""
+"""Prefix of Roles and RoleBindings: the operator makes some with the name `KIND-NAME`."""
 
 RBAC = "rbac.authorization.k8s.io"
 
@@ -47,14 +49,14 @@ _SPEC: Object = {
     "volumes": ["persistentVolumeClaim", "secret", "emptyDir", "configMap", "projected", "downwardAPI", "nfs"],
 }
 _ANNOTATIONS = {
-    # An allowed profile refuses pods without one (Kubernetes 1.24), so these get it.
+    # A policy with allowed profiles refuses pods without one (Kubernetes 1.24), so these pods get the default.
     f"{_SECCOMP}/allowedProfileNames": "runtime/default",
     f"{_SECCOMP}/defaultProfileName": "runtime/default",
 }
 
 
 class Custom(msgspec.Struct, frozen=True):
-    """A resource of the operator that makes pods; `spec` as far as decisions read it."""
+    """A resource of the operator that makes pods; `spec` has the fields that decisions read."""
 
     kind: str
     version: str
@@ -65,17 +67,17 @@ class Custom(msgspec.Struct, frozen=True):
 
     @property
     def made(self) -> str:
-        """The name of what the operator makes for it, and of its default policy."""
+        """The name of the objects that the operator makes for it, and of its default policy."""
         return f"{self.kind.lower()}-{self.name}"
 
     @property
     def account(self) -> str:
-        """The name of the ServiceAccount that its pods have."""
+        """The name of its pods' ServiceAccount."""
         return self.own_account or self.made
 
     @property
     def own_account(self) -> str:
-        """The ServiceAccount that it names itself, "" for none: then the operator makes one."""
+        """The ServiceAccount that it names, "" for none: then the operator makes one."""
         return account_of(self.spec)
 
     def __str__(self) -> str:
@@ -91,7 +93,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class DesiredObjects(msgspec.Struct, frozen=True):
-    """Which objects there must be: policies by name, the others by namespace and name; and for which resources."""
+    """The wanted objects: policies by name, the others by namespace and name; and the resources that need them."""
 
     policies: dict[str, Object]
     users: dict[str, list[Custom]]
@@ -103,9 +105,9 @@ class DesiredObjects(msgspec.Struct, frozen=True):
 
 
 def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str] = frozenset()) -> DesiredObjects:
-    """What there must be for some resources; `foreign` are the policies that exist and are not ours.
+    """The wanted objects for some resources; `foreign` are the existing policies that vmguard did not make.
 
-    Nobody is let use a foreign policy, or one that a resource names, unless VMGUARD_PSP_BINDABLE lists it.
+    No account may use a foreign policy, or one that a resource names, unless VMGUARD_PSP_BINDABLE lists it.
     """
     result = DesiredObjects({}, {}, {}, {}, {}, {}, ())
     refused: list[Refused] = []
@@ -132,7 +134,7 @@ def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str
 
 
 def _named(custom: Custom, settings: Settings) -> tuple[list[str], bool]:
-    """The policies that a resource names for its pods, and whether some of its pods have none named."""
+    """The policies that a resource names for its pods, and whether some of its pods name none."""
     ref = Ref(GROUP, custom.version, custom.kind, custom.namespace, custom.name)
     postures = PodsOfResource(ref, custom.spec).postures(settings)
     names = [posture.pod_security_policy.word if posture.pod_security_policy else "" for posture in postures]
@@ -172,9 +174,9 @@ def _object(api_version: str, kind: str, name: str, owner: Custom | None = None)
 
 
 def is_ours(thing: Object, prefix: str = "") -> bool:
-    """Whether an object was made here: by its label, its name after a prefix, its owner, and who wrote it.
+    """Whether vmguard made an object: by its label, its name after a prefix, its owner, and its field manager.
 
-    The label alone may be that of anything that somebody made for vmguard.
+    The label alone does not suffice: a person may also set it on objects for vmguard.
     """
     meta = thing["metadata"]
     named = meta["name"].startswith(prefix) and meta["name"].removeprefix(prefix).partition("-")[0] in _PREFIXES
@@ -188,13 +190,13 @@ def is_ours(thing: Object, prefix: str = "") -> bool:
 
 
 def is_as(there: Object, asked: Object) -> bool:
-    """Whether an object is as it must be: its content to the letter, and of its metadata what is asked for."""
+    """Whether an object is as wanted: exactly the same content, and all wanted metadata."""
     content = _content(asked)
     return {key: there.get(key) for key in content} == content and _covers(there["metadata"], asked["metadata"])
 
 
 def is_beyond(there: Object, asked: Object) -> bool:
-    """Whether an object's content has what server-side apply of what is asked would leave there, or cannot change."""
+    """Whether server-side apply of the wanted object would leave a wrong field in the content, or cannot change one."""
     if there.get("roleRef") != asked.get("roleRef"):
         return True
     content = _content(asked)
@@ -212,7 +214,7 @@ def _exceeds(there: Any, asked: Any) -> bool:
 
 
 def _covers(there: Any, asked: Any) -> bool:
-    """Whether all that is asked of metadata is there; what there is besides is somebody else's, owners too."""
+    """Whether an object has all wanted metadata; other metadata, also owners, is not vmguard's."""
     if not isinstance(asked, dict):
         return bool(there == asked)
     if not isinstance(there, dict):

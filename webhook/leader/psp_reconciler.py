@@ -167,9 +167,10 @@ class PolicyReconciler:
         return {found.metadata.uid or "": (resource, found) for resource, found in self._watching.customs()}
 
     def _fresh(self, bound: Counter[str]) -> list[tuple[Custom, KubeObject]]:
-        """The resources that were not bound in their state; resources that are gone are forgotten.
+        """The resources that are not bound in their current state; it drops resources that are gone.
 
-        `bound` is how many of each namespace were bound just now: the namespaces with the fewest take the first turns.
+        `bound` has the number of recent bindings of each namespace: the namespaces with the fewest take the first
+        turns.
         """
         watched, turns = self._watched(), bound.copy()
         for uid in self._bound.keys() - watched.keys():
@@ -311,7 +312,7 @@ class PolicyReconciler:
         self, resource: Collection, thing: Object, there: Object | None, owners: tuple[Custom, ...]
     ) -> bool:
         if there is None and (await self._create(resource, thing) or resource is ACCOUNTS):
-            return True  # an account of somebody else is bound all the same
+            return True  # vmguard also binds an account that it did not make
         there = there or await self._read(resource, _place(thing))
         if not _is_ours(resource, there):
             text = f"{_named(resource, _place(thing))} is not vmguard's and is left as it is: delete it"
