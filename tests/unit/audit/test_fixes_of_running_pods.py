@@ -181,3 +181,12 @@ def test_the_fix_for_a_pod_of_a_child_is_for_its_parent():
         "the zone lists no containers, and a list of its own would hide this one"
     )
     assert [*fields["spec"]["zoneCommon"]["vmcluster"]["spec"]["vmselect"]] == ["containers"]
+
+
+def test_a_zone_without_a_name_is_not_given_one():
+    """A comment says that the number is an index."""
+    zone = {"vmcluster": {"name": "x", "spec": {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}}}
+    parent = resource("VMDistributed", spec={"zones": [zone]})
+    child = resource("VMCluster", "x", zone["vmcluster"]["spec"], owner=parent)
+    (finding,) = [each for row in audited(parent, child) for each in row.findings if each.id == "read-only-root"]
+    assert "# A zone without a name has its index here" in finding.fix
