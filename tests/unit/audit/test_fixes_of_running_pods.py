@@ -132,3 +132,31 @@ def test_a_hostile_name_stays_a_name_in_a_fix(name):
             {"op": "replace", "path": "/spec/containers/0/volumeMounts/0/name", "value": "own-kube-api-access"},
         ]
     ]
+
+
+def test_the_fix_for_a_pod_of_a_child_is_for_its_parent():
+    """The operator overwrites the child, so a field that is set there would be lost."""
+    side = {"containers": [{"name": "side", "securityContext": {"privileged": True}}]}
+    zone = {"name": "a.b", "vmcluster": {"spec": {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}}}
+    common = {"vmcluster": {"name": "%ZONE%", "spec": {"vmselect": side}}}
+    parent = resource("VMDistributed", spec={"zones": [zone], "zoneCommon": common})
+    spec = {"vmselect": {**zone["vmcluster"]["spec"]["vmselect"], **side}}
+    child = resource("VMCluster", "a.b", spec, owner=parent)
+    found = {each.id: pasted(each.fix) for row in audited(parent, child, *pods_of(child)) for each in row.findings}
+    fields, _ = found["read-only-root"]
+    (place,) = fields["spec"]["zones"]
+    assert (place["name"], [*place["vmcluster"]["spec"]["vmselect"]]) == ("a.b", ["volumes", "volumeMounts"])
+    fields, _ = found["sidecar"]
+    assert [*fields["spec"]] == ["zoneCommon"], (
+        "the zone lists no containers, and a list of its own would hide this one"
+    )
+    assert [*fields["spec"]["zoneCommon"]["vmcluster"]["spec"]["vmselect"]] == ["containers"]
+
+
+def test_a_zone_without_a_name_is_not_given_one():
+    """A comment says that the number is an index."""
+    zone = {"vmcluster": {"name": "x", "spec": {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}}}
+    parent = resource("VMDistributed", spec={"zones": [zone]})
+    child = resource("VMCluster", "x", zone["vmcluster"]["spec"], owner=parent)
+    (finding,) = [each for row in audited(parent, child) for each in row.findings if each.id == "read-only-root"]
+    assert "# A zone without a name has its index here" in finding.fix
