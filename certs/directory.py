@@ -1,5 +1,4 @@
-"""A directory with ca.crt, tls.crt and tls.key, like a mounted TLS Secret of Kubernetes. It has no key that can
-sign."""
+"""A directory with ca.crt, tls.crt and tls.key, like a mounted TLS Secret of Kubernetes. It has no signing key."""
 
 from __future__ import annotations
 

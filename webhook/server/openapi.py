@@ -1,4 +1,4 @@
-"""The OpenAPI description of the webhook listener. What is answered is described by the types that are encoded."""
+"""The OpenAPI description of the webhook listener. The encoded types describe the answers."""
 
 from typing import Any
 
@@ -117,7 +117,7 @@ def description() -> dict[str, Any]:
 
 
 def _reviews(webhook: str, summary: str) -> dict[str, Any]:
-    """The paths of one webhook, by what the namespace's labels come to."""
+    """The paths of one webhook, by the effect of the namespace's labels."""
     meanings = {
         "": summary,
         "/enforced": "The same where the namespace enforces deny",
