@@ -29,7 +29,7 @@ _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 
 
 class Children(dict[tuple[str, ...], Counter]):
-    """The children of a counter by the values of its labels, as `Counter.labels` finds them anew each time."""
+    """The children of a counter by the values of its labels, because `Counter.labels` searches them each time."""
 
     def __init__(self, counter: Counter) -> None:
         super().__init__()
@@ -231,10 +231,10 @@ class Metrics:
         self.previews.labels(outcome).inc()
 
     def text(self) -> bytes:
-        """All of it in the Prometheus text format."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """All of it in the format that an `Accept` header prefers, OpenMetrics or the text format, and its type."""
+        """All metrics in the format that an `Accept` header prefers, OpenMetrics or the text format, and its type."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
