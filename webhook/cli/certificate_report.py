@@ -16,7 +16,7 @@ _OVERDUE = timedelta(days=1)
 """How long after its time a renewal counts as failed."""
 
 _STUCK = timedelta(hours=3)
-"""How long a phase of a rotation may last beyond its own time: the leader may start anew, and clocks may differ."""
+"""How long a phase of a rotation may last beyond its own time: the leader may restart, and clocks may differ."""
 
 _PAGE = "docs/certificates.md"
 

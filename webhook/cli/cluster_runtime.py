@@ -88,7 +88,7 @@ class Cluster:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Watch, read definitions and stand for leader until the block ends.
+        """Watch, read definitions and take part in the election until the block ends.
 
         Raises:
             ExceptionGroup: one of these failed, or the block did.

@@ -1,4 +1,4 @@
-"""The command `vmguard`: finds the subcommand and turns every failure a person can mend into one line and exit 2."""
+"""The command `vmguard`: finds the subcommand, and turns a failure that a person can fix into one line and exit 2."""
 
 import argparse
 import importlib

@@ -1,7 +1,7 @@
 """`vmguard serve`: the webhook, in a cluster or standalone.
 
-Each way is a module of its own, and only the one that is wanted is imported: the cluster's client library takes longer
-to load than all of a standalone vmguard.
+Each of the two is a module of its own, and vmguard imports only the one that it needs. The cluster's client library
+takes longer to load than a whole standalone vmguard.
 """
 
 import argparse

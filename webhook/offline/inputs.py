@@ -125,7 +125,7 @@ def _objects(
 
 
 def _problem(value: Any) -> str:
-    """Why a value is no Kubernetes object, "" for one that is."""
+    """Why a value is no Kubernetes object, "" if it is."""
     if isinstance(value, list):
         return "a list is no Kubernetes object: write the objects one after another, or as items of a List"
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):

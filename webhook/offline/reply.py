@@ -65,7 +65,7 @@ class PodSecurity(msgspec.Struct, frozen=True):
 
 
 class DryRunAnswer(msgspec.Struct, frozen=True, rename="camel"):
-    """What would become of a pod or a resource; `pod` is null for a resource, `pod_security` for what makes none."""
+    """The predicted result for a pod or a resource; `pod` is null for a resource, `pod_security` without any pods."""
 
     allowed: bool
     message: str
