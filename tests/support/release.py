@@ -96,7 +96,7 @@ class Release:
             self.plane.api.create(each)
 
     def manifests(self) -> list[dict[str, Any]]:
-        """Both configurations, as they are installed."""
+        """Both installed configurations."""
         made = configurations(Service(self.namespace, self.service), name=self.name)
         for each in made:
             for entry in each["webhooks"]:

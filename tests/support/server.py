@@ -1,4 +1,4 @@
-"""A real `vmguard serve --standalone` process on free ports, ended by whoever started it."""
+"""A real `vmguard serve --standalone` process on free ports; the caller ends it."""
 
 import http.client
 import json

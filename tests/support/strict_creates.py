@@ -1,4 +1,4 @@
-"""Whether the API server takes manifests as they are: no unknown field, and pods at the level restricted."""
+"""Whether the API server accepts manifests without changes: no unknown field, and pods at the level restricted."""
 
 import copy
 from collections.abc import Iterable

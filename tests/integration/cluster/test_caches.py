@@ -97,7 +97,8 @@ def _created(plane, resource, namespace):
 
 
 def test_an_outage_is_answered_from_memory_and_said(tmp_path):
-    """The API server dies and comes back: known pods are decided alike, unknown ones refused, and it is told."""
+    """The API server dies and comes back: vmguard decides on known pods, refuses unknown ones, and reports the
+    outage."""
     with control_plane() as plane:
         plane.install_resources()
         namespace = plane.namespace("mon", {LABEL: "outage"})

@@ -131,7 +131,7 @@ def test_a_survey_goes_on_and_judges_each_pod_once(plane_124, namespace, forgett
 def test_a_survey_that_gets_no_further_says_so_and_the_next_counts_right(
     plane_124, namespace, forgetting, monkeypatch, page, times
 ):
-    """Whole pods are listed anew as long as that leads further; metadata, which nobody judges, is not."""
+    """The survey lists whole pods again while that brings new ones; it does not list metadata again."""
     monkeypatch.setattr(listing, page, 2)
     monkeypatch.setattr(module, "TRY_AGAIN", 0.1)
     five_pods(plane_124, namespace)

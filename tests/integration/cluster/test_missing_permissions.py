@@ -40,7 +40,7 @@ def _readiness(server):
     ],
 )
 def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(plane, tmp_path, taken, group, ready):
-    """Nobody is ready who knows nothing of what decisions depend on."""
+    """A replica that cannot list what decisions depend on is not ready."""
     verb, plural = taken.split()
     account = Account(plane).lack(taken)
     where = "in the cluster" if plural == "namespaces" else "in all namespaces"

@@ -183,7 +183,7 @@ def test_what_is_changed_or_deleted_is_put_back(enforcing, guarding):
 
 
 def test_a_foreign_policy_of_the_name_is_left_as_it_is_and_nobody_is_bound_to_it(enforcing, guarding):
-    """Otherwise whoever may name a resource could come to a policy that happens to be called so."""
+    """Otherwise a user who may name a resource could get a policy that has this name by chance."""
     namespace = guarding.namespace()
     name = unused("foreign")
     made = f"vmsingle-{name}"
@@ -307,7 +307,7 @@ def test_the_next_leader_goes_on_and_cleans_up_what_ended_meanwhile(plane_124, t
 
 
 class Leading:
-    """A server that stands for election."""
+    """A server that takes part in the election."""
 
     def __init__(self, server):
         self.server = server
@@ -360,7 +360,7 @@ READING = [
 
 
 def documented_rules():
-    """The rules in docs/design.md, as they are printed."""
+    """The rules that docs/design.md prints."""
     text = (ROOT / "docs" / "design.md").read_text()
     return yaml.safe_load(re.search(r"```yaml\n(- apiGroups: \[policy\].*?)```", text, re.DOTALL)[1])
 

@@ -54,7 +54,7 @@ class WatchedResources:
 
 
 def forged(kind, namespace, number, owner_kind="VMSingle", owner=""):
-    """An object that has all that vmguard's own have, as whoever may write Roles can write it."""
+    """An object with all marks of vmguard's own, which a user who may write Roles can make."""
     reference = {
         "apiVersion": f"{GROUP}/v1beta1",
         "kind": owner_kind,

@@ -104,7 +104,8 @@ async def _rest(reader):
 
 
 def _answer_to_a_writer(ask):
-    """What `_run` comes to; anew while a reset takes the answer: the client wrote after the server had closed."""
+    """The result of `_run`; it repeats while a reset loses the answer, when the client wrote after the server
+    closed."""
     answers = filter(None, (_run(ask) for _ in range(20)))
     return next(answers, b"")
 
