@@ -1,6 +1,6 @@
 # The image of `vmguard serve`: the wheel and what its lock names, as a user without rights.
-# The default base is a tag, which is enough to try the image. A release names a digest (docs/release.md).
-ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim
+# The base is named by its digest, so each build has the same one. A release looks up a newer digest (docs/release.md).
+ARG PYTHON_IMAGE=docker.io/library/python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src

@@ -1,4 +1,4 @@
-"""A directory with ca.crt, tls.crt and tls.key, like a mounted TLS Secret of Kubernetes. It has no signing key."""
+"""A directory with ca.crt, tls.crt and tls.key, like a mounted TLS Secret of Kubernetes. No key there can sign."""
 
 from __future__ import annotations
 

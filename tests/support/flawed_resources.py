@@ -42,9 +42,34 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "vmstorage": {
                 **CLAIM,
-                "vmBackup": {"destination": "fs:///backup", "restore": {"onStart": {"enabled": True}}},
+                "vmBackup": {
+                    "acceptEULA": True,
+                    "destination": "fs:///backup",
+                    "restore": {"onStart": {"enabled": True}},
+                },
             }
         },
+    ),
+    "data on a volume of the node": (
+        "VMSingle",
+        {
+            "volumes": [{"name": "v", "hostPath": {"path": "/x"}}],
+            "volumeMounts": [{"name": "v", "mountPath": "/x/y"}],
+        },
+    ),
+    "data of a component on NFS": (
+        "VMCluster",
+        {
+            "vmselect": {
+                "securityContext": {"runAsUser": 1000},
+                "volumes": [{"name": "v", "nfs": {"server": "s", "path": "/p"}}],
+                "volumeMounts": [{"name": "v", "mountPath": "/x"}],
+            }
+        },
+    ),
+    "a log collector that is not root": (
+        "VLAgent",
+        {"k8sCollector": {"enabled": True}, "securityContext": {"runAsUser": 65534, "runAsNonRoot": True}},
     ),
     "a path in a patch": ("VMSingle", {"containers": [{"name": "vmsingle", "args": ["-storageDataPath=/x"]}]}),
     "a low port": ("VMAuth", {"port": "80"}),
@@ -232,7 +257,7 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "a token with another name": ("VMAgent", _vmagent({"automountServiceAccountToken": False})),
     "a context of a backup": (
         "VMSingle",
-        {**CLAIM, "vmBackup": {"destination": "s3://x", "securityContext": {"runAsUser": 5}}},
+        {**CLAIM, "vmBackup": {"acceptEULA": True, "destination": "s3://x", "securityContext": {"runAsUser": 5}}},
     ),
     "a moved path in a zone": (
         "VMDistributed",

@@ -25,6 +25,7 @@ from webhook.audit.verify import Verifier
 from webhook.cluster.client import Client
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.listing import FAILURES
+from webhook.cluster.permission import without_advice
 from webhook.offline.reply import LevelName
 from webhook.policy.json_access import Raw
 from webhook.settings import SETTINGS, Settings
@@ -41,14 +42,13 @@ class ClusterAudit(msgspec.Struct, frozen=True):
 
 
 class Watcher(msgspec.Struct, frozen=True):
-    """Who takes part in a live audit: a line of progress, a file for the objects, and who sees each of them.
+    """Who takes part in a live audit: a line of progress, and a file for the objects.
 
     `diffs` is whether rows have a diff and a predicted pod.
     """
 
     progress: Callable[[str], None]
     save: ObjectFile | None = None
-    see: Callable[[Raw], None] | None = None
     diffs: bool = True
 
 
@@ -63,7 +63,7 @@ async def audit_cluster(
 ) -> ClusterAudit:
     """Audit a live cluster. `discovery` has learnt what it serves. With `verify` it creates pods as dry runs."""
     name, save = client.context, watcher.save
-    keep: Callable[[Raw], None] = watcher.see or (save.add if save else lambda _thing: None)
+    keep: Callable[[Raw], None] = save.add if save else lambda _thing: None
     reader = ClusterReader(client, discovery, name, scope, watcher.progress, keep)
     await reader.read_objects()
     auditor = Auditor(
@@ -75,12 +75,13 @@ async def audit_cluster(
         auditor.fail("", text)
     if not scope.selector:
         await auditor.add_resources()
-    others = await _other_levels(reader, auditor)
+    others, seen = await _other_levels(reader, auditor)
     if scope.selector:
-        auditor.doubt(*auditor.restricted_namespaces())
+        auditor.doubt("only pods with the labels of --selector were read", *auditor.undecided_namespaces())
+        seen = []
     header = ClusterHeader(name, f"1.{discovery.minor}")
     if save:
-        save.end(AuditedCluster(name, discovery.minor, reader.missing, reader.inventory.unreadable, others))
+        save.end(AuditedCluster(name, discovery.minor, reader.missing, reader.inventory.unreadable, others, seen))
     return await _result(header, auditor, reader.missing)
 
 
@@ -118,6 +119,7 @@ async def audit_saved(
     await auditor.add_resources()
     for namespace, level in source.others.items():
         auditor.add_level(namespace, level)
+    auditor.doubt(_NOT_ALL, *(each for each in auditor.undecided_namespaces() if each not in source.seen))
     return await _result(ClusterHeader(source.name, f"1.{source.minor}"), auditor, source.missing)
 
 
@@ -159,18 +161,26 @@ def assumed(settings: Settings) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values}
 
 
-async def _other_levels(reader: ClusterReader, auditor: Auditor) -> dict[str, LevelName]:
-    """The levels of pods that are none of the operator's, where they decide what a namespace could enforce."""
+_NOT_ALL = "the file does not say that it has all pods of the namespace"
+
+
+async def _other_levels(reader: ClusterReader, auditor: Auditor) -> tuple[dict[str, LevelName], list[str]]:
+    """The levels of pods that are none of the operator's, where they decide what a namespace could enforce.
+
+    And the namespaces of which all pods were seen.
+    """
     found: list[tuple[str, LevelName]] = []
-    for namespace in auditor.restricted_namespaces():
+    seen: list[str] = []
+    for namespace in auditor.undecided_namespaces():
         try:
             found += [(namespace, auditor.level_of(pod)) async for pod in _unaudited(reader, auditor, namespace)]
-        except FAILURES:
-            auditor.doubt(namespace)
+            seen.append(namespace)
+        except FAILURES as error:
+            auditor.doubt(f"its other pods could not be read: {without_advice(str(error))}", namespace)
     levels = lowest_levels(found)
     for namespace, level in levels.items():
         auditor.add_level(namespace, level)
-    return levels
+    return levels, seen
 
 
 async def _unaudited(reader: ClusterReader, auditor: Auditor, namespace: str) -> AsyncIterator[Raw]:

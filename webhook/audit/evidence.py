@@ -9,14 +9,16 @@ the old pod still runs.
 
 from collections.abc import Mapping
 
+from webhook.audit.fixes import fix_text
 from webhook.audit.report import AuditVerdict, ReportedFinding
-from webhook.policy.json_access import Raw
+from webhook.policy.findings import Fix
+from webhook.policy.json_access import Raw, objects_of, texts_of
+from webhook.policy.placed_fix import placed
 from webhook.policy.rules.replaced_users import InheritedUser, changes_of, inherited_users
 from webhook.policy.rules.subject import ReplacedPod
 from webhook.policy.volume_users import ROOT, Certainty, OwnerChange, check_command, command_in
 from webhook.policy.workload import Workload
 from webhook.text import one_line
-from webhook.yaml_output import as_yaml
 
 VERDICT: Mapping[Certainty, AuditVerdict] = {"breaks": "BREAKS", "check": "CHECK", "works": "ok"}
 """What an effect on data means for a workload."""
@@ -52,7 +54,7 @@ def _fix(change: OwnerChange, pod: ReplacedPod, workload: Workload) -> str:
     if change.certainty == "breaks" and change.user_before is not None:
         user = change.user_before
         context = {"runAsUser": user, "runAsNonRoot": user != ROOT, **_STRICT_APART_FROM_USER}
-        return f"{_resource_yaml(workload, {'securityContext': context})}{_chown(change, pod)}"
+        return f"{fix_text(placed(Fix({'securityContext': context}), workload))}{_chown(change, pod)}"
     if change.effect == "first start" and change.user_before == ROOT:
         group = str(change.group_after)
         spares = command_in(pod.as_argument, change.container, "chgrp", "-R", group, "--", change.path)
@@ -76,17 +78,7 @@ def _own_user(inherited: InheritedUser, pod: ReplacedPod, workload: Workload) ->
         look = command_in(pod.as_argument, inherited.container, "id", "-u")
         return f"{look}  # then set it as runAsUser of the container\n"
     context = {"runAsUser": user, "runAsNonRoot": user != ROOT}
-    return _resource_yaml(workload, {"containers": [{"name": inherited.container, "securityContext": context}]})
-
-
-def _resource_yaml(workload: Workload, fields: Raw) -> str:
-    """Fields of a component's part as YAML of its resource, with a comment that names the resource."""
-    for field in reversed(workload.component.path):
-        fields = {field: fields}
-    parent = workload.parentage.parent
-    note = _comment(f"set it in {parent}: the operator overwrites {workload}") if parent else ""
-    return f"{_comment(str(workload))}{note}{as_yaml(fields)}"
-
-
-def _comment(text: str) -> str:
-    return f"# {one_line(text, _LONGEST)}\n"
+    first = texts_of(objects_of(pod.admitted.get("initContainers")), "name")
+    group = "initContainers" if inherited.container in first else "containers"
+    fix = Fix({group: [{"name": inherited.container, "securityContext": context}]})
+    return fix_text(placed(fix, workload))

@@ -190,7 +190,11 @@ def _key(change: PodChange) -> str:
 
 def _fill(report: AuditReport, rows: Sequence[_Row]) -> list[_Details]:
     """Fill the rows as far as there is room: findings first, then changes, then diffs; the details are returned."""
-    room = MOST_BYTES - 60_000 - sum(_size(each.name, each.coverage, each.cluster) + 120 for each in report.namespaces)
+    room = (
+        MOST_BYTES
+        - 60_000
+        - sum(_size(each.name, each.coverage, each.cluster, each.why_not_known) + 150 for each in report.namespaces)
+    )
     room -= sum(_size(each.namespace, each.what, each.rule, each.cluster) + 160 for each in report.missing)
     room -= sum(_size(each.namespace, each.why, each.cluster) + 80 for each in report.not_judged)
     for row in rows:

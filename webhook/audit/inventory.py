@@ -12,7 +12,7 @@ from webhook.audit import foreign_mutations
 from webhook.audit.foreign_mutations import ForeignMutations
 from webhook.audit.storage import Storage
 from webhook.cluster.live import LiveFacts
-from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Source
+from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Source, Unknown
 from webhook.objects import KubeObject
 from webhook.offline.file_facts import CLUSTER_SCOPED, POLICIES_REMOVED
 from webhook.policy.custom_resources import GROUP
@@ -83,7 +83,15 @@ class Inventory:
         fact = self.cached(lookup) or await self.get(lookup, asyncio.get_running_loop().time() + _SECONDS)
         if isinstance(fact, Found):
             return fact.object.metadata.labels or {}
-        return {} if isinstance(fact, Absent) and fact.source == "file" else None
+        in_file = isinstance(fact, Absent) and fact.source == "file" and "Namespace" not in self.unreadable
+        return {} if in_file else None
+
+    def why_no_labels(self, namespace: str) -> str:
+        """Why `labels_of` did not find the labels of a namespace."""
+        fact = self._facts.get(("", "Namespace", "", namespace))
+        if isinstance(fact, Unknown):
+            return fact.reason
+        return self.unreadable.get("Namespace", "it does not exist")
 
     def cached(self, lookup: Lookup | Names) -> Resolved | None:
         """The answer that is known without a request."""

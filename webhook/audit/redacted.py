@@ -1,45 +1,395 @@
-"""A report without names: each name that somebody chose is replaced by a hash of it, the same one everywhere. Pure."""
+"""A report without names: each name that somebody chose is replaced by a hash of it, the same one everywhere. Pure.
+
+Nothing looks for names. What a report may show is listed instead, and all else is replaced: a field for a name always,
+a value unless it is one of Kubernetes' own, and a word of a text unless vmguard's own texts have it. So a name that
+vmguard has never seen is replaced, and a name that is also a word changes no other text. Where a text has a name it is
+known by its place: in quotation marks or brackets, after the kind or the thing that it names, or beside a slash.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
+from webhook.audit.auditor import worst_first
+from webhook.audit.own_words import ENDS, own_words, pairs_after
 from webhook.audit.report import AuditReport
-
-_PLAIN = frozenset(
-    {
-        *("apiVersion", "component", "controller", "couldEnforce", "coverage", "createdAt", "id", "kind"),
-        *("kubernetesVersion", "levelAfter", "levelNow", "op", "rule", "settings", "verdict", "vmguardVersion"),
-    }
-)
-"""Fields of a report that hold no name."""
+from webhook.audit.trimmed import FIELD_NAMES
+from webhook.offline.reply import LEVELS
+from webhook.policy.components import COMPONENTS, KINDS, PARENTS
+from webhook.policy.context_fields import FIELDS
+from webhook.policy.enforcement import EXEMPT
+from webhook.policy.token_volume import TOKEN_PATH, VOLUME
+from webhook.policy.volume_groups import NO_DATA, SOURCES
 
 _LENGTH = 10
 
+WELL_KNOWN = frozenset(
+    {
+        *(name for component in COMPONENTS for name in (component.name, *component.containers)),
+        *(VOLUME, TOKEN_PATH, "kube-root-ca.crt", "vm-operator", "net.ipv4.ip_unprivileged_port_start"),
+    }
+)
+"""Names that every cluster has, so that nobody chose them."""
 
-def redacted(report: AuditReport, names: Iterable[str]) -> AuditReport:
-    """The report with every one of `names` replaced, wherever it stands as a word of its own."""
-    chosen = sorted({name for name in names if name}, key=len, reverse=True)
-    if not chosen:
-        return report
-    found = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, chosen))})(?![A-Za-z0-9])")
-    builtins = _replaced(msgspec.to_builtins(report), lambda text: found.sub(lambda match: hashed(match[0]), text))
-    return msgspec.convert(builtins, AuditReport)
+_VALUES = frozenset(
+    {
+        *("ALL", "Always", "CHOWN", "DaemonSet", "Default", "Deployment", "FOWNER", "File", "Localhost", "MountOption"),
+        *("NET_BIND_SERVICE", "None", "OnRootMismatch", "Pod", "Recursive", "ReplicaSet", "RuntimeDefault"),
+        *("StatefulSet", "Strict", "Merge", "SYS_ADMIN", "CAP_SYS_ADMIN", "TCP", "UDP", "SCTP", "Unconfined"),
+        *("Unmasked", "v1", "apps/v1", "linux", "windows", "…", ""),
+        *(each.kind for each in KINDS),
+        *LEVELS,
+        *SOURCES,
+        *NO_DATA,
+    }
+)
+"""Values of fields that nobody chose."""
+
+_BARE = frozenset({"true", "false", "null", "{}", "[]"})
+"""What YAML has without quotation marks and is no text."""
+
+_NAMING = frozenset(
+    {
+        *("name", "namespace", "generateName", "uid", "claimName", "secretName", "serviceAccountName", "nodeName"),
+        *("mountPath", "subPath", "path", "server", "driver", "image", "host", "localhostProfile"),
+    }
+)
+"""Fields whose value somebody chose, whatever it looks like."""
+
+_NUMBERS = frozenset({"port", "value", "listenPort"})
+"""Fields whose value may be a number in quotation marks; elsewhere that is a name."""
+
+_FIELD_NAMES = frozenset(
+    {
+        *("type", "localhostProfile", "name", "value"),
+        *(part for row in FIELDS for part in row.name.split("/")),
+        *(key for row in FIELDS if isinstance(row.types, dict) for key in row.types if key != "[]"),
+    }
+)
+"""Names of fields that a text may have in quotation marks."""
+
+_KEYS = _FIELD_NAMES | FIELD_NAMES | _NAMING | {"apiVersion", "kind", "metadata", "ownerReferences", "controller"}
+"""Names of fields of pods and resources."""
+
+_RESOURCES = frozenset(
+    {
+        *("configmaps", "controllerrevisions", "csidrivers", "customresourcedefinitions", "daemonsets", "deployments"),
+        *("mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations"),
+        *("namespaces", "persistentvolumeclaims", "persistentvolumes", "pods", "podsecuritypolicies", "replicasets"),
+        *("statefulsets", "storageclasses", *(each.plural for each in KINDS)),
+    }
+)
+_OF_REFUSALS = {"resource": _RESOURCES, "group": frozenset({"", "apps", "policy", "operator.victoriametrics.com"})}
+"""What may stand in quotation marks in a refusal of the API server, by the word before."""
+
+_ROOTS = frozenset(
+    {
+        *("spec", "metadata", "securityContext", "podMetadata", "zones", "zoneCommon", "containers", "initContainers"),
+        *(path[0] for component in COMPONENTS if (path := component.path[1:])),
+        *(each.settings[0] for component in COMPONENTS for each in component.beside if each.settings),
+        *(child.field for children in PARENTS.values() for child in children.values()),
+    }
+)
+"""The fields that a place in a resource begins with; a name with dots may begin with any other."""
+
+_POINTED = ("securityContext", "containers", "initContainers", "volumes", "automountServiceAccountToken")
+"""The fields of a pod's spec that a JSON pointer in a text begins with; a path may look like any other."""
+
+_COMMANDS = frozenset(
+    {
+        *(
+            "kubectl",
+            "vmguard",
+            "label",
+            "namespace",
+            f"{EXEMPT}-",
+            "exec",
+            "patch",
+            "get",
+            "audit",
+            "--verify",
+            "psp",
+            "mutatingwebhookconfigurations",
+        ),
+        *(
+            "-n",
+            "-c",
+            "--",
+            "-R",
+            "-p",
+            "--type=json",
+            "-u",
+            "id",
+            "stat",
+            "chown",
+            "chgrp",
+            "debug",
+            "#",
+            "%u:%g",
+            "%a",
+        ),
+        *("deploy", "sts", "ds", *(each.kind.lower() for each in KINDS)),
+    }
+)
+"""Words of the commands in fixes."""
+
+NAME_FOLLOWS = frozenset(
+    {
+        *(
+            "namespace",
+            "claim",
+            "volume",
+            "container",
+            "annotation",
+            "label",
+            "driver",
+            "CSI",
+            "user",
+            "User",
+            "policy",
+        ),
+        *("PodSecurityPolicy", "webhook", "cluster", "-n", "Namespace", "Rename", "named", "profile", "image"),
+        *(each.kind for each in KINDS),
+    }
+)
+"""Words that a name follows in texts, unless vmguard's own texts have the two words together."""
+
+_WORD = r"[^\s'\"(){}\[\],;=<>]+"
+_TOKEN = re.compile(
+    rf"""(?<=\w)\[(?P<element>[^\]\n]*)\]|(?<!\w)(?P<quote>['"])(?P<quoted>.*?)(?P=quote)|(?P<word>{_WORD})"""
+)
+_ADVISED = re.compile(
+    rf'({{apiGroups: \["[a-z0-9.]*"\], resources: \["({"|".join(sorted(_RESOURCES))})"\], verbs: \["[a-z]+"\]}})?'
+)
+_NUMBER = re.compile(r"[-+]?\d+")
+
+
+def redacted(report: AuditReport) -> AuditReport:
+    """The report without names; workloads of the same verdict come in the order of their hashes."""
+    found: AuditReport = msgspec.convert(_by_field(msgspec.to_builtins(report), _REPORT), AuditReport)
+    return msgspec.structs.replace(found, workloads=sorted(found.workloads, key=worst_first))
 
 
 def hashed(name: str) -> str:
     """The hash that replaces a name."""
-    return f"x{sha256(name.encode()).hexdigest()[:_LENGTH]}"
+    return f"x{sha256(name.encode(errors='replace')).hexdigest()[:_LENGTH]}" if name else ""
 
 
-def _replaced(value: Any, replace: Any) -> Any:
+def without_names(text: str) -> str:
+    """A text with a hash in place of each word that is not vmguard's own."""
+    words, pairs = own_words(), pairs_after(NAME_FOLLOWS)
+    before = ""
+
+    def replaced(match: re.Match[str]) -> str:
+        nonlocal before
+        last, before = before, ""
+        if match["element"] is not None:
+            return f"[{_element(match['element'])}]"
+        if match["quote"]:
+            return f"{match['quote']}{_quoted(match['quoted'], last)}{match['quote']}"
+        whole = match["word"]
+        word = whole.rstrip(ENDS)
+        end = whole[len(word) :]
+        if last in NAME_FOLLOWS and (last, word) not in pairs and not (last == "user" and word.isdigit()):
+            return f"{_name(word)}{end}"
+        before = "" if end else word
+        return f"{_word(word, words)}{end}"
+
+    return _TOKEN.sub(replaced, text)
+
+
+def _word(word: str, words: frozenset[str]) -> str:
+    """A word of a text that stands where no name is expected."""
+    if not word or word in words or word in WELL_KNOWN or _NUMBER.fullmatch(word) or not any(map(str.isalnum, word)):
+        return word
+    if word.startswith("/"):
+        parts = [*word.split("/"), ""]
+        return _pointer(word) if parts[1] == "spec" and parts[2] in _POINTED else hashed(word)
+    if "/" in word:
+        return _name(word)
+    parts = word.split(".")
+    if len(parts) > 1 and (not parts[0] or parts[0] in _ROOTS):
+        return ".".join(part if not part or part in _KEYS or part.isdigit() else hashed(part) for part in parts)
+    flag = word.lstrip("-")
+    return word if flag != word and flag in words else hashed(word)
+
+
+def _pointer(text: str) -> str:
+    """A JSON pointer: the fields and indices of a pod."""
+    known = (part if not part or part in _KEYS or part.isdigit() else hashed(part) for part in text.split("/"))
+    return "/".join(known)
+
+
+def _name(word: str) -> str:
+    """A word that is a name, `NAMESPACE/NAME`, or `KIND/NAME`."""
+    first, *rest = word.split("/")
+    if rest and first[:1].isupper() and first in _VALUES:
+        return "/".join((first, *(hashed(each) for each in rest)))
+    if word in WELL_KNOWN or (rest and word in own_words()):
+        return word
+    return "/".join(map(hashed, (first, *rest)))
+
+
+def _element(text: str) -> str:
+    """What stands in brackets after a field: the index or the name of an element."""
+    return text if text.isdigit() or text in WELL_KNOWN else hashed(text)
+
+
+def _quoted(text: str, before: str) -> str:
+    if before in _OF_REFUSALS:
+        return text if text in _OF_REFUSALS[before] else hashed(text)
+    if text in WELL_KNOWN:
+        return text
+    return text if before not in NAME_FOLLOWS and (text in _VALUES or text in _FIELD_NAMES) else hashed(text)
+
+
+def _yaml(text: str) -> str:
+    """YAML with comments and commands: keys as words, and values as values."""
+    return "".join(f"{_yaml_line(line)}\n" for line in text.splitlines())
+
+
+def _diff(text: str) -> str:
+    """The diff of YAML; a line starts with what becomes of it."""
+    lines = text.splitlines()
+    return "".join(
+        f"{line}\n" if line.startswith(("@@", "--- ", "+++ ")) else f"{line[:1]}{_yaml_line(line[1:])}\n"
+        for line in lines
+    )
+
+
+def _yaml_line(line: str) -> str:
+    if line.startswith("#"):
+        return _comment(line)
+    if line.startswith(("kubectl ", "vmguard ")):
+        return _command(line)
+    if _ADVISED.fullmatch(line):
+        return line
+    start = 0
+    while line.startswith((" ", "- "), start):
+        start += 1 if line[start] == " " else 2
+    indent, rest = line[:start], line[start:]
+    end = rest.find(rest[0], 1) + 1 if rest[:1] in {"'", '"'} else max(rest.find(": "), 0)
+    if rest.endswith(":") and ": " not in rest[end:]:
+        end = len(rest) - 1
+    if not end or rest[end : end + 1] != ":":
+        return f"{indent}{_scalar(rest)}"
+    key, value = rest[:end], rest[end + 2 :]
+    shown = value if key in _NUMBERS and value.strip("'").isdigit() else _scalar(value, named=key in _NAMING)
+    return f"{indent}{_key(key)}:{f' {shown}' if value else ''}"
+
+
+def _comment(line: str) -> str:
+    """A comment, which may have a command behind a colon."""
+    text, command, rest = line.partition("kubectl ")
+    return without_names(text) + (_command(command + rest) if command else "")
+
+
+def _command(line: str) -> str:
+    command, comment, text = line.partition("  # ")
+    shown = " ".join(each if each in _COMMANDS or not each else hashed(each) for each in command.split(" "))
+    return f"{shown}{comment}{without_names(text)}"
+
+
+def _key(text: str) -> str:
+    """The name of a field, or the key of a label or an annotation that nobody chose."""
+    bare = text.strip("'\"")
+    return text if bare in _KEYS or ("/" in bare and bare in own_words()) else hashed(bare)
+
+
+def _scalar(text: str, *, named: bool = False) -> str:
+    if _NUMBER.fullmatch(text) or text in _BARE:
+        return text
+    bare = text[1:-1] if text[:1] in {"'", '"'} and text[-1:] == text[:1] and len(text) > 1 else text
+    shown = _value(bare, named=named)
+    return text if shown == bare else shown
+
+
+def _value(text: str, *, named: bool = False) -> str:
+    """The text of a field: one of Kubernetes' own, or an argument with a flag that vmguard reads.
+
+    With `named` it is that of a field for a name, which may look like any of them.
+    """
+    if text in WELL_KNOWN or (not named and text in _VALUES):
+        return text
+    if named:
+        return hashed(text)
+    flag, equals, value = text.partition("=")
+    if equals and flag.startswith("-") and flag.lstrip("-") in own_words():
+        return f"{flag}={_value(value)}"
+    return hashed(text)
+
+
+def _object(value: Any, *, named: bool = False) -> Any:
+    """A value of a pod, which may be an object or a list."""
     if isinstance(value, str):
-        return replace(value)
+        return _value(value, named=named)
     if isinstance(value, list):
-        return [_replaced(each, replace) for each in value]
+        return [_object(each) for each in value]
     if isinstance(value, dict):
-        return {key: each if key in _PLAIN else _replaced(each, replace) for key, each in value.items()}
+        return {
+            _key(str(key)): each if key in _NUMBERS and str(each).isdigit() else _object(each, named=key in _NAMING)
+            for key, each in value.items()
+        }
     return value
+
+
+def _plain(value: Any) -> Any:
+    return value
+
+
+def _kind(value: str) -> str:
+    return value if value in _VALUES | WELL_KNOWN else hashed(value)
+
+
+_Redact = Callable[[Any], Any]
+
+_FINDING: Mapping[str, _Redact] = {"id": _plain, "verdict": _plain, "text": without_names, "fix": _yaml}
+_CHANGE: Mapping[str, _Redact] = {
+    **dict.fromkeys(("rule", "op"), _plain),
+    **dict.fromkeys(("why", "source"), without_names),
+    "path": _pointer,
+    "value": _object,
+}
+_WORKLOAD: Mapping[str, _Redact] = {
+    **dict.fromkeys(("cluster", "namespace", "name"), hashed),
+    **dict.fromkeys(("kind", "component", "controller"), _kind),
+    **dict.fromkeys(("pods", "levelNow", "levelAfter", "verdict"), _plain),
+    **dict.fromkeys(("firstReason", "parent"), without_names),
+    "changes": lambda value: [_by_field(each, _CHANGE) for each in value],
+    "findings": lambda value: [_by_field(each, _FINDING) for each in value],
+    "notRestricted": lambda value: [without_names(each) for each in value],
+    "diff": _diff,
+    "predicted": _object,
+}
+_CLUSTER: Mapping[str, _Redact] = {"name": hashed, "kubernetesVersion": _plain}
+_MISSING: Mapping[str, _Redact] = {
+    **dict.fromkeys(("cluster", "namespace"), hashed),
+    "what": without_names,
+    "rule": lambda value: value if _ADVISED.fullmatch(value) else without_names(value),
+}
+_NOT_JUDGED: Mapping[str, _Redact] = {
+    **dict.fromkeys(("cluster", "namespace"), hashed),
+    "pods": _plain,
+    "why": without_names,
+}
+_NAMESPACE: Mapping[str, _Redact] = {
+    **dict.fromkeys(("cluster", "name"), hashed),
+    **dict.fromkeys(("coverage", "pods", "couldEnforce"), _plain),
+    "whyNotKnown": without_names,
+}
+_REPORT: Mapping[str, _Redact] = {
+    **dict.fromkeys(("apiVersion", "kind", "createdAt", "vmguardVersion", "settings", "complete", "summary"), _plain),
+    "clusters": lambda value: [_by_field(each, _CLUSTER) for each in value],
+    "missing": lambda value: [_by_field(each, _MISSING) for each in value],
+    "notJudged": lambda value: [_by_field(each, _NOT_JUDGED) for each in value],
+    "workloads": lambda value: [_by_field(each, _WORKLOAD) for each in value],
+    "namespaces": lambda value: [_by_field(each, _NAMESPACE) for each in value],
+}
+"""How each field of a report is redacted. A field without a row is an error, so that a new one is decided on."""
+
+
+def _by_field(value: dict[str, Any], fields: Mapping[str, _Redact]) -> dict[str, Any]:
+    return {field: fields[field](each) for field, each in value.items()}

@@ -90,13 +90,18 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class AuditedNamespace(msgspec.Struct, frozen=True, rename="camel"):
-    """One namespace, its coverage by vmguard, and the level that all its pods would reach, "" if not known."""
+    """One namespace, its coverage by vmguard, and the level that all its pods would reach, "" if not known.
+
+    `coverage` is "unknown" where the labels of the namespace are not known. `why_not_known` is why not all of its pods
+    were seen, "" where they were.
+    """
 
     cluster: str
     name: str
     coverage: str
     pods: int
     could_enforce: Literal["", "privileged", "baseline", "restricted"] = ""
+    why_not_known: str = ""
 
 
 class NotJudged(msgspec.Struct, frozen=True, rename="camel"):

@@ -13,7 +13,7 @@ from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.report import API_VERSION, MissingPermission
 from webhook.audit.trimmed import trimmed
 from webhook.offline.documents import COMMAND_LINE, read_documents
-from webhook.offline.inputs import typed
+from webhook.offline.inputs import objects_in, typed, untyped
 from webhook.offline.reply import LEVELS, LevelName
 from webhook.policy.json_access import Raw, object_of
 
@@ -24,7 +24,8 @@ KIND = "AuditedCluster"
 class AuditedCluster(msgspec.Struct, frozen=True, rename="camel"):
     """Where saved objects are from. `unreadable` says by kind why objects are not among them.
 
-    `others` has by namespace the lowest level of its pods that are not audited.
+    `others` has by namespace the lowest level of its pods that are not audited. `seen` are the namespaces of which all
+    pods were read.
     """
 
     name: str
@@ -32,6 +33,7 @@ class AuditedCluster(msgspec.Struct, frozen=True, rename="camel"):
     missing: list[MissingPermission] = []
     unreadable: dict[str, str] = {}
     others: dict[str, LevelName] = {}
+    seen: list[str] = []
 
 
 class ObjectFile:
@@ -91,8 +93,7 @@ def read_saved(data: bytes) -> SavedObjects:
         return found
     for number, raw in enumerate(listed.items):
         try:
-            single = {"apiVersion": listed.api_version, "kind": listed.kind, "items": [msgspec.json.decode(raw)]}
-            for thing in _objects([single]):
+            for thing in _objects([typed(msgspec.json.decode(raw), listed.kind, listed.api_version)]):
                 found = _with(found, thing)
         except BROKEN as error:
             found.broken.append(f"items[{number}]: {broken(error)}")
@@ -123,14 +124,12 @@ def _values(data: bytes) -> Iterator[Any]:
 
 
 def _objects(values: Iterable[Any]) -> Iterator[Raw]:
-    for value in values:
-        kind = object_of(value).get("kind")
-        if not isinstance(kind, str) or not isinstance(value.get("apiVersion"), str):
-            raise ValueError("not a Kubernetes object: it has no kind or no apiVersion")  # noqa: TRY004
-        if kind.endswith("List") and isinstance(value.get("items"), list):
-            yield from _objects(typed(each, value) for each in value["items"])
-        else:
-            yield value
+    for _, thing in objects_in((("", each) for each in values), untyped, _refuse):
+        yield thing
+
+
+def _refuse(problem: str) -> None:
+    raise ValueError(problem)
 
 
 def lowest_levels(levels: Iterable[tuple[str, LevelName]]) -> dict[str, LevelName]:

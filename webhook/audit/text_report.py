@@ -80,10 +80,13 @@ def _footer(report: AuditReport) -> Iterator[str]:
     ]
     if could:
         yield f'Namespaces that could enforce "restricted" afterwards: {_first(could)}'
+    for why in sorted({each.why_not_known for each in report.namespaces} - {""}):
+        which = [_named(report, each.cluster, each.name) for each in report.namespaces if each.why_not_known == why]
+        yield f"What these could enforce is not known ({one_line(why, _WIDEST)}): {_first(which)}"
     for missed in report.not_judged:
-        what = _count(missed.pods, "pod") if missed.pods else "resources"
-        where = _named(report, missed.cluster, missed.namespace)
-        yield f"Not judged: {what} in {where} ({one_line(missed.why, _WIDEST)})"
+        what = _count(missed.pods, "pod") if missed.pods else "resources" if missed.namespace else "objects"
+        where = f" in {_named(report, missed.cluster, missed.namespace)}" if missed.namespace else ""
+        yield f"Not judged: {what}{where} ({one_line(missed.why, _WIDEST)})"
     for lacking in report.missing:
         where = f"{lacking.cluster}: " if len(report.clusters) > 1 else ""
         rule = f"; add the rule {lacking.rule}" if lacking.rule else ""

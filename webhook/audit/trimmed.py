@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from webhook.policy.components import KINDS
+from webhook.policy.context_fields import FIELDS as FIELDS_OF_CONTEXTS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS
 from webhook.policy.projection import TREES, paths_of_kind
-from webhook.policy.rules import FOREIGN_ANNOTATIONS, words_read
+from webhook.policy.rules import FOREIGN_ANNOTATIONS, reads_field, words_read
 
 ANNOTATIONS = (
     "container.apparmor.security.beta.kubernetes.io/",
@@ -76,7 +77,14 @@ def trimmed_pod(pod: Raw) -> Raw:
 def trimmed_resource(resource: Raw) -> Raw:
     """The parts of a resource of the operator that decide what its pods look like."""
     kept: Raw = {field: resource[field] for field in ("apiVersion", "kind") if field in resource}
-    return {**kept, "metadata": _metadata(resource), "spec": _part(object_of(resource.get("spec")))}
+    kept |= _misplaced(resource)
+    metadata = {**_misplaced(object_of(resource.get("metadata"))), **_metadata(resource)}
+    return {**kept, "metadata": metadata, "spec": _part(object_of(resource.get("spec")))}
+
+
+def _misplaced(holder: Raw) -> Raw:
+    """The fields of a part of a resource outside its spec that a rule reads all the same."""
+    return {field: _field(field, value) for field, value in holder.items() if reads_field(field) and field != "spec"}
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -92,6 +100,7 @@ _FIELDS = frozenset(
     [
         *FIELDS,
         *INNER_FIELDS,
+        "backendType",
         *(field for kind in TREES for path in paths_of_kind(kind) for field in path),
         *_texts(msgspec.to_builtins(KINDS)),
     ]
@@ -104,11 +113,11 @@ _STORAGE = ("emptyDir", "volumeClaimTemplate")
 
 def _part(part: Raw) -> Raw:
     """The fields of one part of a resource's spec that are read."""
-    return {field: _field(field, value) for field, value in part.items() if field in _FIELDS}
+    return {field: _field(field, value) for field, value in part.items() if field in _FIELDS or reads_field(field)}
 
 
 def _field(field: str, value: Any) -> Any:
-    if field == "securityContext":
+    if field.lower().endswith("securitycontext"):
         return _context(value)
     if field == "volumeMounts":
         return value
@@ -171,6 +180,19 @@ _INNER = (
     *("resourceRules", "excludeResourceRules", "namespaceSelector", "objectSelector"),
 )
 """What is read of the source of a PersistentVolume, and of what a policy matches; a driver has other attributes."""
+
+FIELD_NAMES = frozenset(
+    [
+        *("spec", "status", *_POD, *_CONTAINER, *_PORT, *_GROUPS, *_PROBES, *_HOOKS, *_METADATA, *_SOURCES, *_INNER),
+        *(field for fields in (*_SOURCES.values(), *_OTHERS.values()) for field in fields),
+        *("annotations", "args", "host", "httpGet", "tcpSocket", "lifecycle", "ports", "securityContext", "volumes"),
+        *("mountPath", "mountPropagation", "readOnly", "subPath", "subPathExpr", "recursiveReadOnly", "uid", "user"),
+        *("configMap", "downwardAPI", "expirationSeconds", "fieldPath", "fieldRef", "items", "serviceAccountToken"),
+        *(each for field in _FIELDS for each in field.split(".") if each.isidentifier()),
+        *(row.name.split("/")[0] for row in FIELDS_OF_CONTEXTS),
+    ]
+)
+"""The names of the fields that trimmed objects have."""
 
 
 def _metadata(thing: Raw) -> Raw:

@@ -9,7 +9,7 @@ from typing import Any
 import jsonpatch
 import msgspec
 
-from webhook.audit.admission_chain import ID
+from webhook.audit.admission_chain import ASK, ID, WEBHOOKS, right
 from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.audit.trimmed import trimmed_pod
 from webhook.cluster.client import Client, UnreachableError
@@ -42,16 +42,22 @@ class Verifier:
         try:
             code, body = await self._client.dry_run(PODS, namespace, predicted, _SECONDS)
         except UnreachableError as error:
-            return [ReportedFinding(ID, "unknown", f"the dry run got no answer: {error}")]
+            return [ReportedFinding(ID, "unknown", f"the dry run got no answer: {error}", ASK)]
         if code == 403 and (rule := advised_rule(answered("create", PODS, namespace, code, body))):
             return [
-                ReportedFinding(ID, "unknown", f"pods may not be created here, not even as a dry run; rule: {rule}")
+                ReportedFinding(
+                    ID,
+                    "unknown",
+                    f"pods may not be created here, not even as a dry run; rule: {rule}",
+                    right("", "pods", "create"),
+                )
             ]
         if code not in {200, 201}:
             quota = b"exceeded quota" in body
             verdict: AuditVerdict = "CHECK" if quota else "DENIED" if code in {400, 403, 422} else "unknown"
             text = one_line(f"the API server refuses the predicted pod: {reason(code, body)}", _LONGEST)
-            return [ReportedFinding(ID, verdict, text)]
+            fix = "# Correct <what the message names>: it is that of the API server or of an admission plugin.\n"
+            return [ReportedFinding(ID, verdict, text, fix)]
         return _differences(trimmed_pod(predicted), trimmed_pod(msgspec.json.decode(body)))
 
 
@@ -72,4 +78,4 @@ def _differences(predicted: Raw, stored: Raw) -> list[ReportedFinding]:
     more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
     listed = ", ".join(places[:_MOST_NAMED])
     text = f"the API server would store another pod than the predicted one: {listed}{more} differ"
-    return [ReportedFinding(ID, "CHECK", one_line(text, _LONGEST))]
+    return [ReportedFinding(ID, "CHECK", one_line(text, _LONGEST), WEBHOOKS)]

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from webhook.audit.audits import ASSUMED, ClusterAudit, Watcher, audit_cluster, audit_saved, report_of
-from webhook.audit.chosen_names import names_of
 from webhook.audit.collect import AuditScope
 from webhook.audit.redacted import redacted
 from webhook.audit.report import AuditReport
@@ -99,15 +98,13 @@ def run(options: argparse.Namespace) -> int:
     """Audit and print; 1 by --fail-on, 2 where something could not be read or judged."""
     _check(options)
     settings = _settings(options.set)
-    names: set[str] = set()
     if options.sources:
-        audits = asyncio.run(_audit_files(options, settings, names))
+        audits = asyncio.run(_audit_files(options, settings))
     else:
-        audits = [asyncio.run(_audit_live(options, settings, names))]
+        audits = [asyncio.run(_audit_live(options, settings))]
     report = report_of(audits, settings)
     if options.redact:
-        names |= {header.name for header in report.clusters}
-        report = redacted(report, names)
+        report = redacted(report)
     _write(_OUTPUTS[options.output](report), options.output_file)
     if not report.complete:
         return 2
@@ -143,7 +140,7 @@ def _settings(assumed: list[str]) -> Settings:
         raise UsageError(f"vmguard audit: --set {error}") from None
 
 
-async def _audit_live(options: argparse.Namespace, settings: Settings, names: set[str]) -> ClusterAudit:
+async def _audit_live(options: argparse.Namespace, settings: Settings) -> ClusterAudit:
     try:
         async with connected(options.kubeconfig, (options.qps, options.qps), context=options.context) as client:
             discovery = Discovery(client, Log("error"))
@@ -152,8 +149,7 @@ async def _audit_live(options: argparse.Namespace, settings: Settings, names: se
             with ExitStack() as files:
                 saved = ObjectFile(files.enter_context(_private(options.save))) if options.save else None
                 progress = _Progress()
-                see = (lambda thing: names.update(names_of(thing))) if options.redact else None
-                watcher = Watcher(progress.show, saved, see, options.output in _WITH_DIFFS)
+                watcher = Watcher(progress.show, saved, options.output in _WITH_DIFFS)
                 audit = await audit_cluster(client, discovery, scope, settings, watcher, verify=options.verify)
                 progress.end()
                 return audit
@@ -177,14 +173,12 @@ async def _learn(discovery: Discovery) -> None:
     raise UsageError(f"vmguard audit: the cluster cannot be read: {one_line(trouble, 500)}")
 
 
-async def _audit_files(options: argparse.Namespace, settings: Settings, names: set[str]) -> list[ClusterAudit]:
+async def _audit_files(options: argparse.Namespace, settings: Settings) -> list[ClusterAudit]:
     audits = []
     diffs = options.output in _WITH_DIFFS
     for source in options.sources:
         shown = "stdin" if source == "-" else source
         saved = _read(source, shown)
-        for thing in (*saved.pods, *saved.others) if options.redact else ():
-            names.update(names_of(thing))
         scope = AuditScope(tuple(dict.fromkeys(options.namespace)))
         stems = [Path(each).stem for each in options.sources]
         name = shown if source == "-" or stems.count(Path(source).stem) > 1 else Path(source).stem

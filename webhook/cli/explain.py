@@ -5,16 +5,40 @@ import inspect
 
 from webhook.audit import admission_chain
 from webhook.cli.usage import UsageError
-from webhook.policy import workload
 from webhook.policy.rules import RULES
 from webhook.text import quoted
+
+_WORKLOAD = """workload: the resource of the operator that a pod belongs to, or why that is not known.
+
+vmguard follows the controllers of a pod: ReplicaSet, Deployment, StatefulSet or DaemonSet, resource, and its parent. An
+owner counts only when it is the controller and the object that is found has the UID of the reference. Labels count only
+where nothing else is known.
+
+- A pod whose owners lead elsewhere is unmanaged. vmguard does not change it.
+- A kind or component of the operator that this version of vmguard does not know is an unknown kind. With
+  VMGUARD_ENFORCE=deny vmguard denies its pods, else it allows them with a warning.
+- Where an owner cannot be looked up, the pod is refused. With VMGUARD_UNKNOWN=allow it is let through unchanged.
+- A resource with a field of the wrong JSON type is denied, and nothing is read from it.
+
+Why: a wrong user id can lock a database out of its files, so vmguard never guesses to whom a pod belongs.
+
+What to do: for a missing right, add the rule that the message names. For an unknown kind, update vmguard, or exempt the
+namespace:
+
+    metadata: {labels: {vmguard.io/exempt: "true"}}
+
+For a wrong type, write the right one:
+
+    useStrictSecurity: true
+    securityContext: {runAsUser: 1000}
+"""
 
 _RULES = {rule.id: rule.explanation for rule in RULES}
 
 TEXTS = {
     **_RULES,
     admission_chain.ID: inspect.getdoc(admission_chain),
-    "workload": inspect.getdoc(workload),
+    "workload": _WORKLOAD.rstrip(),
     "data-ownership": _RULES["volume-ownership"],
 }
 """All texts by their ids. `data-ownership` is another name of a rule."""

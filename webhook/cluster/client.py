@@ -2,7 +2,8 @@
 
 The client library authenticates: with a kubeconfig (contexts, client certificates, exec plugins), or with the pod's own
 ServiceAccount and its rotating token. When the API server refuses the credentials (401), the client loads them again,
-but not too often. Every request has a time limit. If its connection breaks, the client repeats it within this limit.
+but not too often. Every request has a time limit. If its connection breaks or the API server
+throttles it, the client repeats it within this limit.
 """
 
 import asyncio
@@ -47,6 +48,12 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 _LAST_TURNS = 0.1
 
+_THROTTLED = frozenset({429, 503})
+"""HTTP status of an API server that has too much to do; `Retry-After` says when to try again."""
+
+_SHORTEST_PAUSE = 0.2
+"""Seconds before a request is repeated, at least."""
+
 _FILE_FIELDS = ("tokenFile", "client-key", "client-certificate", "certificate-authority")
 """Fields of a kubeconfig that name files."""
 
@@ -79,6 +86,14 @@ class _Source(NamedTuple):
 
     kubeconfig: str
     context: str
+
+
+class _Answer(NamedTuple):
+    """HTTP status and body, and the seconds after which the API server wants the request again, None for never."""
+
+    code: int
+    body: bytes
+    again_after: float | None
 
 
 class _Configured(NamedTuple):
@@ -243,6 +258,19 @@ class Client:
         await asyncio.sleep(_LAST_TURNS)  # aiohttp closes some only in the loop's next turns, and this may be its last
 
     async def _get(self, path: str, accept: str, deadline: float, payer: str) -> tuple[int, bytes]:
+        """A GET, repeated as long as the API server throttles it and the deadline allows."""
+        while True:
+            answer = await self._get_unbroken(path, accept, deadline, payer)
+            if (
+                answer.again_after is None
+                or asyncio.get_running_loop().time() + max(answer.again_after, _SHORTEST_PAUSE) >= deadline
+            ):
+                return answer.code, answer.body
+            self._count(*asked(path), answer.code)
+            await asyncio.sleep(max(answer.again_after, _SHORTEST_PAUSE))
+
+    async def _get_unbroken(self, path: str, accept: str, deadline: float, payer: str) -> _Answer:
+        """A GET, repeated where the connection breaks."""
         backoff = Backoff(0.1)
         for _ in range(ATTEMPTS - 1):
             try:
@@ -253,10 +281,10 @@ class Client:
                 await asyncio.sleep(backoff.after())
         return await self._get_once(path, accept, deadline, payer)
 
-    async def _get_once(self, path: str, accept: str, deadline: float, payer: str) -> tuple[int, bytes]:
+    async def _get_once(self, path: str, accept: str, deadline: float, payer: str) -> _Answer:
         async with self._queue.turn(payer, deadline), asyncio.timeout_at(deadline):
             response = await self._request(path, accept, None)
-            return response.status, await _body(response)
+            return _Answer(response.status, await _body(response), _again_after(response))
 
     async def _request(self, path: str, accept: str, patience: aiohttp.ClientTimeout | None) -> aiohttp.ClientResponse:
         method, url, headers, *_ = await self._api.param_serialize(
@@ -278,6 +306,14 @@ class Client:
             return False
         await older.close()
         return True
+
+
+def _again_after(response: aiohttp.ClientResponse) -> float | None:
+    """The seconds in the header `Retry-After` of an answer of a server that has too much to do, None without it."""
+    text = response.headers.get("Retry-After", "")
+    if response.status not in _THROTTLED or not (text.isascii() and text.isdigit()):
+        return None
+    return float(text[:9])
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

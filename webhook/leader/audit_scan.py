@@ -23,10 +23,12 @@ from webhook.cluster.listing import FAILURES
 from webhook.cluster.running_pods import running
 from webhook.driver import drive_async
 from webhook.facts import FactSource, Found, Lookup, Names, Ref, Resolved, Unknown
+from webhook.policy.decide import Decision
 from webhook.policy.enforcement import EXCLUDED, EXEMPT, EXEMPT_VALUE, NOT_CALLED, Coverage, coverage
 from webhook.policy.findings import Change, Violation
+from webhook.policy.recreated import warnings_before_recreation
 from webhook.policy.resource_events import ResourceEvent, of_running_pod
-from webhook.policy.wording import not_compliant
+from webhook.policy.wording import not_compliant, warning_line
 from webhook.policy.workload import UnknownKind, Workload
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
@@ -72,23 +74,32 @@ _DEADLINE = 20.0
 
 _LONGEST = 500
 
+_MOST_RISKS = 2
+_LONGEST_RISK = 256
+"""Warnings about one pod in the log line, and the characters of each."""
+
 NamespaceAndKind = tuple[str, str]
 """Namespace, and kind of the operator's resource."""
 
 
 @dataclass(slots=True)
 class Wrong:
-    """The noncompliant pods of one workload: their number, the name of one, and what is wrong with it."""
+    """The noncompliant pods of one workload: their number, the name of one, and what is wrong with it.
+
+    `risks` are the warnings about that pod that count when it is created again.
+    """
 
     namespace: str
     pods: int
     example: str
     why: str
     where: Coverage = "enforced"
+    risks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         more = f" and {self.pods - 1} more" if self.pods > 1 else ""
-        return f"{self.example}{more}: {self.why}{_ADVICE[self.where]}"
+        risks = f"; before it is created again: {'; '.join(self.risks)}" if self.risks else ""
+        return f"{self.example}{more}: {self.why}{_ADVICE[self.where]}{risks}"
 
 
 @dataclass(slots=True)
@@ -231,9 +242,16 @@ class AuditScan:
             return
         result.noncompliant[key] += 1
         workload = _named_workload(identity)
-        why = one_line(not_compliant(left), _LONGEST)
-        wrong = result.wrong.setdefault(workload, Wrong(namespace, 0, name, why, where))
-        wrong.pods += 1
+        if workload not in result.wrong:
+            why = one_line(not_compliant(left), _LONGEST)
+            risks = self._risks(decision, raw, facts.minor) if where == "enforced" else ()
+            result.wrong[workload] = Wrong(namespace, 0, name, why, where, risks)
+        result.wrong[workload].pods += 1
+
+    def _risks(self, decision: Decision, raw: msgspec.Raw, minor: int) -> tuple[str, ...]:
+        """The first warnings about a pod that vmguard fills once it is created again."""
+        found = warnings_before_recreation(decision, msgspec.json.decode(raw), self._settings, minor)
+        return tuple(warning_line(each.rule, each.text, _LONGEST_RISK) for each in found[:_MOST_RISKS])
 
     def _tell(self, result: Result) -> None:
         self._show(result)

@@ -82,7 +82,7 @@ def sort_documents(documents: Iterable[tuple[str, Any]], unusable: Callable[[str
     """
     inputs: list[Input] = []
     facts: list[dict[str, Any]] = []
-    for place, thing in _objects(documents, unusable):
+    for place, thing in objects_in(documents, _problem, unusable):
         kind, group = thing["kind"], _group(thing)
         if kind == "AdmissionReview":
             if isinstance(thing.get("request"), dict):
@@ -107,31 +107,36 @@ def facts_only(
         InputError: by the default of `unusable`.
 
     """
-    return tuple(thing for _, thing in _objects(documents, unusable))
+    return tuple(thing for _, thing in objects_in(documents, _problem, unusable))
 
 
-def _objects(
-    documents: Iterable[tuple[str, Any]], unusable: Callable[[str], None]
+def objects_in(
+    documents: Iterable[tuple[str, Any]], problem_of: Callable[[Any], str], unusable: Callable[[str], None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of `(place, value)` documents with their places; a List is its items.
+
+    `problem_of` says why a value is no object, "" for one that is; it has a `kind` and an `apiVersion` then. `unusable`
+    is called with the place and the problem of each that is none, and may return.
+    """
     for place, value in documents:
-        problem = _problem(value)
+        problem = problem_of(value)
         if problem:
-            unusable(f"{place}: {problem}")
+            unusable(f"{place}: {problem}" if place else problem)
         elif value["kind"].endswith("List") and isinstance(value.get("items"), list):
-            items = ((f"{place} items[{index}]", typed(item, value)) for index, item in enumerate(value["items"]))
-            yield from _objects(items, unusable)
+            items = (
+                (f"{place} items[{index}]".strip(), typed(item, value["kind"], value["apiVersion"]))
+                for index, item in enumerate(value["items"])
+            )
+            yield from objects_in(items, problem_of, unusable)
         else:
             yield place, value
 
 
 def _problem(value: Any) -> str:
     """Why a value is no Kubernetes object, "" if it is."""
-    if isinstance(value, list):
-        return "a list is no Kubernetes object: write the objects one after another, or as items of a List"
-    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-        return "not a Kubernetes object: it has no kind"
-    if not isinstance(value.get("apiVersion"), str):
-        return f"{value['kind'][:60]} has no apiVersion"
+    problem = untyped(value)
+    if problem:
+        return problem
     metadata = value.get("metadata", {})
     if not isinstance(metadata, dict):
         return f"{value['kind'][:60]} has metadata that is not an object"
@@ -148,12 +153,21 @@ def _problem(value: Any) -> str:
     return ""
 
 
-def typed(item: Any, listed: dict[str, Any]) -> Any:
+def untyped(value: Any) -> str:
+    """Why a value has not the kind and the apiVersion of a Kubernetes object, "" for one that has."""
+    if isinstance(value, list):
+        return "a list is no Kubernetes object: write the objects one after another, or as items of a List"
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+        return "not a Kubernetes object: it has no kind"
+    return "" if isinstance(value.get("apiVersion"), str) else f"{value['kind'][:60]} has no apiVersion"
+
+
+def typed(item: Any, list_kind: str, api_version: str) -> Any:
     """An item of a typed list (a PodList of the raw API) with the kind that only the list says."""
-    kind = listed["kind"].removesuffix("List")
+    kind = list_kind.removesuffix("List")
     if not kind or not isinstance(item, dict) or "kind" in item:
         return item
-    return {"apiVersion": listed["apiVersion"], "kind": kind, **item}
+    return {"apiVersion": api_version, "kind": kind, **item}
 
 
 def _bare(place: str, thing: dict[str, Any]) -> Input:

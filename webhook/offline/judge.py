@@ -4,7 +4,7 @@ The labels of a Namespace among the files count as the selectors of the installe
 namespace is never sent to vmguard, and an enforced namespace is enforced here too. A warning says so.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
@@ -12,7 +12,6 @@ import jsonpatch
 import msgspec
 
 from webhook.admission.admission_review import decode, decode_pod, encode, pod_object
-from webhook.admission.patch import build
 from webhook.admit import admit
 from webhook.driver import drive
 from webhook.facts import FactSource, Found, Lookup, Ref
@@ -20,12 +19,11 @@ from webhook.offline.inputs import Input
 from webhook.podsecurity import Verdict, evaluate
 from webhook.policy.custom_resources import GROUP, wrong_name
 from webhook.policy.decide import Decision, Webhook, misnamed_resource, not_called, with_note
-from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, coverage, without_effect
+from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE, NOT_CALLED, in_namespace, without_effect
 from webhook.policy.json_access import object_of
-from webhook.policy.pod_subject import replaced_pod
-from webhook.policy.rules import check_replaced_pod
+from webhook.policy.recreated import warnings_before_recreation
 from webhook.policy.wording import facts_line, warning_line, with_runbook
-from webhook.policy.workload import Link, Workload
+from webhook.policy.workload import Link
 from webhook.settings import Settings
 from webhook.yaml_output import as_yaml
 
@@ -68,9 +66,7 @@ class Judged:
         pod = self.pod
         if pod is None or not self.decision.patch:
             return ""
-        before, after = as_yaml(self.input.object), as_yaml(pod)
-        lines = unified_diff(before.splitlines(), after.splitlines(), "as asked", "as admitted", lineterm="")
-        return "\n".join(lines) + "\n"
+        return pod_diff(self.input.object, pod, "as asked", "as admitted")
 
 
 def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook | None = None) -> Judged:
@@ -86,8 +82,7 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         decode_pod(pod_object(review.request.object))
     namespace = review.request.namespace or ""
     labels = _labels_of(namespace, source)
-    where = coverage(settings.mode, namespace, labels)
-    there = replace(settings, mode="enforce") if where == "enforced" else settings
+    where, there = in_namespace(settings, namespace, labels)
     steps = admit(review, asked, there, minor=source.minor, labels_suffice=source.labels_suffice)
     decision, looked_up = drive(steps, source)
     sent = where not in NOT_CALLED or (where == "excluded" and item.kind != "Pod")
@@ -102,8 +97,10 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         decision = misnamed_resource(wrong)
     elif wrong:
         decision = with_note(decision, wrong)
-    for warning in _once_it_is_created_again(item, decision, settings):
-        decision = msgspec.structs.replace(decision, warnings=(*decision.warnings, warning))
+    if item.kind == "Pod" and _is_running(item.object):
+        found = warnings_before_recreation(decision, item.object, settings, source.minor)
+        more = [warning_line(each.rule, each.text) for each in found]
+        decision = msgspec.structs.replace(decision, warnings=tuple(dict.fromkeys((*decision.warnings, *more))))
     answer = encode(
         review,
         allowed=decision.allowed and not decision.refused,
@@ -114,16 +111,6 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
         facts=facts_line(looked_up),
     )
     return Judged(item, asked, decision, looked_up, answer, source.minor)
-
-
-def _once_it_is_created_again(item: Input, decision: Decision, settings: Settings) -> list[str]:
-    """Warnings about a running pod that a person hands in: the data that it wrote, and the pod in its place."""
-    if item.kind != "Pod" or not isinstance(decision.identity, Workload) or not _is_running(item.object):
-        return []
-    edits = build(change.edit for change in decision.changes)
-    after = jsonpatch.apply_patch(item.object, msgspec.to_builtins(edits))
-    pod = replaced_pod(decision.identity, item.object, after, settings)
-    return [warning_line(warning.rule, warning.text) for warning in check_replaced_pod(pod)]
 
 
 def _is_running(pod: dict[str, Any]) -> bool:
@@ -148,3 +135,9 @@ def apply(pod: dict[str, Any], decision: Decision) -> dict[str, Any]:
     """A copy of the pod with the decision's patch applied."""
     patched: dict[str, Any] = jsonpatch.apply_patch(pod, msgspec.to_builtins(decision.patch))
     return patched
+
+
+def pod_diff(before: dict[str, Any], after: dict[str, Any], name_before: str, name_after: str) -> str:
+    """Unified diff of the YAML of two pods."""
+    texts = as_yaml(before).splitlines(), as_yaml(after).splitlines()
+    return "\n".join(unified_diff(*texts, name_before, name_after, lineterm="")) + "\n"

@@ -89,7 +89,8 @@ class OperatorContainer(msgspec.Struct, frozen=True, kw_only=True):
     `{namespace}`, `{name}` and `{data}` in an argument are those of the resource and the path of the component's data.
     `settings` leads to the container's own extraArgs, volumeMounts and image. `flags` are flags with a value there.
     With `mounts_data` it mounts what the main one does. `image` is the user of its image, which differs between
-    operators for a reloader.
+    operators for a reloader. With `licensed` the operator makes it only where `acceptEULA` in its settings is true or
+    the resource has a license (read in the operator's source).
     """
 
     name: str
@@ -99,6 +100,7 @@ class OperatorContainer(msgspec.Struct, frozen=True, kw_only=True):
     settings: Path = ()
     flags: tuple[tuple[str, Path], ...] = ()
     mounts_data: bool = False
+    licensed: bool = False
     image: ImageUser = _NOT_KNOWN
 
 
@@ -235,6 +237,7 @@ _BACKUP = (
         settings=("vmBackup",),
         flags=(("dst", ("destination",)),),
         mounts_data=True,
+        licensed=True,
         image=_ROOT,
     ),
     OperatorContainer(

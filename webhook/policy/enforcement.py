@@ -6,8 +6,10 @@ enforcement off. Pure.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
+from webhook.settings import Settings
 from webhook.text import one_line
 
 Enforce = Literal["off", "warn", "deny"]
@@ -68,6 +70,12 @@ def coverage(mode: Mode, namespace: str, labels: Mapping[str, str | None]) -> Co
     if labels.get(EXEMPT) == EXEMPT_VALUE:
         return "exempt"
     return "enforced" if mode == "enforce" or labels.get(MODE_LABEL) == MODE_VALUE else "trial"
+
+
+def in_namespace(settings: Settings, namespace: str, labels: Mapping[str, str | None]) -> tuple[Coverage, Settings]:
+    """The coverage of a namespace with these labels, and the settings that count there."""
+    where = coverage(settings.mode, namespace, labels)
+    return where, replace(settings, mode="enforce") if where == "enforced" else settings
 
 
 def enforced_in(setting: Enforce, labels: Mapping[str, str | None]) -> Enforce:

@@ -1,16 +1,19 @@
-"""The subjects of the rules: a pod with what its resource brings to it, and a pod with the one in its place. Pure."""
+"""The subjects of the rules: a pod with what its resource brings to it, as it is, as it will be, and both. Pure."""
 
 from collections.abc import Mapping
 
 from webhook.objects import Metadata, Pod
-from webhook.policy.json_access import Raw, object_of
+from webhook.podsecurity import Verdict
+from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.subject import FlawedPod, PolicyReference, ReplacedPod, Subject
+from webhook.policy.rules.subject import FlawedPod, PolicyReference, PreviewedPod, ReplacedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.volume_groups import VolumeGroup
 from webhook.policy.volume_users import image_users, reported_users
 from webhook.policy.workload import Workload, user_annotations, user_containers, user_mounts, user_volumes
 from webhook.settings import Settings
+
+_LISTS = ("containers", "initContainers", "volumes")
 
 
 def subject_of(
@@ -31,6 +34,27 @@ def subject_of(
     )
 
 
+def previewed_pod(
+    subject: Subject,
+    posture: Posture,
+    admitted: Raw,
+    verdicts: tuple[Verdict, Verdict],
+    earlier: Raw | None = None,
+) -> PreviewedPod:
+    """A pod as it will be admitted, raw, with the Pod Security verdicts before and after; `earlier` is as there."""
+    spec = admitted["spec"]
+    return PreviewedPod(
+        pod={**admitted, "spec": {**spec, **{field: objects_of(spec.get(field)) for field in _LISTS}}},
+        minor=subject.minor,
+        before=verdicts[0],
+        after=verdicts[1],
+        earlier=earlier,
+        filling=nested(wanted_context(subject, posture)[1]),
+        image_users={} if subject.run_as_platform else image_users(posture.component),
+        run_as_platform=subject.run_as_platform,
+    )
+
+
 def flawed_pod(workload: Workload, posture: Posture, pod: Raw, subject: Subject) -> FlawedPod:
     """The pod as rules make fixes for it; `pod` is raw, as vmguard would admit it."""
     of_pod, of_container = wanted_context(subject, posture)
@@ -46,8 +70,9 @@ def replaced_pod(
         admitted=admitted["spec"],
         namespace=workload.namespace,
         name=str(object_of(running.get("metadata")).get("name")),
-        image_users={} if settings.run_as == "platform" else image_users(workload.component),
+        image_users=image_users(workload.component),
         reported_users=reported_users(object_of(running.get("status"))),
         groups=groups or {},
         operators=frozenset(workload.component.containers),
+        run_as_platform=settings.run_as == "platform",
     )

@@ -39,6 +39,8 @@ Effect = Literal[
     "same fsGroup",
     "first start",
     "every start",
+    "platform chooses",
+    "root without DAC_OVERRIDE",
     "reads only",
     "user unknown",
     "new fsGroup",
@@ -52,7 +54,7 @@ Certainty = Literal["breaks", "check", "works"]
 class Meaning(msgspec.Struct, frozen=True):
     """What an effect means: how certain it is, how a text on the volume ends, and what to do, "" for nothing.
 
-    `{volume}`, `{verb}`, `{before}`, `{after}`, `{container}` and `{group}` are those of the change.
+    `{volume}`, `{verb}`, `{before}`, `{after}`, `{container}`, `{group}` and `{other}` are those of the change.
     """
 
     certainty: Certainty
@@ -75,6 +77,11 @@ EFFECTS: Mapping[Effect, Meaning] = {
     ),
     "first start": Meaning("check", f"{_USER}: {_START}"),
     "every start": Meaning("check", f"{_USER}: each start changes ownership and may take long"),
+    "platform chooses": Meaning("check", "{volume} was {verb} as {before}, the platform chooses the user of new pods"),
+    "root without DAC_OVERRIDE": Meaning(
+        "check",
+        "{other} writes to {volume}; root in container {container!r} loses DAC_OVERRIDE: files may be closed to it",
+    ),
     "reads only": Meaning("check", f"{_USER}: they may not be able to read it"),
     "user unknown": Meaning(
         "check", "{volume} will be used as user {after}; which user container {container!r} has now is not known"
@@ -85,33 +92,47 @@ EFFECTS: Mapping[Effect, Meaning] = {
 
 _WORST = tuple(EFFECTS)
 
+_STAYS_ROOT: Effect = "root without DAC_OVERRIDE"
+"""The effect that is reported beside the worst of the others, as it has another cause."""
+
 GroupOf = Callable[[Raw], VolumeGroup | None]
 """From a volume of a pod to what becomes of fsGroup there; None where no data outlives the pod."""
 
 
 class UsedMount(msgspec.Struct, frozen=True):
-    """A container that mounts a volume: where, whether it may write, and its user, None where that is not known."""
+    """A container that mounts a volume: where, whether it may write, and its user, None where that is not known.
+
+    `sets_user` and `non_root` are whether the spec sets a user for it, and forbids root. With `overrides` it has the
+    capability DAC_OVERRIDE if it is root: it may use the files of all users.
+    """
 
     container: str
     path: str
     read_only: bool
     user: int | None
+    sets_user: bool
+    non_root: bool
+    overrides: bool
 
 
 class OwnerChange(msgspec.Struct, frozen=True):
     """Data on a volume that one user wrote and another one will use, or that get another group.
 
-    `user_before` is None where it is not known. `group_after` is the fsGroup of the new pod, None for none.
+    `mounted` is the name of the volume in the pod. `user_before` is None where it is not known, and `user_after` where
+    the platform chooses it. `group_after` is the fsGroup of the new pod, None for none. `other` is another user of the
+    new pod that writes there too, None for none.
     """
 
     effect: Effect
+    mounted: str
     volume: VolumeGroup
     container: str
     path: str
     read_only: bool
     user_before: int | None
-    user_after: int
+    user_after: int | None
     group_after: int | None
+    other: int | None = None
 
     @property
     def certainty(self) -> Certainty:
@@ -135,6 +156,7 @@ class OwnerChange(msgspec.Struct, frozen=True):
             after=self.user_after,
             container=self.container,
             group=self.group_after,
+            other=user_in_words(self.other),
         )
 
 
@@ -167,6 +189,18 @@ def user_of(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> int 
         if type(user) is int:
             return user
     return images.get(text_at(container, ("name",)))
+
+
+def lacks(context: Raw, capability: str) -> bool:
+    """Whether root in a container with that context surely lacks a capability, which is its name without `CAP_`."""
+    added, dropped = (_capabilities(context, field) & {"ALL", capability} for field in ("add", "drop"))
+    return bool(dropped) and not added and context.get("privileged") is not True
+
+
+def _capabilities(context: Raw, field: str) -> set[str]:
+    found = value_at(context, ("capabilities", field))
+    texts = found if isinstance(found, list) else []
+    return {each.removeprefix("CAP_") for each in texts if isinstance(each, str)}
 
 
 def reported_users(status: Raw) -> dict[str, int]:
@@ -209,9 +243,12 @@ def mounts_of(
     found: dict[str, list[UsedMount]] = {}
     for container in _containers(spec):
         name = text_at(container, ("name",))
+        context = {**_pod(spec), **_pod(container)}
         user = _running_user(container, spec, images, reported)
+        sets_user, non_root = type(context.get("runAsUser")) is int, context.get("runAsNonRoot") is True
         for mount in objects_of(container.get("volumeMounts")):
-            each = UsedMount(name, text_at(mount, ("mountPath",)), mount.get("readOnly") is True, user)
+            path, read_only = text_at(mount, ("mountPath",)), mount.get("readOnly") is True
+            each = UsedMount(name, path, read_only, user, sets_user, non_root, not lacks(context, "DAC_OVERRIDE"))
             found.setdefault(text_at(mount, ("name",)), []).append(each)
     return {name: tuple(each) for name, each in found.items()}
 
@@ -221,49 +258,82 @@ def owner_changes(
     after: Raw,
     images: Mapping[str, int | None],
     *,
+    by_platform: bool,
     group_of: GroupOf = group_in_pod,
     reported: Mapping[str, int] = NONE_REPORTED,
 ) -> tuple[OwnerChange, ...]:
     """The data of a pod that get another user or group when another pod takes its place: the worst for each volume.
 
-    Both are raw specs of pods; `reported` are the users that the status of the first one reports. A volume counts where
-    both pods have it, by name and content, and its files outlive the pod. There is no change to report where the new
-    user is not known.
+    Beside it comes the first container that stays root and loses its power over the files of others. Both are raw specs
+    of pods; `reported` are the users that the status of the first one reports. A volume counts where both pods have it,
+    by name and content, and its files outlive the pod. `by_platform` is whether the platform chooses the user where the
+    second one sets none. Otherwise there is no change to report where the new user is not known.
     """
     had = {text_at(volume, ("name",)): volume for volume in objects_of(before.get("volumes"))}
-    mounts_before, mounts_after = mounts_of(before, images, reported), mounts_of(after, images, NONE_REPORTED)
-    changes = []
+    mounts_before = mounts_of(before, images, reported)
+    mounts_after = mounts_of(after, {} if by_platform else images, NONE_REPORTED)
+    pods = _Pods(_pod(before), _pod(after), by_platform)
+    changes: list[OwnerChange] = []
     for volume in objects_of(after.get("volumes")):
         name = text_at(volume, ("name",))
         if had.get(name) != volume or not (group := group_of(volume)):
             continue
         earlier = mounts_before.get(name, ())
-        found = [_change(group, each, earlier, _pod(before), _pod(after)) for each in mounts_after.get(name, ())]
-        some = [each for each in found if each]
-        if some:
-            changes.append(min(some, key=lambda each: _WORST.index(each.effect)))
+        mounts = mounts_after.get(name, ())
+        found = [change for each in mounts if (change := _change(name, group, each, earlier, mounts, pods))]
+        of_users = [each for each in found if each.effect != _STAYS_ROOT]
+        changes += sorted(of_users, key=lambda each: _WORST.index(each.effect))[:1]
+        changes += [each for each in found if each.effect == _STAYS_ROOT][:1]
     return tuple(changes)
 
 
+class _Pods(msgspec.Struct, frozen=True):
+    """The security contexts of two pods, and whether the platform chooses the users of the second one."""
+
+    before: Raw
+    after: Raw
+    by_platform: bool
+
+
 def _change(
-    volume: VolumeGroup, mount: UsedMount, earlier: tuple[UsedMount, ...], before: Raw, after: Raw
+    name: str,
+    volume: VolumeGroup,
+    mount: UsedMount,
+    earlier: tuple[UsedMount, ...],
+    mounts: tuple[UsedMount, ...],
+    pods: _Pods,
 ) -> OwnerChange | None:
-    """The change for one mount. Who used the files before is the same container, else the first one."""
+    """The change for one of the mounts. Who used the files before is the same container, else the first one."""
     used = next((each for each in earlier if each.container == mount.container), earlier[0] if earlier else None)
-    if used is None or mount.user is None or mount.user == ROOT:
+    if used is None:
         return None
-    group = _group(after)
-    effect = _effect(volume, mount, used, group_before=_group(before), after=after)
-    if effect is None:
-        return None
-    return OwnerChange(effect, volume, mount.container, mount.path, mount.read_only, used.user, mount.user, group)
+    other = next((each.user for each in mounts if not each.read_only and each.user not in {None, ROOT}), None)
+    effect = _effect(volume, mount, used, pods)
+    stays_root = mount.user == ROOT == used.user and mount.container == used.container
+    if stays_root and used.overrides and not mount.overrides and other is not None:
+        effect = _STAYS_ROOT
+    return effect and OwnerChange(
+        effect=effect,
+        mounted=name,
+        volume=volume,
+        container=mount.container,
+        path=mount.path,
+        read_only=mount.read_only,
+        user_before=used.user,
+        user_after=mount.user,
+        group_after=_group(pods.after),
+        other=other,
+    )
 
 
-def _effect(
-    volume: VolumeGroup, mount: UsedMount, used: UsedMount, *, group_before: int | None, after: Raw
-) -> Effect | None:
-    """What the new user of a mount meets, None where nothing changes for it."""
-    group = _group(after)
+def _effect(volume: VolumeGroup, mount: UsedMount, used: UsedMount, pods: _Pods) -> Effect | None:
+    """What another user of a mount meets, None where nothing changes for it, or where that is not known."""
+    group, group_before = _group(pods.after), _group(pods.before)
+    if mount.user is None:
+        loses_user = used.sets_user or (mount.non_root and not used.non_root)
+        return "platform chooses" if pods.by_platform and loses_user and used.user is not None else None
+    if mount.user == ROOT:
+        return None
     if used.user == mount.user:
         gets_group = group not in {None, group_before} and volume.handling != "ignored" and not mount.read_only
         return "new fsGroup" if gets_group else None
@@ -276,7 +346,7 @@ def _effect(
     if group is None:
         return "no fsGroup, storage unknown" if volume.handling == "unknown" else "no fsGroup"
     if group == group_before:
-        return "same fsGroup" if after.get("fsGroupChangePolicy") == "OnRootMismatch" else "every start"
+        return "same fsGroup" if pods.after.get("fsGroupChangePolicy") == "OnRootMismatch" else "every start"
     return "storage unknown" if volume.handling == "unknown" else "first start"
 
 

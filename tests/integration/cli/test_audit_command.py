@@ -152,4 +152,5 @@ def test_a_file_that_is_no_kubernetes_object_is_named(tmp_path):
     file.write_text("[1, 2]")
     status, out, err = vmguard("audit", "--from", file)
     assert (status, out) == (2, "")
-    assert err == f"vmguard audit: {file}: not a Kubernetes object: it has no kind or no apiVersion\n"
+    why = "a list is no Kubernetes object: write the objects one after another, or as items of a List"
+    assert err == f"vmguard audit: {file}: {why}\n"

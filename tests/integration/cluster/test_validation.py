@@ -116,8 +116,8 @@ def test_strict_turned_on_over_a_claim_is_told(plane, guarded):
     claim = {"storage": {"resources": {"requests": {"storage": "1Gi"}}}}
     apply(plane, guarded, single({**claim, "useStrictSecurity": False}))
     turned = apply(plane, guarded, single({**claim, "useStrictSecurity": True}))
-    assert "volume 'data': its data was written by root, pods will run as 65534" in turned.stderr
-    assert "its data was written" not in apply(plane, guarded, single({**claim, "useStrictSecurity": True})).stderr
+    assert "claim data was written as root, pods will run as 65534" in turned.stderr
+    assert "was written as" not in apply(plane, guarded, single({**claim, "useStrictSecurity": True})).stderr
 
 
 def test_kubectl_debug_is_told_and_never_denied(plane, guard):

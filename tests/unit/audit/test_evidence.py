@@ -9,6 +9,7 @@ from webhook.audit.storage import Storage
 from webhook.policy.components import BY_KIND
 from webhook.policy.pod_subject import replaced_pod
 from webhook.policy.rules import sidecar
+from webhook.policy.rules.owner_changers import words
 from webhook.policy.rules.volume_ownership import check_replaced
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
@@ -208,3 +209,117 @@ def test_a_csi_volume_of_the_pod_may_be_a_share_that_stays():
 def test_access_modes_of_a_wrong_type_are_none(modes):
     (finding,) = check(_change(), _storage({**CSI, "accessModes": modes}))
     assert finding.verdict == "BREAKS"
+
+
+PLATFORM = {"VMGUARD_RUN_AS": "platform"}
+
+
+def test_a_user_that_the_platform_will_choose_is_never_guessed():
+    change = _change({}, {"runAsNonRoot": True})
+    for storage in (_storage(NFS), _storage(CSI, "File"), Storage()):
+        (finding,) = check(change, storage, **PLATFORM)
+        assert finding.verdict == "CHECK"
+        assert finding.text.endswith("was written as root, the platform chooses the user of new pods")
+        assert finding.fix == "kubectl exec -n mon vmstorage-c-0 -c vmstorage -- stat -- /vm-data"
+
+
+@pytest.mark.parametrize(
+    ("now", "after", "source"),
+    [
+        ({"runAsUser": 1000660000}, {"runAsUser": 1000660000, "runAsNonRoot": True}, None),
+        ({}, {}, None),
+        ({"runAsNonRoot": True}, {"runAsNonRoot": True}, None),
+        ({}, {"runAsNonRoot": True}, {"emptyDir": {}}),
+    ],
+)
+def test_where_the_platform_chose_before_or_no_data_stay_nothing_is_reported(now, after, source):
+    assert check(_change(now, after, source=source), Storage(), **PLATFORM) == []
+
+
+DROPS_ALL = {"runAsUser": 0, "runAsNonRoot": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def _two(before, after, *, other=65534, source=None):
+    """The findings on a claim that two containers use: one gets another user, the other has these contexts."""
+    now, then = _change({}, {}, source=source)
+    for pod, context, user in ((now, before, 0), (then, after, other)):
+        (first,) = pod["spec"]["containers"]
+        beside = {**first, "name": "vmbackuper", "securityContext": context}
+        pod["spec"]["containers"] = [{**first, "securityContext": {"runAsUser": user}}, beside]
+    return [each.text for each in check((now, then), _storage(CSI, "File"))]
+
+
+def test_root_that_loses_its_power_over_the_files_of_another_user_is_to_be_checked():
+    written, root = _two({"runAsUser": 0}, DROPS_ALL)
+    assert written.startswith("claim vmstorage-db (CSI d) was written as root")
+    assert root == (
+        "user 65534 writes to claim vmstorage-db (CSI d); root in container 'vmbackuper' loses DAC_OVERRIDE: files may"
+        " be closed to it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        (DROPS_ALL, DROPS_ALL, {}),
+        ({"runAsUser": 0}, {"runAsUser": 0}, {}),
+        ({"runAsUser": 0}, {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]}}, {}),
+        ({"runAsUser": 0}, {**DROPS_ALL, "privileged": True}, {}),
+        ({"runAsUser": 0}, DROPS_ALL, {"other": 0}),
+        ({"runAsUser": 0}, DROPS_ALL, {"source": {"emptyDir": {}}}),
+    ],
+)
+def test_root_that_keeps_its_power_or_shares_no_data_is_no_finding(before, after, more):
+    assert not any("DAC_OVERRIDE" in each for each in _two(before, after, **more))
+
+
+def _chowned(*command, **context):
+    """A change of a pod whose new one has an init container with that command."""
+    now, after = _change(after={**STRICT, "runAsUser": 65534})
+    (container,) = after["spec"]["containers"]
+    own = {"runAsUser": 0, "runAsNonRoot": False, **context}
+    init = {"name": "own", "command": list(command), "volumeMounts": container["volumeMounts"], "securityContext": own}
+    return now, {"spec": {**after["spec"], "initContainers": [init]}}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("chown", "-R", "65534:65534", "/vm-data"),
+        ("/bin/chown", "--recursive", "65534", "/vm-data/"),
+        ("sh", "-c", "chown -R 65534:65534 /vm-data && echo done"),
+        ("chown", "-R", "65534:", "/"),
+    ],
+)
+def test_data_that_an_init_container_gives_to_the_new_user_are_no_finding(command):
+    """So the fix of `vmguard explain volume-ownership` makes its finding go away."""
+    now, after = _chowned(*command)
+    assert check((now, after), _storage(NFS)) == []
+    shown = {**after["spec"]["initContainers"][0], "command": None}
+    shown["args"] = words(after["spec"]["initContainers"][0])
+    trimmed = {"spec": {**after["spec"], "initContainers": [shown]}}
+    assert check((now, trimmed), _storage(NFS)) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "context"),
+    [
+        (("chown", "-R", "1000:1000", "/vm-data"), {}),
+        (("chown", "65534:65534", "/vm-data"), {}),
+        (("chown", "-R", "65534", "/vm-data/part"), {}),
+        (("chown", "-R", "nobody", "/vm-data"), {}),
+        (("chown", "-R", "65534", "/vm-data"), {"runAsUser": 1000}),
+        (("chown", "-R", "65534", "/vm-data"), {"runAsNonRoot": True}),
+        (("chown", "-R", "65534", "/vm-data"), {"capabilities": {"drop": ["ALL"]}}),
+        (("chmod", "-R", "777", "/vm-data"), {}),
+    ],
+    ids=str,
+)
+def test_an_init_container_that_does_not_surely_give_the_data_changes_nothing(command, context):
+    assert [each.verdict for each in check(_chowned(*command, **context), _storage(NFS))] == ["BREAKS"]
+
+
+def test_a_user_that_the_image_decides_is_no_finding_without_a_platform():
+    change = _change({"runAsUser": 7}, {"runAsNonRoot": True}, name="side")
+    assert check(change, _storage(NFS)) == []
+    assert [each.verdict for each in check(change, _storage(NFS), **PLATFORM)] == ["CHECK"]

@@ -40,19 +40,21 @@ def pods_of(thing: dict[str, Any]) -> list[dict[str, Any]]:
     return objects
 
 
-def audited(*things: dict[str, Any]) -> list[AuditedWorkload]:
+def audited(*things: dict[str, Any], settings: Settings | None = None) -> list[AuditedWorkload]:
     pods = [each for each in things if each["kind"] == "Pod"]
     saved = SavedObjects(pods, [each for each in things if each["kind"] != "Pod"], None)
-    return asyncio.run(audit_saved(saved, "file", 37, AuditScope(()), Settings())).workloads
+    return asyncio.run(audit_saved(saved, "file", 37, AuditScope(()), settings or Settings())).workloads
 
 
-def audited_with_pods(thing: dict[str, Any]) -> dict[tuple[str, str, str], ReportedFinding]:
+def audited_with_pods(
+    thing: dict[str, Any], settings: Settings | None = None
+) -> dict[tuple[str, str, str], ReportedFinding]:
     """The findings of rules on the running pods of a resource, by component, rule and text."""
     metadata = {**thing["metadata"], "namespace": "mon", "uid": thing["metadata"].get("uid", "u")}
     thing = {**thing, "metadata": metadata}
     return {
         (each.component, finding.id, finding.text): finding
-        for each in audited(thing, *pods_of(thing))
+        for each in audited(thing, *pods_of(thing), settings=settings)
         for finding in each.findings
         if finding.id in IDS
     }
@@ -66,6 +68,18 @@ def test_a_fix_in_the_resource_holds_for_the_pods_that_are_made_then(name):
         assert finding.fix, f"no fix for {finding.text}"
         if pasted(finding.fix):
             assert place not in audited_with_pods(applied(thing, finding.fix)), finding.fix
+
+
+@pytest.mark.parametrize("name", MAKING_PODS)
+def test_one_fix_makes_a_denial_go_away_whatever_its_violations(name):
+    """The finding of a denied pod has all that is wrong, and its fix corrects all of it."""
+    thing, denying = MAKING_PODS[name], Settings.from_environment({"VMGUARD_ENFORCE": "deny"})
+    found = audited_with_pods(thing, denying)
+    for (component, rule, _), finding in found.items():
+        if finding.verdict == "DENIED" and pasted(finding.fix):
+            after = audited_with_pods(applied(thing, finding.fix), denying)
+            denied = [each for (of, _, _), each in after.items() if of == component and each.verdict == "DENIED"]
+            assert not denied, f"{rule}: {finding.fix}"
 
 
 @pytest.mark.parametrize(
@@ -112,3 +126,39 @@ def test_a_predicted_pod_of_one_component_has_the_fix_of_its_own_findings(labels
     found = {field for fields, _ in fixes for field in fields["spec"]["vmselect"]}
     assert found == {"containers", "port", "serviceSpec"}
     assert not rows["vminsert"].findings
+
+
+def test_an_init_container_keeps_its_user_where_the_resource_lists_it():
+    """A patch among the other containers would be a new one without an image."""
+    thing = {**resource("VMSingle", spec={"initContainers": [{"name": "first", "image": "x"}]})}
+    *controllers, running = pods_of(thing)
+    status = {"initContainerStatuses": [{"name": "first", "user": {"linux": {"uid": 1000}}}]}
+    (row,) = audited(thing, *controllers, {**running, "status": status})
+    (finding,) = [each for each in row.findings if "inherits" in each.text]
+    fields, _ = pasted(finding.fix)
+    context = {"runAsUser": 1000, "runAsNonRoot": True}
+    assert fields == {"spec": {"initContainers": [{"name": "first", "securityContext": context}]}}
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nspec: {}", "'; rm -rf / #", "$(id)", "# c", "- x: y", "{}", "\u202e", "x" * 500, "64", "true"]
+)
+def test_a_hostile_name_stays_a_name_in_a_fix(name):
+    """Names in files may have any characters; none ends a value, a comment or a word of a command."""
+    token = {"name": "kube-api-access", "emptyDir": {}}
+    spec = {
+        "disableAutomountServiceAccountToken": True,
+        "containers": [{"name": name, "volumeMounts": [{"name": "kube-api-access", "mountPath": "/x"}]}],
+        "volumes": [token],
+        "podMetadata": {"annotations": {"vault.hashicorp.com/agent-inject": "true"}},
+    }
+    thing = resource("VMAgent", name, {"remoteWrite": [{"url": "x"}], **spec})
+    fixes = [pasted(finding.fix) for row in audited(thing) for finding in row.findings if finding.id in IDS]
+    fixed = [fields["spec"]["containers"] for fields, _ in fixes if "containers" in fields.get("spec", {})]
+    assert [[each["name"] for each in containers] for containers in fixed] == [[name]]
+    assert [patch for _, patch in fixes if patch] == [
+        [
+            {"op": "replace", "path": "/spec/volumes/0/name", "value": "own-kube-api-access"},
+            {"op": "replace", "path": "/spec/containers/0/volumeMounts/0/name", "value": "own-kube-api-access"},
+        ]
+    ]

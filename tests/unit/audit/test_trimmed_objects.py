@@ -6,7 +6,9 @@ import json
 import msgspec
 import pytest
 
+from tests.support.flawed_resources import FLAWED
 from tests.support.golden import CASES
+from tests.support.sample_pods import decide
 from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
 from webhook.audit.trimmed import trimmed, trimmed_pod
@@ -60,6 +62,15 @@ def test_the_preview_of_a_trimmed_resource_is_that_of_the_whole(case):
         objects = [other for other in case.objects if other["kind"] != case.kind]
         decisions.append(drive(admit(review, "validate", settings, minor=37), FileFacts(objects, 37))[0])
     assert decisions[1] == decisions[0]
+
+
+@pytest.mark.parametrize("name", FLAWED)
+def test_findings_and_fixes_of_a_trimmed_resource_are_those_of_the_whole(name):
+    """What a rule finds wrong, an audit of the same file finds too."""
+    resource = FLAWED[name]
+    whole, part = (decide(each, [], webhook="validate", minor=37) for each in (resource, trimmed(resource)))
+    assert part.findings == whole.findings
+    assert part == whole
 
 
 def test_a_trimmed_pod_has_no_environment_argument_annotation_or_command():

@@ -4,9 +4,14 @@ import asyncio
 import io
 import json
 
+import msgspec
 import pytest
 
+from tests.support.field_cases import FIELD
+from webhook.cli.files import read_files
 from webhook.leader import audit_scan as module
+from webhook.offline.file_facts import FileFacts
+from webhook.offline.inputs import sort_documents
 from webhook.settings import Settings
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
@@ -109,3 +114,19 @@ def test_a_namespace_that_leaves_the_trial_is_reported_again(reports):
     )
     reports.tell(before, before, after)
     assert len(reports.lines()) == 2
+
+
+@pytest.mark.parametrize(("mode", "risks"), [("enforce", 1), ("audit", 0)])
+def test_a_workload_says_what_breaks_when_its_pods_are_created_again(reports, mode, risks):
+    """In a trial vmguard would not fill a new pod."""
+    found = sort_documents(read_files([str(FIELD / "op749-default-flips/all.yaml")]))
+    (pod,) = (item.object for item in found.inputs if item.kind == "Pod")
+    metadata, source = pod["metadata"], FileFacts(found.facts, 37, complete=True)
+    result = module.Result()
+    scan = module.AuditScan(None, source, None, Settings(mode=mode), Log("info", io.BytesIO()), Metrics())
+    raw = msgspec.Raw(msgspec.json.encode(pod))
+    asyncio.run(scan._judge(metadata["namespace"], metadata["name"], metadata.get("uid", ""), raw, source, result))
+    (wrong,) = result.wrong.values()
+    assert len(wrong.risks) == risks
+    text = "before it is created again: claim vmstorage-db was written as root, pods will run as 65534"
+    assert (text in str(wrong)) == bool(risks)

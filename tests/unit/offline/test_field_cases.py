@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.field_cases import reviewed, warnings_in
+from tests.support.field_cases import FIELD, reviewed, warnings_in
+from webhook.cli.files import read_files
 from webhook.offline.file_facts import FileFacts
 from webhook.offline.inputs import sort_documents
 from webhook.offline.judge import judge
@@ -145,3 +146,25 @@ def test_the_case_of_an_unknown_kind_names_the_nearest():
     (judged,) = reviewed("unknown-kind/cr.yaml")
     assert "VMSingle" in judged.decision.warnings[0]
     assert "not judged: the operator has no such kind" in explain_resource("", judged.decision)
+
+
+def test_a_review_of_a_running_pod_has_the_warnings_that_its_resource_has():
+    """An audit runs the same rules over the pod. What holds for new pods alone is no warning."""
+    folder = "op749-default-flips"
+    found = sort_documents(read_files([str(FIELD / f"{folder}/all.yaml")]))
+    (pod,) = (item for item in found.inputs if item.kind == "Pod")
+    container = pod.object["spec"]["containers"][0]
+    container["args"] = [*container.get("args", ()), "-httpListenAddr=:80"]
+    low = judge(_again(pod), FileFacts(found.facts, 37, complete=True), Settings.from_environment({}))
+    assert any("port 80" in each and each.endswith("[low-port]") for each in low.decision.warnings)
+    container["securityContext"] = {"runAsUser": 65534}
+    container["volumeMounts"].append({"name": "node", "mountPath": "/node"})
+    pod.object["spec"]["volumes"].append({"name": "node", "hostPath": {"path": "/node"}})
+    same = judge(_again(pod), FileFacts(found.facts, 37, complete=True), Settings.from_environment({}))
+    assert any(each.endswith("[low-port]") for each in same.decision.warnings)
+    assert not any("volume node" in each or "[pod-security]" in each for each in same.decision.warnings)
+
+
+def _again(pod):
+    (item,) = sort_documents([("x", pod.object)]).inputs
+    return item

@@ -89,7 +89,19 @@ def test_a_record_has_checks_for_known_phases_only():
     assert {
         field
         for field in Rule.__struct_fields__
-        if field not in {"id", "order", "text", "table", "words", "annotations", "fix", "resource_fix"}
+        if field
+        not in {
+            "id",
+            "order",
+            "text",
+            "table",
+            "words",
+            "annotations",
+            "fix",
+            "resource_fix",
+            "fields",
+            "new_pods_only",
+        }
     } == set(PHASES)
 
 

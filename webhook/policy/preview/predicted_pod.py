@@ -36,8 +36,10 @@ _PORTS: tuple[tuple[str, Path], ...] = (
 
 _SYSLOG = (("syslog.listenAddr.tcp", "tcpListeners"), ("syslog.listenAddr.udp", "udpListeners"))
 
+_ACCEPTS = "acceptEULA"
+
 INNER_FIELDS = frozenset(
-    [*(path[-1] for _, path in _PORTS), *(field for _, field in _SYSLOG), "listenPort", "repository"]
+    [_ACCEPTS, *(path[-1] for _, path in _PORTS), *(field for _, field in _SYSLOG), "listenPort", "repository"]
 )
 """The fields that a prediction reads within others, beside those that the table of components names."""
 
@@ -115,7 +117,7 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
     containers: list[Raw] = [_main(component, part, storage)]
     init: list[Raw] = []
     for each in component.beside:
-        if holds(each.when, part):
+        if holds(each.when, part) and _is_licensed(each, workload, part):
             (init if each.init else containers).append(_beside(each, workload, part, storage))
     spec: Raw = {
         "securityContext": {},
@@ -130,6 +132,13 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
     annotations = {str(key): value for key, value in object_of(metadata.get("annotations")).items()}
     pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": annotations}, "spec": spec}
     return PredictedPod(workload, posture, pod, storage.claim, texts_of((*containers, *init), "name"))
+
+
+def _is_licensed(row: OperatorContainer, workload: Workload, part: Raw) -> bool:
+    """Whether the operator makes a container that may need a license; the license of a parent is not known here."""
+    given = value_at(workload.spec, ("license", "key")) or value_at(workload.spec, ("license", "keyRef"))
+    accepted = value_at(part, (*row.settings, _ACCEPTS)) is True
+    return not row.licensed or accepted or bool(given) or workload.parentage.parent is not None
 
 
 def _main(component: Component, part: Raw, storage: _Storage) -> Raw:

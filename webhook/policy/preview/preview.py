@@ -20,16 +20,15 @@ from webhook.policy.decide import Flaw, PredictedLevels
 from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.json_access import Raw
 from webhook.policy.placed_fix import placed
-from webhook.policy.pod_subject import flawed_pod, subject_of
+from webhook.policy.pod_subject import flawed_pod, previewed_pod, subject_of
 from webhook.policy.posture import Posture
 from webhook.policy.preview.operator_contexts import pod_of_newest_operator, spec_of_any_operator, spec_with_contexts
 from webhook.policy.preview.predicted_pod import PredictedPod
 from webhook.policy.preview.resource_pods import PodsOfResource
 from webhook.policy.preview.source_map import CONTEXT, SourceMap, source_map_of
 from webhook.policy.rules import check_operator_pod, check_pod, check_preview, fix_of
-from webhook.policy.rules.subject import THIS_POD, FlawedPod, OperatorPod, PreviewedPod, Subject
+from webhook.policy.rules.subject import THIS_POD, FlawedPod, OperatorPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
-from webhook.policy.volume_users import image_users
 from webhook.policy.wording import as_json, postures_line
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
@@ -194,17 +193,8 @@ def _judge(
     admitted: dict[str, Any] = jsonpatch.apply_patch(predicted.pod, msgspec.to_builtins(edits))
     unguarded = pod_of_newest_operator(predicted, msgspec.structs.replace(subject, run_as_platform=False))
     before, after = evaluate(unguarded, minor), evaluate(admitted, minor)
-    filling = nested(wanted_context(subject, posture)[1])
-    component = predicted.workload.component
-    previewed = PreviewedPod(
-        pod=admitted,
-        minor=minor,
-        before=before,
-        after=after,
-        earlier=_spec_as_admitted(earlier, settings, minor) if earlier else None,
-        filling=filling,
-        image_users={} if subject.run_as_platform else image_users(component),
-    )
+    spec_before = _spec_as_admitted(earlier, settings, minor) if earlier else None
+    previewed = previewed_pod(subject, posture, admitted, (before, after), spec_before)
     flawed = flawed_pod(predicted.workload, posture, admitted, subject)
     return _Judged((*findings, *check_preview(previewed, posture)), (before, after), flawed)
 

@@ -62,6 +62,7 @@ IDS: tuple[str, ...] = tuple(rule.id for rule in RULES)
 _WORDS = tuple(rule.words for rule in RULES if rule.words)
 _POD = tuple(rule.pod for rule in RULES if rule.pod)
 _PREVIEW = tuple(rule.preview for rule in RULES if rule.preview)
+_RUNNING = tuple(rule.preview for rule in RULES if rule.preview and not rule.new_pods_only)
 _REPLACED_POD = tuple(rule.replaced_pod for rule in RULES if rule.replaced_pod)
 _RESOURCE = tuple(rule.resource for rule in RULES if rule.resource)
 _OPERATOR_POD = tuple(rule.operator_pod for rule in RULES if rule.operator_pod)
@@ -72,6 +73,14 @@ _POLICY_REFERENCE = tuple(rule.policy_reference for rule in RULES if rule.policy
 def words_read(container: dict[str, Any]) -> list[str]:
     """The words in the command and arguments of a container that rules read; of these alone they find the same."""
     return [word for read in _WORDS for word in read(container)]
+
+
+_FIELDS = tuple(rule.fields for rule in RULES if rule.fields)
+
+
+def reads_field(name: str) -> bool:
+    """Whether a rule reads a field of that name wherever it stands in a resource."""
+    return any(reads(name) for reads in _FIELDS)
 
 
 FOREIGN_ANNOTATIONS = frozenset(each for rule in RULES for each in rule.annotations)
@@ -86,6 +95,11 @@ def check_pod(subject: Subject, posture: Posture) -> list[Finding]:
 def check_preview(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for a predicted pod that help only the person who applies its resource."""
     return [finding for check in _PREVIEW for finding in check(pod, posture)]
+
+
+def check_running(pod: PreviewedPod, posture: Posture) -> list[Warn]:
+    """Warnings about a pod that runs already, as it will be admitted once it is created again."""
+    return [finding for check in _RUNNING for finding in check(pod, posture) if isinstance(finding, Warn)]
 
 
 def check_replaced_pod(pod: ReplacedPod) -> list[Warn]:

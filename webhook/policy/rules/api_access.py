@@ -1,30 +1,48 @@
 """api-access: a token for the Kubernetes API only in the containers that need it.
 
 The component's `disableAutomountServiceAccountToken` requires it, else VMGUARD_DISABLE_AUTOMOUNT. One patch then does
-all of it. It sets `automountServiceAccountToken: false`, without which the API server's second pass adds the token
-again. It removes every mount at the token path that the ServiceAccount admission plugin made, and the plugin's volume
-when no mount of it is left. It adds the volume `kube-api-access` with a read-only mount to the containers that need the
-API. No container gets a second mount at that path.
+all of it:
 
-The plugin mounts the first volume whose name starts with `kube-api-access-` in every container, even a volume that the
-user wrote. A mount at the token path is the user's only if the resource's volumeMounts, containers or initContainers
-contain it. vmguard never changes a volume or a mount of the user. A mount at the token path that neither the resource
-nor the operator brings is a violation: another webhook may have added a token there. vmguard does not judge it in a
-container that is neither the operator's nor in the resource, nor where the resource is not known.
-
-vmguard reports a volume that takes the place of the token but is no use to a client of the API: it holds no token, a
-token for another audience or in another file, or no certificate of the API server.
+- It sets `automountServiceAccountToken: false`. Without that the API server's second pass adds the token again.
+- It removes every mount at the token path that the ServiceAccount admission plugin made. It removes the plugin's volume
+  when no mount of it is left.
+- It adds the volume `kube-api-access` with a read-only mount to the containers that need the API. No container gets a
+  second mount at that path.
 
 The component table says when a main container needs the API. The operator's other containers need it exactly when they
 read a Secret through it (`--config-secret-name`).
 
-A container of the user that clearly calls the API must bring a token of its own. vmguard warns the person who applies
-the resource if it has none: if its image is a well-known client, or its command names kubectl, the API's address or the
-path of the token.
+vmguard never changes a volume or a mount of the user. A mount at the token path is the user's only if the resource's
+volumeMounts, containers or initContainers contain it. The plugin mounts the first volume whose name starts with
+`kube-api-access-` in every container, so the mount alone does not show who wrote it. vmguard reports:
 
-A webhook that an annotation calls may use the pod's token: the Vault injector (`vault.hashicorp.com/agent-inject`)
-copies the token mount of a container, and vault-env of Bank-Vaults (`vault-addr`) logs in with it. vmguard warns unless
-the resource brings a token volume of its own. For the Vault injector:
+- a mount at the token path that neither the resource nor the operator brings, as another webhook may have added a token
+  there; not where the resource is not known, and not in a container that is neither the operator's nor in the resource
+- a volume that takes the place of the token but is no use to a client of the API: it holds no token, a token for
+  another audience or in another file, or no certificate of the API server
+- a container of the user that clearly calls the API and has no token: its image is a well-known client, or its command
+  names kubectl, the API's address or the path of the token
+- an annotation that calls a webhook that uses the pod's token, where the resource brings no token volume of its own:
+  the Vault injector (`vault.hashicorp.com/agent-inject`) copies the token mount of a container, and vault-env of
+  Bank-Vaults (`vault-addr`) logs in with it
+
+Why: a token that a container does not need is a token that an attacker can use. A container that needs one and has none
+fails.
+
+What to do: give a container of your own a token volume of its own:
+
+    volumes:
+    - name: api-token
+      projected:
+        sources:
+        - serviceAccountToken: {path: token, expirationSeconds: 3600}
+        - configMap: {name: kube-root-ca.crt}
+        - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+    containers:
+    - name: kubectl
+      volumeMounts: [{name: api-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}]
+
+For the Vault injector:
 
     volumes:
     - name: vault-token

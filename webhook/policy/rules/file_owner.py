@@ -1,9 +1,15 @@
 """file-owner: a container that changes the owner or the mode of files must be permitted to.
 
-Only root may give a file to another user, and only with the capability CHOWN. An init container with `chown` takes the
-user of its pod, so in a strict pod it runs as user 65534: chown fails, the init container fails, and no pod starts.
-`runAsUser: 0` alone does not help, as the pod has `runAsNonRoot: true` and the kubelet does not start the container.
-Hardening it does not help either. Both fields together do:
+vmguard warns the person who applies the resource. It looks for chown, chgrp, chmod and setfacl of mounted folders, and
+`install -o`, in commands, arguments and scripts.
+
+Why: only root may give a file to another user, and only with the capability CHOWN. An init container with `chown` takes
+the user of its pod, so in a strict pod it runs as user 65534. Then chown fails, the init container fails, and no pod
+starts. `runAsUser: 0` alone does not help, as the pod has `runAsNonRoot: true` and the kubelet does not start the
+container. To harden the container does not help either.
+
+What to do: with a volume to which the kubelet applies fsGroup, remove the container, as it is not needed. Else give it
+both fields:
 
     initContainers:
     - name: own
@@ -12,14 +18,12 @@ Hardening it does not help either. Both fields together do:
       volumeMounts: [{name: vmstorage-db, mountPath: /vm-data}]
       securityContext: {runAsUser: 0, runAsNonRoot: false}
 
-vmguard warns the person who applies the resource. It looks for chown, chgrp, chmod and setfacl of mounted folders, and
-`install -o`, in commands, arguments and scripts. A namespace that enforces Pod Security `restricted` refuses a pod with
-such a container. With a volume to which the kubelet applies fsGroup no chown is needed: take the container out.
+A namespace that enforces Pod Security `restricted` refuses a pod with such a container.
 """
 
 from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import faults, permitting, words
+from webhook.policy.rules.owner_changers import RESTRICTED_REFUSES, faults, permitting, words
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import FlawedPod, PreviewedPod
 
@@ -35,8 +39,7 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
     """Root and the capability, for this container alone."""
     name = finding.about[0] if isinstance(finding, Warn) else ""
     context = permitting(pod.container(name), pod.spec)
-    note = 'A namespace that enforces "restricted" refuses a pod with this container.'
-    return Fix(pod.of_container(name, {"securityContext": context}), notes=(note,))
+    return Fix(pod.of_container(name, {"securityContext": context}), notes=(RESTRICTED_REFUSES,))
 
 
 RULE = Rule(id=ID, order=65, text=__doc__, fix=fix, preview=check, words=words)

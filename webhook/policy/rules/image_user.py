@@ -1,14 +1,21 @@
 """image-user: a container with runAsNonRoot and without runAsUser runs as the user of its image, which may not be root.
 
-The images of VictoriaMetrics, VictoriaLogs and VictoriaTraces name no user, so their containers run as root. With
+vmguard warns the person who applies a resource with such a container. It does not judge the user's own containers and
+images from another place, as it does not know their users. With VMGUARD_RUN_AS=platform the platform sets a user, so
+vmguard does not warn.
+
+Why: the images of VictoriaMetrics, VictoriaLogs and VictoriaTraces name no user, so their containers run as root. With
 `runAsNonRoot: true` and no `runAsUser` the kubelet does not start them (CreateContainerConfigError: container has
-runAsNonRoot and image will run as root). The image of Alertmanager names its user, `nobody`: the kubelet cannot tell
-whether that is root, and does not start it either. vmguard warns the person who applies the resource. Set a user:
+runAsNonRoot and image will run as root). The image of Alertmanager names its user, `nobody`. The kubelet cannot tell
+whether that is root, and does not start it either.
+
+What to do: set a user. Strict security sets this one:
 
     securityContext: {runAsNonRoot: true, runAsUser: 65534, runAsGroup: 65534, fsGroup: 65534}
 
-Strict security sets one. vmguard says nothing of the user's own containers, nor of an image from another place, as it
-does not know their images; nor with VMGUARD_RUN_AS=platform, where the platform sets a user.
+A log collector must read files of the node as root:
+
+    securityContext: {runAsNonRoot: false}
 
 Source: kubelet 1.20 to 1.37; Dockerfiles of the images.
 """

@@ -1,21 +1,34 @@
 """low-port: a container that is not root cannot listen on a port below 1024.
 
-Listening there needs the capability NET_BIND_SERVICE, which strict security drops. Some container runtimes allow it all
-the same, by the sysctl net.ipv4.ip_unprivileged_port_start of the pod's network: Docker since 20.10, containerd 2 as it
-is delivered, and those of k3s, kind and minikube. With hostNetwork the sysctl of the node counts, which is 1024
-unless an administrator changed it. vmguard knows neither, so it warns the person who applies the resource.
+vmguard looks at `port`, `insertPorts`, `syslogSpec` and the other fields with ports. It looks at arguments that name an
+address to listen at, and at the ports that containers of the user declare. It warns the person who applies the
+resource.
 
-Listen on a higher port; the Service can still offer the low one:
+Why: listening there needs the capability NET_BIND_SERVICE, which strict security drops. Some container runtimes allow
+it all the same, by the sysctl net.ipv4.ip_unprivileged_port_start of the pod's network: Docker since 20.10, containerd
+2 as it is delivered, and those of k3s, kind and minikube. With hostNetwork the sysctl of the node counts. It is 1024
+unless an administrator changed it. vmguard knows neither.
+
+What to do: listen on a higher port. The Service can still offer the low one:
 
     port: "8427"
     serviceSpec: {spec: {ports: [{name: http, port: 80, targetPort: 8427}]}}
 
-or let the pod lower the limit, with the component's own securityContext, which takes the place of the strict one:
-`sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "0"}]`. Pod Security allows it.
+Or let the pod lower the limit, which Pod Security allows. The component's own securityContext takes the place of the
+strict one, so write all of it:
 
-vmguard looks at `port`, `insertPorts`, `syslogSpec` and the other fields with ports, at arguments that name an address
-to listen at, and at the ports that containers of the user declare. NET_BIND_SERVICE in `capabilities.add` ends the
-warning, but a process that is not root only has it if its file does.
+    securityContext:
+      runAsNonRoot: true
+      runAsUser: 65534
+      runAsGroup: 65534
+      fsGroup: 65534
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+      seccompProfile: {type: RuntimeDefault}
+      sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "0"}]
+
+NET_BIND_SERVICE in `capabilities.add` ends the warning, but a process that is not root only has it if its file does.
 
 Source: kernel (`ip-sysctl`), Docker, containerd; flags of VictoriaMetrics, VictoriaLogs, VictoriaTraces, Alertmanager.
 """

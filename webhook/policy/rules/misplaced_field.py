@@ -1,15 +1,22 @@
 """misplaced-field: a field that decides about pods must stand where its kind has it, in the right case.
 
-The API server drops fields that a kind does not have, so the pods are made as if nothing had been written. `kubectl`
-before 1.25 does not say so, nor does a file that is never applied. vmguard warns of a field that decides about security
-and stands elsewhere, and names the place:
+vmguard warns of a field that decides about security and stands elsewhere, and names the right place:
 
-    at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component
-    in a VMDistributed or VLDistributed: in the `spec` of a child, such as `zoneCommon.vmagent.spec`
-    beside `spec`, or in `metadata`, `podMetadata`, `template` or `requestsLoadBalancer`
-    with another name: `podSecurityContext`, `securitycontext`, `automountServiceAccountToken: false`
-    in `securityContext`: its fields stand there themselves, not under `pod` or `container`
-    in `vmBackup`: in an element of `containers` that is named `vmbackuper`
+- at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component
+- in a VMDistributed or VLDistributed: in the `spec` of a child, such as `zoneCommon.vmagent.spec`
+- beside `spec`, or in `metadata`, `podMetadata`, `template` or `requestsLoadBalancer`
+- with another name: `podSecurityContext`, `securitycontext`, `automountServiceAccountToken: false`
+- in `securityContext`: its fields stand there themselves, not under `pod` or `container`
+- in `vmBackup`: in an element of `containers` that is named `vmbackuper`
+
+Why: the API server drops fields that a kind does not have. So the operator makes the pods without them. `kubectl`
+before 1.25 does not report a dropped field.
+
+What to do: move the field to the place that the warning names. For example, in a VMCluster:
+
+    spec:
+      vmstorage:
+        securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000}
 
 Source: definitions of operator v0.42 to v0.76.
 """
@@ -106,7 +113,7 @@ def _right_at_root(kind: str, spec: Raw, place: str = "spec") -> Right:
         parts = _parts(kind)
         if field == _STRICT or not parts:
             return f"{place}.{field}"
-        present = [each for each in parts if object_of(value_at(spec, each.path[1:]))] or list(parts)
+        present = [each for each in parts if isinstance(value_at(spec, each.path[1:]), dict)] or list(parts)
         return " and ".join(".".join((place, *each.path[1:], field)) for each in present)
 
     return right
@@ -234,6 +241,21 @@ def _plain(field: str) -> str:
 _PLAIN = {_plain(field): field for field in _FIELDS}
 _PLAIN_LENGTHS = frozenset(map(len, _PLAIN))
 
+_NAMES = frozenset(
+    _plain(name)
+    for name in (
+        *("spec", "zones", "zoneCommon", *_TEMPLATES, *_WITHIN_CONTEXT, *OWN_FIELDS),
+        *(field for components in BY_KIND.values() for each in components for field in each.path[1:]),
+        *(each.field for children in PARENTS.values() for each in children.values()),
+    )
+)
+
+
+def reads(field: str) -> bool:
+    """Whether a field of that name may be one that stands in the wrong place or has a wrong case."""
+    return _plain(field) in _NAMES or bool(_meant(field))
+
+
 _OF_PODS = NothingToCopy("it finds nothing in pods, as the API server has dropped the field")
 
 _PART = re.compile(r"([A-Za-z]\w*)(?:\[([^\[\]]*)\])?(?:\.|$)")
@@ -303,4 +325,4 @@ def _joined_lists(first: list[Raw], second: list[Raw]) -> list[Raw]:
     return list(by_name.values())
 
 
-RULE = Rule(id=ID, order=25, text=__doc__, fix=_OF_PODS, resource=check, resource_fix=fix)
+RULE = Rule(id=ID, order=25, text=__doc__, fix=_OF_PODS, resource=check, resource_fix=fix, fields=reads)

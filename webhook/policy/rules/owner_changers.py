@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from webhook.policy.conditions import value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.volume_users import ROOT, user_of
+from webhook.policy.volume_users import ROOT, lacks, user_of
 
 _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": "FOWNER", "setfacl": "FOWNER"}
 """The capability that each tool needs for the files of others."""
@@ -18,7 +18,9 @@ _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": 
 _IN_SCRIPT = re.compile(r"(?:^|[\s;&|(`/])(chown|chgrp|chmod|setfacl|install)[ \t]+([^;&|\n)`]{0,1000})")
 _LONGEST_SCRIPT = 20_000
 _OWNER_OPTION = re.compile(r"-[a-zA-Z]*[og]|--(?:owner|group)")
+_OWNER = re.compile(r"[0-9]{1,10}(?::[0-9]{0,10})?")
 _RECURSIVE = re.compile(r"-[a-zA-Z]*R[a-zA-Z]*|--recursive")
+RESTRICTED_REFUSES = 'A namespace that enforces "restricted" refuses a pod with this container.'
 _FIX = "securityContext: {runAsUser: 0, runAsNonRoot: false}"
 
 
@@ -27,7 +29,7 @@ def tool_of(container: Raw) -> str:
 
     A change of mode counts where it is one of a mounted volume.
     """
-    words = [word for field in ("command", "args") for word in _texts(container.get(field))]
+    words = _command_line(container)
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
     if words[:1] in (["chown"], ["chgrp"]):
         return words[0]
@@ -39,11 +41,46 @@ def words(container: Raw) -> list[str]:
     tool = tool_of(container)
     if not tool:
         return []
+    owner, given = _given(container)
     mount = next((str(each.get("mountPath")) for each in objects_of(container.get("volumeMounts"))), "/")
     ignored = (
         ["||"] if any("||" in word for field in ("command", "args") for word in _texts(container.get(field))) else []
     )
-    return [tool, "-R", "-o", mount, *ignored]
+    return [tool, "-R", "-o", *([owner, *given] if given else [mount]), *ignored]
+
+
+def gives(spec: Raw, volume: str, user: int) -> bool:
+    """Whether an init container surely gives all files of a volume to a user before the other containers start."""
+    for container in objects_of(spec.get("initContainers")):
+        if user_of(container, spec, {}) != ROOT or _fault(container, spec, "chown"):
+            continue
+        owner, given = _given(container)
+        for mount in objects_of(container.get("volumeMounts")):
+            is_volume = mount.get("name") == volume and mount.get("readOnly") is not True
+            if is_volume and owner.partition(":")[0] == str(user) and str(mount.get("mountPath")) in given:
+                return True
+    return False
+
+
+def _given(container: Raw) -> tuple[str, list[str]]:
+    """The owner that a container gives files to by `chown -R`, as a number, and the mounts that it changes whole."""
+    mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
+    for tool, arguments in _calls(_command_line(container)):
+        owner, *paths = [each.strip("\"'") for each in arguments if not each.startswith("-")] or [""]
+        if tool != "chown" or not _OWNER.fullmatch(owner) or not any(map(_RECURSIVE.fullmatch, arguments)):
+            continue
+        roots = [posixpath.normpath(each) for each in paths if each.startswith("/")]
+        return owner, [each for each in mounts if any(_is_within(each, root) for root in roots)]
+    return "", []
+
+
+def _is_within(path: str, root: str) -> bool:
+    path = posixpath.normpath(path)
+    return path == root or path.startswith(f"{root.rstrip('/')}/")
+
+
+def _command_line(container: Raw) -> list[str]:
+    return [word for field in ("command", "args") for word in _texts(container.get(field))]
 
 
 def faults(spec: Raw) -> Iterator[tuple[str, str]]:
@@ -62,7 +99,7 @@ def permitting(container: Raw, spec: Raw) -> Raw:
     context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
     needed = _CAPABILITY[tool_of(container)]
     fields: Raw = {"runAsUser": ROOT, "runAsNonRoot": False}
-    if _capabilities(context, "drop") & {"ALL", needed} and not _capabilities(context, "add") & {"ALL", needed}:
+    if lacks(context, needed):
         added = [*_texts(value_at(context, ("capabilities", "add"))), needed]
         fields["capabilities"] = {"add": added}
     return fields
@@ -80,8 +117,7 @@ def _fault(container: Raw, spec: Raw, tool: str) -> tuple[str, str] | None:
     if non_root:
         return "as root, but runAsNonRoot is true: the kubelet will not start it", "Give it runAsNonRoot: false too"
     needed = _CAPABILITY[tool]
-    dropped = _capabilities(context, "drop") & {"ALL", needed}
-    if dropped and not _capabilities(context, "add") & {"ALL", needed}:
+    if lacks(context, needed):
         return f"without the capability {needed}, which is not permitted", f"Give it capabilities: {{add: [{needed}]}}"
     return None
 
@@ -116,10 +152,6 @@ def _counts(tool: str, arguments: list[str], mounts: list[str]) -> bool:
         for path in paths
         for mount in (posixpath.normpath(each) for each in mounts)
     )
-
-
-def _capabilities(context: Raw, field: str) -> set[str]:
-    return {each.removeprefix("CAP_") for each in _texts(value_at(context, ("capabilities", field)))}
 
 
 def _texts(value: object) -> list[str]:

@@ -1,10 +1,24 @@
 """pod-security: the level of the Kubernetes Pod Security Standards that the pods of a resource reach.
 
 vmguard warns the person who applies a resource if its pods will not be `restricted`, the strictest level. The warning
-has the level that they reach as admitted, the level without vmguard if that differs, and the first reasons, as the API
-server's own PodSecurity admission words them. A namespace that enforces a level (label
-`pod-security.kubernetes.io/enforce`) refuses pods that do not reach it. `vmguard level -v` gives the same for a pod in
-a file.
+has the level that they reach as admitted, and the level without vmguard if that differs. Then come the first reasons,
+in the words of the API server's own PodSecurity admission.
+
+Why: a namespace that enforces a level refuses pods that do not reach it.
+
+What to do: correct the fields that the reasons name. `vmguard level -v FILE` gives all reasons for a pod in a file.
+This makes most containers `restricted`:
+
+    securityContext:
+      runAsNonRoot: true
+      runAsUser: 65534
+      allowPrivilegeEscalation: false
+      capabilities: {drop: [ALL]}
+      seccompProfile: {type: RuntimeDefault}
+
+Where a pod needs more, enforce a lower level in its namespace:
+
+    metadata: {labels: {pod-security.kubernetes.io/enforce: baseline}}
 """
 
 from webhook.podsecurity import Level
@@ -32,4 +46,4 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001
 _WITHOUT = NothingToCopy("it sums up what other rules find, and each of them has its own fix")
 
 
-RULE = Rule(id=ID, order=40, text=__doc__, fix=_WITHOUT, preview=check)
+RULE = Rule(id=ID, order=40, text=__doc__, fix=_WITHOUT, preview=check, new_pods_only=True)

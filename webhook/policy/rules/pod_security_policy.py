@@ -1,10 +1,19 @@
-"""pod-security-policy: a PodSecurityPolicy that something names must exist.
+"""pod-security-policy: a PodSecurityPolicy that a resource or a pod names must exist.
 
-A name stands in `podSecurityPolicyName` of a custom resource (root or component), which counts for its pods too, or in
-a pod's annotation `kubernetes.io/psp`. Where the API is served (Kubernetes below 1.25) and no such policy exists,
-vmguard denies the object. Where the API is not served, vmguard denies a resource that is created with a name, or whose
-name changes. It allows a pod with a warning, so an upgraded cluster can restart its pods. If vmguard could not find out
-whether the policy exists, it never denies.
+The field `podSecurityPolicyName` of a resource (root or component) names a policy, and counts for its pods too. The
+annotation `kubernetes.io/psp` of a pod names one as well.
+
+- Where the API is served (Kubernetes below 1.25) and the policy does not exist, vmguard denies the object.
+- Where the API is not served, vmguard denies a new resource that names a policy, and an update that changes the name.
+  It allows a pod with a warning, so that an upgraded cluster can restart its pods.
+- Where vmguard could not find out whether the policy exists, it denies nothing.
+
+Why: a pod that names a policy that does not exist is not admitted, or runs without the limits that its author expects.
+
+What to do: write the name of a policy that exists (`kubectl get psp`), or remove the name:
+
+    podSecurityPolicyName: null
+    podMetadata: {annotations: {kubernetes.io/psp: null}}
 """
 
 from webhook.facts import Absent, NotServed, Unknown

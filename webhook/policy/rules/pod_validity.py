@@ -1,25 +1,34 @@
 """pod-validity: a security context that no pod can have, in any cluster.
 
-The API server refuses such a pod, or no kubelet starts it. So vmguard denies the resource that would make it, and the
-person who applies the resource sees why at once.
+vmguard denies a resource whose pods would have such a context. The person who applies the resource sees the reason at
+once. These are the cases:
 
-    allowPrivilegeEscalation: false with privileged: true, or with CAP_SYS_ADMIN added
-    runAsNonRoot: true with runAsUser: 0 in one and the same context, for a container that has no user of its own; a
-        patch over an operator's container counts with the resource's own context
-    seccompProfile, appArmorProfile (Kubernetes >= 1.30): an unknown type; Localhost without localhostProfile or with
-        one that is no relative path below the kubelet's folder; another type with localhostProfile
-    runAsUser, runAsGroup, fsGroup, supplementalGroups: not from 0 to 2147483647
-    fsGroupChangePolicy; supplementalGroupsPolicy, seLinuxChangePolicy, procMount (Kubernetes >= 1.33): an unknown value
-    sysctls: a name that is none, or twice the same
-    windowsOptions: names that Windows has not; hostProcess (Kubernetes >= 1.23) of some containers only, or without
-        hostNetwork
+- `allowPrivilegeEscalation: false` with `privileged: true`, or with CAP_SYS_ADMIN added
+- `runAsNonRoot: true` with `runAsUser: 0` for one container, from one context or from two that count together
+- `seccompProfile`, `appArmorProfile` (Kubernetes >= 1.30): an unknown type; Localhost without `localhostProfile`, or
+  with one that is no relative path below the kubelet's folder; another type with `localhostProfile`
+- `runAsUser`, `runAsGroup`, `fsGroup`, `supplementalGroups`: not from 0 to 2147483647
+- `fsGroupChangePolicy`: an unknown value
+- `supplementalGroupsPolicy`, `seLinuxChangePolicy`, `procMount` (Kubernetes >= 1.33): an unknown value
+- `sysctls`: a name that no sysctl has, or the same name twice
+- `windowsOptions`: a name that Windows does not allow; `hostProcess` (Kubernetes >= 1.23) of some containers only, or
+  without `hostNetwork`
 
-The API server accepts `runAsNonRoot: true` with `runAsUser: 0`, but the kubelet never starts such a container
-(CreateContainerConfigError). A container that runs as root in a pod with `runAsNonRoot: true` is a contradiction of two
-places: `security-context` warns.
+vmguard denies an update only for a violation that the update brings. It does not deny one that was there before.
 
-vmguard denies an update for a fault that it brings, never for one that was there before. Source: API server validation
-of Kubernetes 1.37; tests compare both.
+Why: the API server refuses such a pod, or no kubelet starts it. The API server accepts `runAsNonRoot: true` with
+`runAsUser: 0`, but the kubelet reports CreateContainerConfigError. A container that runs as root in a pod with
+`runAsNonRoot: true` is reported by `security-context`.
+
+What to do: correct the field that the message names. To run as another user than root:
+
+    securityContext: {runAsNonRoot: true, runAsUser: 65534, runAsGroup: 65534, fsGroup: 65534}
+
+To run as root:
+
+    securityContext: {runAsNonRoot: false, runAsUser: 0}
+
+Source: API server validation of Kubernetes 1.37; tests compare both.
 """
 
 import re

@@ -1,11 +1,19 @@
 """read-only-root: a path that an argument names, and that the component writes to, must be on a volume.
 
-With a read-only root filesystem a component ends at its start if no writable volume is mounted at such a path. Secret,
-ConfigMap, downward API, projected volumes and read-only mounts are not writable. The operator mounts its own volume at
-the default path, so this happens when the resource changes the path. vmguard warns the person who applies the resource.
+vmguard warns the person who applies a resource that changes such a path and mounts no writable volume there. Secret,
+ConfigMap, downward API, projected volumes and read-only mounts are not writable. A backup with a `destination` of
+`fs://` writes to that path too.
 
-A backup with a `destination` of `fs://` writes to that path too: mount a volume there with `volumes` of the component
-and `vmBackup.volumeMounts`.
+Why: with a read-only root filesystem the component ends at its start. The operator mounts a volume of its own at the
+default path only.
+
+What to do: mount a volume at the path:
+
+    storageDataPath: /data
+    volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+    volumeMounts: [{name: data, mountPath: /data}]
+
+For a backup, mount it with `vmBackup.volumeMounts`:
 
     volumes: [{name: backup, persistentVolumeClaim: {claimName: backup}}]
     vmBackup:

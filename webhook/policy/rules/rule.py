@@ -55,7 +55,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     `text` explains the rule to a person; it starts with the id and a colon. `table` gives the lines of a Markdown table
     that the rule reads. `words` gives what the rule reads of a container's command and arguments; it is
     None for a rule that reads none. `annotations` are those of other webhooks that the rule reads. `fix` makes what
-    someone can copy for a finding on a pod, `resource_fix` for one of the phase `resource`.
+    someone can copy for a finding on a pod, `resource_fix` for one of the phase `resource`. With `new_pods_only` its
+    preview says nothing of a pod that runs already: its other phase, or the pod's levels, say it.
+    `fields` is whether the rule reads a field of that name wherever it stands in a resource.
     """
 
     id: str
@@ -72,7 +74,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     policy_reference: PolicyReferenceCheck | None = None
     words: WordsRead | None = None
     annotations: frozenset[str] = frozenset()
+    new_pods_only: bool = False
     resource_fix: ResourceFixOf | None = None
+    fields: Callable[[str], bool] | None = None
 
     @property
     def explanation(self) -> str:

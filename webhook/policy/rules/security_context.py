@@ -4,21 +4,38 @@ vmguard fills fields that are missing. It never changes a field that is set.
 
 With strict security the table below holds. A field that is set must have the strict value or an accepted one. Any other
 value is a violation, and so is a field that is not in the table. With VMGUARD_ENFORCE=deny vmguard denies such a pod.
-Where pod and container both have a field, the container's value counts, and a container without it takes the pod's.
+Where pod and container both have a field, the container's value counts. A container without the field takes the pod's.
 
-A DaemonSet's pod reads the host's files, so the pod gets no runAs field, and its containers do. A component that must
-run as root there (a VLAgent that collects logs) may run as any user. The user's containers in its pod may not.
+A DaemonSet's pod reads the host's files, so its containers get the runAs fields, and the pod gets none. A component
+that must run as root there (a VLAgent that collects logs) may run as any user. The user's containers in its pod may
+not.
 
-A resource's own securityContext takes the place of the strict one. Every value that the resource itself sets is
-accepted: in that context, in a patch over the operator's container, or by an annotation of its pods. A value that
-differs is a warning if the table accepts it. Any other value came from elsewhere, such as another webhook, and is a
-violation. So is such a value of a field that the resource leaves unset, except where it means the same as no value
-(`readOnlyRootFilesystem: false`) or is surely no weaker (more capabilities to drop). An empty securityContext opts out:
-vmguard then judges none of these fields.
+A resource's own securityContext takes the place of the strict one:
 
-Filling never makes a pod that the API server refuses or the kubelet does not start, and never changes which user runs:
-a container gets no user or group that differs from its pod's; nothing gets runAsNonRoot where the user is root; a
-container that is privileged or adds CAP_SYS_ADMIN gets no `allowPrivilegeEscalation: false`.
+- vmguard accepts every value that the resource sets: in that context, in a patch over the operator's container, or by
+  an annotation of its pods.
+- A value that differs is a warning if the table accepts it. Any other value came from elsewhere, such as another
+  webhook, and is a violation.
+- So is such a value of a field that the resource leaves unset. Two values are no violation: one that means the same as
+  no value (`readOnlyRootFilesystem: false`), and one that is surely no weaker (more capabilities to drop).
+- An empty securityContext opts out. vmguard then judges none of these fields.
+
+Filling never makes a pod that the API server refuses or the kubelet does not start. It never changes which user runs:
+
+- A container gets no user or group that differs from its pod's.
+- Nothing gets runAsNonRoot where the user is root.
+- A container that is privileged or adds CAP_SYS_ADMIN gets no `allowPrivilegeEscalation: false`.
+
+Why: with a weak context a process that an attacker controls can reach the node. The table gives the reason for each
+field.
+
+What to do: remove the value from the resource, and vmguard fills the strict one. Or write the strict one yourself:
+
+    containers:
+    - name: vmsingle
+      securityContext: {privileged: false, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+
+Where another webhook sets the value, `kubectl get mutatingwebhookconfigurations` lists the webhooks.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,17 +1,31 @@
 """sidecar: the user's own containers beside the operator's must not keep a strict pod from running.
 
-vmguard leaves them as they are unless VMGUARD_HARDEN_SIDECARS is true. A pod with one that does not pass Pod Security
-`restricted` is refused where a namespace enforces that level. vmguard warns the person who applies the resource, and
-for a new ephemeral container the person who adds it. It advises hardening where that helps: hardening fills what is
-missing and changes no value that is there and weaker. This applies only where the posture is strict. A resource with a
-securityContext of its own sets all of it deliberately.
+vmguard does not change them unless VMGUARD_HARDEN_SIDECARS is true. It warns the person who applies the resource of a
+container that does not pass Pod Security `restricted`. It warns the person who adds such an ephemeral container, too.
+It judges them only where the posture is strict. A resource with a securityContext of its own sets all of it
+deliberately.
 
-A container of a pod that neither the operator nor the resource brings came from elsewhere: another webhook injected it,
-such as the proxy of a service mesh, or the operator is newer than vmguard. vmguard does not judge such a container and
-warns of it: log, metric and audit annotation of the pod have the warning. It never denies the pod for it.
+A container that neither the operator nor the resource brings came from elsewhere. Another webhook injected it, such as
+the proxy of a service mesh, or the operator is newer than vmguard. vmguard does not judge such a container. Log, metric
+and audit annotation of the pod have a warning, and vmguard never denies the pod for it.
 
-A container of the user's that sets no user has that of its pod, which overrides the user of its image. An audit and
-`vmguard review` of a running pod report such a container that gets another user once its pod is created again.
+A container of the user's that sets no user has that of its pod, which overrides the user of its image. An audit,
+`vmguard review` of a running pod, and the warning at an update report such a container that gets another user.
+
+Why: a namespace that enforces `restricted` refuses the whole pod for one weak container.
+
+What to do: write the context of the container in the resource:
+
+    containers:
+    - name: proxy
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+
+Or set VMGUARD_HARDEN_SIDECARS=true: vmguard then fills what is missing. It changes no value that is set. Where a
+container must keep the user of its image, set that user:
+
+    containers:
+    - name: proxy
+      securityContext: {runAsUser: 1337, runAsNonRoot: true}
 """
 
 from typing import Any
@@ -21,9 +35,9 @@ from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, laid_over, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.owner_changers import tool_of
-from webhook.policy.rules.replaced_users import inherited_users
+from webhook.policy.rules.replaced_users import InheritedUser, inherited_at_update, inherited_users
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import EphemeralContainer, FlawedPod, PreviewedPod, ReplacedPod, Subject
+from webhook.policy.rules.subject import THIS_POD, EphemeralContainer, FlawedPod, PreviewedPod, ReplacedPod, Subject
 from webhook.policy.volume_users import command_in
 
 ID = "sidecar"
@@ -32,9 +46,16 @@ _MOST = 3
 
 
 def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
-    """Findings for the user's containers of one pod: those that hardening would help, and those that it would not."""
-    if posture.security_context != "strict":
-        return []
+    """Findings for the user's containers of one pod."""
+    findings: list[Finding] = []
+    if pod.earlier:
+        inherited = inherited_at_update(pod.earlier, pod.pod["spec"], pod.image_users, posture.component.containers)
+        findings += [_inherits(each, THIS_POD) for each in inherited]
+    return [*findings, *_hardenable(pod, posture)] if posture.security_context == "strict" else findings
+
+
+def _hardenable(pod: PreviewedPod, posture: Posture) -> list[Warn]:
+    """Findings for the containers that hardening would help, and for those that it would not."""
     bare: list[str] = []
     weak: list[str] = []
     first = ""
@@ -49,7 +70,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             continue  # `file-owner` has the advice: hardened, it could not change owners
         (weak if left else bare).append(name)
         first = first or "".join(map(str, left[:1]))
-    findings: list[Finding] = []
+    findings: list[Warn] = []
     if bare:
         text = f"{_named(bare)} left as it is and does not pass Pod Security restricted: write its securityContext, or"
         findings.append(Warn(ID, f"{text} set VMGUARD_HARDEN_SIDECARS=true", about=tuple(bare)))
@@ -73,10 +94,11 @@ def check_names(subject: Subject, posture: Posture) -> list[Finding]:
 
 def check_replaced(pod: ReplacedPod) -> list[Warn]:
     """Findings for the user's containers of a running pod that is to be created again."""
-    return [
-        Warn(ID, f"{each.text}. Check: {command_in(pod.as_argument, each.container, 'id', '-u')}")
-        for each in inherited_users(pod)
-    ]
+    return [_inherits(each, pod.as_argument) for each in inherited_users(pod)]
+
+
+def _inherits(inherited: InheritedUser, pod: str) -> Warn:
+    return Warn(ID, f"{inherited.text}. Check: {command_in(pod, inherited.container, 'id', '-u')}")
 
 
 def _named(names: list[str]) -> str:

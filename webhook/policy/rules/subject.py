@@ -80,7 +80,7 @@ class PreviewedPod(msgspec.Struct, frozen=True):
     `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `earlier` is the spec of
     the pod before this update of the resource, None where there was none. `filling` is the context that vmguard fills
     in where it hardens the user's containers. `image_users` are the users of the images of the operator's containers,
-    by the container's name; it is empty where the platform chooses the users.
+    by the container's name; it is empty where `run_as_platform`, as the platform chooses the users then.
     """
 
     pod: dict[str, Any]
@@ -90,6 +90,7 @@ class PreviewedPod(msgspec.Struct, frozen=True):
     earlier: dict[str, Any] | None = None
     filling: dict[str, Any] = {}
     image_users: Mapping[str, int | None] = {}
+    run_as_platform: bool = False
 
 
 THIS_POD = "{pod}"
@@ -99,9 +100,11 @@ THIS_POD = "{pod}"
 class ReplacedPod(msgspec.Struct, frozen=True):
     """A running pod, and the pod that will take its place once it is created again: two raw specs.
 
-    `image_users` is as in PreviewedPod. `namespace` and `name` are those of the running pod, and `reported_users` the
-    users that its status reports, by the container's name. `groups` has by a volume's name what becomes of fsGroup
-    there, where more is known than the pod itself shows. `operators` are the names of the operator's containers.
+    `namespace` and `name` are those of the running pod. `image_users` are the users of the images of the operator's
+    containers, by the container's name, and `reported_users` the users that the status of the running pod reports.
+    `groups` has by a volume's name what becomes of fsGroup there, where more is known than the pod itself shows.
+    `operators` are the names of the operator's containers. `run_as_platform` is whether the platform chooses the users
+    that the new pod does not set.
     """
 
     running: dict[str, Any]
@@ -112,6 +115,7 @@ class ReplacedPod(msgspec.Struct, frozen=True):
     reported_users: Mapping[str, int] = {}
     groups: Mapping[str, VolumeGroup] = {}
     operators: frozenset[str] = frozenset()
+    run_as_platform: bool = False
 
     @property
     def as_argument(self) -> str:

@@ -5,22 +5,23 @@ of a file stays. It does not do so for hostPath and NFS, nor for CSI drivers wit
 `fsGroupChangePolicy: OnRootMismatch` it does so only while the volume's root folder has another group. For millions of
 files the first start takes a long time.
 
-A pod that runs as another user than the one that wrote the files may not be able to use them. An audit, `vmguard
+Why: a pod that runs as another user than the one that wrote the files may not be able to use them. An audit, `vmguard
 review` of a running pod, and the warning at an update of a resource judge that by the table below. An audit
 reports `breaks` as BREAKS and `check` as CHECK.
 
 An audit knows the storage: it reads the claim, its PersistentVolume and the CSI driver. A review and an update know it
 of volumes that the pod itself names, such as hostPath and NFS. The user is what the status of a running container
 reports (Kubernetes 1.33 and newer), else that of the spec, else that of the image. The images of VictoriaMetrics run as
-root.
+root. With VMGUARD_RUN_AS=platform the platform chooses the user, and vmguard does not guess it.
 
 vmguard also warns the person who applies a resource:
 
-    a container without root may write to a hostPath or NFS volume: the owner of the files must let it
-    a log collector that is not root: on the node, root owns its own data and the logs that it reads
+- a container without root may write to a hostPath or NFS volume: the owner of the files must let it
+- a log collector that is not root: on the node, root owns its own data and the logs that it reads
 
-The command of a warning shows who owns the data. An image from scratch has no `stat`: use `kubectl debug` there. If the
-kubelet cannot give the files to the group, chown them before the user changes, in a pod that runs as root:
+What to do: see who owns the data. The command of a warning shows it. An image from scratch has no `stat`: use `kubectl
+debug` there. If the kubelet cannot give the files to the group, chown them before the user changes, in a pod that runs
+as root:
 
     initContainers:
     - name: chown
@@ -29,18 +30,22 @@ kubelet cannot give the files to the group, chown them before the user changes, 
       volumeMounts: [{name: vmstorage-db, mountPath: /vm-data}]
       securityContext: {runAsUser: 0, runAsNonRoot: false}
 
+vmguard reports nothing where such an init container gives the whole volume to the new user, by number and as root.
 A namespace that enforces Pod Security `baseline` or no level admits that pod, and `restricted` refuses it. Or keep the
-user: `securityContext: {runAsUser: 0}` of the component keeps root.
+user. This keeps root:
+
+    securityContext: {runAsUser: 0, runAsNonRoot: false}
 """
 
 from collections.abc import Iterator, Mapping
 
-from webhook.policy.findings import Finding, NothingToCopy, Warn
+from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.replaced_users import changes_of
+from webhook.policy.rules.owner_changers import RESTRICTED_REFUSES, gives
+from webhook.policy.rules.replaced_users import changes_of, unsolved
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import THIS_POD, PreviewedPod, ReplacedPod
+from webhook.policy.rules.subject import THIS_POD, FlawedPod, PreviewedPod, ReplacedPod
 from webhook.policy.volume_groups import group_in_pod
 from webhook.policy.volume_users import (
     EFFECTS,
@@ -56,14 +61,24 @@ ID = "volume-ownership"
 
 _AS_ROOT = "remove runAsUser and runAsNonRoot from securityContext"
 
-_FILLED = {"volume": "VOLUME", "verb": "written", "before": "root", "after": "65534", "group": "65534"}
+_FILLED = {
+    "volume": "VOLUME",
+    "verb": "written",
+    "before": "root",
+    "after": "65534",
+    "group": "65534",
+    "other": "user 65534",
+}
 """What stands in the texts of the table in place of what a pod has."""
 
 
 def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the volumes of one pod."""
     spec = pod.pod["spec"]
-    changes = owner_changes(pod.earlier, spec, pod.image_users) if pod.earlier else ()
+    changes: tuple[OwnerChange, ...] = ()
+    if pod.earlier:
+        changes = owner_changes(pod.earlier, spec, pod.image_users, by_platform=pod.run_as_platform)
+        changes = unsolved(changes, spec)
     findings: list[Finding] = [_warning(each, THIS_POD) for each in changes]
     changed = {each.volume.name for each in changes}
     findings += _unheeding(spec, pod.image_users, posture, changed)
@@ -99,14 +114,17 @@ def _unheeding(spec: Raw, images: Mapping[str, int | None], posture: Posture, ch
         group = group_in_pod(volume)
         if not group or group.handling != "ignored" or group.name in changed or name not in written:
             continue
-        container, user = written[name]
+        container, user, mounted_at = written[name]
+        if user is not None and gives(spec, name, user):
+            continue
         text = f"{group.shown}: container {container!r} is not root"
         path = object_of(volume.get("hostPath")).get("path")
         if data_path and path == data_path:
-            yield Warn(ID, f"{text} and cannot write to {path}, which root owns: {_AS_ROOT}")
+            yield Warn(ID, f"{text} and cannot write to {path}, which root owns: {_AS_ROOT}", about=("root",))
         else:
             owner = "" if user is None else f": chown them to {user}"
-            yield Warn(ID, f"{text} and can write there only if the owner of the files lets it{owner}")
+            text = f"{text} and can write there only if the owner of the files lets it{owner}"
+            yield Warn(ID, text, about=("owner", name, mounted_at, str(user)))
 
 
 def _node_files(spec: Raw, images: Mapping[str, int | None], posture: Posture) -> Iterator[Warn]:
@@ -122,18 +140,22 @@ def _node_files(spec: Raw, images: Mapping[str, int | None], posture: Posture) -
         user = user_of(container, spec, images)
         who = f"{user_in_words(user)}" if user is not None else "another user than root"
         text = f"container {container['name']!r} runs as {who} and cannot read the logs of the node in"
-        yield Warn(ID, f"{text} {' and '.join(read)}, which root owns: {_AS_ROOT}")
+        yield Warn(ID, f"{text} {' and '.join(read)}, which root owns: {_AS_ROOT}", about=("root",))
 
 
-def _written_without_root(spec: Raw, images: Mapping[str, int | None]) -> dict[str, tuple[str, int | None]]:
-    """The first container that may write to a volume and does not run as root, and its user, by the volume's name."""
-    found: dict[str, tuple[str, int | None]] = {}
+def _written_without_root(spec: Raw, images: Mapping[str, int | None]) -> dict[str, tuple[str, int | None, str]]:
+    """The first container that may write to a volume and does not run as root, by the volume's name.
+
+    With it come its user, None where that is not known, and where it mounts the volume.
+    """
+    found: dict[str, tuple[str, int | None, str]] = {}
     for container in (*spec["initContainers"], *spec["containers"]):
         if _is_not_root(container, spec, images):
             for mount in objects_of(container.get("volumeMounts")):
                 if not mount.get("readOnly"):
                     user = user_of(container, spec, images)
-                    found.setdefault(str(mount.get("name")), (str(container["name"]), user))
+                    path = str(mount.get("mountPath"))
+                    found.setdefault(str(mount.get("name")), (str(container["name"]), user, path))
     return found
 
 
@@ -145,8 +167,36 @@ def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) ->
     return user_of(container, spec, images) not in {ROOT, None}
 
 
-_WITHOUT = NothingToCopy("an audit replaces it by evidence on running pods, which has fixes of its own")
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:  # noqa: ARG001 - the shape of a fix
+    """An init container that gives the files to the user, or root for a component that reads those of the node.
+
+    An audit has other fixes for the data of running pods.
+    """
+    kind, *names = finding.about if isinstance(finding, Warn) and finding.about else ("",)
+    if kind == "root":
+        return Fix({"securityContext": {"runAsUser": None, "runAsNonRoot": None}})
+    if kind != "owner":
+        return Fix()
+    volume, path, user = names
+    if not user.isdecimal():
+        return Fix(notes=(f"chown the files on volume {volume} to <the user of the container's image>",))
+    chown = {
+        "name": "chown",
+        "image": "busybox",
+        "command": ["chown", "-R", f"{user}:{user}", path],
+        "volumeMounts": [{"name": volume, "mountPath": path}],
+        "securityContext": {"runAsUser": ROOT, "runAsNonRoot": False},
+    }
+    return Fix({"initContainers": [chown]}, notes=(RESTRICTED_REFUSES,))
+
 
 RULE = Rule(
-    id=ID, order=80, text=__doc__, fix=_WITHOUT, table=effects_table, preview=check, replaced_pod=check_replaced
+    id=ID,
+    order=80,
+    text=__doc__,
+    fix=fix,
+    table=effects_table,
+    preview=check,
+    replaced_pod=check_replaced,
+    new_pods_only=True,
 )

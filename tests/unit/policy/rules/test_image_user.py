@@ -18,7 +18,7 @@ def test_an_image_that_runs_as_root_will_not_be_started():
     ("kind", "spec", "containers"),
     [
         ("VMAgent", NON_ROOT, ["container 'vmagent' has"]),
-        ("VMSingle", {**NON_ROOT, "vmBackup": {}}, ["containers 'vmsingle', 'vmbackuper' have"]),
+        ("VMSingle", {**NON_ROOT, "vmBackup": {"acceptEULA": True}}, ["containers 'vmsingle', 'vmbackuper' have"]),
         ("VMCluster", {"vmselect": NON_ROOT, "vmstorage": {}}, ["container 'vmselect' has"]),
         ("VMAnomaly", NON_ROOT, []),
         ("VMSingle", {}, []),

@@ -6,7 +6,7 @@ from tests.support.preview_warnings import CLAIM, warnings_on
 
 
 def test_a_backup_container_writes_where_the_data_are():
-    backup = {"vmBackup": {"restore": {"onStart": {"enabled": True}}}}
+    backup = {"vmBackup": {"acceptEULA": True, "restore": {"onStart": {"enabled": True}}}}
     assert warnings_on("VMSingle", {**CLAIM, **backup}) == []
     assert warnings_on("VMCluster", {"vmstorage": {**CLAIM, **backup, "storageDataPath": "/x"}}) == []
     lines = warnings_on("VMSingle", {**backup, "storageDataPath": "/x"}, "read-only-root")
@@ -18,7 +18,7 @@ def test_a_backup_container_writes_where_the_data_are():
 
 
 def test_a_backup_containers_own_arguments_and_mounts_count():
-    backup = {"extraArgs": {"storageDataPath": "/y"}}
+    backup = {"acceptEULA": True, "extraArgs": {"storageDataPath": "/y"}}
     spec = {"vmBackup": backup, "volumes": [{"name": "v", "emptyDir": {}}]}
     (warning,) = warnings_on("VMSingle", spec, "read-only-root")
     assert warning.startswith("vmsingle: container 'vmbackuper' writes to /y (storageDataPath)")
@@ -96,7 +96,8 @@ def test_the_operators_own_volume_follows_the_path_field_of_the_resource(spec, m
     ids=str,
 )
 def test_a_backup_to_a_folder_needs_a_writable_volume_there(backup, path):
-    spec = {**CLAIM, "vmBackup": backup, "volumes": [{"name": "v", "emptyDir": {}}]}
+    accepted = {"acceptEULA": True, **backup}
+    spec = {**CLAIM, "vmBackup": accepted, "volumes": [{"name": "v", "emptyDir": {}}]}
     expected = [
         f"vmsingle: container 'vmbackuper' writes to {path} (dst), its root filesystem is read-only and no writable"
         " volume is mounted there: add one with volumes and vmBackup.volumeMounts [read-only-root]"
@@ -105,3 +106,17 @@ def test_a_backup_to_a_folder_needs_a_writable_volume_there(backup, path):
     of_cluster = warnings_on("VMCluster", {"vmstorage": {**spec, "storageDataPath": "/victoria-metrics-data"}})
     assert of_cluster == ([each.replace("vmsingle", "vmstorage") for each in expected] if path else [])
     assert warnings_on("VMSingle", {**spec, "useStrictSecurity": False}, "read-only-root") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [({}, 0), ({"license": {}}, 0), ({"license": {"key": "x"}}, 1), ({"license": {"keyRef": {"name": "x"}}}, 1)],
+    ids=str,
+)
+def test_a_backup_container_needs_a_license_or_the_eula(given, made):
+    """Without one the operator makes the restore container alone."""
+    backup = {"destination": "fs:///backup"}
+    assert len(warnings_on("VMSingle", {**CLAIM, "vmBackup": backup, **given})) == made
+    of_cluster = {"vmstorage": {**CLAIM, "vmBackup": backup}, **given}
+    assert len(warnings_on("VMCluster", of_cluster)) == made
+    assert len(warnings_on("VMSingle", {**CLAIM, "vmBackup": {**backup, "acceptEULA": True}})) == 1

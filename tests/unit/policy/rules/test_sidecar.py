@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.golden import CASES
 from tests.support.preview_warnings import PASSES_RESTRICTED, warnings_on
-from tests.support.sample_pods import UNREACHABLE, Answers, admitted, decide, patched, vmsingle
+from tests.support.sample_pods import UNREACHABLE, Answers, admitted, decide, patched, resource, vmsingle
 from webhook.offline.file_facts import FileFacts
 from webhook.settings import Settings
 
@@ -146,3 +146,24 @@ def test_an_ephemeral_container_is_allowed_when_the_owners_of_its_pod_are_unknow
 
 def test_the_mutating_webhook_ignores_ephemeral_containers():
     assert debug({"name": "night"}, webhook="mutate").outcome == "ignored"
+
+
+@pytest.mark.parametrize(
+    ("before", "context", "text"),
+    [
+        ({"useStrictSecurity": False}, {}, "user 65534 from the pod; now it runs as the user of its image"),
+        ({"securityContext": {"runAsUser": 7}}, {}, "user 65534 from the pod; now it runs as user 7"),
+        ({"useStrictSecurity": False}, {"runAsUser": 5}, ""),
+        ({}, {}, ""),
+    ],
+    ids=str,
+)
+def test_an_update_that_gives_a_sidecar_another_user_is_a_warning(before, context, text):
+    """An audit and a review use the same words for a running pod."""
+    beside = {"containers": [{"name": "side", "image": "i", "securityContext": {**PASSES_RESTRICTED, **context}}]}
+    old = resource("VMSingle", spec={**beside, **before})
+    found = warnings_on(
+        "VMSingle", {**beside, "port": "8000"}, "sidecar", operation="UPDATE", review={"oldObject": old}
+    )
+    look = "Check: kubectl exec -n mon deploy/vmsingle-db -c side -- id -u [sidecar]"
+    assert found == ([f"vmsingle: container 'side' inherits {text}. {look}"] if text else [])

@@ -95,6 +95,13 @@ def test_the_platform_chooses_the_user_of_strict_pods():
     assert _updated("VMSingle", before, CLAIM, VMGUARD_RUN_AS="platform") == []
 
 
+def test_an_update_from_a_known_user_to_that_of_the_platform_is_a_warning():
+    before = {**CLAIM, "securityContext": {"runAsUser": 1000}}
+    assert _updated("VMSingle", before, CLAIM, VMGUARD_RUN_AS="platform") == [
+        f"vmsingle: claim data was written as user 1000, the platform chooses the user of new pods. {CHECK}"
+    ]
+
+
 def test_alertmanager_does_not_run_as_root():
     claim = {"storage": {"volumeClaimTemplate": {}}}
     own = {**claim, "securityContext": {"runAsUser": 65534, "fsGroup": 65534}}
