@@ -15,14 +15,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add_cluster(parser)
     parser.add_argument("--standalone", action="store_true", help="serve without a cluster, from files, on 127.0.0.1")
-    parser.add_argument("--objects", action="append", default=[], metavar="FILE", help="standalone: objects to know")
+    parser.add_argument(
+        "--objects", action="append", default=[], metavar="FILE", help="standalone: objects that vmguard knows"
+    )
     parser.add_argument(
         "--kubernetes-version",
         type=kubernetes_version,
         metavar="VERSION",
         help=f"standalone: such as 1.30 (default 1.{NEWEST_MINOR})",
     )
-    parser.add_argument("--cert-dir", metavar="DIR", help="where tls.crt and tls.key are; default VMGUARD_CERT_DIR")
+    parser.add_argument("--cert-dir", metavar="DIR", help="directory of tls.crt and tls.key; default VMGUARD_CERT_DIR")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -194,7 +194,7 @@ def test_a_namespace_pays_for_the_policies_that_it_names(monkeypatch):
 
     greedy, names, other = asyncio.run(asked())
     assert [type(fact) for fact in greedy] == [Absent] * 4
-    assert names == [("there",), ()], "names are look-ups too"
+    assert names == [("there",), ()], "names are lookups too"
     assert type(other) is Found
 
 
