@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(asked: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of the whole command line; the module of the subcommand that is asked for adds its options.
+    """The parser of the whole command line; the module of the requested subcommand adds its options.
 
     Only that module is imported: serving needs a great deal that a review should not wait for.
     """

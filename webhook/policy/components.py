@@ -68,8 +68,8 @@ class DaemonSetMode(msgspec.Struct, frozen=True, kw_only=True):
 class ImageUser(msgspec.Struct, frozen=True):
     """The user that an image runs as where the pod sets none; None where it is not known.
 
-    `name` is how the image names the user, "" for a number. The kubelet starts no image that names its user where
-    runAsNonRoot is true and runAsUser is not set, as it cannot tell who that is.
+    `name` is the user's name in the image, "" for a number. If runAsNonRoot is true and runAsUser is not set, the
+    kubelet starts no image with a named user, because it cannot find out the user's id.
     """
 
     user: int | None

@@ -276,7 +276,7 @@ def test_a_cluster_whose_one_component_names_a_policy_may_use_both(enforcing, gu
 
 
 def test_the_next_leader_goes_on_and_cleans_up_what_ended_meanwhile(plane_124, tmp_path_factory):
-    """While nobody leads one resource ends and another comes. No other leader makes policies in this control plane."""
+    """Without a leader, one resource ends and another begins. No other leader makes policies in this control plane."""
     namespace = plane_124.namespace(unused("leaders-"))
     environment = {**MADE, "POD_NAMESPACE": namespace}
     first, second, third = (unused("led") for _ in range(3))

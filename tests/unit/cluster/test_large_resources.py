@@ -1,4 +1,4 @@
-"""What one tenant's resources cost each replica is bounded: bytes are counted, and pods are judged all the same."""
+"""The cost of one tenant's resources is limited: vmguard counts their bytes, and still judges their pods."""
 
 import asyncio
 import gc

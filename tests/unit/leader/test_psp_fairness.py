@@ -162,7 +162,7 @@ def test_a_round_removes_some_of_each_namespace_and_the_next_rounds_the_others(t
 
 
 def test_what_cannot_be_removed_hides_nothing_behind_it(tmp_path):
-    """Leftovers whose owner cannot be known stay; the rounds come to the others of their namespace all the same."""
+    """Leftovers with an unknown owner stay; the rounds still reach the others of their namespace."""
 
     async def rounds():
         async with reconciling(tmp_path) as (stored, _, reconciler, _):

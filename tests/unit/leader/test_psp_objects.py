@@ -121,7 +121,7 @@ def test_the_policy_is_what_the_operator_made_and_allows_the_runtimes_profile():
 
 
 def made(metadata):
-    """An object as the API server has it once it was made here, but for some of its metadata."""
+    """An object from here in the form of the API server, without some of its metadata."""
     return {"metadata": {"labels": {LABEL: OURS}, "managedFields": [{"manager": "a"}, {"manager": MANAGER}]} | metadata}
 
 

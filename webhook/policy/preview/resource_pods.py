@@ -52,7 +52,7 @@ class PodsOfResource(msgspec.Struct, frozen=True):
         return tuple(predict(workload, posture_of(workload, settings)) for workload in workloads)
 
     def _posture(self, workload: Workload, settings: Settings) -> Posture:
-        """The posture of a workload, with its place where this resource is the parent of the one that makes it."""
+        """The posture of a workload, with its place in this resource if that is the parent."""
         posture = posture_of(workload, settings)
         if workload.kind == self.resource.kind or not workload.parentage.layers:
             return posture
