@@ -17,9 +17,9 @@ STAGES = "stages.yaml"
 class Module:
     """A folder of `modules/`.
 
-    `programs` are the names of the binaries and the packages they are built from; `stages` are globs of YAML files in
-    the module `origin`, kept beside the binaries in one file, `stages.yaml`. `minutes` is how long download and build
-    take on two cores with empty caches. `tags` are build tags.
+    `programs` are the names of the binaries with their packages. `stages` are globs of YAML files in the module
+    `origin`; the build copies them into one file beside the binaries, `stages.yaml`. `minutes` is the time for download
+    and build on two cores with empty caches. `tags` are build tags.
     """
 
     folder: str

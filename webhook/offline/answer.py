@@ -1,6 +1,6 @@
-"""The answer to a dry-run question: what would become of this pod or resource, and why, as the contract's one object.
+"""The answer to a dry-run question: what vmguard would do with this pod or resource, and why, as one object.
 
-It knows only what the caller sent and the objects that the server was started with; it changes nothing anywhere.
+It knows only the request and the objects that the server started with. It changes nothing.
 """
 
 from collections.abc import Iterable

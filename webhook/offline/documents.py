@@ -1,10 +1,10 @@
 """Untrusted text into plain JSON values: JSON or YAML, one or many documents, within hard bounds.
 
-JSON goes through msgspec; YAML is built from PyYAML's events with a stack of our own: no tag makes an object, no alias
-or merge key multiplies beyond the budget, no date is made. Scalars become what kubectl makes of them (YAML 1.1). Bytes
-in, values out; no file is opened here, and every failure is a `DocumentError` of one line.
+msgspec decodes JSON. For YAML, this module builds the values from PyYAML's events. So no tag makes an object, no alias
+or merge key multiplies beyond the budget, and no scalar becomes a date. Scalars become the same values as in kubectl
+(YAML 1.1). The module opens no file, and every failure is a `DocumentError` of one line.
 
-A text is first cut at its `---` lines, so an unreadable document hides no other one.
+It first cuts a text at its `---` lines, so an unreadable document hides no other one.
 """
 
 import re

@@ -39,10 +39,10 @@ def known_object(raw: dict[str, Any]) -> KubeObject:
 
 
 class FileFacts:
-    """Facts from objects as they stand in files; of two of one name, the last counts.
+    """Facts from objects in files; of two with one name, the last counts.
 
-    When the objects are `complete`, one that is not among them does not exist. When they are not (no owner was given),
-    it is unknown, and pods can be judged by their labels only.
+    If the objects are `complete`, any other object does not exist. If they are not (no owner was given), any other
+    object is unknown, and only labels can decide on pods.
     """
 
     def __init__(self, objects: Iterable[dict[str, Any]], minor: int, *, complete: bool = True) -> None:

@@ -1,8 +1,7 @@
 """What a person hands in, sorted: inputs to be decided on, and facts to decide by.
 
-Every Pod, resource of the operator and AdmissionReview is an input; resources of the operator are facts as well, and
-every other kind is a fact only. A List is its items. A bare object is asked about as the API server would at its
-creation.
+Every Pod, resource of the operator and AdmissionReview is an input. Resources of the operator are also facts, and every
+other kind is only a fact. A List counts as its items. For a bare object, the review is that of its creation.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +30,7 @@ class InputError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing to decide on: the AdmissionReview's bytes, its object, and where it stood."""
+    """One input for a decision: the AdmissionReview's bytes, its object, and its place."""
 
     review: bytes
     object: dict[str, Any]
@@ -44,7 +43,7 @@ class Input:
 
     @property
     def title(self) -> str:
-        """Kind, namespace and name, and where it stood."""
+        """Kind, namespace and name, and its place."""
         return f"{self.name}  ({self.place})"
 
     @property
@@ -115,8 +114,8 @@ def objects_in(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of `(place, value)` documents with their places; a List is its items.
 
-    `problem_of` says why a value is no object, "" for one that is; it has a `kind` and an `apiVersion` then. `unusable`
-    is called with the place and the problem of each that is none, and may return.
+    `problem_of` returns why a value is no object, "" if it is; then it has a `kind` and an `apiVersion`. `unusable`
+    gets the place and the problem of each value that is no object, and may return.
     """
     for place, value in documents:
         problem = problem_of(value)
@@ -133,7 +132,7 @@ def objects_in(
 
 
 def _problem(value: Any) -> str:
-    """Why a value is no Kubernetes object, "" for one that is."""
+    """Why a value is no Kubernetes object, "" if it is."""
     problem = untyped(value)
     if problem:
         return problem
@@ -154,7 +153,7 @@ def _problem(value: Any) -> str:
 
 
 def untyped(value: Any) -> str:
-    """Why a value has not the kind and the apiVersion of a Kubernetes object, "" for one that has."""
+    """Why a value does not have the kind and the apiVersion of a Kubernetes object, "" if it has."""
     if isinstance(value, list):
         return "a list is no Kubernetes object: write the objects one after another, or as items of a List"
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
