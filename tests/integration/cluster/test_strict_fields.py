@@ -12,7 +12,7 @@ from tests.support.openapi_contexts import RECORDED, properties, without_row
 
 SINGLE = Case(ROOT / "strict--v0.53.0-to-v0.54.0-strict--vmsingle-relabel--vmsingle-t")
 
-SINCE = {"appArmorProfile": "1.30", "supplementalGroupsPolicy": "1.34", "seLinuxChangePolicy": "1.37"}
+SINCE = {"appArmorProfile": "1.30", "supplementalGroupsPolicy": "1.34", "seLinuxChangePolicy": "1.34"}
 """The first version of `make matrix` that has a field by default: vmguard never sees it in an older one."""
 
 KEPT_SINCE = {**SINCE, "procMount": "1.34"}
@@ -58,6 +58,10 @@ def _outcome(plane, namespace, owners, trial):
     return "admitted", ""
 
 
+VALUES_SINCE = {("seLinuxChangePolicy", "MountOption"): "1.37"}
+"""The same of a value of a field that is there: an older one refuses it."""
+
+
 def _is_older(plane, field, since):
     """Whether a control plane is older than the first version with a field."""
     return field in since and _minor(plane.version) < _minor(since[field])
@@ -72,6 +76,8 @@ def _expected(plane, trial):
     api = "drops" if _is_older(plane, trial.field, SINCE) else trial.api
     if trial.denied and api in {"takes", "invalid"}:
         return "denied"
+    if _minor(plane.version) < _minor(VALUES_SINCE.get((trial.field, str(trial.value)), "1.0")):
+        return api if api == "drops" else "invalid"
     return api if api in {"invalid", "undecodable"} else "admitted"
 
 
