@@ -61,7 +61,7 @@ def _kubernetes(minor: str, version: str, minutes: int, *also_told: str) -> Modu
 
 KUBERNETES: dict[str, Module] = {
     "1.24": _kubernetes("1.24", "v1.24.17", 7, "k8s.io/client-go/pkg/version"),  # the aggregator's, which says /version
-    "1.27": _kubernetes("1.27", "v1.27.16", 7),
+    "1.27": _kubernetes("1.27", "v1.27.16", 7, "k8s.io/client-go/pkg/version"),
     "1.30": _kubernetes("1.30", "v1.30.14", 7),
     "1.34": _kubernetes("1.34", "v1.34.4", 7),
     "1.37": _kubernetes("1.37", "v1.37.2", 7),

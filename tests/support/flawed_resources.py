@@ -1,5 +1,6 @@
 """Resources with something wrong in them, for tests of fixes: samples of each finding, field cases and golden cases."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -305,8 +306,16 @@ def _golden_resources() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield case.path.name, each
 
 
-FLAWED = {
-    **{name: resource(kind, spec=spec) for name, (kind, spec) in SAMPLES.items()},
-    **dict(_field_resources()),
-    **dict(_golden_resources()),
-}
+def _different(resources: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """One resource of each kind and spec."""
+    seen = {json.dumps((each["kind"], each["spec"]), sort_keys=True): name for name, each in resources.items()}
+    return {name: resources[name] for name in seen.values()}
+
+
+FLAWED = _different(
+    {
+        **{name: resource(kind, spec=spec) for name, (kind, spec) in SAMPLES.items()},
+        **dict(_field_resources()),
+        **dict(_golden_resources()),
+    }
+)

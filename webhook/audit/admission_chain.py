@@ -32,8 +32,8 @@ MUTATIONS = "mutatingwebhookconfigurations"
 
 
 def right(group: str, resource: str, verb: str) -> str:
-    """The rule of a ClusterRole that gives a right to the audit, to copy."""
-    return f"# the rule that the ClusterRole of the audit needs\n{rule(group, resource, verb)}\n"
+    """The rule that gives a right to the audit, to copy: for a ClusterRole, or a Role in the namespace."""
+    return f"# the rule to add to the role of the audit\n{rule(group, resource, verb)}\n"
 
 
 def rule(group: str, resource: str, verb: str) -> str:

@@ -14,155 +14,30 @@ from typing import Any
 import msgspec
 
 from webhook.audit.auditor import worst_first
+from webhook.audit.own_values import (
+    ADVISED,
+    BARE,
+    COMMANDS,
+    KEYS,
+    NAME_FOLLOWS,
+    NAMING,
+    NUMBERS,
+    OF_REFUSALS,
+    POINTED,
+    QUOTED_FIELDS,
+    ROOTS,
+    VALUES,
+    WELL_KNOWN,
+)
 from webhook.audit.own_words import ENDS, own_words, pairs_after
 from webhook.audit.report import AuditReport
-from webhook.audit.trimmed import FIELD_NAMES
-from webhook.offline.reply import LEVELS
-from webhook.policy.components import COMPONENTS, KINDS, PARENTS
-from webhook.policy.context_fields import FIELDS
-from webhook.policy.enforcement import EXEMPT
-from webhook.policy.token_volume import TOKEN_PATH, VOLUME
-from webhook.policy.volume_groups import NO_DATA, SOURCES
 
 _LENGTH = 10
 
-WELL_KNOWN = frozenset(
-    {
-        *(name for component in COMPONENTS for name in (component.name, *component.containers)),
-        *(VOLUME, TOKEN_PATH, "kube-root-ca.crt", "vm-operator", "net.ipv4.ip_unprivileged_port_start"),
-    }
-)
-"""Names that every cluster has, so that nobody chose them."""
-
-_VALUES = frozenset(
-    {
-        *("ALL", "Always", "CHOWN", "DaemonSet", "Default", "Deployment", "FOWNER", "File", "Localhost", "MountOption"),
-        *("NET_BIND_SERVICE", "None", "OnRootMismatch", "Pod", "Recursive", "ReplicaSet", "RuntimeDefault"),
-        *("StatefulSet", "Strict", "Merge", "SYS_ADMIN", "CAP_SYS_ADMIN", "TCP", "UDP", "SCTP", "Unconfined"),
-        *("Unmasked", "v1", "apps/v1", "linux", "windows", "…", ""),
-        *(each.kind for each in KINDS),
-        *LEVELS,
-        *SOURCES,
-        *NO_DATA,
-    }
-)
-"""Values of fields that nobody chose."""
-
-_BARE = frozenset({"true", "false", "null", "{}", "[]"})
-"""What YAML has without quotation marks and is no text."""
-
-_NAMING = frozenset(
-    {
-        *("name", "namespace", "generateName", "uid", "claimName", "secretName", "serviceAccountName", "nodeName"),
-        *("mountPath", "subPath", "path", "server", "driver", "image", "host", "localhostProfile"),
-    }
-)
-"""Fields whose value somebody chose, whatever it looks like."""
-
-_NUMBERS = frozenset({"port", "value", "listenPort"})
-"""Fields whose value may be a number in quotation marks; elsewhere that is a name."""
-
-_FIELD_NAMES = frozenset(
-    {
-        *("type", "localhostProfile", "name", "value"),
-        *(part for row in FIELDS for part in row.name.split("/")),
-        *(key for row in FIELDS if isinstance(row.types, dict) for key in row.types if key != "[]"),
-    }
-)
-"""Names of fields that a text may have in quotation marks."""
-
-_KEYS = _FIELD_NAMES | FIELD_NAMES | _NAMING | {"apiVersion", "kind", "metadata", "ownerReferences", "controller"}
-"""Names of fields of pods and resources."""
-
-_RESOURCES = frozenset(
-    {
-        *("configmaps", "controllerrevisions", "csidrivers", "customresourcedefinitions", "daemonsets", "deployments"),
-        *("mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations"),
-        *("namespaces", "persistentvolumeclaims", "persistentvolumes", "pods", "podsecuritypolicies", "replicasets"),
-        *("statefulsets", "storageclasses", *(each.plural for each in KINDS)),
-    }
-)
-_OF_REFUSALS = {"resource": _RESOURCES, "group": frozenset({"", "apps", "policy", "operator.victoriametrics.com"})}
-"""What may stand in quotation marks in a refusal of the API server, by the word before."""
-
-_ROOTS = frozenset(
-    {
-        *("spec", "metadata", "securityContext", "podMetadata", "zones", "zoneCommon", "containers", "initContainers"),
-        *(path[0] for component in COMPONENTS if (path := component.path[1:])),
-        *(each.settings[0] for component in COMPONENTS for each in component.beside if each.settings),
-        *(child.field for children in PARENTS.values() for child in children.values()),
-    }
-)
-"""The fields that a place in a resource begins with; a name with dots may begin with any other."""
-
-_POINTED = ("securityContext", "containers", "initContainers", "volumes", "automountServiceAccountToken")
-"""The fields of a pod's spec that a JSON pointer in a text begins with; a path may look like any other."""
-
-_COMMANDS = frozenset(
-    {
-        *(
-            "kubectl",
-            "vmguard",
-            "label",
-            "namespace",
-            f"{EXEMPT}-",
-            "exec",
-            "patch",
-            "get",
-            "audit",
-            "--verify",
-            "psp",
-            "mutatingwebhookconfigurations",
-        ),
-        *(
-            "-n",
-            "-c",
-            "--",
-            "-R",
-            "-p",
-            "--type=json",
-            "-u",
-            "id",
-            "stat",
-            "chown",
-            "chgrp",
-            "debug",
-            "#",
-            "%u:%g",
-            "%a",
-        ),
-        *("deploy", "sts", "ds", *(each.kind.lower() for each in KINDS)),
-    }
-)
-"""Words of the commands in fixes."""
-
-NAME_FOLLOWS = frozenset(
-    {
-        *(
-            "namespace",
-            "claim",
-            "volume",
-            "container",
-            "annotation",
-            "label",
-            "driver",
-            "CSI",
-            "user",
-            "User",
-            "policy",
-        ),
-        *("PodSecurityPolicy", "webhook", "cluster", "-n", "Namespace", "Rename", "named", "profile", "image"),
-        *(each.kind for each in KINDS),
-    }
-)
-"""Words that a name follows in texts, unless vmguard's own texts have the two words together."""
 
 _WORD = r"[^\s'\"(){}\[\],;=<>]+"
 _TOKEN = re.compile(
     rf"""(?<=\w)\[(?P<element>[^\]\n]*)\]|(?<!\w)(?P<quote>['"])(?P<quoted>.*?)(?P=quote)|(?P<word>{_WORD})"""
-)
-_ADVISED = re.compile(
-    rf'({{apiGroups: \["[a-z0-9.]*"\], resources: \["({"|".join(sorted(_RESOURCES))})"\], verbs: \["[a-z]+"\]}})?'
 )
 _NUMBER = re.compile(r"[-+]?\d+")
 
@@ -207,26 +82,26 @@ def _word(word: str, words: frozenset[str]) -> str:
         return word
     if word.startswith("/"):
         parts = [*word.split("/"), ""]
-        return _pointer(word) if parts[1] == "spec" and parts[2] in _POINTED else hashed(word)
+        return _pointer(word) if parts[1] == "spec" and parts[2] in POINTED else hashed(word)
     if "/" in word:
         return _name(word)
     parts = word.split(".")
-    if len(parts) > 1 and (not parts[0] or parts[0] in _ROOTS):
-        return ".".join(part if not part or part in _KEYS or part.isdigit() else hashed(part) for part in parts)
+    if len(parts) > 1 and (not parts[0] or parts[0] in ROOTS):
+        return ".".join(part if not part or part in KEYS or part.isdigit() else hashed(part) for part in parts)
     flag = word.lstrip("-")
     return word if flag != word and flag in words else hashed(word)
 
 
 def _pointer(text: str) -> str:
     """A JSON pointer: the fields and indices of a pod."""
-    known = (part if not part or part in _KEYS or part.isdigit() else hashed(part) for part in text.split("/"))
+    known = (part if not part or part in KEYS or part.isdigit() else hashed(part) for part in text.split("/"))
     return "/".join(known)
 
 
 def _name(word: str) -> str:
     """A word that is a name, `NAMESPACE/NAME`, or `KIND/NAME`."""
     first, *rest = word.split("/")
-    if rest and first[:1].isupper() and first in _VALUES:
+    if rest and first[:1].isupper() and first in VALUES:
         return "/".join((first, *(hashed(each) for each in rest)))
     if word in WELL_KNOWN or (rest and word in own_words()):
         return word
@@ -239,11 +114,11 @@ def _element(text: str) -> str:
 
 
 def _quoted(text: str, before: str) -> str:
-    if before in _OF_REFUSALS:
-        return text if text in _OF_REFUSALS[before] else hashed(text)
+    if before in OF_REFUSALS:
+        return text if text in OF_REFUSALS[before] else hashed(text)
     if text in WELL_KNOWN:
         return text
-    return text if before not in NAME_FOLLOWS and (text in _VALUES or text in _FIELD_NAMES) else hashed(text)
+    return text if before not in NAME_FOLLOWS and (text in VALUES or text in QUOTED_FIELDS) else hashed(text)
 
 
 def _yaml(text: str) -> str:
@@ -265,7 +140,7 @@ def _yaml_line(line: str) -> str:
         return _comment(line)
     if line.startswith(("kubectl ", "vmguard ")):
         return _command(line)
-    if _ADVISED.fullmatch(line):
+    if ADVISED.fullmatch(line):
         return line
     start = 0
     while line.startswith((" ", "- "), start):
@@ -277,7 +152,7 @@ def _yaml_line(line: str) -> str:
     if not end or rest[end : end + 1] != ":":
         return f"{indent}{_scalar(rest)}"
     key, value = rest[:end], rest[end + 2 :]
-    shown = value if key in _NUMBERS and value.strip("'").isdigit() else _scalar(value, named=key in _NAMING)
+    shown = value if key in NUMBERS and value.strip("'").isdigit() else _scalar(value, named=key in NAMING)
     return f"{indent}{_key(key)}:{f' {shown}' if value else ''}"
 
 
@@ -289,18 +164,30 @@ def _comment(line: str) -> str:
 
 def _command(line: str) -> str:
     command, comment, text = line.partition("  # ")
-    shown = " ".join(each if each in _COMMANDS or not each else hashed(each) for each in command.split(" "))
-    return f"{shown}{comment}{without_names(text)}"
+    words = command.split(" ")
+    shown = (_word_of_command(words, index) for index in range(len(words)))
+    return f"{' '.join(shown)}{comment}{without_names(text)}"
+
+
+def _word_of_command(words: list[str], index: int) -> str:
+    """One word of a command; what stands where a name belongs may look like any word."""
+    word, before = words[index], words[:index]
+    last = before[-1:]
+    named = last == ["-n"] or (last == ["-c"] and "--" not in before) or before[1:] == ["label", "namespace"]
+    named = named or (before[-2:-1] == ["-n"] and words[1] == "exec")
+    named = named or (before[-3:-2] == ["-n"] and words[1] == "patch")
+    kept = word in WELL_KNOWN if named else word in COMMANDS or not word or word.isdigit()
+    return word if kept else hashed(word)
 
 
 def _key(text: str) -> str:
     """The name of a field, or the key of a label or an annotation that nobody chose."""
     bare = text.strip("'\"")
-    return text if bare in _KEYS or ("/" in bare and bare in own_words()) else hashed(bare)
+    return text if bare in KEYS or ("/" in bare and bare in own_words()) else hashed(bare)
 
 
 def _scalar(text: str, *, named: bool = False) -> str:
-    if _NUMBER.fullmatch(text) or text in _BARE:
+    if _NUMBER.fullmatch(text) or text in BARE:
         return text
     bare = text[1:-1] if text[:1] in {"'", '"'} and text[-1:] == text[:1] and len(text) > 1 else text
     shown = _value(bare, named=named)
@@ -312,7 +199,7 @@ def _value(text: str, *, named: bool = False) -> str:
 
     With `named` it is that of a field for a name, which may look like any of them.
     """
-    if text in WELL_KNOWN or (not named and text in _VALUES):
+    if text in WELL_KNOWN or (not named and text in VALUES):
         return text
     if named:
         return hashed(text)
@@ -330,7 +217,7 @@ def _object(value: Any, *, named: bool = False) -> Any:
         return [_object(each) for each in value]
     if isinstance(value, dict):
         return {
-            _key(str(key)): each if key in _NUMBERS and str(each).isdigit() else _object(each, named=key in _NAMING)
+            _key(str(key)): each if key in NUMBERS and str(each).isdigit() else _object(each, named=key in NAMING)
             for key, each in value.items()
         }
     return value
@@ -341,7 +228,7 @@ def _plain(value: Any) -> Any:
 
 
 def _kind(value: str) -> str:
-    return value if value in _VALUES | WELL_KNOWN else hashed(value)
+    return value if value in VALUES | WELL_KNOWN else hashed(value)
 
 
 _Redact = Callable[[Any], Any]
@@ -368,7 +255,7 @@ _CLUSTER: Mapping[str, _Redact] = {"name": hashed, "kubernetesVersion": _plain}
 _MISSING: Mapping[str, _Redact] = {
     **dict.fromkeys(("cluster", "namespace"), hashed),
     "what": without_names,
-    "rule": lambda value: value if _ADVISED.fullmatch(value) else without_names(value),
+    "rule": lambda value: value if ADVISED.fullmatch(value) else without_names(value),
 }
 _NOT_JUDGED: Mapping[str, _Redact] = {
     **dict.fromkeys(("cluster", "namespace"), hashed),

@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 
 from webhook.policy.findings import Fix
-from webhook.policy.json_access import Raw, object_of
+from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.parents import Layers
 from webhook.policy.workload import Workload
 from webhook.text import printable
 
 _LAYER = re.compile(r"zones\[(?P<zone>.*)\]\.(?P<of_zone>\w+)\.spec|(?P<common>[\w.]+)\.spec", re.DOTALL)
 _CONTEXT = "securityContext"
+_UNNAMED = "A zone without a name has its index here: write the fields into that element of zones."
 
 
 class PlacedFix(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ def placed(fix: Fix, workload: Workload) -> PlacedFix:
     notes += [f"set it in {parent}: the operator overwrites {workload}"] if parent else []
     notes += fix.notes
     fields = _resource_fields(fix, workload)
+    notes += [_UNNAMED] if any(str(each.get("name")).isdigit() for each in _zones(fields)) else []
     notes += ["null removes the field that stands there"] if _has_null(fields) else []
     commands = [fix.command] if fix.command else []
     for old, new in fix.renames:
@@ -63,6 +65,10 @@ def placed(fix: Fix, workload: Workload) -> PlacedFix:
         commands += [command] if command else []
         notes += [] if command else [f"Rename volume {old} to {new} in volumes and volumeMounts."]
     return PlacedFix(tuple(notes), fields, tuple(commands))
+
+
+def _zones(fields: Raw) -> list[Raw]:
+    return objects_of(object_of(fields.get("spec")).get("zones"))
 
 
 def _has_null(value: Any) -> bool:

@@ -1,49 +1,19 @@
 """An audit gives a fix with each finding of a rule on a running pod, and it holds once the pod is made again."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from tests.support.applied_fixes import applied, pasted
+from tests.support.audited_pods import audited, pods_of
 from tests.support.flawed_resources import FLAWED
-from tests.support.sample_pods import owned_by, pod, resource, vmsingle, workload
-from webhook.audit.audits import audit_saved
-from webhook.audit.collect import AuditScope
-from webhook.audit.report import AuditedWorkload, ReportedFinding
-from webhook.audit.saved import SavedObjects
-from webhook.facts import Ref
+from tests.support.sample_pods import pod, resource, vmsingle, workload
+from webhook.audit.report import ReportedFinding
 from webhook.policy.components import PARENTS
-from webhook.policy.preview import PodsOfResource
 from webhook.policy.rules import IDS
 from webhook.settings import Settings
 
 MAKING_PODS = {name: thing for name, thing in FLAWED.items() if thing["kind"] not in PARENTS}
-
-
-def pods_of(thing: dict[str, Any]) -> list[dict[str, Any]]:
-    """A running pod of each component of a resource, as the operator makes it without vmguard, and its controller."""
-    name = thing["metadata"]["name"]
-    ref = Ref("operator.victoriametrics.com", "", thing["kind"], "mon", name)
-    objects = []
-    for each in PodsOfResource(ref, thing["spec"]).predicted(Settings()):
-        kind, of = each.workload.workload, f"{each.workload.component.name}-{name}"
-        controller = workload(kind, of, thing)
-        objects.append(controller)
-        if kind == "Deployment":
-            controller = workload("ReplicaSet", f"{of}-1", controller)
-            objects.append(controller)
-        labels = {"managed-by": "vm-operator", "app.kubernetes.io/name": each.workload.component.label}
-        metadata = {**each.pod["metadata"], "name": f"{of}-0", "namespace": "mon", "labels": labels, "uid": of}
-        owner = {"ownerReferences": owned_by(controller)}
-        objects.append({**each.pod, "metadata": {**metadata, **owner}})
-    return objects
-
-
-def audited(*things: dict[str, Any], settings: Settings | None = None) -> list[AuditedWorkload]:
-    pods = [each for each in things if each["kind"] == "Pod"]
-    saved = SavedObjects(pods, [each for each in things if each["kind"] != "Pod"], None)
-    return asyncio.run(audit_saved(saved, "file", 37, AuditScope(()), settings or Settings())).workloads
 
 
 def audited_with_pods(
@@ -162,3 +132,31 @@ def test_a_hostile_name_stays_a_name_in_a_fix(name):
             {"op": "replace", "path": "/spec/containers/0/volumeMounts/0/name", "value": "own-kube-api-access"},
         ]
     ]
+
+
+def test_the_fix_for_a_pod_of_a_child_is_for_its_parent():
+    """The operator overwrites the child, so a field that is set there would be lost."""
+    side = {"containers": [{"name": "side", "securityContext": {"privileged": True}}]}
+    zone = {"name": "a.b", "vmcluster": {"spec": {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}}}
+    common = {"vmcluster": {"name": "%ZONE%", "spec": {"vmselect": side}}}
+    parent = resource("VMDistributed", spec={"zones": [zone], "zoneCommon": common})
+    spec = {"vmselect": {**zone["vmcluster"]["spec"]["vmselect"], **side}}
+    child = resource("VMCluster", "a.b", spec, owner=parent)
+    found = {each.id: pasted(each.fix) for row in audited(parent, child, *pods_of(child)) for each in row.findings}
+    fields, _ = found["read-only-root"]
+    (place,) = fields["spec"]["zones"]
+    assert (place["name"], [*place["vmcluster"]["spec"]["vmselect"]]) == ("a.b", ["volumes", "volumeMounts"])
+    fields, _ = found["sidecar"]
+    assert [*fields["spec"]] == ["zoneCommon"], (
+        "the zone lists no containers, and a list of its own would hide this one"
+    )
+    assert [*fields["spec"]["zoneCommon"]["vmcluster"]["spec"]["vmselect"]] == ["containers"]
+
+
+def test_a_zone_without_a_name_is_not_given_one():
+    """A comment says that the number is an index."""
+    zone = {"vmcluster": {"name": "x", "spec": {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}}}
+    parent = resource("VMDistributed", spec={"zones": [zone]})
+    child = resource("VMCluster", "x", zone["vmcluster"]["spec"], owner=parent)
+    (finding,) = [each for row in audited(parent, child) for each in row.findings if each.id == "read-only-root"]
+    assert "# A zone without a name has its index here" in finding.fix

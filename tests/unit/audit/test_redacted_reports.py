@@ -185,6 +185,23 @@ def test_a_report_of_vmguard_itself_can_still_be_read():
     )
 
 
+COMMANDS = """\
+kubectl exec -n {0} {0} -c {0} -- stat -c '%u:%g %a %n' -- /{0}
+kubectl exec -n {0} {0} -c {0} -- chown -R 65534 -- /{0}
+kubectl patch -n {0} vmagent {0} --type=json -p '[]'
+kubectl label namespace {0} vmguard.io/exempt-  # vmguard is called for its pods then
+"""
+
+
+@pytest.mark.parametrize("name", ["exec", "patch", "audit", "get", "stat", "id", "namespace", "label", "chown"])
+def test_a_name_in_a_command_may_be_one_of_its_words(name):
+    """The place in the command says what is a name."""
+    hashes = re.compile(r"x[0-9a-f]{10}")
+    shown, other = (hashes.sub("X", module._yaml(COMMANDS.format(each))) for each in (name, "qq"))
+    assert shown == other
+    assert shown.startswith("kubectl exec -n X X -c X -- stat -c ")
+
+
 def test_a_refusal_of_the_api_server_has_no_user():
     assert (
         without_names(FORBIDDEN.format("jane"))

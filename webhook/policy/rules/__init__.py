@@ -26,11 +26,15 @@ from webhook.policy.rules.subject import (
 PARTS = frozenset(
     {
         "api_users",
+        "context_corrections",
         "context_filling",
+        "field_moves",
+        "hardening",
         "owner_changers",
         "replaced_users",
         "rule",
         "subject",
+        "token_fixes",
         "token_injectors",
         "wanted_context",
         "windows_options",

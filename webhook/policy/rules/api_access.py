@@ -59,11 +59,12 @@ from typing import Any
 
 from webhook.admission.patch import Edit
 from webhook.objects import Container, Volume
-from webhook.policy.findings import Change, Finding, Fix, Violation, Warn
+from webhook.policy.findings import Change, Finding, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.api_users import signs, users_without_token
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import FlawedPod, PreviewedPod, Subject, arguments_of
+from webhook.policy.rules.subject import PreviewedPod, Subject, arguments_of
+from webhook.policy.rules.token_fixes import INJECT, MOUNT, MOVE, RENAME, SWITCH, USE, fix
 from webhook.policy.rules.token_injectors import ANNOTATIONS, injectors_without_token
 from webhook.policy.token_volume import (
     PLUGIN_PREFIX,
@@ -81,8 +82,6 @@ _READS_SECRET = ("--config-secret-name", "-config-secret-name")
 
 _SECRET_TOKENS_UNTIL = 22
 _WHY = "API access only where it is needed"
-_MOUNT, _INJECT, _USE, _SWITCH, _RENAME, _MOVE = "mount", "inject", "use", "switch", "rename", "move"
-"""What the fix of a warning does; the first of the names that the warning is about."""
 
 _FOREIGN = f"the resource does not mount this volume at {TOKEN_PATH}, and neither does the operator"
 
@@ -101,8 +100,8 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
 def check_users(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Warnings about the user's containers of one pod, and about webhooks that use the pod's token."""
     return [
-        *(Warn(ID, text, about=(_MOUNT, name)) for text, name in users_without_token(pod, posture)),
-        *(Warn(ID, text, about=(_INJECT, annotation)) for text, annotation in injectors_without_token(pod, posture)),
+        *(Warn(ID, text, about=(MOUNT, name)) for text, name in users_without_token(pod, posture)),
+        *(Warn(ID, text, about=(INJECT, annotation)) for text, annotation in injectors_without_token(pod, posture)),
     ]
 
 
@@ -196,7 +195,7 @@ def _users_volume(container: Container) -> Warn:
         ID,
         f"container {container.name!r} needs the Kubernetes API and has no token: the volume {VOLUME} is the user's"
         f" own, mount it at {TOKEN_PATH} with the resource's volumeMounts",
-        about=(_USE, container.name),
+        about=(USE, container.name),
     )
 
 
@@ -207,7 +206,7 @@ def _no_token(container: Container, volumes: Mapping[str, Volume]) -> list[Warn]
         return _useless_mount(container, mounted, volumes)
     text = f"container {container.name!r} needs the Kubernetes API and has no token: its ServiceAccount or its pod says"
     text = f"{text} automountServiceAccountToken: false, or the pod has not been through an API server"
-    return [Warn(ID, text, about=(_SWITCH, container.name))]
+    return [Warn(ID, text, about=(SWITCH, container.name))]
 
 
 def _useless_mount(container: Container, name: str, volumes: Mapping[str, Volume]) -> list[Warn]:
@@ -219,8 +218,8 @@ def _useless_mount(container: Container, name: str, volumes: Mapping[str, Volume
     text = f"container {container.name!r} needs the Kubernetes API, but the volume {name!r} at its token path {fault}"
     if name.startswith(PLUGIN_PREFIX):
         text = f"{text}: rename it, as the API server mounts every volume named {PLUGIN_PREFIX}* there"
-        return [Warn(ID, text, about=(_RENAME, name))]
-    return [Warn(ID, f"{text}: mount it elsewhere", about=(_MOVE, container.name, name))]
+        return [Warn(ID, text, about=(RENAME, name))]
+    return [Warn(ID, f"{text}: mount it elsewhere", about=(MOVE, container.name, name))]
 
 
 def _is_adopted(volume: Volume, subject: Subject) -> bool:
@@ -260,45 +259,6 @@ def words(container: dict[str, Any]) -> list[str]:
     """The arguments that say that a container reads a Secret, and what shows that it calls the API."""
     found = arguments_of(container)
     return [*(each for each in found if each.partition("=")[0] in _READS_SECRET), *signs(container)]
-
-
-_OWN_TOKEN = "api-token"  # noqa: S105 - the name of a volume
-_WEBHOOKS = "kubectl get mutatingwebhookconfigurations"
-
-
-def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
-    """A token of its own for a container, or another name or place for a volume that takes the place of the token."""
-    if isinstance(finding, Violation):
-        if finding.path.startswith("/spec/volumes/"):
-            return _renamed(VOLUME, pod)
-        return Fix(notes=("No field of the resource sets it. This lists the webhooks that may:",), command=_WEBHOOKS)
-    what, name, *more = finding.about
-    if what == _MOUNT:
-        volume = pod.unused(_OWN_TOKEN)
-        mount = {**TOKEN_MOUNT, "name": volume}
-        return Fix({"volumes": [{**TOKEN_VOLUME, "name": volume}], **pod.of_container(name, {"volumeMounts": [mount]})})
-    if what == _INJECT and name:
-        volume = pod.unused("vault-token")
-        sources = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}]
-        fields = {"volumes": [{"name": volume, "projected": {"sources": sources}}]}
-        return Fix({**fields, "podMetadata": {"annotations": {name: volume}}})
-    if what == _INJECT:
-        volume = pod.unused(_OWN_TOKEN)
-        mounts = {"volumeMounts": [{**TOKEN_MOUNT, "name": volume}]}
-        return Fix({"volumes": [{**TOKEN_VOLUME, "name": volume}], **mounts})
-    if what == _USE:
-        return Fix({"volumeMounts": [TOKEN_MOUNT]})
-    if what == _SWITCH:
-        notes = ("vmguard then gives a token to the containers that need the Kubernetes API, and to no other.",)
-        return Fix({"disableAutomountServiceAccountToken": True}, notes=notes)
-    if what == _RENAME:
-        return _renamed(name, pod)
-    note = f"Mount volume {more[0]!r} of container {name!r} at <another path> instead of {TOKEN_PATH}."
-    return Fix(notes=(note,))
-
-
-def _renamed(name: str, pod: FlawedPod) -> Fix:
-    return Fix(renames=((name, pod.unused(f"own-{name}")),))
 
 
 RULE = Rule(

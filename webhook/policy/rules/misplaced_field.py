@@ -21,16 +21,15 @@ What to do: move the field to the place that the warning names. For example, in 
 Source: definitions of operator v0.42 to v0.76.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import Any
 
 from webhook.policy.components import BY_KIND, PARENTS, Component
 from webhook.policy.conditions import text_at, value_at
 from webhook.policy.findings import Fix, NothingToCopy, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.rules.field_moves import ITSELF, found_at, joined, placed_at, steps_of
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import ResourceObject
 from webhook.policy.rules.wanted_context import OWN_FIELDS
@@ -258,8 +257,6 @@ def reads(field: str) -> bool:
 
 _OF_PODS = NothingToCopy("it finds nothing in pods, as the API server has dropped the field")
 
-_PART = re.compile(r"([A-Za-z]\w*)(?:\[([^\[\]]*)\])?(?:\.|$)")
-_ITSELF = "its fields in "
 _WHOLE = frozenset({_CONTEXT, _STRICT, "disableAutomountServiceAccountToken", "hostNetwork"})
 """Fields with nothing in them that a report may not show; the values of others are left to the reader."""
 
@@ -267,62 +264,19 @@ _WHOLE = frozenset({_CONTEXT, _STRICT, "disableAutomountServiceAccountToken", "h
 def fix(finding: Violation | Warn, resource: ResourceObject) -> Fix:
     """The field at its place, and null where it stands."""
     place, right = finding.about if isinstance(finding, Warn) else (finding.path, "")
-    wrong = _steps(place)
+    wrong = steps_of(place)
     targets = right.removesuffix(", or in another child").removesuffix(" itself")
-    value = _found(resource.object, wrong)
+    value = found_at(resource.object, wrong)
     if targets.endswith(": true"):
         targets, value = targets.removesuffix(": true"), True
-    into = [_steps(each.removeprefix(_ITSELF)) for each in targets.split(" and ")]
+    into = [steps_of(each.removeprefix(ITSELF)) for each in targets.split(" and ")]
     by_name = all(each for each in (*into, wrong)) and value is not None
     if not by_name or not _WHOLE.intersection(field for each in into for field, _ in each):
         return Fix(notes=(f"Move the value of {place} to {targets}: <the value>",), of_resource=True)
-    fields: Raw = _at(wrong, None)
+    fields: Raw = placed_at(wrong, None)
     for each in into:
-        fields = _joined(fields, _at(each, value))
+        fields = joined(fields, placed_at(each, value))
     return Fix(fields, of_resource=True)
-
-
-def _steps(place: str) -> list[tuple[str, str]]:
-    """The fields of a place, each with the name of the element in it, "" for none; [] for a place of another form."""
-    found = list(_PART.finditer(place))
-    return [(each[1], each[2] or "") for each in found] if "".join(each[0] for each in found) == place else []
-
-
-def _found(value: Any, steps: list[tuple[str, str]]) -> Any:
-    for field, name in steps:
-        value = object_of(value).get(field)
-        if name:
-            value = next((each for each in objects_of(value) if each.get("name") == name), None)
-    return value
-
-
-def _at(steps: list[tuple[str, str]], value: Any) -> Raw:
-    """A value at a place, in objects and lists of named objects."""
-    for field, name in reversed(steps):
-        value = {field: [{"name": name, **value}] if name else value}
-    result: Raw = value
-    return result
-
-
-def _joined(first: Raw, second: Raw) -> Raw:
-    """Two objects as one; objects at the same place are joined, and elements of the same name."""
-    result = dict(first)
-    for field, value in second.items():
-        there = result.get(field)
-        if isinstance(there, dict) and isinstance(value, dict):
-            result[field] = _joined(there, value)
-        elif isinstance(there, list) and isinstance(value, list):
-            result[field] = _joined_lists(there, value)
-        else:
-            result[field] = value
-    return result
-
-
-def _joined_lists(first: list[Raw], second: list[Raw]) -> list[Raw]:
-    by_name = {each["name"]: each for each in first}
-    for each in second:
-        by_name[each["name"]] = _joined(by_name.get(each["name"], {}), each)
-    return list(by_name.values())
 
 
 RULE = Rule(id=ID, order=25, text=__doc__, fix=_OF_PODS, resource=check, resource_fix=fix, fields=reads)

@@ -28,12 +28,10 @@ container must keep the user of its image, set that user:
       securityContext: {runAsUser: 1337, runAsNonRoot: true}
 """
 
-from typing import Any
-
-from webhook.podsecurity import Reason, evaluate
 from webhook.policy.findings import Finding, Fix, Violation, Warn
-from webhook.policy.json_access import Raw, laid_over, object_of, objects_of
+from webhook.policy.json_access import Raw, laid_over, object_of
 from webhook.policy.posture import Posture
+from webhook.policy.rules.hardening import hardened, reasons_of
 from webhook.policy.rules.owner_changers import tool_of
 from webhook.policy.rules.replaced_users import InheritedUser, inherited_at_update, inherited_users
 from webhook.policy.rules.rule import Rule
@@ -62,10 +60,10 @@ def _hardenable(pod: PreviewedPod, posture: Posture) -> list[Warn]:
     spec = pod.pod["spec"]
     for container in (*spec["initContainers"], *spec["containers"]):
         name = container["name"]
-        if name in posture.component.containers or not _reasons(container, spec, pod.minor):
+        if name in posture.component.containers or not reasons_of(container, spec, pod.minor):
             continue
         context = laid_over(pod.filling, object_of(container.get("securityContext")))
-        left = _reasons({**container, "securityContext": context}, spec, pod.minor)
+        left = reasons_of({**container, "securityContext": context}, spec, pod.minor)
         if not left and tool_of(container):
             continue  # `file-owner` has the advice: hardened, it could not change owners
         (weak if left else bare).append(name)
@@ -114,37 +112,12 @@ def check_ephemeral(new: EphemeralContainer, posture: Posture) -> list[Finding]:
     if context.get("runAsUser") == 0 and context.get("runAsNonRoot", pod.get("runAsNonRoot")) is True:
         text = f"ephemeral container {name!r} runs as root in a pod that must not: the kubelet will not start it"
         findings.append(Warn(ID, f"{text} unless it says runAsNonRoot: false itself"))
-    reasons = _reasons(new.container, new.spec, new.minor) if posture.security_context == "strict" else ()
+    reasons = reasons_of(new.container, new.spec, new.minor) if posture.security_context == "strict" else ()
     if reasons:
         more = f"; and {len(reasons) - _MOST} more" if len(reasons) > _MOST else ""
         listed = "; ".join(map(str, reasons[:_MOST])) + more
         findings.append(Warn(ID, f"ephemeral container {name!r} does not pass Pod Security restricted: {listed}"))
     return findings
-
-
-def _reasons(container: dict[str, Any], spec: dict[str, Any], minor: int) -> tuple[Reason, ...]:
-    """Why a container alone in its pod would not be restricted."""
-    shared = {field: spec[field] for field in ("securityContext", "os", "hostUsers") if field in spec}
-    return evaluate({"spec": {**shared, "containers": [container]}}, minor).reasons
-
-
-_PROFILE = {"type": "RuntimeDefault", "localhostProfile": None}
-_HARDER: tuple[Raw, ...] = (
-    {"allowPrivilegeEscalation": False},
-    {"privileged": False},
-    {"capabilities": {"drop": ["ALL"]}},
-    {"capabilities": {"drop": ["ALL"], "add": []}},
-    {"seccompProfile": _PROFILE},
-    {"runAsNonRoot": True},
-    {"runAsUser": None, "runAsNonRoot": None},
-    {"appArmorProfile": _PROFILE},
-    {"seLinuxOptions": None},
-    {"procMount": None},
-    {"windowsOptions": {"hostProcess": None}},
-)
-"""Fields of a container's security context that Pod Security restricted may require; null leaves it to the pod."""
-
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe", "postStart", "preStop")
 
 
 def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
@@ -155,66 +128,9 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
         return Fix(notes=(note,), command="kubectl get mutatingwebhookconfigurations")
     fields: Raw = {}
     for name in names:
-        for group, containers in pod.of_container(name, _hardened(pod.container(name), pod)).items():
+        for group, containers in pod.of_container(name, hardened(pod.container(name), pod)).items():
             fields[group] = [*fields.get(group, []), *containers]
     return Fix(fields, notes=("Check that the image needs no user, capability or port that this takes away.",))
-
-
-def _hardened(container: Raw, pod: FlawedPod) -> Raw:
-    """The fields without which a container does not pass, as few as possible."""
-    context: Raw = {}
-    reasons = _reasons(container, pod.spec, pod.minor)
-    for change in _HARDER:
-        tried = _both(context, change)
-        left = _reasons(_merged(container, {"securityContext": tried}), pod.spec, pod.minor)
-        if len(left) < len(reasons):
-            context, reasons = tried, left
-    changes: Raw = {"securityContext": context} if context else {}
-    ports = [
-        {"containerPort": each.get("containerPort"), "hostPort": None}
-        for each in objects_of(container.get("ports"))
-        if each.get("hostPort")
-    ]
-    return {**changes, **({"ports": ports} if ports else {}), **_without_hosts(container)}
-
-
-def _without_hosts(container: Raw) -> Raw:
-    """The probes and hooks of a container that name a host, without it."""
-    found: Raw = {}
-    for field, value in (*container.items(), *object_of(container.get("lifecycle")).items()):
-        handlers = {
-            action: {"host": None}
-            for action in ("httpGet", "tcpSocket")
-            if field in _PROBES and object_of(object_of(value).get(action)).get("host")
-        }
-        if handlers and field in container:
-            found[field] = handlers
-        elif handlers:
-            found["lifecycle"] = {**found.get("lifecycle", {}), field: handlers}
-    return found
-
-
-def _both(first: Raw, second: Raw) -> Raw:
-    """Two merge patches as one."""
-    nested = {
-        field: _both(first[field], value)
-        for field, value in second.items()
-        if isinstance(value, dict) and isinstance(first.get(field), dict)
-    }
-    return {**first, **second, **nested}
-
-
-def _merged(base: Raw, patch: Raw) -> Raw:
-    """An object with a merge patch."""
-    result = dict(base)
-    for field, value in patch.items():
-        if isinstance(value, dict):
-            result[field] = _merged(object_of(result.get(field)), value)
-        elif value is None:
-            result.pop(field, None)
-        else:
-            result[field] = value
-    return result
 
 
 RULE = Rule(

@@ -1,0 +1,53 @@
+"""A field of a resource at the place where it belongs, and null where it stands. A part of `misplaced-field`."""
+
+import re
+from typing import Any
+
+from webhook.policy.json_access import Raw, object_of, objects_of
+
+_PART = re.compile(r"([A-Za-z]\w*)(?:\[([^\[\]]*)\])?(?:\.|$)")
+
+ITSELF = "its fields in "
+
+
+def steps_of(place: str) -> list[tuple[str, str]]:
+    """The fields of a place, each with the name of the element in it, "" for none; [] for a place of another form."""
+    found = list(_PART.finditer(place))
+    return [(each[1], each[2] or "") for each in found] if "".join(each[0] for each in found) == place else []
+
+
+def found_at(value: Any, steps: list[tuple[str, str]]) -> Any:
+    for field, name in steps:
+        value = object_of(value).get(field)
+        if name:
+            value = next((each for each in objects_of(value) if each.get("name") == name), None)
+    return value
+
+
+def placed_at(steps: list[tuple[str, str]], value: Any) -> Raw:
+    """A value at a place, in objects and lists of named objects."""
+    for field, name in reversed(steps):
+        value = {field: [{"name": name, **value}] if name else value}
+    result: Raw = value
+    return result
+
+
+def joined(first: Raw, second: Raw) -> Raw:
+    """Two objects as one; objects at the same place are joined, and elements of the same name."""
+    result = dict(first)
+    for field, value in second.items():
+        there = result.get(field)
+        if isinstance(there, dict) and isinstance(value, dict):
+            result[field] = joined(there, value)
+        elif isinstance(there, list) and isinstance(value, list):
+            result[field] = _joined_lists(there, value)
+        else:
+            result[field] = value
+    return result
+
+
+def _joined_lists(first: list[Raw], second: list[Raw]) -> list[Raw]:
+    by_name = {each["name"]: each for each in first}
+    for each in second:
+        by_name[each["name"]] = joined(by_name.get(each["name"], {}), each)
+    return list(by_name.values())
