@@ -1,4 +1,4 @@
-"""What a person hands in, sorted: inputs to be decided on, and facts to decide by.
+"""Sorts the objects from a person: inputs for decisions, and facts.
 
 Every Pod, resource of the operator and AdmissionReview is an input. Resources of the operator are also facts, and every
 other kind is only a fact. A List counts as its items. For a bare object, the review is that of its creation.
@@ -25,7 +25,7 @@ _NAMES = ("name", "generateName", "namespace")
 
 
 class InputError(ValueError):
-    """What was handed in cannot be understood; the text says what and where."""
+    """An unusable input; the text states what is wrong and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Sorted:
 
     @property
     def has_owners(self) -> bool:
-        """Whether a fact is of a kind that owns pods or their owners, so that the chain can be followed."""
+        """Whether a fact is of a kind that owns pods or their owners, so that a chain can be found."""
         return any((_group(fact), fact["kind"]) in _OWNERS for fact in self.facts)
 
 
@@ -100,7 +100,7 @@ def sort_documents(documents: Iterable[tuple[str, Any]], unusable: Callable[[str
 def facts_only(
     documents: Iterable[tuple[str, Any]], unusable: Callable[[str], None] = _refuse
 ) -> tuple[dict[str, Any], ...]:
-    """The objects of documents that are facts and nothing else; `unusable` as in `sort_documents`.
+    """The objects of documents that are only facts; `unusable` as in `sort_documents`.
 
     Raises:
         InputError: by the default of `unusable`.
@@ -112,7 +112,7 @@ def facts_only(
 def objects_in(
     documents: Iterable[tuple[str, Any]], problem_of: Callable[[Any], str], unusable: Callable[[str], None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of `(place, value)` documents with their places; a List is its items.
+    """The objects of `(place, value)` documents with their places; a List counts as its items.
 
     `problem_of` returns why a value is no object, "" if it is; then it has a `kind` and an `apiVersion`. `unusable`
     gets the place and the problem of each value that is no object, and may return.
@@ -162,7 +162,7 @@ def untyped(value: Any) -> str:
 
 
 def typed(item: Any, list_kind: str, api_version: str) -> Any:
-    """An item of a typed list (a PodList of the raw API) with the kind that only the list says."""
+    """An item of a typed list (a PodList of the raw API) with the kind from the list."""
     kind = list_kind.removesuffix("List")
     if not kind or not isinstance(item, dict) or "kind" in item:
         return item
