@@ -147,6 +147,7 @@ class Cluster:
         return {
             **self._watching.troubles(),
             "ca-bundles": self._trust.note,
+            "not-registered": self._trust.absent,
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
             "openshift": self._refused_by_platform,

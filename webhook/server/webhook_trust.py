@@ -47,6 +47,7 @@ class WebhookTrust:
         self._wrong_since = 0.0
         self._once = False
         self._wrong: dict[str, str] = {}
+        self._missing: tuple[str, ...] = ()
         self._reported: set[str] = set()
         self.unreadable = ""
 
@@ -75,6 +76,8 @@ class WebhookTrust:
                     self._metrics.webhook_ca_bundle_ok.labels(each.kind.kind).set(0 if why else 1)
                 if why:
                     wrong[f"{each.kind.kind} {self.name}"] = why
+        if found is not None:
+            self._missing = tuple(each.kind.kind for each in found if each.entries is None)
         if found is not None and leaf is not None and not wrong:
             self._once = True
         now = time.monotonic()
@@ -107,6 +110,14 @@ class WebhookTrust:
     def note(self) -> str:
         """What is wrong with the configurations now, "" for nothing."""
         return "; ".join(f"{name}: {why}" for name, why in self._wrong.items())
+
+    @property
+    def absent(self) -> str:
+        """Which configuration there is not, "" for none."""
+        if not self._missing:
+            return ""
+        names = " and no ".join(f"{kind} {self.name}" for kind in self._missing)
+        return f"there is no {names}: the API server does not call vmguard. Apply the manifests"
 
     def _calls_us(self, entry: WebhookEntry) -> bool:
         return entry.service in {"", self._service}

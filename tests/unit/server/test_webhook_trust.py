@@ -100,3 +100,14 @@ def test_entries_of_other_services_do_not_count(monkeypatch):
     trust = JudgedTrust().trust
     for found in asyncio.run(trust.read()):
         assert [entry.name for entry in found.entries] == ["ours"]
+
+
+def test_a_configuration_that_is_missing_is_named_and_does_not_make_it_unready():
+    judged = JudgedTrust()
+    judged.trust.judge((FoundConfiguration(MUTATING_CONFIGURATIONS, None),), LEAF)
+    assert judged.trust.check() == ""
+    assert judged.trust.absent.startswith("there is no MutatingWebhookConfiguration vmguard: ")
+    judged.trust.judge(None, LEAF)
+    assert judged.trust.absent, "what cannot be read is not known to be there"
+    judged.judge(CA.certificate_pem)
+    assert judged.trust.absent == ""
