@@ -8,6 +8,7 @@ empty namespace.
 import argparse
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -66,12 +67,22 @@ async def _fill(plane: ControlPlane, resources: int, pods: int) -> None:
 def _audit(plane: ControlPlane, *arguments: str) -> Cost:
     words = [sys.executable, "-m", "webhook.cli.main", "audit", "--kubeconfig", str(plane.kubeconfig()), *arguments]
     begun = time.monotonic()
+    peak = 0.0
     with Path(os.devnull).open("wb") as nothing:
         process = subprocess.Popen(words, stdout=nothing, env=environment())
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            peak = max(peak, _most_resident(process.pid))
+            time.sleep(0.1)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode in {0, 1}, f"exit status {process.returncode}"
-    return Cost(time.monotonic() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Cost(time.monotonic() - begun, usage.ru_utime + usage.ru_stime, peak)
+
+
+def _most_resident(pid: int) -> float:
+    """The most memory that a process had so far, in MiB. `ru_maxrss` has that of its parent before the exec."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
 
 
 if __name__ == "__main__":

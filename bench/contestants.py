@@ -1,4 +1,4 @@
-"""The servers measured side by side: started on one core, watched through /proc, ended by whoever started them.
+"""The servers that are measured side by side: each starts on one core and is watched through /proc; the caller ends it.
 
 Each prints its URL when it is ready; its standard error, with a line for each decision, goes to a file.
 """

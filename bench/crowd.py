@@ -1,7 +1,7 @@
 """A crowded cluster: recorded resources and workloads of the operator, made again under many names.
 
-Each round makes one resource, two Deployments and four ReplicaSets of one recorded case; the second Deployment and its
-ReplicaSets stand for what a controller leaves behind. No controller may run that would act on them.
+Each round makes one resource, two Deployments and four ReplicaSets of one recorded case. The second Deployment and its
+ReplicaSets are old objects of a controller. No controller for them may run.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""How long pods wait while others send what is large: `python -m bench.flood`.
+"""How long pods wait while others send large requests: `python -m bench.flood`.
 
-One caller sends recorded pods, one after the other, while others keep sending the largest things that an API server
-passes on: an update of a resource of a megabyte (which is judged old and new), or the creation of a pod of a megabyte
-that belongs to one of the recorded workloads. All wait for their answers; each has a TLS connection of its own.
+One caller sends recorded pods, one after the other. Others send the largest objects that an API server passes on. These
+are updates of a resource of a megabyte, judged in both states, or new pods of a megabyte of a recorded workload. All
+wait for their answers; each has a TLS connection of its own.
 """
 
 import argparse

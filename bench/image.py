@@ -1,9 +1,10 @@
-"""What the image weighs, and how fast it starts: `python -m bench.image`.
+"""The size of the image, and how fast it starts: `python -m bench.image`.
 
-The image is built and run as the tests do it, on the base that stands in for the official one. The size is that of the
-files; what the Dockerfile adds to its base is counted alone. A start is timed from the process's start to the answer to
-its first review: in the container, there without byte-code, and in the environment that runs this, whose code is
-compiled too. They take turns, so that all meet the same noise; medians count, and ratios are those within a round.
+It builds and runs the image like the tests, on the base that replaces the official one. The size is that of the files;
+the size that the Dockerfile adds to its base is shown, too. A start lasts from the start of the process to the answer
+to its first review. There are three starts: in the container, in the container without byte-code, and in the
+environment of this program, which also has compiled code. They take turns, so that all meet the same noise. Medians
+count, and ratios are those within a round.
 """
 
 import argparse

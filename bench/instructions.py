@@ -43,7 +43,7 @@ def counted(name: str, ground: Ground, files: list[Path], times: int) -> float:
     with started(name, ground, [*valgrind, *words], {**variables, "PYTHONHASHSEED": "0"}) as server:
         _send(server, ground, files, 2)
         _control(server, "--instr=on")
-        _send(server, ground, files, 1)  # valgrind translates the code anew
+        _send(server, ground, files, 1)  # valgrind translates the code again
         few, many = _of_load(server, ground, files, 1), _of_load(server, ground, files, 1 + times)
     return (many - few) / times / len(files)
 

@@ -1,8 +1,8 @@
-"""What one review costs inside the process, as a multiple of decoding it: `python bench/line.py`.
+"""The cost of one review inside the process, as a multiple of decoding it: `python bench/line.py`.
 
-Walks the recorded reviews through the admission callable (decode, facts from files, decision, answer, metrics, log to
-nowhere), side by side in one run with msgspec decoding the same bytes into plain objects, and with the lazy way of
-making a patch (`jsonpatch.make_patch` of the pod before and after). Quote the ratios; the times are this machine's.
+It sends the recorded reviews through the admission callable: decode, facts from files, decision, answer, metrics, a log
+to nowhere. In the same run, msgspec decodes the same bytes into plain objects, and `jsonpatch.make_patch` makes a patch
+from the pod before and after. Quote the ratios; the times depend on the machine.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """Pods through a real API server, side by side: `python -m bench.pods`.
 
-Recorded strict pods are created, as the controllers would, with nothing that mutates them, with vmguard as it is
-shipped (a mutating call for each pod), where every namespace enforces deny (a validating call too), with the same
-strict fill as a native policy in CEL, and with the typed Go webhook. What counts is the CPU of API server and webhook
-for each pod. The garbage collector is off, as the owners exist in the webhooks' files only.
+It creates recorded strict pods like the controllers do, in five ways. These are no webhook, vmguard with its usual
+registration (a mutating call for each pod), and vmguard where every namespace enforces deny (also a validating call).
+The others are a native policy in CEL with the same strict fill, and the typed Go webhook. The result is the CPU of API
+server and webhook for each pod. The garbage collector is off, because the owners are only in the webhooks' files.
 """
 
 import argparse

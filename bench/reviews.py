@@ -1,8 +1,9 @@
 """Reviews over TLS, side by side: `python -m bench.reviews`.
 
-The recorded reviews go over 8 persistent TLS connections to a bare ASGI server, to `vmguard serve --standalone` and to
-a typed controller-runtime webhook in Go, each on one core and the generator on another, a round each in turn. Quote the
-ratios; the times are this machine's. Before anything is timed, both webhooks must fill the strict cases alike.
+The recorded reviews go over 8 persistent TLS connections to three servers: a bare ASGI server, `vmguard serve
+--standalone`, and a typed controller-runtime webhook in Go. Each server has one core, and the generator has another
+one. The servers take turns, a round each. Quote the ratios; the times depend on the machine. Before the measurement,
+both webhooks must fill the strict cases in the same way.
 """
 
 import argparse

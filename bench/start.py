@@ -1,9 +1,9 @@
-"""What it takes to start, and to wait for work: `python -m bench.start`.
+"""The cost of a start, and of an idle server: `python -m bench.start`.
 
-`vmguard serve` from its process's start to its ready line, beside a bare server and the typed Go webhook, and the
-offline commands from start to end: seconds, CPU seconds with those of the dry-run worker, and MiB of memory. Of a
-server also the CPU that it takes while nobody calls it. Commands and checkouts take turns, so that all meet the same
-noise; medians count. Code is compiled before, as it is where a package is installed.
+It measures `vmguard serve` from the start of its process to its ready line, beside a bare server and the typed Go
+webhook. It measures the offline commands from start to end. The figures are seconds, CPU seconds with those of the
+dry-run worker, and MiB of memory; for a server also the CPU without any calls. Commands and checkouts take turns, so
+that all meet the same noise; medians count. The code is compiled first, as in an installed package.
 """
 
 import argparse

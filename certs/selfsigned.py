@@ -28,7 +28,7 @@ LIFETIME = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """There was no bundle; now there is one that is valid until `not_after`, UTC."""
+    """There was no bundle; now there is a bundle that is valid until `not_after`, UTC."""
 
     not_after: datetime
 

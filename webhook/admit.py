@@ -1,10 +1,10 @@
-"""Decide one request, from a decoded review to a decision, without I/O.
+"""Decides one request, from a decoded review to a decision, without I/O.
 
     review -> facts (owner chain, parents, what is referenced) -> workload -> posture -> rules -> decision
 
 `admit` is a generator: it yields a lookup for each fact that it needs, yields a request for the preview of a resource's
-pods, and returns the decision. Its callers drive it
-(`webhook/driver.py`), so `/mutate`, `/validate`, `/dry-run`, the command line and the audit scan decide alike.
+pods, and returns the decision. A driver runs it (`webhook/driver.py`). So `/mutate`, `/validate`, `/dry-run`, the
+command line and the survey decide in the same way.
 """
 
 from collections import Counter
@@ -58,23 +58,23 @@ from webhook.settings import Settings
 from webhook.text import nearest
 
 EPHEMERAL = "ephemeralcontainers"
-"""The subresource of pods by which people debug."""
+"""The subresource of pods for debugging."""
 
 MOST_EPHEMERAL = 20
-"""New ephemeral containers of one request that are judged."""
+"""Most new ephemeral containers of one request that are judged."""
 
 MOST_POLICIES = 20
-"""Different PodSecurityPolicies that are looked up one by one for a request; for more of them all are listed once."""
+"""Most PodSecurityPolicies that a request looks up one by one; for more, it lists all of them once."""
 
 _UNKNOWN_KIND = "unknown kind"
 _MIRROR = "kubernetes.io/config.mirror"
 
 
 class _Inquiry:
-    """The lookups of one request; `links` is every fact that they have found, in order.
+    """The lookups of one request; `links` has all facts of these lookups, in order.
 
-    `requester` is the request's namespace; `generation` names the generation of pods that it is about, "" for none.
-    A `fresh` inquiry takes no fact from a cache.
+    `requester` is the request's namespace; `generation` is the generation of its pods, "" for none. A `fresh` inquiry
+    takes no fact from a cache.
     """
 
     __slots__ = ("_fresh", "_generation", "_requester", "links")
@@ -90,7 +90,7 @@ class _Inquiry:
         return Lookup(ref, self._generation, self._requester, self._fresh or fresh)
 
     def found(self, ref: Ref, answer: Fact) -> Fact:
-        """The fact on one object: Absent where the answer is not the very object that the reference names."""
+        """The fact on one object: Absent if the answer is not the object that the reference names."""
         other = type(answer) is Found and ref.uid and answer.object.metadata.uid != ref.uid
         fact = Absent(answer.source, answer.age) if other else answer
         self.links += (Link(ref, fact),)
@@ -115,12 +115,13 @@ class _Inquiry:
         *,
         by_plugin: Collection[tuple[str, str]] = (),
     ) -> Steps[tuple[PolicyReference, ...]]:
-        """The state of the policies that are named; `before` are the references of the object that is updated.
+        """The state of the named policies; `before` are the references of the object before its update.
 
-        For those `by_plugin` a cached fact suffices: the plugin annotates every pod with a policy it has just used.
+        For those `by_plugin` a cached fact suffices: the plugin annotates every pod with a policy that it has just
+        used.
 
-        A reference that the object had before is settled. One that moved to another place is settled too, once for
-        each place where it is gone.
+        A reference that the object had before is settled. One that moved to another place is settled too, once for each
+        place that lost it.
         """
         facts: dict[str, Fact] = {}
         similar: dict[str, tuple[str, ...]] = {}
@@ -151,7 +152,7 @@ class _Inquiry:
 
 
 def _among(existing: tuple[str, ...], name: str) -> Fact:
-    """The fact on a policy by the names of all that exist, where those are known."""
+    """The fact on a policy from the names of all existing ones, if those are known."""
     if name in existing:
         return Found(KubeObject(Metadata(name=name)), "live")
     if existing and len(existing) < MOST_NAMES:
@@ -160,7 +161,7 @@ def _among(existing: tuple[str, ...], name: str) -> Fact:
 
 
 class _Admission(msgspec.Struct, frozen=True):
-    """One request, and everything but facts that its decision rests on."""
+    """One request, and all other input of its decision except facts."""
 
     request: Request
     webhook: Webhook
@@ -183,13 +184,13 @@ def admit(
     labels_suffice: bool = False,
     cache: DecisionCache | None = None,
 ) -> DecisionSteps[tuple[Decision, tuple[Link, ...]]]:
-    """The decision on a review, and every fact that it rests on.
+    """The decision on a review, and all facts that it depends on.
 
-    `minor` and `labels_suffice` are those of the `FactSource` that answers the lookups. `cache` holds decisions that
-    were made by the same settings, except for `enforce` and `mode`; it changes no result.
+    `minor` and `labels_suffice` are those of the `FactSource` that answers the lookups. `cache` has decisions with the
+    same settings, except for `enforce` and `mode`; it changes no result.
 
     Raises:
-        ReviewError: the object in the review has a shape that no such object has.
+        ReviewError: the object in the review does not have the shape of its kind.
 
     """
     request = review.request
@@ -216,7 +217,7 @@ def admit(
 
 
 def _not_judged(request: Request, webhook: Webhook, settings: Settings) -> str:
-    """Why a request is none that is judged, "" for one that is."""
+    """Why vmguard does not judge a request, "" if it does."""
     kind, operation = request.kind, request.operation
     pod = kind.kind == "Pod" and not kind.group
     if request.sub_resource and not (pod and request.sub_resource == EPHEMERAL and webhook == "validate"):
@@ -233,7 +234,7 @@ def _not_judged(request: Request, webhook: Webhook, settings: Settings) -> str:
 
 
 def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Decision]:
-    """The decision on a pod. The labels of its namespace are looked up only where they can make it a denial."""
+    """The decision on a pod. It looks up the labels of the namespace only if they can lead to a denial."""
     decision = yield from _pod_by_settings(sent, admission, inquiry)
     if not decision.deniable or admission.labels_suffice:
         return decision
@@ -251,7 +252,7 @@ def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Dec
 
 
 def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Decision]:
-    """The decision on a pod where no label of its namespace counts."""
+    """The decision on a pod without the labels of its namespace."""
     namespace, settings, webhook = admission.namespace, admission.settings, admission.webhook
     chain: tuple[Link, ...] = ()
     if not admission.labels_suffice:
@@ -284,7 +285,7 @@ def _pod_by_settings(sent: PodObject, admission: _Admission, inquiry: _Inquiry) 
 
 
 def _with_container(finding: Finding, pod: Pod) -> Finding:
-    """A violation with the name of the container that its path leads into; any other finding as it is."""
+    """A violation with the name of the container in its path; any other finding unchanged."""
     if type(finding) is not Violation or not finding.path.startswith(("/spec/containers/", "/spec/initContainers/")):
         return finding
     _, _, field, index, *_ = finding.path.split("/")
@@ -295,7 +296,7 @@ def _with_container(finding: Finding, pod: Pod) -> Finding:
 
 
 def _identity(pod: Metadata, admission: _Admission, chain: tuple[Link, ...]) -> Identity:
-    """The owner of a pod; a resource with a field of the wrong type says nothing that can be relied on."""
+    """The owner of a pod; a resource with a field of the wrong type is not used."""
     if admission.labels_suffice:
         return identify_by_labels(pod, admission.namespace)
     for ref, fact in ((link.ref, link.fact) for link in chain if link.ref.group == GROUP):
@@ -305,7 +306,7 @@ def _identity(pod: Metadata, admission: _Admission, chain: tuple[Link, ...]) -> 
 
 
 def _ephemeral(admission: _Admission) -> Steps[tuple[Decision, tuple[Link, ...]]]:
-    """The decision on new ephemeral containers, which people debug with: reported, never denied and never changed."""
+    """The decision on new ephemeral containers, which are for debugging: reported, never denied and never changed."""
     request, settings = admission.request, admission.settings
     raw, before = decode_raw(request.object), decode_raw(request.old_object)
     pod = decode_pod(pod_object(request.object))
@@ -407,7 +408,7 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
 
 
 def _denies_pods(admission: _Admission, inquiry: _Inquiry) -> Steps[bool]:
-    """Whether vmguard denies new pods of the namespace that do not comply, as far as the labels are known."""
+    """Whether vmguard denies new noncompliant pods of the namespace, as far as the labels are known."""
     settings, namespace = admission.settings, admission.namespace
     ref = Ref("", "v1", "Namespace", "", namespace)
     fact = inquiry.found(ref, (yield inquiry.lookup(ref)))
@@ -417,7 +418,7 @@ def _denies_pods(admission: _Admission, inquiry: _Inquiry) -> Steps[bool]:
 
 
 def _generation(metadata: Metadata) -> str:
-    """The generation of its workload's pods that a pod is of, by the hash that its controller gave it."""
+    """The generation of a pod in its workload, by the hash from its controller."""
     labels = metadata.labels or {}
     hashed = labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
     return hashed if len(hashed) <= LONGEST_LABEL else ""  # no stored pod has a longer one

@@ -1,12 +1,12 @@
 """Decisions on pods that are identical apart from a generated name: the pods of one ReplicaSet or DaemonSet.
 
-A pod gets the cached decision of an earlier pod when the webhook, mode, enforcement level, Kubernetes version, the
-objects of the owner chain, the annotations and the bytes of the spec are the same, apart from the generated name of the
-API server's token volume.
+A pod gets the cached decision of an earlier pod when both have the same webhook, mode, enforcement level and Kubernetes
+version. The objects of the owner chain, the annotations and the bytes of the spec must also be the same. Only the
+generated name of the API server's token volume may differ.
 
-Decisions read nothing else of a pod, and nothing but its settings of a server, which has one cache. Where a decision
-could depend on that generated name, it is not cached (`_depends_on_name`). No denial is cached, and no decision on a
-pod that names a PodSecurityPolicy. Memory is bounded.
+Decisions read nothing else of a pod. They depend on the settings of the server, and a server has one cache. A decision
+that could depend on that generated name is not cached (`_depends_on_name`). No denial is cached, and no decision on a
+pod that names a PodSecurityPolicy. Memory is limited.
 """
 
 import re
@@ -24,16 +24,16 @@ from webhook.policy.token_volume import VOLUME
 from webhook.policy.workload import Link
 
 MOST_BYTES = 32 * 1024 * 1024
-"""Of memory, about: a pod's text is exact, the rest of an entry is estimated high."""
+"""Most bytes of memory, about: the size of a pod's text is exact, and the rest of an entry is a high estimate."""
 
 _ENTRY, _FINDING, _PARSED = 12 * 1024, 1024, 8
-"""Bytes of an entry beside its text and of each of its findings, and of an object for each byte of its JSON."""
+"""Bytes of an entry without its text, of each finding, and of an object for each byte of its JSON."""
 
 LARGEST = 32 * 1024
-"""Bytes of the text of a pod whose decision is cached; recorded pods have 2 to 6 KiB."""
+"""Most bytes of a pod's text for a cached decision; recorded pods have 2 to 6 KiB."""
 
 _FEWEST = 16
-"""Entries that there is room for at least; a larger one is not cached."""
+"""The cache has room for at least so many entries; a larger entry is not cached."""
 
 _PREFIX = f"{VOLUME}-"
 _BEFORE_NAME = b'"name":"'
@@ -48,10 +48,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
-    """All that the decision on a pod depends on.
+    """Everything that the decision on a pod depends on.
 
-    `parts` holds the spec's text in pieces, between which the name of its token volume stood. `name` is that name,
-    "" where there is none. `size` is the bytes of the text.
+    `parts` is the spec's text, split at the name of its token volume. `name` is that name, "" for none. `size` is the
+    bytes of the text.
     """
 
     parts: tuple[Any, ...]
@@ -60,7 +60,7 @@ class Key(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """A decision. It holds the chain, so that the identities of these objects in the key stay theirs."""
+    """A decision. It refers to the chain, so that no other objects can get the identities in the key."""
 
     decision: Decision
     chain: tuple[Link, ...]
@@ -68,7 +68,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 class DecisionCache:
-    """The decisions of one set of settings, the oldest first; `count_hit` is called for each that is used again."""
+    """The decisions of one set of settings, the oldest first; it calls `count_hit` for each hit."""
 
     def __init__(self, count_hit: Callable[[], object] = lambda: None, most_bytes: int = MOST_BYTES) -> None:
         self._count_hit = count_hit
@@ -77,7 +77,7 @@ class DecisionCache:
         self._entries: dict[tuple[Any, ...], _Entry] = {}
 
     def get(self, key: Key) -> Decision | None:
-        """The cached decision, None where there is none."""
+        """The cached decision, None if there is none."""
         entry = self._entries.get(key.parts)
         if entry is None:
             return None
@@ -99,9 +99,9 @@ class DecisionCache:
 
 
 def key_of(sent: PodObject, chain: tuple[Link, ...], *more: object) -> Key | None:
-    """What the decision on a pod depends on, with `more` that is no part of pod or chain.
+    """The key of a pod's decision; `more` are values outside pod and chain.
 
-    None for a pod whose decision is not cached: it is unmanaged, too little is known of it, or it is too large.
+    None if the decision is not cached: the pod is unmanaged, its owners are not all known, or it is too large.
     """
     if not chain or chain[-1].ref.group != GROUP or type(chain[-1].fact) is not Found:
         return None
@@ -123,8 +123,8 @@ def key_of(sent: PodObject, chain: tuple[Link, ...], *more: object) -> Key | Non
 def _depends_on_name(key: Key, pod: Pod, decision: Decision, volumes: frozenset[str]) -> bool:
     """Whether another name of the token volume could lead to another decision.
 
-    It cannot where only volumes and mounts have that name, all spelled in one way, where nothing else in the pod or
-    the resource has such a name, and where the decision does not contain it.
+    It cannot under three conditions. Only volumes and mounts have that name, all in one spelling. Nothing else in the
+    pod or the resource has such a name. The decision does not contain it.
     """
     name, pieces = key.name, key.parts[-1]
     if any(_PREFIX.encode() in piece or _ESCAPED.search(piece) for piece in pieces):
@@ -140,7 +140,7 @@ def _depends_on_name(key: Key, pod: Pod, decision: Decision, volumes: frozenset[
 
 
 def _size_of(chain: tuple[Link, ...]) -> int:
-    """Bytes of the specs that an entry holds; the metadata of an object is small, or cached elsewhere too."""
+    """Bytes of the specs in an entry; the metadata of an object is small, or also cached elsewhere."""
     specs = [link.fact.object.spec for link in chain if type(link.fact) is Found and link.fact.object.spec]
     try:
         return sum(_PARSED * len(_encode(spec)) for spec in specs)

@@ -1,8 +1,8 @@
-"""Drive a decision: answer each step that it yields, until it returns its result.
+"""Drives a decision: it answers each step that the decision yields, until the result.
 
 A step is a lookup, which a source of facts answers, or the request for a preview, which a source of previews answers.
-`drive` is for sources that know every answer at once (files). `drive_async` waits for what is not known. `advance` is
-the step that both share: a server calls it first, and starts a task only where a step is left.
+`drive` is for sources that know every answer at once (files). `drive_async` waits for missing answers. Both use
+`advance`: a server calls it first, and starts a task only if a step is left.
 """
 
 from typing import Generic, Protocol
@@ -22,24 +22,24 @@ class Done(msgspec.Struct, Generic[T], frozen=True):
 
 
 class PreviewSource(Protocol):
-    """Where previews are made."""
+    """A source of previews."""
 
     def now(self, request: PreviewRequest) -> Preview | None:
-        """The preview, if it may be made in this process; None where `get` must be awaited."""
+        """The preview, if it may be made in this process; None if the caller must await `get`."""
 
     async def get(self, request: PreviewRequest, deadline: float) -> Preview | NotPreviewed:
         """The preview, by `deadline`, a time of the running loop's clock in seconds; never raises."""
 
 
 class PreviewsHere:
-    """Previews that are made in this process, when they are requested."""
+    """Makes previews in this process, at each request."""
 
     def now(self, request: PreviewRequest) -> Preview:
         """The preview."""
         return request.preview()
 
     async def get(self, request: PreviewRequest, deadline: float) -> Preview:  # noqa: ARG002 - the protocol's shape
-        """As `now`."""
+        """The same as `now`."""
         return request.preview()
 
 
@@ -52,9 +52,9 @@ def advance(
     answer: Resolved | Preview | NotPreviewed | None = None,
     previews: PreviewSource = _HERE,
 ) -> Done[T] | Step:
-    """Send `answer` (None at the start) and answer what is known without waiting.
+    """Send `answer` (None at the start), and answer all steps that need no waiting.
 
-    Returns the result, or the step that must be awaited; its answer is what `steps` must be sent next.
+    Returns the result, or the step that the caller must await; `steps` then needs the answer of this step.
     """
     try:
         while True:
@@ -67,7 +67,7 @@ def advance(
 
 
 def drive(steps: DecisionSteps[T], source: FactSource) -> T:
-    """The result, by a source whose answers are all cached.
+    """The result, with a source that has all answers cached.
 
     Raises:
         LookupError: an answer is not cached.

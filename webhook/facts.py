@@ -1,8 +1,9 @@
-"""The types of facts: what is known of the cluster while one request is decided, and how a decision requests it.
+"""The types of facts about the cluster, and of the lookups with which a decision requests them.
 
-A fact is Found, Absent, NotServed or Unknown, and its `result` is that in one word. The four are never mixed up: "no
-such object", "no such API" and "could not ask" lead to three different answers. A decision yields a `Lookup` for each
-fact that it needs, and the driver of the decision answers it from a `FactSource`. Nothing here looks anything up.
+A fact is Found, Absent, NotServed or Unknown, and its `result` is that word. Each of the four has its own consequence:
+for example, "no such object", "no such API" and "no answer" lead to three different decisions. A decision yields a
+`Lookup` for each fact that it needs, and the driver of the decision answers it from a `FactSource`. This module looks
+up nothing.
 """
 
 import re
@@ -66,7 +67,7 @@ class NotServed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False):
-    """Could not ask: forbidden, throttled, failed or timed out; `reason` is for a person."""
+    """There is no answer: forbidden, throttled, failed or timed out; `reason` is for a person."""
 
     result: ClassVar[str] = "unknown"
     age: ClassVar[float] = 0.0
@@ -95,7 +96,7 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
 class Names(msgspec.Struct, frozen=True, gc=False):
     """The names of the existing objects of the ref's kind and namespace.
 
-    The answer is a tuple of at most `MOST_NAMES` names, () where they are not known. `requester` is as in `Lookup`.
+    The answer is a tuple of at most `MOST_NAMES` names, () if they are not known. `requester` is as in `Lookup`.
     """
 
     ref: Ref
@@ -103,19 +104,19 @@ class Names(msgspec.Struct, frozen=True, gc=False):
 
 
 MOST_NAMES = 500
-"""Names of one answer; with so many there may be more objects."""
+"""Most names of one answer; with so many there may be more objects."""
 
 Resolved = Fact | tuple[str, ...]
-"""What answers a lookup: a fact for a `Lookup`, names for `Names`."""
+"""The answer of a lookup: a fact for a `Lookup`, names for `Names`."""
 
 T = TypeVar("T")
 
 Steps = Generator[Lookup | Names, Any, T]
-"""A computation without I/O: it yields the lookups it needs, is sent its `Resolved` value, and returns a result."""
+"""A computation without I/O: it yields lookups, receives the `Resolved` value of each, and returns a result."""
 
 
 class FactSource(Protocol):
-    """Where facts come from."""
+    """A source of facts."""
 
     @property
     def minor(self) -> int:
@@ -123,13 +124,13 @@ class FactSource(Protocol):
 
     @property
     def labels_suffice(self) -> bool:
-        """True only of a source that was given nothing to know: then a pod's labels are all there is to judge by."""
+        """True only for a source without any objects: then only a pod's labels can decide."""
 
     def cached(self, lookup: Lookup | Names) -> Resolved | None:
-        """The answer that is known without waiting; None where `get` must be awaited."""
+        """The answer that needs no waiting; None if the caller must await `get`."""
 
     async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
-        """The answer, read live where it is not cached; never raises.
+        """The answer, read live if it is not cached; never raises.
 
         `deadline` is a time of the running loop's clock, in seconds. A fact that is not known by then is Unknown.
         """

@@ -1,6 +1,6 @@
 """The form of names in Kubernetes: what can be the name of an object, of a namespace, of a kind, or a UID.
 
-A text that has not this form names nothing that is stored. It is never looked up, built into a path, or cached.
+A text without this form is no name of a stored object. vmguard never looks it up, builds it into a path, or caches it.
 """
 
 import re

@@ -1,9 +1,9 @@
-"""Kubernetes objects as far as decisions read them.
+"""Kubernetes objects with the fields that decisions read.
 
-Decoding keeps the fields named here and skips the rest without building it (`managedFields` is often the larger half
-of a pod), so a type error in a field that nobody reads is nobody's problem, and one in a field that is read is found
-at the door. Field names are the API's own in camelCase on the wire. Nothing decoded holds itself, so where there is
-much of something, the garbage collector need not look at it. Nothing here decides anything.
+Decoding reads the fields of these classes and skips the rest (`managedFields` is often the larger half of a pod). So a
+wrong type in an unused field has no effect, and decoding finds a wrong type in a used field. On the wire, field names
+are those of the API, in camelCase. Decoded objects contain no reference cycles, so frequent types opt out of garbage
+collection (`gc=False`). This module decides nothing.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class Metadata(msgspec.Struct, frozen=True, rename="camel", gc=False, eq=False):
-    """An object's `metadata`, which equals itself alone."""
+    """An object's `metadata`; it equals only itself."""
 
     name: str | None = None
     generate_name: str | None = None
@@ -53,7 +53,7 @@ class VolumeMount(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class Container(msgspec.Struct, frozen=True, rename="camel"):
-    """A container or init container; `security_context` is the raw object, as rules fill it by table."""
+    """A container or init container; `security_context` is the raw object, because rules fill it by table."""
 
     name: str = ""
     args: list[str] | None = None
@@ -61,13 +61,13 @@ class Container(msgspec.Struct, frozen=True, rename="camel"):
     security_context: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse the one nested object of a raw security context that a patch may have to go into."""
+        """Check the one nested object of a raw security context that a patch may change; a wrong type is refused."""
         if self.security_context and not isinstance(self.security_context.get("capabilities"), dict | None):
             raise ValueError("securityContext.capabilities must be an object")
 
 
 class ProjectedSource(msgspec.Struct, frozen=True, rename="camel"):
-    """An entry of `projected.sources`: a token, or what may bring the API server's certificate beside it."""
+    """An entry of `projected.sources`: a token, or a possible source of the API server's certificate."""
 
     service_account_token: dict[str, Any] | None = None
     config_map: dict[str, Any] | None = None
@@ -128,12 +128,12 @@ class Pod(msgspec.Struct, frozen=True):
 
     @property
     def display_name(self) -> str:
-        """The name, or the generateName with a `*` where the API server will add its suffix."""
+        """The name, or the generateName with a `*` in place of the API server's suffix."""
         return self.metadata.name or f"{self.metadata.generate_name or ''}*"
 
 
 class KubeObject(msgspec.Struct, frozen=True, gc=False):
-    """An owner or custom resource: its metadata and, where decisions read it, its raw spec."""
+    """An owner or custom resource: its metadata and, if decisions read it, its raw spec."""
 
     metadata: Metadata = Metadata()
     spec: dict[str, Any] | None = None

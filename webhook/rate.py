@@ -1,4 +1,4 @@
-"""A token bucket: so many a second, and so many at once after a quiet time. It reads no clock and never waits."""
+"""A token bucket: a rate a second, and a number at once after a quiet time. It reads no clock and never waits."""
 
 
 class Bucket:
@@ -24,7 +24,7 @@ class Bucket:
         return max(0.0, (1 - self._tokens) / self._rate)
 
     def spend(self, tokens: float, now: float) -> None:
-        """Take tokens that were used already; there may be less than none then, until time brings new ones."""
+        """Take tokens that were already used; the number can become negative, until new tokens arrive."""
         self._fill(now)
         self._tokens = max(-self._burst, self._tokens - tokens)
 

@@ -1,4 +1,4 @@
-"""Things that wait, divided by namespace: the namespaces take turns. Waits for nothing and reads no clock."""
+"""A queue for each namespace: the namespaces take turns. It never waits and reads no clock."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ T = TypeVar("T")
 
 
 class RoundRobin(Generic[T]):
-    """What waits, by namespace. Iteration gives each namespace once, the one whose turn is next first."""
+    """Waiting things by namespace. Iteration gives each namespace once, in the order of their turns."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[T]] = {}
         self._count = 0
 
     def __len__(self) -> int:
-        """How many things wait, of all namespaces."""
+        """The number of waiting things of all namespaces."""
         return self._count
 
     def __iter__(self) -> Iterator[str]:
@@ -25,20 +25,20 @@ class RoundRobin(Generic[T]):
         return namespace in self._waiting
 
     def waiting(self, namespace: str) -> int:
-        """How many things of one namespace wait."""
+        """The number of waiting things of one namespace."""
         return len(self._waiting.get(namespace, ()))
 
     def add(self, namespace: str, thing: T) -> None:
-        """Let a thing wait behind all others of its namespace."""
+        """Add a thing after all others of its namespace."""
         self._waiting.setdefault(namespace, deque()).append(thing)
         self._count += 1
 
     def of(self, namespace: str) -> tuple[T, ...]:
-        """What waits of one namespace, the first one first."""
+        """The waiting things of one namespace, in their order."""
         return tuple(self._waiting.get(namespace, ()))
 
     def take(self, namespace: str) -> T:
-        """Take the first thing of a namespace out; the namespace's next turn comes after those of all others."""
+        """Remove and return the first thing of a namespace; its next turn comes after those of all others."""
         queue = self._waiting.pop(namespace)
         thing = queue.popleft()
         self._count -= 1
@@ -47,7 +47,7 @@ class RoundRobin(Generic[T]):
         return thing
 
     def take_last(self, namespace: str) -> T:
-        """Take the last thing of a namespace out. The turns stay as they are."""
+        """Remove and return the last thing of a namespace. The turns do not change."""
         queue = self._waiting[namespace]
         thing = queue.pop()
         self._count -= 1
@@ -56,7 +56,7 @@ class RoundRobin(Generic[T]):
         return thing
 
     def discard(self, namespace: str, thing: T) -> bool:
-        """Take a thing out that waits no more; whether it was there. The turns stay as they are."""
+        """Remove a thing; return whether it was waiting. The turns do not change."""
         queue = self._waiting.get(namespace)
         if queue is None or thing not in queue:
             return False

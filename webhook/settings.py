@@ -147,7 +147,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings as they are after defaults, environment and options."""
+    """The settings after defaults, environment and options."""
 
     strict_security: Annotated[
         bool, Variable("VM_ENABLESTRICTSECURITY", _boolean, "strict security context if the resource does not set it")
@@ -304,7 +304,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **overrides: str) -> "Settings":
-        """Settings from environment variables; `overrides` are options by environment name and beat them.
+        """Settings from environment variables; `overrides` are options by environment name and have precedence.
 
         Raises:
             SettingsError: a value that is not allowed, or two names of one setting that disagree.
@@ -329,7 +329,7 @@ STRICT_SECURITY_NAMES = ("VM_ENABLESTRICTSECURITY", "ENABLESTRICTSECURITY")
 
 
 def _strict_security(environ: Mapping[str, str]) -> dict[str, str]:
-    """The strict security setting under its first name; empty where no variable sets it."""
+    """The strict security setting under its first name; empty if no variable sets it."""
     texts = {
         name: text.strip() for name, text in environ.items() if name.upper() in STRICT_SECURITY_NAMES and text.strip()
     }

@@ -1,12 +1,12 @@
-"""Text that came from somebody's object, made fit to be read: on one line, without control characters, and cut.
+"""Makes text from a user's object safe to print: on one line, without control characters, and cut.
 
-Whoever can write an object could otherwise forge lines of a log or an explanation, or steer the reader's terminal.
+Otherwise a user who can write an object could forge lines of a log or an explanation, or control the reader's terminal.
 """
 
 from collections.abc import Sequence
 
 LONGEST_QUOTE = 60
-"""Characters of a client's or a person's text that an error message repeats."""
+"""Most characters of a client's or a person's text that an error message repeats."""
 
 
 def quoted(text: object) -> str:
@@ -33,5 +33,5 @@ def nearest(name: str, existing: Sequence[str], least: float = 0.5) -> tuple[str
 
 
 def printable(line: str) -> str:
-    """The line with every unprintable character as `?`; its spaces stay as they are."""
+    """The line with every unprintable character as `?`; its spaces do not change."""
     return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)

@@ -29,7 +29,7 @@ _HEARTBEAT = 20
 
 
 class UnavailableError(RuntimeError):
-    """What is asked for cannot be had here; the text is one line that says what is missing and what to do."""
+    """The requested programs are not available here; the text is one line with what is missing and what to do."""
 
 
 def programs(version: str = NEWEST) -> dict[str, Path]:

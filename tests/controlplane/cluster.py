@@ -43,7 +43,7 @@ _OURS = {
 
 def main() -> int:
     """Run it; 1 when something could not be had or ended by itself."""
-    for number in (signal.SIGTERM, signal.SIGINT):  # whoever starts this in the background has SIGINT ignored
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell that starts this in the background ignores SIGINT
         signal.signal(number, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="python -m tests.controlplane.cluster", description="a cluster with vmguard")
     parser.add_argument("version", nargs="?", default=NEWEST, metavar="VERSION", help=f"default {NEWEST}")

@@ -1,6 +1,7 @@
-"""Who is who in a test's control plane: one authority, its servers' and clients' certificates, and kubeconfig files.
+"""The identities of a test's control plane: one authority, the certificates of servers and clients, and kubeconfig
+files.
 
-Made anew for each control plane and worth nothing outside it.
+Each control plane has its own, and they have no value outside it.
 """
 
 import base64
@@ -68,7 +69,7 @@ class Identities:
         return ClientCertificate(certificate.public_bytes(Encoding.PEM), _pem(key))
 
     def context(self, client: ClientCertificate) -> ssl.SSLContext:
-        """How that client speaks TLS to the API server."""
+        """The TLS context of that client for the API server."""
         context = ssl.create_default_context(cafile=str(self.ca))
         context.load_cert_chain(*self._write("client", client))
         return context

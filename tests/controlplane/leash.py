@@ -1,6 +1,6 @@
-"""Becomes another program that dies with whoever started it: `leash.py PARENT PROGRAM [ARGUMENT]...`.
+"""Becomes another program that dies together with its parent: `leash.py PARENT PROGRAM [ARGUMENT]...`.
 
-A program of its own and no function run between fork and exec, which is unsafe where threads are. It never returns.
+It is a program, because a function between fork and exec is unsafe with threads. It never returns.
 """
 
 import ctypes

@@ -72,7 +72,7 @@ def registered(
                 webhook["failurePolicy"] = failure_policy or given.get(webhook["name"], webhook["failurePolicy"])
                 webhook["timeoutSeconds"] = seconds or webhook["timeoutSeconds"]
             made.append(plane.api.create(configuration))
-        if wait and failure_policy != "Ignore":  # nothing shows that one that is down was called
+        if wait and failure_policy != "Ignore":  # nothing shows a call of a webhook that is down
             wait_until_called(plane, label)
         yield
     finally:
@@ -95,7 +95,7 @@ def wait_until_called(plane: ControlPlane, label: str = "") -> None:
         try:
             plane.api.create(PROBES[about], namespace, dryRun="All")
         except (ApiError, httpx.TransportError) as error:
-            return about in str(error) or "failed calling webhook" in str(error)  # one that is down is asked too
+            return about in str(error) or "failed calling webhook" in str(error)  # it may be down
         return any(about in warning for warning in plane.api.warnings)
 
     for about in PROBES:

@@ -28,7 +28,7 @@ _SLICES = ("discovery.k8s.io/v1", "EndpointSlice")
 
 @dataclass(eq=False)
 class _Endpoint:
-    """One replica of a Service. `ready` is what the last probe found. One that is terminating counts as not ready."""
+    """One replica of a Service. `ready` is the result of the last probe. A terminating replica counts as not ready."""
 
     address: str
     readiness: str
@@ -86,7 +86,7 @@ class ServiceNetwork:
         known.endpoints.append(_Endpoint(address, _readiness(server)))
 
     def cut(self) -> None:
-        """Nothing: the connections of the API server stay as they are."""
+        """Do nothing: the connections of the API server stay open."""
 
     def terminate(self, server: Server) -> None:
         """Begin the end of a replica as the deletion of its pod does: it gets SIGTERM and leaves the EndpointSlice."""

@@ -1,10 +1,9 @@
-"""Plays the kubelet for the pods of vmguard: each pod runs the real command as a process, and nothing else is made up.
+"""Stands in for the kubelet of vmguard's pods: each pod runs the real command as a process.
 
-Deployment, ReplicaSets, scheduling and EndpointSlices are left to the real controllers, so an installation comes up,
-rolls and goes as its manifests say. A pod gets addresses that only the control plane's `Egress` knows. Its process
-listens on the loopback, has the environment of the container, the token of the pod's ServiceAccount and the files of
-its Secrets, and is probed and ended as the pod says. An image that is not in `images`, whatever its registry, cannot be
-pulled.
+The real controllers do everything else: Deployment, ReplicaSets, scheduling and EndpointSlices. So an installation
+starts, rolls and ends by its manifests. A pod gets addresses that only the control plane's `Egress` knows. Its process
+listens on the loopback. It has the environment of the container, the token of the pod's ServiceAccount and the files of
+its Secrets. The probes and the end of the process follow the pod. An image that is not in `images` cannot be pulled.
 """
 
 import base64

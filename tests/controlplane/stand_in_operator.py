@@ -17,7 +17,7 @@ from tests.support.golden import CASES, Case
 from webhook.policy.custom_resources import BY_KIND, GROUP
 
 _SERVERS_OWN = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "finalizers", "namespace")
-"""Of the metadata, what the API server writes, or what nobody would be there to remove."""
+"""The metadata that the API server writes, or that no controller here would remove."""
 
 _OF_THE_FIRST_JOB = re.compile(r"(batch\.kubernetes\.io/)?(controller-uid|job-name)")
 _GIVEN_TOKEN = re.compile(r"kube-api-access-[a-z0-9]{5}")
@@ -61,7 +61,7 @@ def recreate(case: Case, api: Api, namespace: str) -> Recreated:
 
 
 def portable(recorded: Object, uids: Mapping[str, str]) -> Object:
-    """A recorded object as somebody would create it now, its owners by the UIDs that they have now."""
+    """A recorded object in the form of a new create request, with the current UIDs of its owners."""
     thing = copy.deepcopy(recorded)
     thing.pop("status", None)
     meta, spec = thing["metadata"], thing.get("spec", {})

@@ -17,9 +17,9 @@ STAGES = "stages.yaml"
 class Module:
     """A folder of `modules/`.
 
-    `programs` are the names of the binaries and the packages they are built from; `stages` are globs of YAML files in
-    the module `origin`, kept beside the binaries in one file, `stages.yaml`. `minutes` is how long download and build
-    take on two cores with empty caches. `tags` are build tags.
+    `programs` are the names of the binaries with their packages. `stages` are globs of YAML files in the module
+    `origin`; the build copies them into one file beside the binaries, `stages.yaml`. `minutes` is the time for download
+    and build on two cores with empty caches. `tags` are build tags.
     """
 
     folder: str
@@ -61,7 +61,7 @@ def _kubernetes(minor: str, version: str, minutes: int, *also_told: str) -> Modu
 
 KUBERNETES: dict[str, Module] = {
     "1.24": _kubernetes("1.24", "v1.24.17", 7, "k8s.io/client-go/pkg/version"),  # the aggregator's, which says /version
-    "1.27": _kubernetes("1.27", "v1.27.16", 7),
+    "1.27": _kubernetes("1.27", "v1.27.16", 7, "k8s.io/client-go/pkg/version"),
     "1.30": _kubernetes("1.30", "v1.30.14", 7),
     "1.34": _kubernetes("1.34", "v1.34.4", 7),
     "1.37": _kubernetes("1.37", "v1.37.2", 7),

@@ -9,7 +9,7 @@ import jsonpatch
 import yaml
 
 _KEYS = ("name", "mountPath", "containerPort")
-"""What tells the elements of a list of objects apart, the best first."""
+"""The fields that identify the elements of a list of objects, the best first."""
 
 
 def applied(resource: dict[str, Any], text: str) -> dict[str, Any]:

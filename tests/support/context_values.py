@@ -1,8 +1,8 @@
-"""Values of every field of a security context, with what strict security and the API server make of each.
+"""Values of every field of a security context, with the result of vmguard and of the API server for each.
 
-`meaning` is what the value is to vmguard: strict, accepted, weak or unknown; it denies the last two. `api` is what the
-API server of Kubernetes 1.37 makes of it before vmguard judges the pod: it takes the value, finds it invalid (422),
-cannot decode it (400), or drops it, as it does not know it.
+`meaning` is vmguard's result: strict, accepted, weak or unknown; it denies the last two. `api` is the result of the API
+server of Kubernetes 1.37, before vmguard judges the pod. It takes the value, finds it invalid (422), cannot decode it
+(400), or drops an unknown field.
 """
 
 from typing import Any, Literal, NamedTuple

@@ -1,7 +1,7 @@
 """A base for the image where no registry can be reached: Debian with Python, made by mmdebstrap from Debian's packages.
 
-It stands in for the official Python image, and is like it where the Dockerfile looks: the command is `python`, the
-files of `ensurepip` and pip are below /usr/local, and the standard library has no byte-code. It is made once on a
+It replaces the official Python image, and has the same properties that the Dockerfile needs. The command is `python`,
+the files of `ensurepip` and pip are below /usr/local, and the standard library has no byte-code. It is made once on a
 machine, into the user's cache folder. The package sources are those of mmdebstrap and of this machine's apt.
 """
 

@@ -1,4 +1,4 @@
-"""The documentation's commands, found and run as they are printed."""
+"""Finds the commands of the documentation, and runs them as printed."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Texts that anybody may send to /dry-run, with the HTTP status of each answer."""
+"""Texts that anyone may send to /dry-run, with the HTTP status of each answer."""
 
 import json
 

@@ -62,7 +62,7 @@ class LabelledGuard:
         return [entry for text in wait_for(lists, "findings") for entry in json.loads(text)]
 
     def _audited(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
-        """The name and the audit annotations of each pod that somebody tried to create in a namespace."""
+        """The name and the audit annotations of each attempt to create a pod in a namespace."""
         found = []
         for event in self.plane.audit():
             of = event.get("objectRef", {})

@@ -14,7 +14,7 @@ _CLOSE_NOTIFY_SIZE = len(_CLOSE_NOTIFY) + 19
 
 
 class Proxy:
-    """Forwards to one port, until it is told otherwise.
+    """Forwards to one port, until a test changes that.
 
     `delay` is seconds before each piece goes on; `refusing` ends newcomers at once; with `tearing` half of a piece goes
     on and its connection ends. `fin_delay` is seconds until a client learns that the server has ended a connection,

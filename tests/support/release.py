@@ -96,7 +96,7 @@ class Release:
             self.plane.api.create(each)
 
     def manifests(self) -> list[dict[str, Any]]:
-        """Both configurations, as they are installed."""
+        """Both installed configurations."""
         made = configurations(Service(self.namespace, self.service), name=self.name)
         for each in made:
             for entry in each["webhooks"]:
@@ -153,7 +153,7 @@ class Release:
         return from_data(self.data(), self.server_name)[0]
 
     def write_state(self, state: Rotation) -> None:
-        """Write a state into the Secret, as somebody else."""
+        """Write a state into the Secret, like another process."""
         self.write_data(to_data(state))
 
     def install(self, bundle: bytes) -> None:

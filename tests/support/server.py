@@ -1,4 +1,4 @@
-"""A real `vmguard serve --standalone` process on free ports, ended by whoever started it."""
+"""A real `vmguard serve --standalone` process on free ports; the caller ends it."""
 
 import http.client
 import json
@@ -153,7 +153,7 @@ def serving_own_certificate(
 def starting_cluster(
     folder: Path, kubeconfig: Path, *, own_certificate: bool = False, **extra: str
 ) -> Iterator[Server]:
-    """A server that need not get ready: its log and its operations listener are there, nobody waits for the rest."""
+    """A server that need not become ready: it has its log and its operations listener."""
     address = f"127.0.0.1:{free_port()}"
     options = ["--kubeconfig", str(kubeconfig)]
     if not own_certificate:
@@ -164,7 +164,7 @@ def starting_cluster(
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens, and which Linux gives to no socket that asks for any port."""
+    """A port of 127.0.0.1 without a listener, which Linux gives to no socket that requests any port."""
     for port in SystemRandom().sample(_NOT_EPHEMERAL, len(_NOT_EPHEMERAL)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))

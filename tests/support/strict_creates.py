@@ -1,4 +1,4 @@
-"""Whether the API server takes manifests as they are: no unknown field, and pods at the level restricted."""
+"""Whether the API server accepts manifests without changes: no unknown field, and pods at the level restricted."""
 
 import copy
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def refused(plane: ControlPlane, objects: Iterable[dict[str, Any]]) -> str:
 
 
 def replica_of(objects: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """A pod as the Deployment makes it, but for its ServiceAccount, which a dry run does not create."""
+    """A pod of the Deployment without its ServiceAccount, which a dry run does not create."""
     (deployment,) = (each for each in objects if each["kind"] == "Deployment")
     template = copy.deepcopy(deployment["spec"]["template"])
     template["spec"]["serviceAccountName"] = "default"

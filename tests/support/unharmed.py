@@ -7,7 +7,7 @@ from tests.controlplane.api import wait_for
 from tests.support.server import Server
 
 IDLE = 130
-"""Seconds after which neither an API server nor vmguard keeps a connection that nobody uses."""
+"""Seconds after which neither an API server nor vmguard keeps an unused connection."""
 
 GROWTH = 30 * 2**20
 """Bytes that the interpreter may keep of what it once needed."""

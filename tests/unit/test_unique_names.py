@@ -37,7 +37,7 @@ def _types(source, *, aliases=True):
 
 
 def _twice(named):
-    """The names that stand for several things, with these; `named` are pairs of a name and where it is."""
+    """The names of several things, with their places; `named` are pairs of a name and its place."""
     places = defaultdict(set)
     for name, place in named:
         places[name].add(str(place.relative_to(ROOT)))

@@ -1,7 +1,7 @@
-"""AdmissionReview v1 and v1beta1, decoded into just what decisions read and encoded from what was decided.
+"""AdmissionReview v1 and v1beta1: decodes the fields that decisions read, and encodes the answer from a decision.
 
-The two versions have the same fields on the wire; the answer has the version of its review. Recorded reviews hold
-nulls and fields that strict decoders refuse, so only what is read is typed, and null counts as absent.
+The two versions have the same fields on the wire; the answer has the version of its review. Recorded reviews have nulls
+and fields that strict decoders refuse. So only fields that decisions read have types, and null counts as absent.
 """
 
 from typing import Any, Literal, TypeVar
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 MOST_VOLUMES = 2000
 MOST_MOUNTS = 20_000
-"""Of all containers of a pod; as of containers, a pod beyond these is refused and not judged."""
+"""Most mounts of all containers of a pod. A pod with more is refused and not judged, like one with more containers."""
 
 MOST_CONTAINERS = 1000
-"""Containers of a pod, init containers among them; the largest that are seen in the field have some dozens.
+"""Most containers of a pod, with init containers; the largest real pods have a few dozen.
 
-A patch has some 250 bytes for each container, so this bounds the answer.
+A patch has about 250 bytes for each container, so this limits the answer.
 """
 
 _LONGEST_UID = 253
@@ -30,11 +30,11 @@ API_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
 
 
 _LONGEST = 300
-"""Characters of what is wrong with a review; the decoder repeats some values of any length."""
+"""Most characters of the error on a review; the decoder repeats some values of any length."""
 
 
 class ReviewError(ValueError):
-    """What was sent is no AdmissionReview that can be answered; the text says what is wrong and where."""
+    """The body is no AdmissionReview that can be answered; the text states what is wrong and where."""
 
 
 class GroupVersionKind(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +53,7 @@ class UserInfo(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """`request` of an AdmissionReview. What few decisions read, or cannot be read before its kind is known, is raw."""
+    """`request` of an AdmissionReview. Fields are raw if few decisions read them, or if they depend on the kind."""
 
     uid: str
     kind: GroupVersionKind
@@ -74,7 +74,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class PodObject(msgspec.Struct, frozen=True, gc=False):
-    """A pod whose spec is still the text that was sent; the decision cache compares that text."""
+    """A pod with its spec as the original text; the decision cache compares that text."""
 
     spec: msgspec.Raw = msgspec.Raw(b"")
     metadata: Metadata = Metadata()
@@ -139,7 +139,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decode(body: bytes) -> Review:
-    """The review in a request body. Most are of pods, and those are read in one pass; all others in a second.
+    """The review in a request body. It decodes reviews of pods, the most frequent ones, in one pass, others in two.
 
     Raises:
         ReviewError: not JSON, or not an AdmissionReview with a request in it, or its uid is too long to be repeated.
@@ -164,10 +164,10 @@ def _decode(body: bytes) -> Review:
 
 
 def pod_object(raw: msgspec.Raw | PodObject) -> PodObject:
-    """The pod in `request.object`, its spec unread.
+    """The pod in `request.object`, without decoding its spec.
 
     Raises:
-        ReviewError: its metadata has a type that no object has.
+        ReviewError: its metadata has a wrong type.
 
     """
     return raw if isinstance(raw, PodObject) else _decoded(_pod_object, raw, "Pod")
@@ -177,8 +177,8 @@ def decode_pod(sent: PodObject) -> Pod:
     """The whole pod.
 
     Raises:
-        ReviewError: a field that decisions read has a type that no pod has, or there are more containers than any pod
-            has (a user who can create pods could otherwise make every other pod wait).
+        ReviewError: a field that decisions read has a wrong type, or there are too many containers. Otherwise a user
+            who can create pods could make every other pod wait.
 
     """
     spec = bytes(sent.spec)
@@ -211,7 +211,7 @@ def decode_object(raw: msgspec.Raw) -> KubeObject | None:
     """The custom resource in `request.object` or `request.oldObject`, None for null.
 
     Raises:
-        ReviewError: its metadata or spec has a type that no object has.
+        ReviewError: its metadata or spec has a wrong type.
 
     """
     return None if bytes(raw) == b"null" else _decoded(_kube_object, raw, "object")
@@ -240,8 +240,8 @@ def encode(
 ) -> bytes:
     """The answer to `review`, of the same version and uid.
 
-    `message` is why it is denied. `patch` is as `patch.encoded` makes it. `facts` is one more audit annotation. What is
-    empty is left out.
+    `message` is the reason of a denial. `patch` is the text from `patch.encoded`. `facts` is one more audit annotation.
+    Empty fields are left out.
     """
     response = Response(
         uid=review.request.uid,
@@ -266,7 +266,7 @@ def review_of(document: dict[str, Any], *, uid: str, namespace: str, name: str, 
 
 
 def review_of_pod(pod: msgspec.Raw, *, uid: str, namespace: str, name: str) -> Review:
-    """As `review_of`, of a pod's JSON, which is decoded when it is decided on."""
+    """The same as `review_of`, for a pod's JSON; the decision decodes it."""
     kind = GroupVersionKind("", "v1", "Pod")
     request = Request(uid, kind, "CREATE", namespace=namespace, name=name, object=pod)
     return Review("admission.k8s.io/v1", "AdmissionReview", request)

@@ -1,7 +1,7 @@
 """JSON Patch (RFC 6902), built by hand: minimal operations that must apply.
 
 Parents come before children, array removals go from the highest index down, and there is no `test` operation: the API
-server applies the patch to the very object it sent. Nothing here knows what an edit is for.
+server applies the patch to the object that it sent. This module does not know the purpose of an edit.
 """
 
 from base64 import b64encode
@@ -12,17 +12,17 @@ from typing import Any, Literal
 import msgspec
 
 _OPERATION = 32
-"""Bytes of an operation beside its path and value, about."""
+"""Bytes of an operation without its path and value, about."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """One leaf to add or one array element to remove, as a decision sees it.
+    """One leaf to add or one array element to remove.
 
     `path` is a JSON pointer. `within` is the pointer of the outermost parent that is absent or empty, "" when the
-    leaf's parent is there; its members must need no escaping. `whole` is an object above the leaf that has members, and
-    its pointer: it may be written anew, with its members and the leaf.
+    leaf's parent exists; its members must need no escaping. `whole` is an object above the leaf that has members, and
+    its pointer: the patch may replace it with its members and the leaf.
     """
 
     op: Literal["add", "remove"]
@@ -33,7 +33,7 @@ class Edit(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One operation as it goes over the wire; a removal has no value."""
+    """One operation in the form of the wire; a removal has no value."""
 
     op: Literal["add", "remove"]
     path: str
@@ -44,15 +44,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encoded(operations: tuple[Operation, ...]) -> str:
-    """The operations as `response.patch` carries them: base64 of a JSON array; "" for none."""
+    """The operations in the form of `response.patch`: base64 of a JSON array; "" for none."""
     return b64encode(_encode(operations)).decode() if operations else ""
 
 
 def build(edits: Iterable[Edit]) -> tuple[Operation, ...]:
-    """The operations for edits, in their order; leaves below one missing parent are added together, as one object.
+    """The operations for edits, in their order; leaves below one missing parent become one object.
 
-    An empty object that is there is added over, which replaces nothing: that saves an operation for every further leaf.
-    An object with members is added over with these members where that is shorter than an operation for each leaf.
+    It replaces an existing empty object, which loses nothing and saves an operation for every further leaf. It replaces
+    an object with members, with the same members, if that is shorter than an operation for each leaf.
     """
     edits = tuple(edits)
     operations: list[Operation] = []

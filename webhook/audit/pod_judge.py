@@ -139,9 +139,7 @@ class PodJudge:
             pod = flawed_pod(identity, posture, previewed.pod, subject)
         denials = [msgspec.structs.replace(each, fix=_fix(pod, *decision.violations)) for each in denials_of(decision)]
         findings = denials or [
-            ReportedFinding(
-                each.rule, "CHECK", one_line(f"needs a manual change: {complaint(each)}", LONGEST), _fix(pod, each)
-            )
+            ReportedFinding(each.rule, "CHECK", one_line(complaint(each), LONGEST), _fix(pod, each))
             for each in decision.violations
         ]
         return [*findings, *(of_warning(each, _fix(pod, each)) for each in dict.fromkeys(warnings))]

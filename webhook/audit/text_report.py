@@ -22,6 +22,8 @@ _COUNTED: dict[AuditVerdict, tuple[str, str]] = {
 def as_table(report: AuditReport, *, wide: bool = False) -> str:
     """The table, its summary, and what was not judged; with `wide` whole reasons, controllers and parents."""
     lines = list(_rows(report, wide=wide)) if report.workloads else ["No pods and no resources of the operator found."]
+    if not wide and any(len(each.first_reason) > _WIDEST_REASON for each in report.workloads):
+        lines += ["", "A reason that ends with … is whole in -o wide."]
     return "\n".join(printable(line).rstrip() for line in [*lines, "", *_footer(report)]) + "\n"
 
 

@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=label,
         default=[],
         metavar="NAMESPACE",
-        help="audit this namespace, more than once for more of them; default that of the context",
+        help="audit this namespace; repeat for more; default that of the context",
     )
     parser.add_argument("-l", "--selector", default="", metavar="SELECTOR", help="audit only pods with these labels")
     add_cluster(parser)
@@ -61,35 +61,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--qps", type=_rate, default=QPS, metavar="N", help=f"most requests a second; default {QPS:.0f}"
     )
     parser.add_argument("-o", "--output", choices=tuple(_OUTPUTS), default="table", help="default table")
-    parser.add_argument("--output-file", metavar="FILE", help="write the report there; default standard output")
+    parser.add_argument("--output-file", metavar="FILE", help="write the report to this file; default standard output")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="assume this setting of vmguard, more than once for more; default strict and enforce",
+        help="assume this setting of vmguard; repeat for more; default strict and enforce",
     )
     parser.add_argument(
-        "--verify", action="store_true", help="create each predicted pod as a dry run, to see what others make of it"
+        "--verify",
+        action="store_true",
+        help="create each predicted pod as a dry run, to see the result of other webhooks and policies",
     )
     parser.add_argument(
         "--fail-on", choices=tuple(FAILING), default="breaks", help="exit with 1 at these verdicts; default breaks"
     )
-    parser.add_argument("--save", metavar="FILE", help="also write there what the audit reads, for --from")
+    parser.add_argument("--save", metavar="FILE", help="also write what the audit reads to this file, for --from")
     parser.add_argument(
         "--from",
         dest="sources",
         action="append",
         default=[],
         metavar="FILE",
-        help="audit the objects in a file instead of a cluster, more than once for more clusters; - is stdin",
+        help="audit the objects in a file instead of a cluster; repeat for more clusters; - is stdin",
     )
     parser.add_argument(
         "--kubernetes-version",
         type=kubernetes_version,
         default=NEWEST_MINOR,
         metavar="VERSION",
-        help=f"with --from, of files that do not say it; default 1.{NEWEST_MINOR}",
+        help=f"with --from, for files without a version; default 1.{NEWEST_MINOR}",
     )
     parser.add_argument("--redact", action="store_true", help="replace names by hashes")
 

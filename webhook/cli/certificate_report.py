@@ -16,7 +16,7 @@ _OVERDUE = timedelta(days=1)
 """How long after its time a renewal counts as failed."""
 
 _STUCK = timedelta(hours=3)
-"""How long a phase of a rotation may last beyond its own time: the leader may start anew, and clocks may differ."""
+"""How long a phase of a rotation may last beyond its own time: the leader may restart, and clocks may differ."""
 
 _PAGE = "docs/certificates.md"
 
@@ -93,7 +93,7 @@ class ConfigurationStatus(Struct, frozen=True, rename="camel"):
 
 
 class CertificateReport(Struct, frozen=True, rename="camel"):
-    """All that is reported. `ok` is whether nobody must act; `complete` is whether all could be read.
+    """The whole report. `ok` is whether no person must act; `complete` is whether everything could be read.
 
     `certificate` is that of files. With a Secret there is none: each replica has its own.
     """
@@ -192,7 +192,7 @@ def _problems_of(configurations: Iterable[ConfigurationStatus]) -> Iterator[str]
 
 
 def _of_state(installation: Installation, secret: ReadSecret, place: str, now: datetime) -> Iterator[str]:
-    """What somebody must do about the CA in a Secret that was read."""
+    """What a person must do about the CA in a Secret that was read."""
     if secret.state is None:
         yield (
             f"The {place} does not exist. If vmguard is in another namespace, use --namespace. Otherwise run `kubectl "

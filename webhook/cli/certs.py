@@ -31,7 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     targets = parser.add_subparsers(dest="target", required=True, metavar="TARGET")
     status = targets.add_parser("status", help="report on the CA, its rotation and the CA bundles")
     _add_cluster(status)
-    status.add_argument("--cert-dir", metavar="DIR", help="files that vmguard serves; default VMGUARD_CERT_DIR")
+    status.add_argument(
+        "--cert-dir", metavar="DIR", help="directory of the files that vmguard serves; default VMGUARD_CERT_DIR"
+    )
     status.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default table")
     rotate = targets.add_parser("rotate", help="begin the rotation of the CA now")
     _add_cluster(rotate)
@@ -48,8 +50,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     init = targets.add_parser("init", help="print a Secret with a new CA that an administrator renews")
     _add_names(init)
-    init.add_argument("--days", type=_days, default=DAYS, metavar="DAYS", help=f"how long it is valid; default {DAYS}")
-    init.add_argument("--ca-file", metavar="FILE", help="also write the certificate of the CA, without its key, there")
+    init.add_argument(
+        "--days", type=_days, default=DAYS, metavar="DAYS", help=f"days that the CA is valid; default {DAYS}"
+    )
+    init.add_argument(
+        "--ca-file", metavar="FILE", help="also write the certificate of the CA, without its key, to this file"
+    )
     trust = targets.add_parser("trust", help="write CA certificates into both webhook configurations")
     _add_cluster(trust)
     trust.add_argument("files", nargs="+", metavar="FILE", help="CA certificates (PEM); together they are the bundle")

@@ -21,7 +21,7 @@ _OUTPUTS = {"table": as_text, "json": as_json}
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the report; 0 where all is well, 1 where somebody must act, 2 where something cannot be read."""
+    """Print the report; 0 if all is well, 1 if a person must act, 2 if something cannot be read."""
     try:
         report = asyncio.run(_report(options))
     except NoClusterError as error:

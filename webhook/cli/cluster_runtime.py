@@ -88,7 +88,7 @@ class Cluster:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Watch, read definitions and stand for leader until the block ends.
+        """Watch, read definitions and take part in the election until the block ends.
 
         Raises:
             ExceptionGroup: one of these failed, or the block did.
@@ -174,7 +174,7 @@ class Cluster:
         return OwnCertificate(leaders, installation, self._trust, lambda: self._elector.leads, log, metrics)
 
     def _policies(self, leaders: Client, log: Log, metrics: Metrics) -> tuple[dict[str, Work], Callable[[], str]]:
-        """The leader's work on default policies, none where it is not asked for, and what is wrong with it."""
+        """The leader's work on default policies, none if the setting is off, and what is wrong with it."""
         if not self._settings.psp_autocreate:
             return {}, str
         from webhook.leader.psp_reconciler import PolicyReconciler  # noqa: PLC0415 - 25 MiB of the client library that few need

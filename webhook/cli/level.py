@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="VERSION",
         help=f"such as 1.34 (default 1.{NEWEST_MINOR})",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say why a pod is not restricted")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print why a pod is not restricted")
 
 
 def run(options: argparse.Namespace) -> int:

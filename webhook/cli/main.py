@@ -1,4 +1,4 @@
-"""The command `vmguard`: finds the subcommand and turns every failure a person can mend into one line and exit 2."""
+"""The command `vmguard`: finds the subcommand, and turns a failure that a person can fix into one line and exit 2."""
 
 import argparse
 import importlib
@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(asked: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of the whole command line; the module of the subcommand that is asked for adds its options.
+    """The parser of the whole command line; the module of the requested subcommand adds its options.
 
     Only that module is imported: serving needs a great deal that a review should not wait for.
     """

@@ -50,12 +50,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a namespace of WATCH_NAMESPACE, more than once for more of them: Roles in these, and no ClusterRole",
+        help="a namespace of WATCH_NAMESPACE; repeat for more: Roles in these, and no ClusterRole",
     )
     targets.add_parser("dashboard", help="print the Grafana dashboard as JSON, for Import in Grafana")
     deploy = targets.add_parser("deploy", help="write every generated file of the deployment directory")
     deploy.add_argument("--directory", type=Path, default=Path(_DIRECTORY), metavar="DIR", help=f"default {_DIRECTORY}")
-    deploy.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not as generated")
+    deploy.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if a file differs from the generated one"
+    )
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:

@@ -27,9 +27,7 @@ _PODS_ONLY = ("pod", "patch", "diff")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add_files(parser, "AdmissionReviews, Pods, VM resources, Lists")
-    parser.add_argument(
-        "--objects", action="append", default=[], metavar="FILE", help="objects to decide by: facts only"
-    )
+    parser.add_argument("--objects", action="append", default=[], metavar="FILE", help="objects that are facts only")
     parser.add_argument(
         "--kubernetes-version",
         type=kubernetes_version,

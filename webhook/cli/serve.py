@@ -1,7 +1,7 @@
 """`vmguard serve`: the webhook, in a cluster or standalone.
 
-Each way is a module of its own, and only the one that is wanted is imported: the cluster's client library takes longer
-to load than all of a standalone vmguard.
+Each of the two is a module of its own, and vmguard imports only the one that it needs. The cluster's client library
+takes longer to load than a whole standalone vmguard.
 """
 
 import argparse
@@ -15,14 +15,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add_cluster(parser)
     parser.add_argument("--standalone", action="store_true", help="serve without a cluster, from files, on 127.0.0.1")
-    parser.add_argument("--objects", action="append", default=[], metavar="FILE", help="standalone: objects to know")
+    parser.add_argument(
+        "--objects", action="append", default=[], metavar="FILE", help="standalone: objects that vmguard knows"
+    )
     parser.add_argument(
         "--kubernetes-version",
         type=kubernetes_version,
         metavar="VERSION",
         help=f"standalone: such as 1.30 (default 1.{NEWEST_MINOR})",
     )
-    parser.add_argument("--cert-dir", metavar="DIR", help="where tls.crt and tls.key are; default VMGUARD_CERT_DIR")
+    parser.add_argument("--cert-dir", metavar="DIR", help="directory of tls.crt and tls.key; default VMGUARD_CERT_DIR")
 
 
 def run(options: argparse.Namespace) -> int:

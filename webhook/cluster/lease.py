@@ -1,8 +1,9 @@
 """The Lease of the leader, read and written through the client library's lock object.
 
-This module adds what that lock (`kubernetes` 37) lacks: a time limit for every call, the reason of a failed write, the
-state after a write, a Lease with missing times, and the release. Every write to an existing Lease carries the
-resourceVersion that was read. The module does not decide who may write when: `election` does.
+This module adds what that lock (`kubernetes` 37) lacks. It adds a time limit for every call, the reason of a failed
+write, and the state after a write. It also handles a Lease with missing times, and the release. Every write to an
+existing Lease carries the resourceVersion that was read. The module does not decide who may write when: `election`
+does.
 """
 
 from collections.abc import Awaitable, Callable

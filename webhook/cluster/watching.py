@@ -214,7 +214,7 @@ class Watching:
             task.cancel()
 
     def _follow(self) -> None:
-        """Start and stop reflectors of the operator's kinds as they are served now."""
+        """Start and stop reflectors of the operator's kinds by what the API server serves now."""
         served = self._discovery.versions
         for kind in JUDGED:
             current = [each for place, each in self._reflectors.items() if place[0] == kind]

@@ -74,6 +74,10 @@ _DEADLINE = 20.0
 
 _LONGEST = 500
 
+_MOST_LOOKED_INTO = 3
+_LARGEST_LOOKED_INTO = 32 * 1024
+"""Pods of one namespace, and their bytes: what a tenant's pods cost here delays admissions."""
+
 _MOST_RISKS = 2
 _LONGEST_RISK = 256
 """Warnings about one pod in the log line, and the characters of each."""
@@ -107,7 +111,8 @@ class Result:
     """The result of one survey. `wrong` is by workload, `unknown` (pods that could not be judged) by namespace.
 
     `exempt` are the names of all exempt namespaces. `uncovered` counts the operator's pods in these and in kube-system,
-    where the API server does not call vmguard. `excluded` counts those in kube-system by workload.
+    where the API server does not call vmguard. `excluded` counts those in kube-system by workload. `looked_into` counts
+    by namespace the pods for which the survey knows what breaks when they are created again.
     """
 
     judged: Counter[NamespaceAndKind] = field(default_factory=Counter)
@@ -119,6 +124,7 @@ class Result:
     exempt: tuple[str, ...] = ()
     uncovered: Counter[str] = field(default_factory=Counter)
     excluded: Counter[str] = field(default_factory=Counter)
+    looked_into: Counter[str] = field(default_factory=Counter)
 
     @property
     def trouble(self) -> bool:
@@ -244,12 +250,17 @@ class AuditScan:
         workload = _named_workload(identity)
         if workload not in result.wrong:
             why = one_line(not_compliant(left), _LONGEST)
-            risks = self._risks(decision, raw, facts.minor) if where == "enforced" else ()
+            risks = self._risks(namespace, decision, raw, facts.minor, result) if where == "enforced" else ()
             result.wrong[workload] = Wrong(namespace, 0, name, why, where, risks)
         result.wrong[workload].pods += 1
 
-    def _risks(self, decision: Decision, raw: msgspec.Raw, minor: int) -> tuple[str, ...]:
-        """The first warnings about a pod that vmguard fills once it is created again."""
+    def _risks(
+        self, namespace: str, decision: Decision, raw: msgspec.Raw, minor: int, result: Result
+    ) -> tuple[str, ...]:
+        """The first warnings about a pod that vmguard fills once it is created again; () for a large pod."""
+        if result.looked_into[namespace] == _MOST_LOOKED_INTO or len(raw) > _LARGEST_LOOKED_INTO:
+            return ()
+        result.looked_into[namespace] += 1
         found = warnings_before_recreation(decision, msgspec.json.decode(raw), self._settings, minor)
         return tuple(warning_line(each.rule, each.text, _LONGEST_RISK) for each in found[:_MOST_RISKS])
 

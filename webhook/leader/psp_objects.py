@@ -107,7 +107,7 @@ class DesiredObjects(msgspec.Struct, frozen=True):
 def wanted(customs: Iterable[Custom], settings: Settings, foreign: frozenset[str] = frozenset()) -> DesiredObjects:
     """The wanted objects for some resources; `foreign` are the existing policies that vmguard did not make.
 
-    No account may use a foreign policy, or one that a resource names, unless VMGUARD_PSP_BINDABLE lists it.
+    No account may use a foreign policy, or a policy that a resource names, unless VMGUARD_PSP_BINDABLE lists it.
     """
     result = DesiredObjects({}, {}, {}, {}, {}, {}, ())
     refused: list[Refused] = []

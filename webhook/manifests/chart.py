@@ -1,6 +1,6 @@
 """What the templates of the Helm chart read, made from vmguard's tables: webhook entries, roles, settings, alerts.
 
-The names of a release stand in these files as expressions such as `{{ .service }}`. Helm evaluates them (`tpl`).
+The names of a release are in these files as expressions such as `{{ .service }}`. Helm evaluates them (`tpl`).
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,10 @@
 """Stand-in definitions of the operator's resources, for clusters without the operator: tests and trials.
 
-They say what there is and nothing about what may stand in it: spec and status take any field, and status is no
-subresource, so that whoever plays the operator may write it. A closed one, for tests, knows what decisions read and
-nothing else, and so is pruned as the operator's own are: with the field that names a PodSecurityPolicy, or without it
-as newer operators have it. They never replace the operator's own definitions.
+They have the names of the resources and no schema: spec and status take any field. Status is no subresource, so a
+stand-in for the operator may write it. A closed definition, for tests, has only the fields that decisions read. So the
+API server drops other fields, like with the operator's own definitions. It has the field that names a
+PodSecurityPolicy, or does not have it, like those of newer operators. They never replace the operator's own
+definitions.
 """
 
 from collections.abc import Iterable

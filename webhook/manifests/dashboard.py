@@ -236,7 +236,7 @@ ROWS = (
                 "reqps",
             ),
             Panel(
-                "Look-ups of owners",
+                "Lookups of owners",
                 "By result, and by where the answer came from.",
                 (Query(_rate("vmguard_lookups_total", "result, source"), "{{result}} {{source}}"),),
                 "reqps",

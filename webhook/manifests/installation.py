@@ -1,7 +1,8 @@
-"""What runs vmguard in a cluster: ServiceAccount, Secret, Service, Deployment and PodDisruptionBudget.
+"""The objects that run vmguard in a cluster: ServiceAccount, Secret, Service, Deployment and PodDisruptionBudget.
 
-The objects of the kustomize base have no namespace, as an overlay sets it, and the Secret has no data: vmguard's leader
-writes the CA into it, and an apply must not take that away. The pods reach the level `restricted` of Pod Security.
+The objects of the kustomize base have no namespace, because an overlay sets it. The Secret has no data: vmguard's
+leader writes the CA into it, and an apply must not remove the CA. The pods reach the level `restricted` of Pod
+Security.
 """
 
 from collections.abc import Iterable, Iterator

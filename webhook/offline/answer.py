@@ -1,6 +1,6 @@
-"""The answer to a dry-run question: what would become of this pod or resource, and why, as the contract's one object.
+"""The answer to a dry-run question: what vmguard would do with this pod or resource, and why, as one object.
 
-It knows only what the caller sent and the objects that the server was started with; it changes nothing anywhere.
+It knows only the request and the objects that the server started with. It changes nothing.
 """
 
 from collections.abc import Iterable
@@ -23,10 +23,10 @@ from webhook.settings import Settings
 from webhook.text import one_line
 
 _LONGEST = 300
-"""Characters of what is wrong with a question."""
+"""Most characters of the error on a question."""
 
 _MOST_REASONS, _LONGEST_REASON = 50, 500
-"""Of why a pod or the pods of a resource are not restricted."""
+"""Most reasons why a pod or the pods of a resource are not restricted, and most characters of one."""
 
 
 class QuestionError(ValueError):
@@ -38,7 +38,7 @@ class QuestionError(ValueError):
 
 
 def answer(body: bytes, known: tuple[dict[str, Any], ...], settings: Settings, minor: int) -> DryRunAnswer:
-    """The answer to a question in JSON or YAML; `known` are the objects that the server was started with.
+    """The answer to a question in JSON or YAML; `known` are the objects that the server started with.
 
     Raises:
         QuestionError: the question is broken, unsafe or about nothing.
@@ -121,7 +121,7 @@ def _posture(posture: Posture) -> ComponentPosture:
 
 
 def _pod_security(judged: Judged) -> PodSecurity | None:
-    """Of a resource the lowest levels that any of its pods reaches, each reason with its component."""
+    """For a resource, the lowest levels of its pods, each reason with its component."""
     if judged.pod_security is not None:
         before, after = judged.pod_security
         return PodSecurity(_level(before), _level(after), _reasons(map(str, after.reasons)))

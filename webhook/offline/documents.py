@@ -1,10 +1,10 @@
-"""Untrusted text into plain JSON values: JSON or YAML, one or many documents, within hard bounds.
+"""Reads untrusted text into plain JSON values: JSON or YAML, one or many documents, within hard limits.
 
-JSON goes through msgspec; YAML is built from PyYAML's events with a stack of our own: no tag makes an object, no alias
-or merge key multiplies beyond the budget, no date is made. Scalars become what kubectl makes of them (YAML 1.1). Bytes
-in, values out; no file is opened here, and every failure is a `DocumentError` of one line.
+msgspec decodes JSON. For YAML, this module builds the values from PyYAML's events. So no tag makes an object, no alias
+or merge key multiplies beyond the budget, and no scalar becomes a date. Scalars become the same values as in kubectl
+(YAML 1.1). The module opens no file, and every failure is a `DocumentError` of one line.
 
-A text is first cut at its `---` lines, so an unreadable document hides no other one.
+It first cuts a text at its `---` lines, so an unreadable document hides no other one.
 """
 
 import re
@@ -22,7 +22,7 @@ from webhook.text import one_line
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one text: its bytes, the values it may expand to, and how deep they nest."""
+    """Limits of one text: its bytes, the values that it may expand to, and how deep they nest."""
 
     max_bytes: int
     max_nodes: int
@@ -117,7 +117,7 @@ _MARKER = re.compile(rb"(?:^|(?<=\r))(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILI
 """A marker between documents. At the start of a line it is one everywhere in YAML, and JSON never has it there."""
 
 _PRELUDE = re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*(?:#[^\n]*\Z)?")
-"""What may come before the value of a document: blank lines and comments."""
+"""The text before the value of a document: blank lines and comments."""
 
 _DIRECTIVES = re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*%(?:[^\n]*\n)(?:[%#][^\n]*\n|[ \t\r]*\n)*")
 
@@ -177,7 +177,7 @@ class _Reader:
         yield _Part(start, len(self._data), line, marked)
 
     def _values(self, part: _Part, start: int) -> Iterator[Document | DocumentError]:
-        """JSON values from `start`, then what is YAML; nothing after an error of both."""
+        """JSON values from `start`, then YAML; nothing after an error of both."""
         line = part.line + self._data.count(b"\n", part.start, start)
         rest = part if part.marked else _Part(start, part.end, line)
         while start < part.end:
@@ -193,7 +193,7 @@ class _Reader:
             rest = _Part(start, part.end, line)
 
     def _values_by_lines(self, part: _Part, start: int) -> Iterator[Document | DocumentError]:
-        """The same, begun again at each line that may begin a value, so that an error ends at the next one."""
+        """The same, with a new start at each line that may begin a value, so that an error ends at the next one."""
         cuts = [found.start() for found in _VALUE_LINE.finditer(self._data, start + 1, part.end)]
         line, piece_start = part.line, part.start
         for piece_end in [*cuts, part.end]:
@@ -206,7 +206,7 @@ class _Reader:
         """The JSON value at `start`, which is in that line, and where the next one may begin.
 
         Raises:
-            DocumentError: no JSON value is there.
+            DocumentError: there is no JSON value.
 
         """
         view = memoryview(self._data)[start:end]
@@ -232,7 +232,7 @@ class _Reader:
         return Document(value, line)
 
     def _yaml_instead(self, part: _Part, json_error: DocumentError) -> list[Document | DocumentError]:
-        """What a part is as YAML; if it is not, the error that is further on in it."""
+        """A part as YAML; if it is no YAML, the later one of the two errors."""
         if isinstance(json_error, _TruncatedError):
             return [json_error]
         found = self._yaml(part)
@@ -269,7 +269,7 @@ class _Reader:
 
 
 def _position(error: DocumentError) -> tuple[int, float]:
-    """Where an error is, for comparison; in a line without a column that is its end."""
+    """The position of an error, for comparison; without a column it is the end of the line."""
     return error.line or 0, error.column or inf
 
 
@@ -387,7 +387,7 @@ class _Builder:
             raise _TooManyValuesError(f"more than {self._limits.max_nodes} values", line)
 
     def _copied(self, value: Any, line: int) -> Any:
-        """A copy, counted as it grows, so that aliases of aliases end at the budget and not in memory."""
+        """A copy with a count of its values, so that aliases of aliases end at the limit and do not fill the memory."""
         self._count(1, line)
         if isinstance(value, dict):
             return {key: self._copied(item, line) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""Files as a FactSource: the objects in them are all there is, so every answer is cached."""
+"""Files as a FactSource: it knows only the objects in them, so every answer is cached."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,21 +13,21 @@ POLICIES_REMOVED = 25
 """The Kubernetes 1.x minor version that no longer serves PodSecurityPolicies."""
 
 _LONGEST = 300
-"""Characters of what is wrong with an object."""
+"""Most characters of the error on an object."""
 
 CLUSTER_SCOPED = frozenset({"Namespace", "PodSecurityPolicy"})
 """Kinds of facts that belong to no namespace."""
 
 
 class ObjectError(ValueError):
-    """An object given as a fact that has the wrong shape; the text says which and what is wrong."""
+    """A fact with the wrong shape; the text names the object and what is wrong."""
 
 
 def known_object(raw: dict[str, Any]) -> KubeObject:
-    """What decisions read of an object.
+    """An object with the fields that decisions read.
 
     Raises:
-        ObjectError: its metadata or spec is not what Kubernetes could have stored.
+        ObjectError: Kubernetes could not have stored its metadata or spec.
 
     """
     try:
@@ -39,17 +39,17 @@ def known_object(raw: dict[str, Any]) -> KubeObject:
 
 
 class FileFacts:
-    """Facts from objects as they stand in files; of two of one name, the last counts.
+    """Facts from objects in files; of two with one name, the last counts.
 
-    When the objects are `complete`, one that is not among them does not exist. When they are not (no owner was given),
-    it is unknown, and pods can be judged by their labels only.
+    If the objects are `complete`, any other object does not exist. If they are not (no owner was given), any other
+    object is unknown, and only labels can decide on pods.
     """
 
     def __init__(self, objects: Iterable[dict[str, Any]], minor: int, *, complete: bool = True) -> None:
         """Index objects by group, kind, namespace and name.
 
         Raises:
-            ObjectError: metadata or spec of an object is not what Kubernetes could have stored.
+            ObjectError: Kubernetes could not have stored metadata or spec of an object.
 
         """
         self.minor = minor
@@ -69,11 +69,11 @@ class FileFacts:
         return self._names(lookup.ref) if isinstance(lookup, Names) else self._fact(lookup.ref)
 
     async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:  # noqa: ARG002 - the protocol's shape
-        """As `cached`."""
+        """The same as `cached`."""
         return self.cached(lookup)
 
     def _fact(self, ref: Ref) -> Fact:
-        """NotServed for PodSecurityPolicies where Kubernetes no longer has them."""
+        """The fact on one object; NotServed for PodSecurityPolicies if Kubernetes no longer has them."""
         if ref.kind == "PodSecurityPolicy" and self.minor >= POLICIES_REMOVED:
             return NotServed("file")
         found = self._found.get((ref.group, ref.kind, ref.namespace, ref.name))

@@ -1,7 +1,7 @@
-"""The syntax of Helm templates in a text that should be Kubernetes objects. Pure text; nothing is rendered.
+"""The syntax of Helm templates in a text that should be Kubernetes objects. Pure text; it renders nothing.
 
-A rendered object may have `{{ … }}` in its strings: the templates of Alertmanager and of alerting rules. So only a text
-that cannot be read is a template, if it names what only Helm has, or if the syntax is what cannot be read.
+A rendered object may have `{{ … }}` in its strings: the templates of Alertmanager and of alerting rules. So only an
+unreadable text counts as a template: it has a name that only Helm has, or this syntax makes it unreadable.
 """
 
 import re
@@ -14,24 +14,24 @@ _ACTION = re.compile(rf"""\{{\{{(?=[^{{}}"'])[^{{}}]{{0,{_LONGEST_ACTION}}}\}}\}
 _HELMS_OWN = re.compile(
     r"\.(?:Values|Release|Chart|Capabilities|Files|Template)\b|\b(?:include|toYaml|nindent|indent|tpl|lookup)\b"
 )
-"""What no template has that Alertmanager or an alerting rule reads."""
+"""Names that no template of Alertmanager or of an alerting rule has."""
 
 _NOT_BREAK = re.compile(r"[^\r\n]")
 
 
 def first_action(text: str) -> int | None:
-    """The line of the first action, from 1; None where there is none."""
+    """The line of the first action, from 1; None if there is none."""
     found = _ACTION.search(text)
     return None if found is None else text.count("\n", 0, found.start()) + 1
 
 
 def is_helms(text: str) -> bool:
-    """Whether an action names what only Helm has."""
+    """Whether an action has a name that only Helm has."""
     return any(_HELMS_OWN.search(found[0]) for found in _ACTION.finditer(text))
 
 
 def without_actions(text: str) -> str:
-    """The text with a line of only actions as a blank one, and every other action as a word of its length."""
+    """The text with a blank line for each line of only actions, and a word of the same length for other actions."""
     pieces: list[str] = []
     start = 0
     for line_start, line_end in _lines_with_actions(text):
@@ -43,7 +43,7 @@ def without_actions(text: str) -> str:
 
 
 def _lines_with_actions(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of the lines that hold actions; lines that an action joins are one."""
+    """Start and end of the lines with actions; lines that an action joins count as one."""
     start, end = 0, -1
     for found in _ACTION.finditer(text):
         if found.start() > end:

@@ -1,8 +1,7 @@
-"""What a person hands in, sorted: inputs to be decided on, and facts to decide by.
+"""Sorts the objects from a person: inputs for decisions, and facts.
 
-Every Pod, resource of the operator and AdmissionReview is an input; resources of the operator are facts as well, and
-every other kind is a fact only. A List is its items. A bare object is asked about as the API server would at its
-creation.
+Every Pod, resource of the operator and AdmissionReview is an input. Resources of the operator are also facts, and every
+other kind is only a fact. A List counts as its items. For a bare object, the review is that of its creation.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,12 +25,12 @@ _NAMES = ("name", "generateName", "namespace")
 
 
 class InputError(ValueError):
-    """What was handed in cannot be understood; the text says what and where."""
+    """An unusable input; the text states what is wrong and where."""
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing to decide on: the AdmissionReview's bytes, its object, and where it stood."""
+    """One input for a decision: the AdmissionReview's bytes, its object, and its place."""
 
     review: bytes
     object: dict[str, Any]
@@ -44,7 +43,7 @@ class Input:
 
     @property
     def title(self) -> str:
-        """Kind, namespace and name, and where it stood."""
+        """Kind, namespace and name, and its place."""
         return f"{self.name}  ({self.place})"
 
     @property
@@ -65,7 +64,7 @@ class Sorted:
 
     @property
     def has_owners(self) -> bool:
-        """Whether a fact is of a kind that owns pods or their owners, so that the chain can be followed."""
+        """Whether a fact is of a kind that owns pods or their owners, so that a chain can be found."""
         return any((_group(fact), fact["kind"]) in _OWNERS for fact in self.facts)
 
 
@@ -101,7 +100,7 @@ def sort_documents(documents: Iterable[tuple[str, Any]], unusable: Callable[[str
 def facts_only(
     documents: Iterable[tuple[str, Any]], unusable: Callable[[str], None] = _refuse
 ) -> tuple[dict[str, Any], ...]:
-    """The objects of documents that are facts and nothing else; `unusable` as in `sort_documents`.
+    """The objects of documents that are only facts; `unusable` as in `sort_documents`.
 
     Raises:
         InputError: by the default of `unusable`.
@@ -113,10 +112,10 @@ def facts_only(
 def objects_in(
     documents: Iterable[tuple[str, Any]], problem_of: Callable[[Any], str], unusable: Callable[[str], None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of `(place, value)` documents with their places; a List is its items.
+    """The objects of `(place, value)` documents with their places; a List counts as its items.
 
-    `problem_of` says why a value is no object, "" for one that is; it has a `kind` and an `apiVersion` then. `unusable`
-    is called with the place and the problem of each that is none, and may return.
+    `problem_of` returns why a value is no object, "" if it is; then it has a `kind` and an `apiVersion`. `unusable`
+    gets the place and the problem of each value that is no object, and may return.
     """
     for place, value in documents:
         problem = problem_of(value)
@@ -133,7 +132,7 @@ def objects_in(
 
 
 def _problem(value: Any) -> str:
-    """Why a value is no Kubernetes object, "" for one that is."""
+    """Why a value is no Kubernetes object, "" if it is."""
     problem = untyped(value)
     if problem:
         return problem
@@ -154,7 +153,7 @@ def _problem(value: Any) -> str:
 
 
 def untyped(value: Any) -> str:
-    """Why a value has not the kind and the apiVersion of a Kubernetes object, "" for one that has."""
+    """Why a value does not have the kind and the apiVersion of a Kubernetes object, "" if it has."""
     if isinstance(value, list):
         return "a list is no Kubernetes object: write the objects one after another, or as items of a List"
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
@@ -163,7 +162,7 @@ def untyped(value: Any) -> str:
 
 
 def typed(item: Any, list_kind: str, api_version: str) -> Any:
-    """An item of a typed list (a PodList of the raw API) with the kind that only the list says."""
+    """An item of a typed list (a PodList of the raw API) with the kind from the list."""
     kind = list_kind.removesuffix("List")
     if not kind or not isinstance(item, dict) or "kind" in item:
         return item

@@ -35,7 +35,7 @@ class ComponentPosture(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PodChange(msgspec.Struct, frozen=True):
-    """One change, with the rule that makes it and the setting that asked for it; `value` is null for a removal."""
+    """One change, with its rule and the setting that requires it; `value` is null for a removal."""
 
     rule: str
     op: Literal["add", "remove"]
@@ -65,7 +65,7 @@ class PodSecurity(msgspec.Struct, frozen=True):
 
 
 class DryRunAnswer(msgspec.Struct, frozen=True, rename="camel"):
-    """What would become of a pod or a resource; `pod` is null for a resource, `pod_security` for what makes none."""
+    """The predicted result for a pod or a resource; `pod` is null for a resource, `pod_security` without any pods."""
 
     allowed: bool
     message: str

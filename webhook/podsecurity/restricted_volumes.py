@@ -1,9 +1,9 @@
-"""Volumes must be of a type that a pod cannot use to get at the node or at storage nobody gave it.
+"""Volumes must have a type that gives a pod no access to the node, and no storage without a claim.
 
 Fields:
     spec.volumes[*]
 
-Allowed: the sources in `_ALLOWED`, and none at all. Every version. Other storage is asked for by
+Allowed: the sources in `_ALLOWED`, and no source. Every version. A pod requests other storage with a
 persistentVolumeClaim.
 """
 

@@ -1,4 +1,4 @@
-"""Which values of a security context field are as good as the strict one: named tests for `context_fields`.
+"""The accepted values of security context fields beside the strict ones: named tests for `context_fields`.
 
 A test accepts only what it knows: no other type, no other member of an object, no other name. Where the Pod Security
 level `restricted` has an opinion, its lists count (`webhook.podsecurity`).

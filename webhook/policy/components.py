@@ -1,10 +1,10 @@
-"""The one table of the kinds that make pods: every component of every kind, and what is particular about its pods.
+"""The one table of the kinds that make pods: every component of every kind, with the properties of its pods.
 
-A component is what one workload of the operator runs: `vmselect` of a VMCluster, the load balancer in front of it,
-`vmagent`. A row says where the component's part of the resource is, which containers the operator makes, where they
-write, when which controller runs them, and when they need the Kubernetes API. All other code reads the table and knows
-no kind, component or container by name. A new kind is one row of KINDS. Columns are data: fields that decide something
-are paths and conditions.
+One workload of the operator runs a component: `vmselect` of a VMCluster, the load balancer in front of it, `vmagent`. A
+row has the place of the component's part in the resource, the containers that the operator makes, and where they write.
+It also has the controller that runs them, and when they need the Kubernetes API. All other code reads the table and
+knows no kind, component or container by name. A new kind is one row of KINDS. Columns are data: fields that decide
+something are paths and conditions.
 
 Source: operator v0.42 to v0.74, and recorded pods of v0.53, v0.54 and v0.74. VTAgent: operator v0.75. VMEstimator: the
 documentation of v0.76, and the sources just before it, where the layout of single-node mode still changed. Users of
@@ -68,8 +68,8 @@ class DaemonSetMode(msgspec.Struct, frozen=True, kw_only=True):
 class ImageUser(msgspec.Struct, frozen=True):
     """The user that an image runs as where the pod sets none; None where it is not known.
 
-    `name` is how the image names the user, "" for a number. The kubelet starts no image that names its user where
-    runAsNonRoot is true and runAsUser is not set, as it cannot tell who that is.
+    `name` is the user's name in the image, "" for a number. If runAsNonRoot is true and runAsUser is not set, the
+    kubelet starts no image with a named user, because it cannot find out the user's id.
     """
 
     user: int | None
@@ -220,7 +220,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _reloader(*, when: Condition = True, reads_secret: bool = True) -> tuple[OperatorContainer, ...]:
-    """The containers that write the component's configuration anew when it changes; most read it from a Secret."""
+    """The containers that write the component's configuration again after a change; most read it from a Secret."""
     args = ("--config-secret-name={namespace}/{name}",) if reads_secret else ()
     return (
         OperatorContainer(name="config-reloader", when=when, args=args),
@@ -475,7 +475,7 @@ KINDS: tuple[Kind, ...] = (
 
 
 def check_table(kinds: Iterable[Kind]) -> tuple[Kind, ...]:
-    """The rows, if every row says what it makes and what that writes, and no name stands twice.
+    """The rows, if every row has its components and where they write, and no name occurs twice.
 
     Raises:
         ValueError: a row is incomplete or contradicts another one; the message names it.
@@ -522,7 +522,7 @@ PARENTS: dict[str, dict[str, Child]] = {
 """The children of each kind that makes other resources, by their kind."""
 
 DATA_FLAGS = frozenset(each.writes.flag for each in COMPONENTS if isinstance(each.writes, Data) and each.writes.flag)
-"""Flags of main containers that name where they write."""
+"""Flags of main containers for the path where they write."""
 
 
 def component_of(kind: str, cr_name: str, workload_name: str, label: str) -> Component | None:

@@ -1,7 +1,7 @@
 """Conditions on fields of a resource, as data.
 
-The component table holds conditions instead of functions, so a row can be read, compared and checked. One function,
-`holds`, evaluates them. A field of the wrong type counts as absent.
+The component table has conditions instead of functions, so people and code can read, compare and check a row. One
+function, `holds`, evaluates them. A field of the wrong type counts as absent.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import msgspec
 from webhook.policy.json_access import Raw, object_of
 
 Path = tuple[str, ...]
-"""Names of nested fields, from the outside in; EACH stands for every element of a list."""
+"""Names of nested fields, from the outside in; EACH means every element of a list."""
 
 EACH = "[]"
 
@@ -57,7 +57,7 @@ def paths_of(conditions: Iterable[Condition]) -> tuple[Path, ...]:
 
 
 def value_at(part: Any, path: Path) -> Any:
-    """The value at a path, None where there is none."""
+    """The value at a path, None if there is none."""
     for field in path:
         part = object_of(part).get(field)
     return part

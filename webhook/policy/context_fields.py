@@ -38,7 +38,7 @@ class LeftAlone(msgspec.Struct, frozen=True):
 
 
 class Annotation(msgspec.Struct, frozen=True):
-    """Where a field stood before it existed: the key of a pod's ("" for none) and, before its name, of a container's.
+    """The place of a field before it existed: the annotation's key for a pod ("" for none), its prefix for a container.
 
     `until` is the first Kubernetes 1.x minor version that ignores it, 0 if none does.
     """

@@ -1,8 +1,8 @@
-"""From findings to a decision: what is patched, denied, warned of, and what is written down about it.
+"""From findings to a decision: the patch, the denial, the warnings, and the annotations.
 
-Validation is the same rules: a pod is not compliant when any change or violation is left. In audit mode nothing is
-patched or denied; what would have been stands in the annotations and in `findings`, and whoever would have been denied
-is warned.
+Validation uses the same rules: a pod is noncompliant when any change or violation is left. In audit mode vmguard
+patches and denies nothing. The annotations and `findings` have what it would do, and a user whom it would deny gets a
+warning.
 """
 
 from collections.abc import Sequence
@@ -57,21 +57,21 @@ PODS_DENIED = "pods will be denied: "
 _MOST_WARNINGS = 20
 _LONGEST_OF_MANY = 256
 _LARGEST_TOGETHER = 3840
-"""Characters. An API server that has more than 4,096 to pass on cuts each warning after 256, and drops the last ones;
-others may have something to say too."""
+"""Most characters of all warnings. With more than 4,096, an API server cuts each warning after 256, and drops the last
+ones; other webhooks may also warn."""
 
 
 class Flaw(msgspec.Struct, frozen=True):
-    """A finding of a decision on a resource, and what someone can copy to make it go away for one component."""
+    """A finding of a decision on a resource, and its fix for one component, to copy."""
 
     finding: Violation | Warn
     fix: PlacedFix
 
 
 class PredictedLevels(msgspec.Struct, frozen=True):
-    """The Pod Security verdict on the pods of a component: as the operator alone would make them, and as admitted.
+    """The Pod Security verdicts on the pods of a component: without vmguard, and as admitted.
 
-    `changes` is the number of fields that vmguard fills in each pod, `violations` that of the manual changes it needs.
+    `changes` is the number of fields that vmguard fills in each pod, `violations` the number of needed manual changes.
     `flaws` are the findings on such a pod, with their fixes.
     """
 
@@ -84,14 +84,14 @@ class PredictedLevels(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What is answered and why.
+    """The answer and its reasons.
 
-    `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The facts that it rests on are no part of
-    it, as their age differs where all else is the same.
-    `encoded_patch` is `patch` as the response carries it, and `tally` is of `findings`. Both are made once, as a cached
-    decision is reported for many pods.
-    `predicted_levels` is, of a custom resource, one for each of `postures`, None where the pods were not judged.
-    `deniable` is true of a pod that is allowed and that `enforce: deny` would deny.
+    `refused` is the reason to answer with HTTP 500 instead, "" for an answer. The decision does not contain its facts,
+    because their ages differ between equal decisions.
+    `encoded_patch` is `patch` in the form of the response, and `tally` is of `findings`. Both are made once, because
+    vmguard reports a cached decision for many pods.
+    `predicted_levels` has, for a custom resource, one for each of `postures`, None if the pods were not judged.
+    `deniable` is true for an allowed pod that `enforce: deny` would deny.
     """
 
     outcome: Outcome
@@ -110,7 +110,7 @@ class Decision(msgspec.Struct, frozen=True):
     tally: Tally = Tally()
 
     def __post_init__(self) -> None:
-        """Refuse a decision that would be answered without its patch.
+        """Refuse a decision whose answer would lack its patch.
 
         Raises:
             ValueError: `patch` has operations and `encoded_patch` has none, or the reverse.
@@ -129,12 +129,12 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def ignored(reason: str) -> Decision:
-    """The decision on what is not ours to judge: allowed, no patch."""
+    """The decision on an object that vmguard does not judge: allowed, no patch."""
     return Decision("ignored", annotations={"decision": one_line(f"ignored: {reason}", LONGEST_WARNING)})
 
 
 def not_called(namespace: str, reason: str) -> Decision:
-    """The decision on what the API server never sends: allowed, no patch, and a warning that says why."""
+    """The decision on an object that the API server never sends: allowed, no patch, and a warning with the reason."""
     text = f"the API server does not call vmguard for namespace {namespace}: {reason}"
     return msgspec.structs.replace(ignored(text), warnings=(warning_line("workload", f"not secured: {text}"),))
 
@@ -157,7 +157,7 @@ def unmanaged(identity: Unmanaged) -> Decision:
 
 
 def unknown(identity: UnknownOwner, settings: Settings, *, may_refuse: bool = True) -> Decision:
-    """The decision on a pod whose resource cannot be known: never guessed, refused or let through untouched."""
+    """The decision on a pod with an unknown resource: refused, or admitted unchanged; vmguard never guesses."""
     annotations = {"decision": f"unknown: {identity.reason}"}
     if may_refuse and settings.unknown == "refuse" and settings.mode == "enforce":
         reason = f"the owner of the pod cannot be known: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
@@ -168,7 +168,7 @@ def unknown(identity: UnknownOwner, settings: Settings, *, may_refuse: bool = Tr
 
 
 def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce, note: str = "") -> Decision:
-    """The decision on a pod of a kind without a row in the tables: allowed unchanged, denied where enforce is deny.
+    """The decision on a pod of a kind without a row in the tables: allowed unchanged, or denied if enforce is deny.
 
     `note` is added to the message of a denial.
     """
@@ -194,7 +194,7 @@ def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
 
 
 def misnamed_resource(text: str) -> Decision:
-    """The decision on an object that is meant to be a resource of the operator and has another group."""
+    """The decision on an object with a wrong group that is meant to be a resource of the operator."""
     annotations = {"decision": one_line(f"unknown-kind: {text}", LONGEST_WARNING)}
     return Decision(
         "unknown-kind", warnings=(warning_line("workload", f"not judged: {text}"),), annotations=annotations
@@ -204,7 +204,7 @@ def misnamed_resource(text: str) -> Decision:
 def unknown_parent(resource: str, parent: UnknownKind, findings: tuple[Finding, ...], settings: Settings) -> Decision:
     """The decision on a resource whose controller is of a kind without a row in the tables; its pods are not secured.
 
-    `findings` are those on what it names, which can deny it.
+    `findings` are those on the objects that it names; they can deny it.
     """
     decision = decide_resource(resource, findings, settings)
     if decision.outcome not in {"unchanged", "warned"}:
@@ -219,7 +219,7 @@ def unknown_parent(resource: str, parent: UnknownKind, findings: tuple[Finding, 
 
 
 def _denied(text: str, why: Sequence[Change | Violation], settings: Settings) -> Decision:
-    """A denial with this message, or in audit mode the warning that it would be one."""
+    """A denial with this message, or in audit mode the warning about it."""
     message = one_line(text, _LONGEST_MESSAGE)
     if settings.mode == "audit":
         annotations = {"decision": f"would-deny: {message}", "findings": left_as_json(why)}
@@ -327,7 +327,7 @@ def decide_pod(
 
 
 def under(decision: Decision, enforce: Enforce, note: str, *, webhook: Webhook, settings: Settings) -> Decision:
-    """What `decision`, which is deniable, is under another level of enforcement; `note` as in `decide_pod`."""
+    """The deniable `decision` under another level of enforcement; `note` is as in `decide_pod`."""
     identity = decision.identity
     if isinstance(identity, UnknownKind):
         return unknown_kind(identity, settings, enforce, note)
@@ -337,9 +337,10 @@ def under(decision: Decision, enforce: Enforce, note: str, *, webhook: Webhook, 
 
 
 def enforcement_unknown(decision: Decision, namespace: str, reason: str, settings: Settings) -> Decision:
-    """What `decision`, which is deniable, is where the labels of the pod's namespace cannot be known.
+    """The deniable `decision` if the labels of the pod's namespace are unknown.
 
-    The namespace may enforce deny, so the pod is refused; with VMGUARD_UNKNOWN=allow it is decided without the labels.
+    The namespace may enforce deny, so vmguard refuses the pod. With VMGUARD_UNKNOWN=allow it decides without the
+    labels.
     """
     text = f"vmguard does not know whether namespace {namespace} enforces deny: {reason}"
     if settings.unknown == "refuse" and settings.mode == "enforce":
@@ -353,14 +354,14 @@ def enforcement_unknown(decision: Decision, namespace: str, reason: str, setting
 
 
 def _complaints(violations: list[Violation]) -> list[str]:
-    """Warnings of what is left as it is, the first of many."""
+    """Warnings of the violations that remain, the first of many."""
     lines = [warning_line(violation.rule, complaint(violation)) for violation in violations[:MOST_TOLD]]
     more = len(violations) - len(lines)
     return [*lines, *([warning_line(violations[0].rule, f"and {more} more like these")] if more else [])]
 
 
 def decide_ephemeral(workload: Workload, posture: Posture, findings: tuple[Finding, ...]) -> Decision:
-    """The decision on new ephemeral containers in a pod of the operator: allowed, and told what is wrong with them."""
+    """The decision on new ephemeral containers in a pod of the operator: allowed, with warnings of their violations."""
     outcome: Outcome = "warned" if findings else "unchanged"
     told = "; ".join(finding.text for finding in findings if type(finding) is Warn)
     tally = tally_of(findings)
@@ -399,7 +400,7 @@ def decide_resource(
     postures: tuple[Posture, ...] = (),
     predicted_levels: tuple[PredictedLevels | None, ...] = (),
 ) -> Decision:
-    """The decision on a custom resource; `posture` is the line that says what its pods must look like, "" for none."""
+    """The decision on a custom resource; `posture` is the line with the wanted posture of its pods, "" for none."""
     denials = [finding for finding in findings if type(finding) is Violation and finding.denies]
     outcome: Outcome = "warned" if any(type(finding) is Warn for finding in findings) else "unchanged"
     spared: list[str] = []
@@ -410,7 +411,7 @@ def decide_resource(
         outcome = "denied"
     denied = outcome == "denied"
     worth_warning = findings
-    if denied:  # the message has the fault already; the pods are not created
+    if denied:  # the message has the violation already; the pods are not created
         worth_warning = tuple(
             finding
             for finding in findings
@@ -445,7 +446,7 @@ def _would_deny(rule: str, why: str, longest: int) -> str:
 
 
 def _most(findings: tuple[Finding, ...], spared: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a person is told, `spared` and the most important first, as much as the API server passes on whole."""
+    """The warnings for a person, `spared` and the most important first, as many as the API server passes on whole."""
     warnings = sorted((finding for finding in findings if type(finding) is Warn), key=_importance)
     lines = [*spared, *(warning_line(warning.rule, warning.text, _LONGEST_OF_MANY) for warning in warnings)]
     told: list[str] = []
@@ -460,5 +461,5 @@ def _most(findings: tuple[Finding, ...], spared: Sequence[str] = ()) -> tuple[st
 
 
 def _importance(warning: Warn) -> int:
-    """What is not judged at all comes first, then the rules in their order."""
+    """Warnings of unjudged objects come first, then the rules in their order."""
     return IDS.index(warning.rule) if warning.rule in IDS else -1

@@ -1,7 +1,7 @@
-"""What holds in a namespace: whether vmguard is called for it, whether it enforces there, and whether it denies.
+"""The rules of a namespace: whether the API server calls vmguard for it, and whether vmguard enforces and denies there.
 
-Labels may tighten VMGUARD_ENFORCE for the namespace's own pods. A label never loosens the setting, and of two labels
-the stricter counts. A value that is not a level counts as deny and is reported: a typing error must not turn
+Labels may make VMGUARD_ENFORCE stricter for the namespace's own pods. A label never weakens the setting, and of two
+labels the stricter counts. A value that is not a level counts as deny and is reported: a typing error must not turn
 enforcement off. Pure.
 """
 
@@ -15,12 +15,12 @@ from webhook.text import one_line
 Enforce = Literal["off", "warn", "deny"]
 
 LEVELS: tuple[Enforce, ...] = ("off", "warn", "deny")
-"""All levels, the loosest first."""
+"""All levels, the weakest first."""
 
 _LEVEL: Mapping[str, Enforce] = {level: level for level in LEVELS}
 
 ALLOWED = ("warn", "deny")
-"""The documented values of the labels; `off` is accepted and changes nothing, as a label never loosens."""
+"""The documented values of the labels; `off` is accepted and changes nothing, because a label never weakens."""
 
 LABEL = "vmguard.io/enforce"
 """The namespace label; its value is a level."""
@@ -37,18 +37,18 @@ EXEMPT_VALUE = "true"
 """The only value that exempts: a typing error must not."""
 
 EXCLUDED = "kube-system"
-"""The namespace that no entry for pods selects: what a cluster needs to start never waits for vmguard."""
+"""The namespace that no entry for pods selects: pods that a cluster needs to start never wait for vmguard."""
 
 MODE_LABEL = "vmguard.io/mode"
-"""The namespace label by which one namespace is enforced while VMGUARD_MODE is audit."""
+"""The namespace label that enforces one namespace while VMGUARD_MODE is audit."""
 
 MODE_VALUE = "enforce"
-"""The only value of that label that counts: any other one leaves the namespace as the setting says."""
+"""The only value of that label that counts: with any other one, the setting counts."""
 
 Mode = Literal["enforce", "audit"]
 
 Coverage = Literal["enforced", "trial", "exempt", "excluded"]
-"""What the API server has vmguard do for new pods of a namespace: fill and deny, report only, or nothing."""
+"""What vmguard does with new pods of a namespace: fill and deny, report only, or nothing."""
 
 NOT_CALLED: Mapping[Coverage, str] = {
     "exempt": f"its label {EXEMPT}={EXEMPT_VALUE} exempts it",
@@ -57,13 +57,13 @@ NOT_CALLED: Mapping[Coverage, str] = {
 """Why the API server calls vmguard for no pod of a namespace."""
 
 _LONGEST = 100
-"""Characters of a value that are repeated."""
+"""Most characters of a value in a message."""
 
 
 def coverage(mode: Mode, namespace: str, labels: Mapping[str, str | None]) -> Coverage:
-    """The coverage of a namespace with these labels, where `mode` is VMGUARD_MODE.
+    """The coverage of a namespace with these labels; `mode` is VMGUARD_MODE.
 
-    It holds for the entries of `deploy/`. Those of `vmguard manifests webhooks` do not read the label of the mode.
+    It is right for the entries of `deploy/`. Those of `vmguard manifests webhooks` do not read the label of the mode.
     """
     if namespace == EXCLUDED:
         return "excluded"
@@ -79,17 +79,17 @@ def in_namespace(settings: Settings, namespace: str, labels: Mapping[str, str | 
 
 
 def enforced_in(setting: Enforce, labels: Mapping[str, str | None]) -> Enforce:
-    """The level in a namespace with these labels, where `setting` is VMGUARD_ENFORCE."""
+    """The level in a namespace with these labels; `setting` is VMGUARD_ENFORCE."""
     levels = [_LEVEL.get(labels[label] or "", "deny") for label in LABELS if label in labels]
     return max([setting, *levels], key=LEVELS.index)
 
 
 _ONE_VALUE = {MODE_LABEL: (MODE_VALUE,), EXEMPT: (EXEMPT_VALUE, "false")}
-"""The labels of which one value, the first, has an effect; the others that are no typing errors follow it."""
+"""The labels with one effective value, the first; other values that are no typing errors follow it."""
 
 
 def without_effect(labels: Mapping[str, str | None]) -> str:
-    """One line on the labels whose value has no effect, "" where there are none."""
+    """One line on the labels with a value that has no effect, "" for none."""
     return "; ".join(
         f"the namespace label {label}={one_line(labels[label] or '', _LONGEST)} has no effect: "
         f"the only allowed value is {allowed[0]}"
@@ -99,7 +99,7 @@ def without_effect(labels: Mapping[str, str | None]) -> str:
 
 
 def unknown_values(labels: Mapping[str, str | None]) -> str:
-    """One line on the labels with a value that is not a level, "" where there are none."""
+    """One line on the labels with a value that is not a level, "" for none."""
     values = {label: labels[label] or "" for label in LABELS if label in labels}
     unknown = [f"{label}={one_line(value, _LONGEST)}" for label, value in values.items() if value not in _LEVEL]
     if not unknown:

@@ -109,7 +109,7 @@ def _levels(levels: PredictedLevels | None) -> str:
 
 
 def summary(decisions: Sequence[tuple[str, Decision, Sequence[Link]]]) -> str:
-    """The last line for inputs by kind, decision and facts: how many inputs, and what came of them."""
+    """The last line for inputs by kind, decision and facts: the number of inputs, and the results."""
     pods = [decision for kind, decision, _ in decisions if kind == "Pod"]
     others = [decision for kind, decision, _ in decisions if kind != "Pod"]
     parts = []
@@ -217,7 +217,7 @@ def _advice(decision: Decision, workload: Workload) -> list[str]:
     if decision.violations:
         advice.append(f"correct the fields above in {applied} (or in what injects them) and let the pod be made again")
     if "security-context" in rules and posture.security_context == "strict":
-        if "." not in posture.context_setting.place:  # an environment variable, so the resource itself is silent
+        if "." not in posture.context_setting.place:  # an environment variable, so the resource itself sets nothing
             advice.append(f"to have it from the operator too: {applied} {path}.useStrictSecurity: true")
         place = path if applied == str(workload) else f"{applied} {path}"
         advice.append(f"to differ: write {place}.securityContext; an empty one opts out")
@@ -229,5 +229,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _text(lines: list[str]) -> str:
-    """The lines as they were laid out; what stands in them is somebody's text and stays on its line."""
+    """The lines as text; a text from a user's object stays on its line."""
     return "\n".join(printable(line).rstrip() for line in lines) + "\n"

@@ -1,8 +1,8 @@
 """The JSON types of the fields of a resource that decisions on pods read. A value of another type decides nothing.
 
-The API server refuses such a value where the operator's definition has a schema. Some definitions have none, and files
-need not have been near an API server. A wrong type is never read as unset: the setting that it was meant to be could
-change the user that a pod runs as.
+The API server refuses such a value if the operator's definition has a schema. Some definitions have none, and no API
+server has checked files. vmguard never reads a wrong type as unset: the intended setting could change the user of a
+pod.
 
 Which fields are read follows from the projection. The types of the fields of a securityContext are in the table of
 these fields, and all others are in this file. Source: definitions of operator v0.42 to v0.74. Pure.
@@ -22,7 +22,7 @@ from webhook.policy.projection import TREES, Tree
 JsonType = Literal["boolean", "integer", "string", "object", "array"]
 
 MOST = 5
-"""Wrong types of one resource that are named."""
+"""Most wrong types of one resource that are named."""
 
 _CONTEXT = "securityContext"
 
@@ -59,7 +59,7 @@ CONTEXT = _context()
 
 
 class WrongType(msgspec.Struct, frozen=True):
-    """A field whose value has another JSON type than it must have; `path` is such as `spec.vmselect.runAsUser`."""
+    """A field with a value of the wrong JSON type; an example of `path` is `spec.vmselect.runAsUser`."""
 
     path: str
     found: str
@@ -95,9 +95,9 @@ def _of_tree(tree: Tree, value: dict[str, Any], path: str) -> Iterator[WrongType
 
 
 def _fits(tree: Tree, value: Any) -> bool:
-    """Whether a value is an object with fields of the right types, as far as a quick look can tell.
+    """Whether a value is an object with fields of the right types, by a quick check.
 
-    A list may have a hundred thousand elements, and all other requests wait for this.
+    A list may have a hundred thousand elements, and all other requests wait for this check.
     """
     if type(value) is not dict:
         return False

@@ -1,7 +1,7 @@
-"""What rules say: a change to make, a violation that needs a manual change, or a warning.
+"""The findings of rules: a change to make, a violation that needs a manual change, or a warning.
 
-Each carries the id of its rule, why, and whose setting asked for it (`source`: an environment variable or a field of a
-custom resource). A finding says; it does nothing.
+Each has the id of its rule, the reason, and the setting that requires it (`source`: an environment variable or a field
+of a custom resource). A finding is data and does nothing.
 """
 
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from webhook.admission.patch import Edit
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A field to fill or an array element to take away."""
+    """A field to fill or an array element to remove."""
 
     kind: ClassVar[str] = "change"
 
@@ -23,7 +23,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Violation(msgspec.Struct, frozen=True, tag=True):
-    """Something that cannot be filled. `found` and `wanted` are JSON values; `denies` refuses the object outright.
+    """A field that vmguard cannot fill. `found` and `wanted` are JSON values; `denies` denies the object in any case.
 
     `container` is the name of the container that `path` leads into, "" for a field of the pod or of a resource.
     """

@@ -1,4 +1,4 @@
-"""Raw JSON as the policy room reads it: what is no object, list or text where one belongs counts as absent."""
+"""Reads raw JSON for the package policy: a value of another type than object, list or text counts as absent."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -22,9 +22,9 @@ def texts_of(things: Iterable[Raw], field: str) -> frozenset[str]:
 
 
 def laid_over(base: Raw, patch: Raw) -> Raw:
-    """What a strategic merge patch makes of an object without lists to merge; null and an empty list are silence.
+    """The result of a strategic merge patch of an object without lists to merge; null and an empty list set nothing.
 
-    The operator reads a patch into typed fields, which drop both, as the API server does of every pod.
+    The operator reads a patch into typed fields, which drop both, like the API server in every pod.
     """
     result = dict(base)
     for field, value in patch.items():

@@ -1,12 +1,13 @@
 """The children that the operator makes from a parent, and what the parent's spec sets for each.
 
-In every zone it makes the agent and one backend, whether the zone says anything of them or not, and one VMAuth for all
-zones unless the parent turns it off. Without a `backendType` a zone that has the other backend alone counts as one of
-it, although the operator refuses such a parent.
-A child is named by its zone, or by `zoneCommon` with `%ZONE%` for the zone's name, or is `<parent>-<zone>`. A shared
-child is one for all zones. What a zone sets goes before what zoneCommon sets. Each function walks the zones once, as a
-parent may have many, and the names that many zones make are indexed. Source: operator v0.74 (naming functions and
-`MergeSpecs`).
+In every zone the operator makes the agent and one backend, also if the zone does not list them. It makes one VMAuth for
+all zones unless the parent turns it off. Without a `backendType`, a zone that has only the other backend counts as one
+of it, although the operator refuses such a parent.
+
+A child's name is from its zone, or from `zoneCommon` with `%ZONE%` for the zone's name, or is `<parent>-<zone>`. A
+shared child is one for all zones. The fields of a zone have precedence over those of zoneCommon. A parent may have many
+zones, so each function walks them once, and the names of many zones are indexed. Source: operator v0.74 (naming
+functions and `MergeSpecs`).
 """
 
 from collections.abc import Iterator
@@ -19,14 +20,14 @@ from webhook.policy.components import PARENTS, Child
 from webhook.policy.conditions import EACH, Path
 
 Layers = tuple[tuple[str, dict[str, Any]], ...]
-"""Places (`VMDistributed mon/x spec.zones[a].vmagent.spec`) and the specs that stand there, the most specific first."""
+"""Places (`VMDistributed mon/x spec.zones[a].vmagent.spec`) with the specs there, the most specific first."""
 
 MOST_ZONES = 500
-"""Zones that are judged when a parent itself is; one request must not take the time of all others."""
+"""Most zones that are judged with a parent; one request must not take the time of all others."""
 
 
 INDEXED = range(20, 2001)
-"""Numbers of zones of which the names of children are indexed; a cached parent has no more."""
+"""Numbers of zones for which the names of children are indexed; a cached parent has no more."""
 
 
 class _Same:
@@ -45,7 +46,7 @@ class _Same:
 
 
 def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = None) -> Iterator[tuple[str, Layers]]:
-    """Name of each child of a kind that the parent's first `most` zones make (None: all), and what is set for it."""
+    """Name of each child of a kind in the parent's first `most` zones (None: all), and its layers of specs."""
     child = PARENTS[parent.kind].get(kind)
     if child is None:
         return
@@ -59,7 +60,7 @@ def children(parent: Ref, spec: dict[str, Any], kind: str, most: int | None = No
 
 
 def made_children(parent: Ref, spec: dict[str, Any], kind: str, most: int) -> Iterator[tuple[str, Layers]]:
-    """As `children`, of those children only that the operator makes."""
+    """The same as `children`, but only the children that the operator makes."""
     child = PARENTS[parent.kind][kind]
     if child.shared:
         if member(spec, child.field).get("enabled") is not False:
@@ -86,13 +87,13 @@ def _backend(parent: Ref, spec: dict[str, Any], zone: Any) -> Child:
 
 
 def zones(spec: dict[str, Any]) -> list[Any]:
-    """The zones, whatever their elements are; [] for anything else than a list."""
+    """The zones with any elements; [] for anything else than a list."""
     found = spec.get("zones")
     return found if isinstance(found, list) else []
 
 
 def layers_of_child(parent: Ref, spec: dict[str, Any], kind: str, name: str) -> Layers:
-    """What a parent sets for one child; for a name that no zone makes, what it sets for all."""
+    """The layers of specs that a parent has for one child; for the name of no zone, the layers for all zones."""
     child = PARENTS[parent.kind].get(kind)
     if child is None:
         return ()
@@ -135,14 +136,14 @@ def _zone_name(zone: Any) -> str:
 
 
 def name_paths(child: Child) -> tuple[Path, ...]:
-    """The fields of a parent's spec that the names and places of its children are made from."""
+    """The fields of a parent's spec that decide the names and places of its children."""
     if child.shared:
         return ((child.field, "name"),)
     return (("zones", EACH, "name"), ("zones", EACH, child.field, "name"), ("zoneCommon", child.field, "name"))
 
 
 def spec_paths(child: Child) -> tuple[Path, ...]:
-    """Where a parent's spec may hold the spec of a child."""
+    """The places in a parent's spec that may have the spec of a child."""
     if child.shared:
         return ((child.field, "spec"),)
     return (("zones", EACH, child.field, "spec"), ("zoneCommon", child.field, "spec"))

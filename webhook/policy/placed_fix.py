@@ -1,7 +1,7 @@
-"""A fix at the place that counts, in the resource that someone edits. Pure.
+"""A fix at the place that counts, in the resource that a person edits. Pure.
 
-That is the component's part of the resource. For the child of a parent it is the zone or `zoneCommon` of the parent,
-as the operator overwrites the child.
+This place is the component's part of the resource. For the child of a parent it is the zone or `zoneCommon` of the
+parent, because the operator overwrites the child.
 """
 
 import re

@@ -1,11 +1,11 @@
-"""What a platform refuses of what vmguard fills in, in words. Pure."""
+"""The text on a platform that refuses the values that vmguard fills in. Pure."""
 
 OVERLAY = "deploy/overlays/openshift"
 """The overlay that leaves users and groups to OpenShift."""
 
 
 def refused_by_constraints(run_as: str, *, serves_constraints: bool) -> str:
-    """Why OpenShift refuses the pods that vmguard fills, and what to do; "" where it does not.
+    """Why OpenShift refuses the pods that vmguard fills, and what to do; "" if it does not.
 
     `run_as` is VMGUARD_RUN_AS. OpenShift's default constraints (`restricted-v2`) demand a user id from the range of the
     namespace, and 65534 is in no such range.

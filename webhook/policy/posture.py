@@ -1,7 +1,7 @@
-"""What the pods of a component must look like, and which setting requires it.
+"""The wanted posture of a component's pods, and the settings that require it.
 
-The posture follows from the custom resource, its parent and the settings of vmguard; the pod changes nothing. The
-first setting that is there wins. Its place is part of the posture, so every finding can name its source.
+The custom resource, its parent and the settings of vmguard decide the posture; the pod changes nothing. The first
+setting that is set counts. Its place is part of the posture, so every finding can name its source.
 """
 
 from typing import Any, Literal
@@ -20,13 +20,13 @@ _STRICT_FIELD = "useStrictSecurity"
 _AUTOMOUNT_FIELD = "disableAutomountServiceAccountToken"
 
 PART_FIELDS = (_CONTEXT_FIELD, _STRICT_FIELD, _AUTOMOUNT_FIELD, POLICY_FIELD)
-"""The fields of every component's part that a posture is made from."""
+"""The fields of every component's part that decide the posture."""
 
 ROOT_FIELDS = (_STRICT_FIELD, POLICY_FIELD)
-"""The fields of a resource's root that a posture is made from, beside those of a component there."""
+"""The fields of a resource's root that decide the posture, beside those of a component there."""
 
 LAYER_FIELDS = (_STRICT_FIELD,)
-"""The fields that a posture is made from in what a parent sets for a child."""
+"""The fields of a parent's settings for a child that decide the posture."""
 
 _AUTOMOUNT_NAME = "VMGUARD_DISABLE_AUTOMOUNT"
 
@@ -112,7 +112,7 @@ def _strict(workload: Workload, settings: Settings) -> tuple[bool, Setting]:
 
 
 def _strict_fields(workload: Workload) -> list[tuple[str, Any]]:
-    """Each place where `useStrictSecurity` may stand, and its value there: component before root, parent alone."""
+    """Each possible place of `useStrictSecurity`, with its value: component before root, or only the parent."""
     component, layers = workload.component, workload.parentage.layers
     specs = ((f"{workload} spec", workload.spec),) if layers is None else layers
     parts = [(".".join((place, *component.path[1:])), component.part_of(spec)) for place, spec in specs]

@@ -1,10 +1,10 @@
-"""The part of a custom resource's spec that decisions on pods read: all that a cache of thousands of them must hold.
+"""The part of a custom resource's spec that decisions on pods read; a cache of thousands stores only this part.
 
-No field is listed here. Each reader declares the fields that it reads, and the projection of a kind follows from those
-declarations and the component table. A decision on the projection is the decision on the whole.
+This module lists no field. Each reader declares the fields that it reads, and these declarations and the component
+table give the projection of a kind. The decision on the projection is the same as on the whole resource.
 
-A resource has at most a megabyte and a half of JSON, and a tenant can write one that takes fifty times as much memory.
-So a long list keeps each different element once, and a projection has a weight. Pure.
+A resource has at most a megabyte and a half of JSON, but a tenant's resource can take fifty times as much memory. So a
+long list keeps each different element once, and a projection has a weight. Pure.
 """
 
 from collections.abc import Hashable, Iterable
@@ -23,19 +23,19 @@ Tree = dict[str, Any]
 
 
 LARGEST_CACHED = 256 * 1024
-"""The weight of a projection that may be cached; those of recorded resources weigh less than 16 KiB."""
+"""The most weight of a cached projection; those of recorded resources weigh less than 16 KiB."""
 
 LARGEST_READ = 4 * 1024 * 1024
-"""The weight of a projection that a decision may read."""
+"""The most weight of a projection that a decision may read."""
 
 _SHORT = 100
-"""Elements of a list that is taken as it is, so that an error names their index."""
+"""Most elements of a list that is read whole, so that an error names their index."""
 
 _MOST_DIFFERENT = 20_000
-"""Different elements of a list that are read."""
+"""Most different elements of a list that are read."""
 
 _PER_ELEMENT = 128
-"""What an element of a list weighs besides its memory, as each one costs every reader time."""
+"""The weight of a list's element beside its memory, because each one costs every reader time."""
 
 _EMPTY: dict[str, Any] = {}
 
@@ -43,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ResourceTooLargeError(ValueError):
-    """A spec has more than decisions may read; the text says what."""
+    """A spec has more data than decisions may read; the text names it."""
 
 
 def project(kind: str, spec: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def project(kind: str, spec: Any) -> dict[str, Any]:
 
 
 def weight(value: Any, most: int = LARGEST_READ) -> int:
-    """What a JSON value weighs: about its bytes of memory, and more for each element of a list.
+    """The weight of a JSON value: about its bytes of memory, and more for each element of a list.
 
     Counting ends when it is more than `most`.
     """

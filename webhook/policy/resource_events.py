@@ -1,7 +1,7 @@
-"""Events on the operator's resources: which pods give reason for one, on which resource, and in which words. Pure.
+"""Events on the operator's resources: which pods cause one, on which resource, and with which text. Pure.
 
-People who apply resources through Argo CD or Flux rarely see the warnings of an admission; an event is on the
-resource. It is about a resource whose UID an object of the cluster names, never about one that only a pod names: a
+People who apply resources through Argo CD or Flux rarely see the warnings of an admission; an event is on the resource.
+An object of the cluster must name the UID of this resource. A resource that only a pod names gets no event, because a
 client of the webhook listener can send any pod.
 """
 
@@ -24,16 +24,16 @@ EventReason = Literal["PodDenied", "PodNotJudged", "PodOfUnknownKind", "PodNotCo
 REASONS: tuple[EventReason, ...] = get_args(EventReason)
 
 REPORTED = frozenset({"denied", "refused"})
-"""Outcomes of an admission that give reason for an event: the pod is not created."""
+"""Outcomes of an admission that cause an event: the pod is not created."""
 
 _LONGEST = 1000
-"""Characters of a text. In UTF-8 it can have four times as many bytes, which core/v1 allows."""
+"""Most characters of a text. In UTF-8 it can have four times as many bytes, which core/v1 allows."""
 
 _LONGEST_LIST = 600
-"""Characters of what is wrong, so that what helps is not cut."""
+"""Most characters of the violations, so that the advice is not cut."""
 
 _UNKNOWN = "unknown: "
-"""What the annotation of a decision begins with where something is not known."""
+"""The beginning of a decision's annotation if a fact is unknown."""
 
 _WHAT_HELPS: Mapping[Coverage, str] = {
     "enforced": "vmguard fills its pods when they are created again",
@@ -46,7 +46,7 @@ _WHAT_HELPS: Mapping[Coverage, str] = {
 class ResourceEvent(msgspec.Struct, frozen=True):
     """An event on a resource, which has a UID; `text` is one line for a person.
 
-    `is_admission` is true where it is about a new pod, false where it is about running pods.
+    `is_admission` is true for a new pod, false for running pods.
     """
 
     resource: Ref
@@ -56,7 +56,7 @@ class ResourceEvent(msgspec.Struct, frozen=True):
 
 
 def of_admission(decision: Decision, links: tuple[Link, ...]) -> ResourceEvent | None:
-    """The event on the resource of a new pod that is not created, None where no resource is known.
+    """The event on the resource of a new pod that is not created, None if no resource is known.
 
     A client of the webhook listener can send a pod that no API server has validated. So the text repeats no value of
     the pod: it has the paths and rules, and the names of objects that vmguard found.
@@ -111,10 +111,10 @@ def _event(
 
 
 def _owners(links: tuple[Link, ...]) -> tuple[Ref | None, Ref | None]:
-    """The resource at the end of a pod's chain, None where its UID is not known, and the controller that it owns.
+    """The resource at the end of a pod's chain, None if its UID is unknown, and the controller that it owns.
 
-    A resource that could not be read counts where its controller was found: that names the UID, and the writer looks
-    whether the resource exists. Where only the pod names the UID, the resource and its namespace may be invented.
+    An unreadable resource counts if its controller was found. The controller names the UID, and the writer checks that
+    the resource exists. If only the pod names the UID, a client may have invented the resource and its namespace.
     """
     chain: list[Link] = []
     for link in links:

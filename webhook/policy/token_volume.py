@@ -1,4 +1,4 @@
-"""The volume and mount that give a container a token for the Kubernetes API, and what other volumes lack for it. Pure.
+"""The volume and mount that give a container a token for the Kubernetes API, and why other volumes do not. Pure.
 
 Source: operators v0.54 and v0.74; the path and the name prefix are those of the ServiceAccount admission plugin.
 """
@@ -33,7 +33,7 @@ TOKEN_VOLUME: dict[str, Any] = {
 TOKEN_MOUNT: dict[str, Any] = {"name": VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}
 
 PLUGIN_PREFIX = f"{VOLUME}-"
-"""The ServiceAccount admission plugin adopts any volume whose name starts so, whatever it holds and whoever wrote it.
+"""The ServiceAccount admission plugin uses any volume with this prefix, with any content and from any author.
 
 It mounts that volume at TOKEN_PATH in every container that mounts nothing there, and adds no volume of its own.
 """
@@ -44,7 +44,7 @@ _LONGEST = 80
 
 
 def is_token_path(path: str) -> bool:
-    """Whether a mount at a path takes the place of the token, however the path is written."""
+    """Whether a mount at a path replaces the token, in any spelling of the path."""
     if path == TOKEN_PATH or "serviceaccount" not in path:
         return path == TOKEN_PATH
     return posixpath.normpath(f"/{path.lstrip('/')}") in _TOKEN_PATHS
@@ -74,7 +74,7 @@ def _unusable_token(token: dict[str, Any]) -> str:
 
 
 def _brings_certificate(source: ProjectedSource) -> bool:
-    """Whether the source may bring the certificate that clients verify the API server with."""
+    """Whether the source may have the certificate with which clients verify the API server."""
     if source.cluster_trust_bundle is not None:
         return source.cluster_trust_bundle.get("path") == _CA_FILE
     holder = source.config_map if source.config_map is not None else source.secret

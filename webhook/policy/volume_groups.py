@@ -86,5 +86,5 @@ def of_source(name: str, source: str) -> VolumeGroup:
 
 
 def source_of(volume: Raw) -> str:
-    """The source that a volume of a pod names; the API server makes one that names none an emptyDir."""
+    """The source of a pod's volume; the API server makes a volume without a source an emptyDir."""
     return next((source for source, value in volume.items() if source != "name" and value is not None), "emptyDir")

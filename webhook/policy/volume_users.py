@@ -278,9 +278,9 @@ def owner_changes(
         name = text_at(volume, ("name",))
         if had.get(name) != volume or not (group := group_of(volume)):
             continue
-        earlier = mounts_before.get(name, ())
-        mounts = mounts_after.get(name, ())
-        found = [change for each in mounts if (change := _change(name, group, each, earlier, mounts, pods))]
+        mounts, data = mounts_after.get(name, ()), _Data.of(name, group, mounts_before.get(name, ()))
+        other = next((each.user for each in mounts if not each.read_only and each.user not in {None, ROOT}), None)
+        found = [change for each in mounts if (change := _change(data, each, other, pods))]
         of_users = [each for each in found if each.effect != _STAYS_ROOT]
         changes += sorted(of_users, key=lambda each: _WORST.index(each.effect))[:1]
         changes += [each for each in found if each.effect == _STAYS_ROOT][:1]
@@ -295,27 +295,39 @@ class _Pods(msgspec.Struct, frozen=True):
     by_platform: bool
 
 
-def _change(
-    name: str,
-    volume: VolumeGroup,
-    mount: UsedMount,
-    earlier: tuple[UsedMount, ...],
-    mounts: tuple[UsedMount, ...],
-    pods: _Pods,
-) -> OwnerChange | None:
-    """The change for one of the mounts. Who used the files before is the same container, else the first one."""
-    used = next((each for each in earlier if each.container == mount.container), earlier[0] if earlier else None)
+class _Data(msgspec.Struct, frozen=True):
+    """A volume with data: its name in the pod, what becomes of fsGroup there, and who used it before.
+
+    `used_by` has the first mount of each container, `used` the first of all.
+    """
+
+    name: str
+    volume: VolumeGroup
+    used: UsedMount | None
+    used_by: dict[str, UsedMount]
+
+    @staticmethod
+    def of(name: str, volume: VolumeGroup, mounts: tuple[UsedMount, ...]) -> "_Data":
+        used_by = {each.container: each for each in reversed(mounts)}
+        return _Data(name, volume, mounts[0] if mounts else None, used_by)
+
+
+def _change(data: _Data, mount: UsedMount, other: int | None, pods: _Pods) -> OwnerChange | None:
+    """The change for one mount. Who used the files before is the same container, else the first one.
+
+    `other` is a user of the new pod that writes there and is not root, None for none.
+    """
+    used = data.used_by.get(mount.container, data.used)
     if used is None:
         return None
-    other = next((each.user for each in mounts if not each.read_only and each.user not in {None, ROOT}), None)
-    effect = _effect(volume, mount, used, pods)
+    effect = _effect(data.volume, mount, used, pods)
     stays_root = mount.user == ROOT == used.user and mount.container == used.container
     if stays_root and used.overrides and not mount.overrides and other is not None:
         effect = _STAYS_ROOT
     return effect and OwnerChange(
         effect=effect,
-        mounted=name,
-        volume=volume,
+        mounted=data.name,
+        volume=data.volume,
         container=mount.container,
         path=mount.path,
         read_only=mount.read_only,

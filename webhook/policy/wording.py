@@ -18,10 +18,10 @@ RUNBOOK = f"{DOCS}troubleshooting.md#vmguard-denied-it"
 """The section on what to do after a denial."""
 
 MOST_TOLD = 5
-"""Findings that a message or a log line tells one by one."""
+"""Most findings that a message or a log line lists."""
 
 LONGEST_WARNING = 500
-"""Characters of a warning."""
+"""Most characters of a warning."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9~._-]{1,100}")
 """A segment of a JSON pointer that `places_of` repeats: a field, an index, or the key of an annotation."""
@@ -29,15 +29,15 @@ _SEGMENT = re.compile(r"[A-Za-z0-9~._-]{1,100}")
 _LARGEST_LIST = 4096
 _LONGEST_VALUE = 300
 _LONGEST_PLACE = 250
-"""Characters of the place of a violation in the log."""
+"""Most characters of the place of a violation in the log."""
 
 _LONGEST_TITLE = 200
 _POSTURES = 30
-"""How many postures of one resource an annotation holds; a parent may stand for hundreds of pods."""
+"""Most postures of one resource in an annotation; a parent may have hundreds of pods."""
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What metrics and log report of findings: their number by rule and kind, and the first violations with places."""
+    """The report on findings for metrics and log: their number by rule and kind, and the first violations."""
 
     counts: tuple[tuple[tuple[str, str], int], ...] = ()
     violations: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def tally_of(findings: tuple[Finding, ...]) -> Tally:
 
 
 def _with_place(violation: Violation) -> str:
-    """The field of a violation, its container and why it is one: of no more than LONGEST_WARNING characters."""
+    """The field of a violation, its container and the reason, in at most LONGEST_WARNING characters."""
     place = dotted(violation.path) if violation.path.startswith("/") else violation.path
     if violation.container:
         place = f"{place} (container {quoted(violation.container)})"
@@ -63,12 +63,12 @@ def _with_place(violation: Violation) -> str:
 
 
 def with_runbook(message: str) -> str:
-    """The message of a denial as a client gets it, with the address of its runbook; "" where nothing is denied."""
+    """The message of a denial for a client, with the address of its runbook; "" if nothing is denied."""
     return f"{message} (what to do: {RUNBOOK})" if message else ""
 
 
 def not_compliant(left: list[Change | Violation]) -> str:
-    """One line that lists what is not as it must be."""
+    """One line that lists all findings of a noncompliant pod."""
     listed = "; ".join(
         f"{dotted(f.edit.path)} is not {as_json(f.edit.value) if f.edit.op == 'add' else 'removed'} ({f.source})"
         if isinstance(f, Change)
@@ -90,7 +90,7 @@ def places_of(left: Sequence[Change | Violation]) -> str:
 
 
 def _safe_path(path: str) -> str:
-    """A JSON pointer as people write it; a segment that can be no key is `?`. Of any other text nothing is left."""
+    """A JSON pointer in the form for people; a segment that is no valid key becomes `?`. Other text is dropped."""
     if not path.startswith("/"):
         return ""
     segments = path.removeprefix("/").split("/")
@@ -98,10 +98,10 @@ def _safe_path(path: str) -> str:
 
 
 def left_as_json(left: Sequence[Change | Violation]) -> str:
-    """What is not as it must be as a JSON array of rule, path, wanted and found, of at most some 4 KiB.
+    """The findings as a JSON array of rule, path, wanted and found, of at most about 4 KiB.
 
-    An array element that must go has `wanted` null and `found` "present". Values that are long are cut, as strings.
-    What does not fit is counted in a last entry, `{"more": 3}`, so what matters most goes first.
+    An array element that must be removed has `wanted` null and `found` "present". A long value becomes a shortened
+    string. A last entry, `{"more": 3}`, counts what does not fit, so the most important findings come first.
     """
     entries: list[str] = []
     size = 0
@@ -127,7 +127,7 @@ def _short_value(value: object) -> object:
 
 
 def warning_line(rule: str, text: str, longest: int = LONGEST_WARNING) -> str:
-    """A warning as the API server passes it on: one line of `longest` characters that ends with its rule id."""
+    """A warning in the form that the API server passes on: one line of `longest` characters with its rule id."""
     end = f" [{rule}]"
     return one_line(text, longest - len(end)) + end
 
@@ -147,13 +147,13 @@ def postures_line(postures: tuple[Posture, ...]) -> str:
 
 
 def posture_line(posture: Posture) -> str:
-    """What is wanted of the pods of one component, and who asked."""
+    """The wanted posture of one component's pods, and the settings that require it."""
     line = f"{posture.security_context} ({posture.context_setting}), {posture.api_access} ({posture.api_setting})"
     return one_line(line, LONGEST_WARNING)
 
 
 def rules_line(tally: Tally) -> str:
-    """How many findings each rule had, such as `security-context=13`."""
+    """The number of findings of each rule, such as `security-context=13`."""
     counts: dict[str, int] = {}
     for (rule, _), count in tally.counts:
         counts[rule] = counts.get(rule, 0) + count
@@ -170,7 +170,7 @@ def levels_in_words(before: Verdict, after: Verdict, most: int | None = None) ->
 
 
 def facts_line(looked_up: tuple[Link, ...]) -> str:
-    """What was looked up, what came of it, from where and, in seconds, how old."""
+    """The lookups, with result, source and age in seconds."""
     return ", ".join(
         [
             f"{link.ref.kind}={fact.result}/{fact.source}/{fact.age:.1f}s"
@@ -182,7 +182,7 @@ def facts_line(looked_up: tuple[Link, ...]) -> str:
 
 
 def dotted(path: str) -> str:
-    """A JSON pointer as people write paths: `spec.containers[0].securityContext`."""
+    """A JSON pointer as a path for people: `spec.containers[0].securityContext`."""
     out = ""
     for part in path.removeprefix("/").split("/"):
         plain = part.replace("~1", "/").replace("~0", "~")

@@ -1,15 +1,15 @@
-"""Whose pod is this?
+"""The owner of a pod.
 
-The controller chain answers: pod, workload, custom resource, its parents; labels only where nothing else is known.
+The chain of controllers leads to it: pod, workload, custom resource, its parents. Labels count only if nothing else is
+known.
 
-An owner counts only when it is the controller, has a UID, its group and kind may control such an object, its name is a
-DNS subdomain, and the object found has the UID that the reference names. The API server stores no owner
-reference without a UID. A chain that is known to end elsewhere makes the pod unmanaged. A chain that leads to a kind or
-component of the operator's group without a row in the tables is an unknown kind. So is a resource at a place where no
-operator that vmguard knows puts it, such as a VMSingle that controls a ReplicaSet. A chain that cannot be known is
-never guessed.
+An owner must be the controller and have a UID. Its group and kind may control such an object, and its name is a DNS
+subdomain. The found object has the UID of the reference. The API server stores no owner reference without a UID. If the
+chain ends elsewhere, the pod is unmanaged. If it leads to a kind or component of the operator's group without a row in
+the tables, the pod is of an unknown kind. The same is true for a resource at a place where no known operator puts it,
+such as a VMSingle that controls a ReplicaSet. vmguard never guesses an unknown chain.
 
-No operator up to v0.76 makes Jobs, so the owners of a Job are not looked up, and its pods are unmanaged.
+No operator up to v0.76 makes Jobs. So vmguard does not look up the owners of a Job, and its pods are unmanaged.
 """
 
 from functools import lru_cache
@@ -29,7 +29,7 @@ from webhook.policy.token_volume import is_token_path
 from webhook.text import one_line
 
 MANAGED_BY = ("managed-by", "vm-operator")
-"""The label that the operator puts on everything it makes; anyone can write it."""
+"""The label of every object that the operator makes; anyone can write it."""
 
 _RESOURCES = frozenset((GROUP, kind) for kind in BY_KIND)
 _PARENTS = frozenset((GROUP, kind) for kind in PARENTS)
@@ -61,7 +61,7 @@ ACCOUNT: Path = ("serviceAccountName",)
 """The field of a resource's root that `account_of` reads."""
 
 _LONGEST_OWNER = 300
-"""Characters of an owner's kind and name that are repeated; both are a tenant's text."""
+"""Most characters of an owner's kind and name in a message; both are a tenant's text."""
 
 _LONGEST_API_VERSION = LONGEST_NAME + 1 + LONGEST_LABEL
 
@@ -74,10 +74,10 @@ class Link(msgspec.Struct, frozen=True, gc=False):
 
 
 class Parentage(msgspec.Struct, frozen=True):
-    """The parent of a custom resource and what it says of it; `layers` is None where there is no parent to heed.
+    """The parent of a custom resource and its settings for the resource; `layers` is None without a parent.
 
-    The operator writes its own defaults into the children of a parent, so with a parent the child's own word on them
-    counts for nothing (seen in v0.74). `note` is for a person, "" when there is nothing to know.
+    The operator writes its own defaults into the children of a parent. So with a parent, the child's own settings do
+    not count (seen in v0.74). `note` is for a person, "" for nothing.
     """
 
     parent: Ref | None = None
@@ -99,7 +99,7 @@ class Workload(msgspec.Struct, frozen=True):
 
     @property
     def note(self) -> str:
-        """What a person should know of how this was found, "" for nothing."""
+        """A note for a person on how the owner was found, "" for none."""
         if self.source == "labels":
             return "judged by its labels and the defaults, as no owner was given: a custom resource may say otherwise"
         return self.parentage.note
@@ -113,7 +113,7 @@ class Workload(msgspec.Struct, frozen=True):
 
 
 class Unmanaged(msgspec.Struct, frozen=True):
-    """No pod of the operator; `reason` says where the chain ended. `labelled` when it has the operator's labels."""
+    """No pod of the operator; `reason` is where the chain ended. `labelled` is whether it has the operator's labels."""
 
     reason: str
     labelled: bool
@@ -140,12 +140,12 @@ Identity = Workload | Unmanaged | UnknownOwner | UnknownKind
 
 @lru_cache(4096)
 def cached_owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
-    """As `owner_of`, of an object from a cache, which is the same object each time."""
+    """The same as `owner_of`, for a cached object, which is the same Python object each time."""
     return owner_of(kind, metadata, namespace)
 
 
 def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
-    """The controller of an object, if it is one that the chain may go on to, else None."""
+    """The controller of an object, if the chain may continue with it, else None."""
     owner = _controller(metadata)
     if owner is None or len(namespace) > LONGEST_LABEL or not _fits(owner):
         return None
@@ -155,8 +155,8 @@ def owner_of(kind: str, metadata: Metadata, namespace: str) -> Ref | None:
 def bounded_controller(metadata: Metadata) -> OwnerReference | None:
     """The controller of an object, for a cache: its texts have a bounded length.
 
-    The API server bounds no text of an owner reference. A text that is longer than any name is cut, and stays too long:
-    the owner is none that the chain goes on to, but an unknown kind is still one.
+    The API server does not limit the texts of an owner reference. A text that is longer than any name is cut, and stays
+    too long. The chain does not continue with such an owner, but an unknown kind is still recognised.
     """
     owner = _controller(metadata)
     if owner is None or _fits(owner):
@@ -171,7 +171,7 @@ def bounded_controller(metadata: Metadata) -> OwnerReference | None:
 
 
 def _controller(metadata: Metadata) -> OwnerReference | None:
-    """The first owner that says it is the controller, None without one or if it has no UID."""
+    """The first owner with `controller: true`, None without one or if it has no UID."""
     for owner in metadata.owner_references or ():
         if owner.controller is True:
             return owner if owner.uid else None
@@ -190,7 +190,7 @@ def _fits(owner: OwnerReference) -> bool:
 
 @lru_cache(4096)
 def _allowed_owner(kind: str, owner: OwnerReference, namespace: str) -> Ref | None:
-    """The texts of an owner are bounded before they come here, so that the cache is."""
+    """The owner as a reference. Its texts have a limited length already, so the cache is limited, too."""
     if (owner.group, owner.kind) not in OWNERS.get(kind, ()) or not is_subdomain(owner.name):
         return None
     if namespace and not is_namespace(namespace):
@@ -199,12 +199,12 @@ def _allowed_owner(kind: str, owner: OwnerReference, namespace: str) -> Ref | No
 
 
 def wears_labels(pod: Metadata) -> bool:
-    """Whether the pod says of itself that it is the operator's."""
+    """Whether the pod has the operator's labels."""
     return (pod.labels or {}).get(MANAGED_BY[0]) == MANAGED_BY[1]
 
 
 def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
-    """Whose pod it is by its chain, which goes from the pod's owner up and ends at the first fact that is not Found."""
+    """The owner of a pod by its chain, from the pod's owner up to the first fact that is not Found."""
     workload_kind = workload_name = label = ""
     resource: tuple[Ref, dict[str, Any]] | None = None
     for link in chain:
@@ -240,7 +240,7 @@ def identify(pod: Metadata, chain: tuple[Link, ...]) -> Identity:
 
 
 def unknown_kind_above(controlled: str, metadata: Metadata, chain: tuple[Link, ...]) -> UnknownKind | None:
-    """The kind of the operator's group in a chain that has no row in the tables, or no place there; None for none.
+    """The kind of the operator's group in a chain without a row or a place in the tables; None for none.
 
     The chain is that of an object of the kind `controlled` with this metadata.
     """
@@ -262,7 +262,7 @@ def unknown_kind_above(controlled: str, metadata: Metadata, chain: tuple[Link, .
 
 
 def unknown_resource_of(chain: tuple[Link, ...]) -> Ref | None:
-    """The controller of the last object of a chain, if it is of the operator's group; None where it cannot exist."""
+    """The controller of the last object of a chain, if it is of the operator's group; None if it cannot exist."""
     if not chain or type(chain[-1].fact) is not Found:
         return None
     owner = _controller(chain[-1].fact.object.metadata)
@@ -272,7 +272,7 @@ def unknown_resource_of(chain: tuple[Link, ...]) -> Ref | None:
 
 
 def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
-    """The parent at the end of the chain of a resource, and what it says of the resource of that kind and name."""
+    """The parent at the end of the chain of a resource, and its settings for the resource of that kind and name."""
     if not chain or chain[-1].ref.kind not in PARENTS:
         return Parentage()
     ref, fact = chain[-1].ref, chain[-1].fact
@@ -285,7 +285,7 @@ def parentage_of(chain: tuple[Link, ...], kind: str, name: str) -> Parentage:
 
 
 def identify_by_labels(pod: Metadata, namespace: str) -> Workload | Unmanaged:
-    """Whose pod it seems to be by its labels alone, for when no owner can be looked up anywhere."""
+    """The likely owner of a pod by its labels only, if no owner can be looked up."""
     labels = pod.labels or {}
     component = BY_LABEL.get(labels.get("app.kubernetes.io/name") or "")
     if not wears_labels(pod) or component is None:
@@ -323,7 +323,7 @@ def fields_in(component: Component) -> tuple[Path, ...]:
 
 
 def user_volumes(workload: Workload) -> frozenset[str]:
-    """Names of the volumes that a workload's resource brings."""
+    """Names of the volumes in a workload's resource."""
     volumes, _, name = _VOLUME_NAMES
     return texts_of(objects_of(workload.component.part_of(workload.spec).get(volumes)), name)
 
@@ -331,7 +331,7 @@ def user_volumes(workload: Workload) -> frozenset[str]:
 def user_containers(workload: Workload) -> dict[str, dict[str, Any]] | None:
     """The securityContext of each container and init container in a workload's resource by name, {} for none.
 
-    A container with the name of the operator's is a patch over it. None where only labels are known.
+    A container with the name of the operator's is a patch of it. None if only labels are known.
     """
     if workload.source == "labels":
         return None
@@ -346,9 +346,9 @@ def user_annotations(workload: Workload) -> dict[str, Any]:
 
 
 def user_mounts(workload: Workload) -> frozenset[tuple[str, str]]:
-    """The mounts at the token path that a workload's resource brings: the names of container and volume.
+    """The mounts at the token path in a workload's resource: the names of container and volume.
 
-    The mounts of the component's part are those of its main container, and of the containers that mount its data too.
+    The mounts of the component's part are those of its main container, and of the containers that also mount its data.
     """
     component = workload.component
     part = component.part_of(workload.spec)

@@ -1,7 +1,7 @@
 """`/mutate` and `/validate`: an ASGI callable in front of the application, so that a review costs no routing.
 
-Reads a bounded body, drives the decision, responds, counts and logs, each once for a request. A fault of the request is
-a 4xx with the reason in JSON. A fault of vmguard is a 500 without a trace, and the webhook's failurePolicy decides.
+For each request it reads a bounded body, drives the decision, responds, counts and logs once. An error of the client is
+a 4xx with the reason in JSON. An error of vmguard is a 500 without a trace, and the webhook's failurePolicy decides.
 """
 
 import asyncio
@@ -48,13 +48,13 @@ MAX_BODY = 7 * 1024 * 1024
 
 
 LARGE = 256 * 1024
-"""Bytes of a review of a pod that waits for its turn, as resources do. Recorded reviews have 4 to 16 KB."""
+"""Bytes from which the review of a pod waits for its turn, like a resource. Recorded reviews have 4 to 16 KB."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
     """One path. The namespaceSelector of its entry has read the labels.
 
-    On an `enforced` one the namespace enforces deny; on one `in_force` the namespace has the label of the mode.
+    If it is `enforced`, the namespace enforces deny; if it is `in_force`, the namespace has the label of the mode.
     """
 
     webhook: Webhook
@@ -80,7 +80,7 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 
 
 class _Exchange:
-    """One request for a decision: when its last byte came, and its review once that is decoded."""
+    """One request for a decision: when its last byte arrived, and its review once that is decoded."""
 
     __slots__ = ("review", "started", "webhook")
 
@@ -144,9 +144,9 @@ class AdmissionHandler:
         await respond(send, response)
 
     def begin(self, scope: Scope, body: bytes) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse] | None:
-        """The response to a request whose body is whole, or what to await for it; None where it is no review.
+        """The response to a request with a complete body, or what to await for it; None if it is no review.
 
-        Either way the request is decided, logged and counted once.
+        In both cases vmguard decides, logs and counts the request once.
         """
         endpoint = WEBHOOKS.get(scope["path"])
         if endpoint is None:
@@ -160,7 +160,7 @@ class AdmissionHandler:
     def _decide(
         self, endpoint: Endpoint, query: bytes, body: bytes
     ) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
-        """The response to a whole request; to be awaited where it is not a resource's turn, or a step takes time."""
+        """The response to a complete request; the caller awaits it if a resource waits for its turn or a step waits."""
         exchange = _Exchange(endpoint.webhook)
         try:
             exchange.review = decode(body)
@@ -174,7 +174,7 @@ class AdmissionHandler:
     def _begun(
         self, exchange: _Exchange, review: Review, endpoint: Endpoint, query: bytes
     ) -> HTTPResponse | Coroutine[Any, Any, HTTPResponse]:
-        """The response to a review; to be awaited where a step takes time."""
+        """The response to a review; the caller awaits it if a step waits."""
         source, previews, request = self._source, self._previews, review.request
         steps = admit(
             review,
@@ -186,7 +186,7 @@ class AdmissionHandler:
         )
         step = advance(steps, source, None, previews)
         if not isinstance(step, Done):
-            deadline = exchange.started + time_allowed(query)  # it is the event loop's clock too
+            deadline = exchange.started + time_allowed(query)  # both are times of the event loop's clock
             facts = FactsInTurn(source, self._turns, request.namespace or "") if request.kind.group else source
             return self._decide_late(exchange, drive_async(steps, facts, deadline, step, previews))
         return self._decided(exchange, *step.result)
@@ -228,7 +228,7 @@ class AdmissionHandler:
         return HTTPResponse(200, answer, close=self._state.draining, reviewed=True)
 
     def _failed(self, exchange: _Exchange, error: Exception) -> HTTPResponse:
-        """Log why there is no decision and count it: the client's fault (4xx), or vmguard's own (500)."""
+        """Log and count why there is no decision: an error of the client (4xx), or of vmguard (500)."""
         if not isinstance(error, (HTTPError, ReviewError)):
             self._reporter.failed(exchange.webhook, exchange.review, **described(error))
             self._count(exchange, "error")
@@ -246,7 +246,7 @@ class AdmissionHandler:
 
 
 def _is_large(request: Request, body: bytes) -> bool:
-    """Whether a decision may take milliseconds: that on a resource, or on a pod that is larger than any usual one."""
+    """Whether a decision may take milliseconds: the object is a resource, or an unusually large pod."""
     return bool(request.kind.group) or len(body) > LARGE
 
 
@@ -269,7 +269,7 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 def time_allowed(query: bytes) -> float:
     """Seconds for facts: `?timeout=` (a Go duration; 10 s when absent or not one) less max(200 ms, 10 %).
 
-    A query that is much longer than the API server's is not read.
+    It does not read a query that is much longer than the API server's.
     """
     return _time_allowed(query if len(query) <= _LONGEST_QUERY else b"")
 

@@ -1,6 +1,6 @@
-"""What the webhook listener serves besides admissions: `/healthz`, `/dry-run`, and the documentation.
+"""The other paths of the webhook listener: `/healthz`, `/dry-run`, and the documentation.
 
-The documentation comes from this process alone: its page loads nothing and runs no script.
+The page of the documentation loads nothing from other hosts and runs no script.
 """
 
 import msgspec
@@ -59,7 +59,7 @@ async def _docs(_: Request) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """The answer where no route takes a request, as JSON."""
+    """The answer to a request without a route, as JSON."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     body = error_body(error.status_code, f"{request.method} {request.scope['path']}: {error.detail}")
     return Response(body, error.status_code, error.headers, media_type=_JSON)

@@ -1,17 +1,17 @@
-"""The memory that the bodies of requests may take: one budget in bytes for the process, over all its connections.
+"""The memory for the bodies of requests: one budget in bytes for the process, over all its connections.
 
-A body counts from its first byte until its request is answered. When the budget is used up, the bodies that are not
-whole give way, the oldest first: the API server sends a body in milliseconds, so an old one that is not whole is slow
-or never ends. Nothing here reads or writes.
+A body counts from its first byte until its request is answered. When the budget is used up, it drops incomplete bodies,
+the oldest first. The API server sends a body in milliseconds, so an old incomplete body is slow or never ends. This
+module does no I/O.
 """
 
 from typing import Protocol
 
 MOST = 64 * 1024 * 1024
-"""Bytes of all bodies: nine of the largest size that is taken."""
+"""Most bytes of all bodies: nine bodies of the largest allowed size."""
 
 RESERVED = 16 * 1024 * 1024
-"""Bytes of these for small bodies alone, so that large ones that wait for their decision do not shut them out."""
+"""Bytes of these only for small bodies, so that large ones that wait for their decision do not shut them out."""
 
 SMALL = 64 * 1024
 """Bytes of a small body; reviews of recorded pods have 4 to 12 KiB."""
@@ -21,11 +21,11 @@ class Holder(Protocol):
     """A connection with a request whose body counts."""
 
     def give_way(self) -> None:
-        """End the request and drop its body; called where the body is not whole."""
+        """End the request and drop its incomplete body."""
 
 
 class BodyBudget:
-    """What the bodies of one process hold. `refused` counts the requests that found no room or gave way."""
+    """The bytes of all bodies of one process. `refused` counts the requests without room and the dropped ones."""
 
     def __init__(self, most: int = MOST, reserved: int = RESERVED) -> None:
         self._most = most
@@ -36,9 +36,9 @@ class BodyBudget:
         self.refused = 0
 
     def hold(self, holder: Holder, size: int, *, whole: bool) -> bool:
-        """Count the body of a request, which has `size` bytes by now; False where there is no room, and it is dropped.
+        """Count the body of a request, which has `size` bytes now; False if there is no room, and then it is dropped.
 
-        Unfinished bodies of others give way, if that makes room.
+        It drops incomplete bodies of others, if that makes room.
         """
         self.held += size - self._sizes.get(holder, 0)
         self._sizes[holder] = size
@@ -58,7 +58,7 @@ class BodyBudget:
         return False
 
     def release(self, holder: Holder) -> None:
-        """Count the body of a request no more; nothing happens where none counts."""
+        """No longer count the body of a request; nothing happens if it does not count."""
         self.held -= self._sizes.pop(holder, 0)
         self._unfinished.pop(holder, None)
 

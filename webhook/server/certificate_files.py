@@ -1,7 +1,7 @@
 """The serving certificate from the files of a directory, which cert-manager, the kubelet or a person replaces.
 
-The files are read every 10 seconds: file events alone miss some replacements. A pair that is not whole or not valid
-is not taken.
+It reads the files every 10 seconds, because file events miss some replacements. It does not use a pair that is
+incomplete or not valid.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class CertificateFiles:
         """Read the directory.
 
         Raises:
-            CertificateError: there is no pair that can be shown. An expired one can be.
+            CertificateError: there is no usable pair. An expired one is usable.
 
         """
         self._store = store
@@ -41,7 +41,7 @@ class CertificateFiles:
         """The pair of the directory.
 
         Raises:
-            CertificateError: it cannot be read, or is not valid now while the one that is shown is.
+            CertificateError: it cannot be read, or it is not valid now and the current one is.
 
         """
         contents = await asyncio.to_thread(self._store.contents)
@@ -49,7 +49,7 @@ class CertificateFiles:
             return shown
         leaf = contents.leaf()
         if leaf == shown:
-            self._contents = contents  # only now, as a pair that OpenSSL refuses is never shown
+            self._contents = contents  # only now, because vmguard never shows a pair that OpenSSL refuses
             return shown
         both_expired = shown is not None and now > leaf.not_after >= shown.not_after
         if not both_expired and (fault := leaf.untimely(now=now)):

@@ -1,9 +1,9 @@
-"""Which clients may send reviews: those whose certificate a CA of VMGUARD_CLIENT_CA_FILE has signed.
+"""The clients that may send reviews: those with a certificate that a CA of VMGUARD_CLIENT_CA_FILE has signed.
 
-A client without a certificate can still read `/docs` and ask `/dry-run`, as people do.
+A client without a certificate, such as a person, can still read `/docs` and use `/dry-run`.
 
-With VMGUARD_CLIENT_NAMES the certificate must also have one of those names. The file is read again with the serving
-certificate. A file that cannot be read changes nothing: the last good one counts.
+With VMGUARD_CLIENT_NAMES the certificate must also have one of those names. vmguard reads the file again together with
+the serving certificate. An unreadable file changes nothing: the last good one counts.
 """
 
 import ssl
@@ -17,11 +17,11 @@ from certs import CertificateError, certificates_in, read_regular
 from webhook.text import one_line
 
 _MOST_NAMES = 5
-"""Names of a certificate that a message repeats."""
+"""Most names of a certificate that a message repeats."""
 
 
 class ClientCertificates:
-    """The CAs and the names; without names every certificate that a CA has signed will do."""
+    """The CAs and the names; without names, every certificate that a CA has signed suffices."""
 
     def __init__(self, file: Path, names: tuple[str, ...] = ()) -> None:
         """Read the file.
@@ -46,12 +46,12 @@ class ClientCertificates:
         return is_other
 
     def ask(self, context: ssl.SSLContext) -> None:
-        """Have a TLS context ask clients for a certificate, and end the handshake with one that no CA has signed."""
+        """Make a TLS context request a certificate from clients, and refuse one that no CA has signed."""
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=self._pem)
 
     def refusal(self, certificate: Mapping[str, Any] | None) -> str:
-        """Why a client is not served, "" where it is. The certificate is that of a finished handshake.
+        """Why a client is not served, "" if it is. The certificate is that of a finished handshake.
 
         It has the form of `ssl.SSLSocket.getpeercert`.
         """

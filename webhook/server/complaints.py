@@ -1,4 +1,4 @@
-"""What clients do wrong, whose number no one bounds: each is counted, and a few are logged."""
+"""Errors of clients, in any number: it counts each, and logs a few."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from webhook.telemetry.metrics import Metrics
 
 
 class Complaints:
-    """What the clients of one listener do wrong. A reason is a fixed word, a label of the metric."""
+    """The errors of one listener's clients. A reason is a fixed word, a label of the metric."""
 
     def __init__(self, log: Log, metrics: Metrics, listener: str, clock: Callable[[], float]) -> None:
         self._log = log
@@ -17,9 +17,9 @@ class Complaints:
         self._budget = LineBudget(clock)
 
     def note(self, reason: str, message: str, client: str = "", level: str = "warning") -> None:
-        """Count what a client did, and log it unless this reason was logged too often of late.
+        """Count an error, and log it unless this reason was logged too often recently.
 
-        `client` is the address that did it, "" where there is none.
+        `client` is the client's address, "" for none.
         """
         self._counter.labels(self._listener, reason).inc()
         more = self._budget.fields(reason)

@@ -1,13 +1,13 @@
-"""One connection of a listener: uvicorn's HTTP/1.1 protocol with the bounds that uvicorn does not set.
+"""One connection of a listener: uvicorn's HTTP/1.1 protocol with limits that uvicorn does not have.
 
-uvicorn 0.54 waits for ever for a first request, for the rest of one and for a client to take its answer; its parser
-takes a head of any size and queues requests that come before an answer. All connections share a budget for the bodies
-of their requests (`body_budget`), and an idle one may have to make way for a new one (`open_connections`). A client
-that exceeds a bound gets a reason in JSON, or a closed connection where it would not read one.
+uvicorn 0.54 waits for ever for a first request, for the rest of one, and for a client to read its answer. Its parser
+takes a head of any size, and queues requests that arrive before an answer. Here all connections share a budget for the
+bodies of their requests (`body_budget`), and a new connection can replace an idle one (`open_connections`). A client
+that exceeds a limit gets a reason in JSON, or a closed connection if it would not read one.
 
 uvicorn's parser (llhttp) reads every request. One thing differs: the task of a small POST starts when its body is
-whole (`_start_asgi_task`), and not at all where the application answers it at once. Nothing here knows what a request
-is for.
+complete (`_start_asgi_task`), and there is no task if the application answers at once. This module does not know the
+meaning of a request.
 """
 
 from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, Transport, current_task
@@ -26,21 +26,22 @@ from webhook.server.http import HTTPResponse, Receive, Scope, Send, error_body, 
 from webhook.server.open_connections import OpenConnections
 
 Begin = Callable[[Scope, bytes], HTTPResponse | Awaitable[HTTPResponse] | None]
-"""An application's `begin(scope, body)`, for a request whose body is whole: the response, or what to await for it.
+"""An application's `begin(scope, body)`, for a request with a complete body: the response, or what to await for it.
 
-None, and nothing has happened, for a request that the application takes as ASGI only.
+None, without any effect, for a request that the application takes as ASGI only.
 """
 
 _SMALL_DIGITS = len(str(HIGH_WATER_LIMIT))
 
 _STARTS_AT_ONCE = frozenset({b"expect", b"transfer-encoding"})
-"""Headers of requests whose body comes later, or without a length that is known before."""
+"""Headers of requests with a body that comes later, or with an unknown length."""
 
 
 class ListenerState(ServerState):
-    """What the connections of one listener share. `complain` takes a reason (a fixed word), a message and a level.
+    """The shared state of one listener's connections. `complain` takes a reason (a fixed word), a message and a level.
 
-    `refusal` says of a client's certificate why the client is not served on the paths of `guarded`, "" where it is.
+    `refusal` takes a client's certificate. It returns why the client is not served on the paths of `guarded`, "" if it
+    is served.
     """
 
     def __init__(
@@ -66,10 +67,10 @@ class Connection(HttpToolsProtocol):
     """Serves one connection within bounds."""
 
     seconds: ClassVar[float] = 60.0
-    """For one request, from its first byte to the last of its answer; twice what the API server waits at most."""
+    """For one request, from its first byte to the last of its answer; twice the longest wait of the API server."""
 
     most_beside_body: ClassVar[int] = 64 * 1024
-    """Bytes of a request that are not its body: its head, chunk sizes, trailers. One read more may slip through."""
+    """Most bytes of a request without its body: its head, chunk sizes, trailers. One more read may pass."""
 
     parting: ClassVar[float] = 3.0
     """Seconds for the client to end its side of a closed connection; at the server's end, also for its request."""
@@ -114,24 +115,24 @@ class Connection(HttpToolsProtocol):
         self._state.open.remove(self)
         self._drop_body()
         super().connection_lost(exc)
-        if self._deferred:  # the application counts a request that did not become whole
+        if self._deferred:  # the application counts an incomplete request
             cycle, self._deferred = self._deferred, None
             super()._start_asgi_task(cycle, self.app)
 
     @property
     def answering(self) -> bool:
-        """Whether a request is whole and not answered yet."""
+        """Whether there is a complete request without an answer."""
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         waits = cycle is not None and not self._reading and not cycle.response_complete
-        return waits and not self.transport.is_closing()  # else it was refused, and lingers
+        return waits and not self.transport.is_closing()  # otherwise it was refused, and waits for its end
 
     @property
     def waiting_since(self) -> float:
-        """When the request that is being answered began, in seconds of the loop."""
+        """When the current request began, in seconds of the loop."""
         return self.idle_since if self._since is None else self._since
 
     def make_way(self) -> None:
-        """Close at once, as another connection needs the place; the work on its request ends too."""
+        """Close at once, because another connection needs the place; the work on its request also ends."""
         self._made_way = True
         if self.handshake:
             self.handshake.cancel()
@@ -143,11 +144,11 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _host(self) -> str:
-        """The address of the client, "" where there is none."""
+        """The address of the client, "" for none."""
         return self.client[0] if self.client else ""
 
     def give_way(self) -> None:
-        """End the request, as others need the memory that its body takes."""
+        """End the request, because others need the memory of its body."""
         self._state.complain(
             "body-budget", "a request was ended: its body was not whole, and others needed the memory", self._host
         )
@@ -180,14 +181,14 @@ class Connection(HttpToolsProtocol):
             self._count_body()
 
     def _count_body(self) -> None:
-        """Count what has come of the body of a request that is not answered yet."""
+        """Count the received part of the body of an unanswered request."""
         self._counted = self._body
         if not self._state.bodies.hold(self, self._body, whole=not self._reading):
             self._state.complain("body-budget", "a request was refused: there is no memory for its body", self._host)
             self._refuse(503, "too many bytes of requests are not answered yet")
 
     def _drop_body(self) -> None:
-        """Count the body no more."""
+        """No longer count the body."""
         if self._counted:
             self._state.bodies.release(self)
         self._body = self._counted = 0
@@ -211,11 +212,11 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         if self._deferred:
             self._begin_deferred()
-        elif self.cycle.response_complete:  # answered before it was whole
+        elif self.cycle.response_complete:  # answered before it was complete
             self._since = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """As uvicorn's, but a small POST waits for its body, which uvicorn would buffer as well."""
+        """The same as uvicorn's, but a small POST waits for its body, which uvicorn would buffer, too."""
         if self._stranger and cycle.scope["path"] in self._state.guarded:
             self._state.complain("client-certificate", f"a request was refused: {self._stranger}", self._host)
             self._refuse(403, self._stranger)
@@ -226,7 +227,7 @@ class Connection(HttpToolsProtocol):
             super()._start_asgi_task(cycle, self._ending_early(app))
 
     def _ending_early(self, app: ASGI3Application) -> ASGI3Application:
-        """An ASGI application whose work ends when the connection makes way."""
+        """An ASGI application that ends its work when another connection replaces this one."""
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             self._answering_task = current_task()
@@ -261,7 +262,7 @@ class Connection(HttpToolsProtocol):
             super()._start_asgi_task(cycle, self._ending_early(app))
 
     def _write(self, cycle: RequestResponseCycle, response: HTTPResponse) -> None:
-        """Write a whole response as uvicorn would write it."""
+        """Write a complete response in the same way as uvicorn."""
         lines = [STATUS_LINE[response.code]]
         for name, value in (*cycle.default_headers, *response.headers):
             lines += (name, b": ", value, b"\r\n")
@@ -275,7 +276,7 @@ class Connection(HttpToolsProtocol):
         self.on_response_complete()
 
     def _finishing(self, begun: HTTPResponse | Awaitable[HTTPResponse]) -> ASGI3Application:
-        """The ASGI application that finishes a request that was begun."""
+        """The ASGI application that finishes a started request."""
 
         async def finish(_: Scope, __: Receive, send: Send) -> None:
             response = begun if isinstance(begun, HTTPResponse) else await begun
@@ -285,7 +286,7 @@ class Connection(HttpToolsProtocol):
         return cast("ASGI3Application", finish)
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, but no request is queued, and without a timer for each answer: `_look` ends what is idle."""
+        """The same as uvicorn's, without a queue of requests and a timer for each answer: `_look` ends idle ones."""
         self.server_state.total_requests += 1
         self.idle_since = self.loop.time()
         self._since = self.idle_since if self._reading else None
@@ -300,7 +301,7 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _end_with_answer(self) -> None:
-        """Read no more, and close when the request that is whole is answered: the API server never sends ahead."""
+        """Stop reading, and close after the current answer: the API server never sends a request before an answer."""
         self._state.complain(
             "early", "a connection was closed: its client sent more before the answer to its request", self._host
         )
@@ -312,13 +313,13 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _leave_upgrade(self) -> None:
-        """An upgrade is never taken; the parser reads nothing after one, so the connection ends with the answer."""
+        """Refuse an upgrade: the parser reads nothing after one, so the connection ends with the answer."""
         self.cycle.keep_alive = False
         if self.cycle.response_complete:
             self.transport.close()
 
     def _close(self) -> None:
-        """Close in order, and cut off a client that goes on sending: TLS would read on until it ends its side."""
+        """Close in order, and abort a client that goes on sending: TLS would read until the client ends its side."""
         self.transport.close()
         if self._watch:
             self._watch.cancel()
@@ -333,13 +334,13 @@ class Connection(HttpToolsProtocol):
     def _part(self) -> None:
         if self._reading or self.transport.is_closing():
             self.transport.abort()
-        else:  # its answer is under way, which the server waits for
+        else:  # the server waits for its answer
             self._watch = self.loop.call_later(self.parting, self._part)
 
     def _look(self) -> None:
-        """Look whether the request under way, the end of the connection, or the next request takes too long.
+        """Check whether the current request, the end of the connection, or the next request takes too long.
 
-        Go's client keeps a connection that lost a race unused among its idle ones: it may stay as long as they may.
+        Go's client keeps an unused connection, which lost a race, among its idle ones: it has the same time limit.
         """
         now = self.loop.time()
         idle_until = self.idle_since + self.timeout_keep_alive
@@ -360,7 +361,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, code: int, message: str) -> None:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         self._drop_body()
-        if cycle is not None and not cycle.response_complete:  # whoever reads the body lets go of it now
+        if cycle is not None and not cycle.response_complete:  # the reader of the body stops now
             cycle.disconnected, cycle.body = True, bytearray()
             cycle.message_event.set()
         if cycle is not None and cycle.response_started and not cycle.response_complete:

@@ -32,7 +32,7 @@ _SCHEMA = "#/components/schemas/"
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The page for an OpenAPI 3.1 document whose references all lead to `components.schemas`."""
+    """The page for an OpenAPI 3.1 document with references to `components.schemas` only."""
     info = document["info"]
     operations = [
         (f"{method.upper()} {path}", operation)
@@ -134,7 +134,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """A text whose parts in backticks are code."""
+    """A text as HTML, with the parts in backticks as code."""
     return "".join(
         f"<code>{escape(part)}</code>" if index % 2 else escape(part) for index, part in enumerate(text.split("`"))
     )

@@ -1,7 +1,7 @@
-"""Questions to `/dry-run`, as the serving process hands them to its worker process.
+"""Questions to `/dry-run`: the serving process passes them to its worker process.
 
-One worker process answers, one question at a time, of at most 512 KiB, each within 2 s from its arrival; more than
-that is a 429 and costs the admissions nothing.
+One worker process answers one question at a time, of at most 512 KiB, within 2 s of its arrival. Beyond these limits
+the answer is a 413 or a 429, and admissions do not wait.
 """
 
 import asyncio

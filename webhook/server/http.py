@@ -1,6 +1,6 @@
-"""What every listener shares: responses as ASGI messages, bodies read within bounds, and errors as JSON.
+"""The parts that all listeners share: responses as ASGI messages, bounded reading of bodies, and errors as JSON.
 
-An error's body has the fields of a Kubernetes Status, whose message the API server shows to whoever made the request.
+An error's body has the fields of a Kubernetes Status. The API server shows the message to the user of the request.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -18,10 +18,10 @@ Send = Callable[[Message], Awaitable[None]]
 JSON = b"application/json"
 
 _LONGEST_MESSAGE = 2000
-"""Characters of an error."""
+"""Most characters of an error."""
 
 _MOST_DIGITS = 20
-"""Of a Content-Length: those of the largest number that llhttp takes, which has 64 bits."""
+"""Most digits of a Content-Length: those of the largest number that llhttp takes, which has 64 bits."""
 
 _REASONS = {
     400: "BadRequest",
@@ -46,8 +46,8 @@ class HTTPError(Exception):
         self.code = code
 
 
-class Disconnected(Exception):  # noqa: N818 - what happened, and nobody's error
-    """The client went away before its request was whole."""
+class Disconnected(Exception):  # noqa: N818 - an event, and no error of the client or of vmguard
+    """The client went away before its request was complete."""
 
 
 class ErrorStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -62,15 +62,15 @@ class ErrorStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def error_body(code: int, message: str) -> bytes:
-    """The body of an error, whose message is one line of bounded length, whatever of the request it repeats."""
+    """The body of an error. The message is one line of bounded length, also if it repeats a part of the request."""
     line = one_line(message, _LONGEST_MESSAGE)
     return msgspec.json.encode(ErrorStatus("Status", "v1", "Failure", line, _REASONS.get(code, "Unknown"), code))
 
 
 class HTTPResponse(msgspec.Struct, frozen=True):
-    """One whole response; `close` asks the client to end the connection, `allow` names the methods of a 405.
+    """One complete response; `close` makes the client end the connection, `allow` names the methods of a 405.
 
-    `reviewed` says that it answers a valid review: then the connection is one of an API server, or as good as one.
+    `reviewed` is whether it answers a valid review. Then the connection counts as one of an API server.
     """
 
     code: int
@@ -82,7 +82,7 @@ class HTTPResponse(msgspec.Struct, frozen=True):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """All but those that the server adds to every response."""
+        """All headers except those that the server adds to every response."""
         headers = [(b"content-type", self.content_type), (b"content-length", b"%d" % len(self.body))]
         if self.close:
             headers.append((b"connection", b"close"))
@@ -98,14 +98,14 @@ async def respond(send: Send, response: HTTPResponse) -> None:
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
-    """The headers of a request; the first of a name counts, as trailers stand behind."""
+    """The headers of a request; the first of a name counts, because trailers come later."""
     return dict(scope["headers"][::-1])
 
 
 def declared_length(headers: Mapping[bytes, bytes]) -> int:
     """Bytes of the body by its Content-Length, 0 without one.
 
-    The parser (llhttp) takes any number of leading zeros, and leaves white space behind the number.
+    The parser (llhttp) takes any number of leading zeros, and keeps white space after the number.
 
     Raises:
         HTTPError: 400, it is no number of at most 20 digits.
@@ -121,7 +121,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
     """The body of a request with these headers.
 
     Raises:
-        HTTPError: 413, it is longer than `limit` bytes, told at the first byte too many; 400, its length is no number.
+        HTTPError: 413, it has more than `limit` bytes, raised at the first byte too many; 400, its length is no number.
         Disconnected: the client went away.
 
     """

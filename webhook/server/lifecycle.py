@@ -1,18 +1,18 @@
-"""What the listeners know of the server's life: whether it is ready, and whether it is draining."""
+"""The state of the server for its listeners: whether it is ready, and whether it is draining."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 ReadinessCheck = Callable[[], str]
-"""Says what is wrong, "" for nothing."""
+"""Returns what is wrong, "" for nothing."""
 
 
 @dataclass(slots=True)
 class State:
-    """Changed by the server's start and end only.
+    """Only the server's start and end change it.
 
-    `checks` are further conditions of readiness, by name; `notes` say what else is wrong, without which it is ready;
-    `tells` say what is neither right nor wrong.
+    `checks` are further conditions of readiness, by name. `notes` are other problems, which do not change readiness.
+    `tells` are information.
     """
 
     ready: bool = False

@@ -1,8 +1,8 @@
-"""One listening socket: it accepts connections within a bound, and counts them from their first moment.
+"""One listening socket: it accepts connections within a limit, and counts them from their acceptance.
 
-uvloop's own server tells its protocol nothing of a connection before the TLS handshake is complete, and closes the
-listening socket for good when the process has no file descriptor left. So connections are accepted here. What clients
-do wrong is counted, and logged once in a while.
+uvloop's own server has two problems. Its protocol learns of a connection only after the TLS handshake. And it closes
+the listening socket for good when the process has no file descriptor left. So this module accepts the connections. It
+counts the errors of clients, and logs some of them.
 """
 
 import asyncio
@@ -19,26 +19,26 @@ HANDSHAKE = 10.0
 """Seconds for a TLS handshake; a client in the same cluster takes some milliseconds."""
 
 _AT_ONCE = 100
-"""Connections that are accepted before the event loop does something else."""
+"""Most connections that are accepted before the event loop does something else."""
 
 _WITHOUT_FILES = 1.0
-"""Seconds until connections are accepted again where there was no file descriptor or memory for one."""
+"""Seconds until connections are accepted again after a lack of file descriptors or memory."""
 
 _NOT_TRUSTED = re.compile(
     r"ALERT_(BAD_CERTIFICATE|CERTIFICATE_(EXPIRED|UNKNOWN|REVOKED)|UNKNOWN_CA|UNSUPPORTED_CERTIFICATE)"
 )
-"""In an error of OpenSSL: the client has refused the certificate. Clients of Go send the first of these."""
+"""Parts of an OpenSSL error when the client has refused the certificate. Clients of Go send the first of these."""
 
 _CLIENT_CERTIFICATE = re.compile(r"PEER_DID_NOT_RETURN_A_CERTIFICATE|CERTIFICATE_VERIFY_FAILED")
-"""In an error of OpenSSL: the client has no certificate, or one that no CA of VMGUARD_CLIENT_CA_FILE has signed."""
+"""Parts of an OpenSSL error when the client has no certificate that a CA of VMGUARD_CLIENT_CA_FILE has signed."""
 
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Listener:
-    """Accepts the connections of one socket and makes a protocol for each. It has what uvicorn uses of a server.
+    """Accepts the connections of one socket and makes a protocol for each. It has the methods that uvicorn calls.
 
-    A connection is shown the `certificate` of its moment; None is plain HTTP.
+    A new connection gets the current `certificate`; None means plain HTTP.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Listener:
         self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
-        """Accept no more, and end the handshakes that are under way."""
+        """Stop accepting, and end the current handshakes."""
         if self._closed:
             return
         self._closed = True

@@ -1,9 +1,9 @@
-"""The open connections of one listener, from their acceptance on, and which one is closed when there are too many.
+"""The open connections of one listener, from their acceptance, and the choice of one to close when there are too many.
 
-A client that opens connections and does not use them must not shut the API server out. So when the listener is full,
-the new connection is taken and another one is closed: one that has carried no request before one that has, and one that
-has carried a valid review last; of the address that has most of them, the one that is idle the longest. Konnectivity
-and NAT make all API servers one address, so no address has a fixed share.
+A client that opens connections without using them must not shut the API server out. So a full listener accepts the new
+connection and closes another one. It first closes connections without a request, and last those that had a valid
+review. Among these it takes the address with the most connections, and of that address the longest idle connection.
+Konnectivity and NAT give all API servers one address, so no address has a fixed share.
 """
 
 import time
@@ -13,10 +13,10 @@ from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 MOST = 1000
-"""At one time. An API server keeps up to 25 idle ones. One idle TLS connection takes about 50 KB."""
+"""Most open connections. An API server keeps up to 25 idle ones. One idle TLS connection takes about 50 KB."""
 
 LONG_WAIT = 1.0
-"""Seconds for an answer; most requests wait for nothing, and a lookup takes milliseconds."""
+"""Seconds that count as a long wait for an answer; most requests do not wait, and a lookup takes milliseconds."""
 
 
 class Closable(Protocol):
@@ -27,11 +27,11 @@ class Closable(Protocol):
 
     @property
     def waiting_since(self) -> float:
-        """When the request that is being answered began, in seconds of the loop."""
+        """When the current request began, in seconds of the loop."""
 
     @property
     def answering(self) -> bool:
-        """Whether a request is whole and not answered yet."""
+        """Whether there is a complete request without an answer."""
 
     def make_way(self) -> None:
         """Close at once, also during the handshake."""
@@ -40,8 +40,8 @@ class Closable(Protocol):
 class OpenConnections:
     """The connections of one listener.
 
-    `closed` counts those that made room for others, and `last_closed` is the address of the last of them. `refused`
-    counts those not taken. `clock` is the loop's, in seconds.
+    `closed` counts those that were closed for others, and `last_closed` is the address of the last one. `refused`
+    counts refused ones. `clock` is the loop's, in seconds.
     """
 
     def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,9 +58,9 @@ class OpenConnections:
         return len(self._addresses)
 
     def add(self, connection: Closable, host: str) -> bool:
-        """Take a new connection from a host, and close another one where there are too many.
+        """Add a new connection from a host, and close another one if there are too many.
 
-        False where the new one is not taken: every other one has been answering a request for a moment only.
+        False if the new one is refused: all others have a request that has not waited long for its answer.
         """
         if connection in self._addresses:
             return True
@@ -72,14 +72,14 @@ class OpenConnections:
         return True
 
     def use(self, connection: Closable) -> None:
-        """Take note that a connection has carried its first request."""
+        """Record that a connection has had its first request."""
         address = self._addresses.get(connection)
         if address is not None and connection not in self._used:
             self._forget_unused(connection, address)
             self._used[connection] = address
 
     def remove(self, connection: Closable) -> None:
-        """Forget a connection that is closed; nothing happens where it is not known."""
+        """Remove a closed connection; nothing happens if it is unknown."""
         address = self._addresses.pop(connection, None)
         if address is not None and self._used.pop(connection, None) is None:
             self._forget_unused(connection, address)
@@ -101,24 +101,24 @@ class OpenConnections:
         return True
 
     def _first_unused(self) -> Closable | None:
-        """The oldest connection without a request, of the address that has most of them."""
+        """The oldest connection without a request, of the address with the most of them."""
         if not self._unused:
             return None
         longest = max(self._unused.values(), key=len)
-        for queue in (longest, *self._unused.values()):  # the others only where all of that address are answering
+        for queue in (longest, *self._unused.values()):  # the others only if all of that address are answering
             connection = next((each for each in queue if not each.answering), None)
             if connection is not None:
                 return connection
         return None
 
     def _first_used(self) -> Closable | None:
-        """Of the connections that have carried requests, the one that is idle the longest, as above."""
+        """Of the connections with earlier requests, the one with the longest idle time, in the same order."""
         idle = [each for each in self._used if not each.answering]
         candidates = self._of_most_frequent_address([each for each in idle if not each.reviewed] or idle)
         return min(candidates, key=lambda each: each.idle_since, default=None)
 
     def _first_waiting(self) -> Closable | None:
-        """Of the connections that are answering, the one that waits the longest, as above; None without a long wait."""
+        """Of the answering connections, the one with the longest wait, in the same order; None without a long wait."""
         answering = [each for each in self._addresses if each.answering]
         candidates = self._of_most_frequent_address([each for each in answering if not each.reviewed] or answering)
         first = min(candidates, key=lambda each: each.waiting_since, default=None)
@@ -131,7 +131,7 @@ class OpenConnections:
 
 
 def address_of(host: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which one machine has as a whole."""
+    """The address that counts: an IPv4 address, or the /64 of an IPv6 address, because one machine has a whole /64."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""The OpenAPI description of the webhook listener. What is answered is described by the types that are encoded."""
+"""The OpenAPI description of the webhook listener. The encoded types describe the answers."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ _REVIEW_ERRORS = {
 
 _REVIEW: dict[str, Any] = {
     "type": "object",
-    "description": "AdmissionReview with a request; only the fields that are read are named",
+    "description": "AdmissionReview with a request; the schema has only the fields that vmguard reads",
     "required": ["apiVersion", "kind", "request"],
     "properties": {
         "apiVersion": {"enum": list(API_VERSIONS)},
@@ -82,7 +82,7 @@ _TIMEOUT = {
     "name": "timeout",
     "in": "query",
     "required": False,
-    "description": "a Go duration; 10s when absent or not one",
+    "description": "a Go duration; 10s if it is absent or not valid",
     "schema": {"type": "string", "example": "10s"},
 }
 
@@ -97,17 +97,17 @@ def description() -> dict[str, Any]:
         "info": {
             "title": "vmguard",
             "version": __version__,
-            "description": "Ask what would become of a pod or a resource of the VictoriaMetrics operator. /dry-run"
-            " changes nothing; /mutate and /validate are what the API server asks.",
+            "description": "/dry-run shows what vmguard would do with a pod or a resource of the VictoriaMetrics"
+            " operator, and changes nothing. The API server calls /mutate and /validate.",
         },
         "paths": {
             "/dry-run": {"post": _dry_run()},
             **_reviews("mutate", "What to change in a pod"),
-            **_reviews("validate", "Whether a pod or a resource is as it must be"),
+            **_reviews("validate", "Whether a pod or a resource complies"),
             "/healthz": {
                 "get": {
                     "operationId": "healthz",
-                    "summary": "Whether the process lives",
+                    "summary": "Whether the process is alive",
                     "responses": {"200": {"description": "ok", "content": {"text/plain": {"schema": {"const": "ok"}}}}},
                 }
             },
@@ -117,12 +117,12 @@ def description() -> dict[str, Any]:
 
 
 def _reviews(webhook: str, summary: str) -> dict[str, Any]:
-    """The paths of one webhook, by what the namespace's labels come to."""
+    """The paths of one webhook, by the effect of the namespace's labels."""
     meanings = {
         "": summary,
-        "/enforced": "The same where the namespace enforces deny",
-        "/mode-enforce": "The same where the namespace has the label of the mode",
-        "/mode-enforce/enforced": "The same where the namespace has both labels",
+        "/enforced": "The same for a namespace that enforces deny",
+        "/mode-enforce": "The same for a namespace with the label of the mode",
+        "/mode-enforce/enforced": "The same for a namespace with both labels",
     }
     return {
         f"/{webhook}{path}": {"post": _admission(f"{webhook}{path.replace('/', '-')}", meaning)}
@@ -134,13 +134,13 @@ def _dry_run() -> dict[str, Any]:
     content = {"schema": {"$ref": _ref("Question")}, "example": _EXAMPLE}
     return {
         "operationId": "dry-run",
-        "summary": "What would become of this, and why",
+        "summary": "What vmguard would do with an object, and why",
         "requestBody": {
             "required": True,
-            "description": "JSON or YAML, recognised by looking",
+            "description": "JSON or YAML, recognised by its content",
             "content": {"application/json": content, "application/yaml": content},
         },
-        "responses": _responses("DryRunAnswer", "What would become of it", _DRY_RUN_ERRORS),
+        "responses": _responses("DryRunAnswer", "What vmguard would do with it", _DRY_RUN_ERRORS),
     }
 
 

@@ -38,7 +38,7 @@ class Operations:
         checks = self._state.reasons
         ready = all(value == "ok" for value in checks.values())
         verbose = scope["query_string"].split(b"=")[0] == b"verbose"
-        if ready and not verbose:  # anybody may send many of these, so nothing more is read for them
+        if ready and not verbose:  # anyone may send many of these, so they read nothing more
             return HTTPResponse(200, b"ok", _TEXT)
         lines = "".join(f"[{'+' if value == 'ok' else '-'}]{name} {value}\n" for name, value in checks.items())
         lines += "".join(f"[!]{name} {value}\n" for name, value in self._state.notes().items() if value)

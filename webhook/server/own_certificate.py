@@ -1,13 +1,13 @@
-"""The serving certificate without cert-manager: each replica signs its own leaf by the CA in a Secret.
+"""The serving certificate without cert-manager: each replica signs its own leaf with the CA in a Secret.
 
 Each replica reads the Secret and the webhook configurations every few seconds. The leader also writes: the CA into the
-Secret, and its bundle into the configurations. Every write is on top of what was read, so two leaders do no harm. The
-configurations are read before the Secret: a bundle of an older state is never written over that of a newer one.
+Secret, and its bundle into the configurations. Every write carries the version that was read, so two leaders do no
+harm. It reads the configurations before the Secret, so it never overwrites a newer bundle with an older one.
 
-vmguard may not create the Secret. Without it, it serves on with the CA in memory.
+vmguard may not create the Secret. Without the Secret, it serves on with the CA in memory.
 
-An administrator may keep the CA: with WATCH_NAMESPACE, or where an annotation of the Secret says so. Then vmguard never
-writes the Secret, and reports in time that the CA ends.
+An administrator may own the CA: with WATCH_NAMESPACE, or with an annotation on the Secret. Then vmguard never writes
+the Secret, and warns in time before the CA expires.
 """
 
 import time
@@ -42,18 +42,18 @@ from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
 EVERY = 5.0
-"""Seconds between two readings. The wall clock is looked at as often: a leaf expires while a machine is suspended."""
+"""Seconds between two readings, also of the wall clock: a leaf can expire while a machine is suspended."""
 
 MANAGED_BY = "vmguard.io/managed-by"
-"""The annotation of the Secret that says who makes and renews the CA."""
+"""The annotation of the Secret that names who makes and renews the CA."""
 
 ADMINISTRATOR, VMGUARD = "administrator", "vmguard"
 
 NOTICE = timedelta(days=60)
-"""How long before the end of a CA that vmguard does not renew this is reported."""
+"""How long before its end vmguard reports a CA that it does not renew."""
 
 _SOON = 1.0
-"""Seconds between two readings until there is a leaf that the API server trusts."""
+"""Seconds between two readings until the API server trusts the leaf."""
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 def is_of_administrator(secret: SecretData) -> bool:
-    """Whether somebody other than vmguard makes and renews the CA; a value that is not known counts as that."""
+    """Whether vmguard does not make and renew the CA; an unknown value counts as an administrator, too."""
     return secret.annotations.get(MANAGED_BY, VMGUARD) != VMGUARD
 
 
@@ -124,13 +124,13 @@ class OwnCertificate:
         return _SOON if self._issued is None or self._trust.check() else EVERY
 
     async def read(self, shown: Leaf | None, now: datetime) -> Leaf | None:  # noqa: ARG002 - the source's shape
-        """Do what is due in the Secret and in the configurations; the leaf to show.
+        """Do the due work in the Secret and in the configurations; return the leaf to show.
 
         Raises:
             CertificateError: a new leaf is due and cannot be signed.
 
         """
-        self._read_at = self._monotonic()  # what lasts counts from the end of one reading to the start of another
+        self._read_at = self._monotonic()  # durations count from the end of one reading to the start of another
         found = await self._trust.read()
         self._found_at = self._monotonic()
         try:
@@ -152,7 +152,7 @@ class OwnCertificate:
         return leaf
 
     def check(self) -> str:
-        """Why there is no certificate yet, "" where there is one."""
+        """Why there is no certificate yet, "" if there is one."""
         if self._issued:
             return ""
         if self.trouble or not self._rotation.current:
@@ -165,7 +165,7 @@ class OwnCertificate:
         )
 
     def _of_end(self, now: datetime) -> str:
-        """What an administrator must do before the CA ends, "" where vmguard renews it or there is time."""
+        """What an administrator must do before the CA expires, "" if vmguard renews it or there is time."""
         if self._renews or not self._rotation.current:
             return ""
         end = self._rotation.current.certificate.not_valid_after_utc
@@ -181,7 +181,7 @@ class OwnCertificate:
         return self._installation.writes and self._leads()
 
     async def _look_at_secret(self, found: tuple[FoundConfiguration, ...] | None, now: datetime) -> str:
-        """Take in the state in the Secret, and as leader bring it on; what is wrong with it, "" for nothing."""
+        """Read the state in the Secret, and as leader write the next one; return what is wrong, "" for nothing."""
         self._is_newest = False
         secret = await read_secret(self._client, self._installation.namespace, self._installation.secret)
         if secret is None:
@@ -276,7 +276,7 @@ class OwnCertificate:
         self._installed.observe(trusted_by(found), {*state.trusted, *signer}, at=self._found_at)
 
     async def _write(self, found: FoundConfiguration) -> str:
-        """Write the bundle into one configuration where it is needed; what is wrong, "" for nothing."""
+        """Write the bundle into one configuration if needed; return what is wrong, "" for nothing."""
         entries = tuple(each for each in found.entries or () if self._wanted(each) != each.bundle)
         configuration = f"{found.kind.kind} {self._trust.name}"
         before = self._refused.pop(configuration, None)
@@ -289,14 +289,14 @@ class OwnCertificate:
             return str(error)
         if answer:
             self._refused[configuration] = entries
-            # once it is another process that wrote meanwhile
+            # the first time it means that another process wrote meanwhile
             return f"The CA bundle of {configuration} cannot be written: {answer}" if entries == before else ""
         if entries:
             self._log.write("info", "CA bundle written", configuration=configuration)
         return ""
 
     def _wanted(self, entry: WebhookEntry) -> bytes:
-        """The bundle of an entry. To that of an administrator's CA only what is missing is added."""
+        """The bundle of an entry. With an administrator's CA, vmguard only adds what is missing."""
         bundle, current = self._rotation.bundle, self._rotation.current
         if self._renews or current is None:
             return bundle

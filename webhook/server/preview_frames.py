@@ -1,4 +1,4 @@
-"""What the server and its preview worker send each other, as JSON: a request for a preview, and the preview."""
+"""The messages between the server and its preview worker, as JSON: a request for a preview, and the preview."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from webhook.settings import Settings
 
 
 class _Request(msgspec.Struct, frozen=True):
-    """A `PreviewRequest` without the settings, which both processes read from the same environment."""
+    """A `PreviewRequest` without the settings; both processes read them from the same environment."""
 
     pods: PodsOfResource
     had: Raw | None
@@ -20,7 +20,7 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """A `Preview` without what only answers for people have."""
+    """A `Preview` without the parts that only answers for people have."""
 
     findings: tuple[Violation | Warn, ...]
     posture: str

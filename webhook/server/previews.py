@@ -1,8 +1,8 @@
 """Previews of resources, made in a worker process, so that none takes the event loop's time from other requests.
 
 A preview takes far longer than a decision, and a tenant can make it slow. So the process makes one at a time, the
-namespaces take turns, and only a few wait for each. A resource is admitted without a preview that is not made in time.
-This denies nothing less: the API server refuses a pod that no pod can be, and vmguard judges each pod at its creation.
+namespaces take turns, and only a few requests of each wait. Without a preview in time, vmguard admits the resource. No
+security depends on it: the API server refuses an invalid pod, and vmguard judges each pod at its creation.
 """
 
 import asyncio
@@ -18,23 +18,23 @@ from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Log, described
 
 MOST_BYTES = 1024 * 1024
-"""Of one request; a resource of more than 512 KiB is not previewed anyway, and an update has two states of it."""
+"""Most bytes of one request: an update has two states of a resource, and one over 512 KiB gets no preview."""
 
 MOST_WAITING_OF_ONE = 4
-"""Requests of one namespace that wait."""
+"""Most waiting requests of one namespace."""
 
 MOST_WAITING = 64
-"""Requests of all namespaces that wait."""
+"""Most waiting requests of all namespaces."""
 
 MOST_BYTES_WAITING_OF_ONE = 512 * 1024
 MOST_BYTES_WAITING = 2 * 1024 * 1024
-"""Of the requests that wait. A decoded resource takes up to sixty times its bytes of JSON."""
+"""Most bytes of the waiting requests. A decoded resource takes up to sixty times its bytes of JSON."""
 
 WAIT_SECONDS = 5.0
-"""From a request to its answer; a person waits for it at `kubectl apply`."""
+"""Most seconds from a request to its answer; a person waits for it at `kubectl apply`."""
 
 RUN_SECONDS = 3.0
-"""For one preview. The worker itself ends one that takes 1 s of processor time; this is for a worker that hangs."""
+"""Most seconds of one preview. The worker itself ends one after 1 s of processor time; this is for one that hangs."""
 
 TOO_BUSY, TOO_LARGE, FAILED = NotPreviewed("too busy"), NotPreviewed("too large"), NotPreviewed("failed")
 
@@ -119,13 +119,13 @@ class Previews:
             del self._bytes[namespace]
 
     async def _work(self) -> None:
-        """PreviewAnswer what waits, each namespace in turn, until nothing waits."""
+        """Answer the waiting requests, each namespace in turn, until none waits."""
         while self._queue:
             namespace = next(iter(self._queue))
             waiting = self._queue.take(namespace)
             self._release(namespace, len(waiting.body))
             answer = await self._asked(waiting.body)
-            if not waiting.answer.done():  # else nobody waits for it any more
+            if not waiting.answer.done():  # otherwise no request waits for it any more
                 waiting.answer.set_result(answer)
 
     async def _asked(self, body: bytes) -> PreviewAnswer:

@@ -1,4 +1,4 @@
-"""Report a decision: to the API server by the response, to people by log, metrics and events. Caches nothing."""
+"""Reports a decision: to the API server in the response, to people in log, metrics and events. It caches nothing."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ _LONGEST_TEXT = 500
 
 
 class RequestLine(Line, frozen=True):
-    """A log line on a request, with as much of its review as could be read."""
+    """A log line on a request, with the readable part of its review."""
 
     webhook: Webhook
     uid: str | UnsetType
@@ -57,7 +57,7 @@ class RefusalLine(RequestLine, frozen=True):
 
 
 class FailureLine(RequestLine, frozen=True):
-    """The line `failed`: an error and where it arose."""
+    """The line `failed`: an error and where it happened."""
 
     error: str
     where: list[str]
@@ -81,7 +81,7 @@ class Reporter:
     def decided(
         self, webhook: Webhook, review: Review, decision: Decision, links: tuple[Link, ...], seconds: float
     ) -> bytes:
-        """Count and log a decision that took so many seconds; the AdmissionReview that answers `review`."""
+        """Count and log a decision with its seconds; return the AdmissionReview that answers `review`."""
         self._count(decision, links)
         if self._offer and decision.outcome in REPORTED:
             self._offer_event(self._offer, review, decision, links)
@@ -120,7 +120,7 @@ class Reporter:
         return answer
 
     def refused(self, webhook: Webhook, review: Review | None, code: int, reason: str) -> None:
-        """Log a request that is answered with a 4xx, unless there were many with that status of late."""
+        """Log a request with a 4xx as its answer, unless there were many with that status recently."""
         left_out = self._budget.take(str(code))
         if left_out is None:
             return
@@ -129,7 +129,7 @@ class Reporter:
         self._log.write_line(line)
 
     def failed(self, webhook: Webhook, review: Review | None, error: str, where: list[str]) -> None:
-        """Log a request that vmguard failed on, unless there were many of late that failed in the same place."""
+        """Log a request after an error of vmguard, unless many failed in the same place recently."""
         left_out = self._budget.take(where[-1] if where else "")
         if left_out is None:
             return
@@ -141,9 +141,9 @@ class Reporter:
     def _offer_event(
         offer: Callable[[ResourceEvent], None], review: Review, decision: Decision, links: tuple[Link, ...]
     ) -> None:
-        """Offer the event on the resource of a pod, unless it is a dry run, which leaves no trace.
+        """Offer the event on the resource of a pod, unless it is a dry run, which writes nothing.
 
-        A resource needs none: the person who applies it reads the answer.
+        A resource needs no event: the person who applies it reads the answer.
         """
         request = review.request
         if request.kind.group or request.dry_run is True:
@@ -164,14 +164,14 @@ class Reporter:
 
 
 def _seen_namespace(review: Review, links: tuple[Link, ...]) -> str:
-    """The namespace of a request where an object in it was found, "" where a client may have invented it."""
+    """The namespace of a request if an object in it was found, "" if a client may have invented it."""
     namespace = review.request.namespace or ""
     is_seen = any(type(link.fact) is Found and link.ref.namespace == namespace for link in links)
     return namespace if is_seen else ""
 
 
 def _workload(identity: Identity | None) -> str | None:
-    """The resource that a pod belongs to, as far as it is known."""
+    """The resource that a pod belongs to, if it is known."""
     if isinstance(identity, Workload):
         return str(identity)
     return identity.owner if isinstance(identity, UnknownKind) else None

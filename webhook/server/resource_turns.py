@@ -1,8 +1,8 @@
 """The turns of resources: one resource in each turn of the event loop, so that pods are decided before resources.
 
-The event loop looks for new requests between two of its turns. So a pod waits for one resource at the most, however
-many resources wait. After a resource that took long, the next one waits as long as that took, for requests that need
-several turns of the event loop, such as a TLS handshake. The namespaces take turns, and a resource that comes alone
+The event loop reads new requests between two of its turns. So a pod waits for at most one resource, however many
+resources wait. After a resource that took long, the next one waits for the same time. This leaves time for requests
+that need several turns of the event loop, such as a TLS handshake. The namespaces take turns, and a single resource
 does not wait.
 """
 
@@ -20,7 +20,7 @@ _LONGEST_PAUSE = 0.5
 
 
 class ResourceTurns:
-    """The turns in one event loop. What waited in an earlier loop, which has ended, is forgotten."""
+    """The turns in one event loop. It drops what waited in an earlier loop, which has ended."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -29,7 +29,7 @@ class ResourceTurns:
         self._since = 0.0
 
     def take(self) -> bool:
-        """Take this turn of the event loop, if it is free; whether it was."""
+        """Take this turn of the event loop, if it is free; return whether it was."""
         self._begin()
         if self._taken:
             return False
@@ -49,19 +49,19 @@ class ResourceTurns:
             self._waiting.discard(namespace, turn)
 
     def _begin(self) -> None:
-        """Begin anew in another event loop: nothing would end a turn of the one before."""
+        """Start again in another event loop: nothing would end a turn of the one before."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._taken, self._waiting = loop, False, RoundRobin()
 
     def _use(self) -> None:
-        """Count the time from now on as that of a resource. `_end` runs in the next turn, after it."""
+        """Count the time from now as that of a resource. `_end` runs in the next turn, after it."""
         self._taken = True
         self._since = time.monotonic()
         asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
-        """Let the next resource come, at once or after a pause."""
+        """Give the next resource its turn, at once or after a pause."""
         took = time.monotonic() - self._since
         if took > _SHORT:
             asyncio.get_running_loop().call_later(min(took, _LONGEST_PAUSE), self._next)
@@ -72,7 +72,7 @@ class ResourceTurns:
         self._taken = False
         if self._waiting:
             turn = self._waiting.take(next(iter(self._waiting)))
-            if not turn.done():  # else it was cancelled a moment ago
+            if not turn.done():  # otherwise it was cancelled just now
                 turn.set_result(None)
             self._use()
 
@@ -88,11 +88,11 @@ class FactsInTurn:
         self.labels_suffice = source.labels_suffice
 
     def cached(self, lookup: Lookup | Names) -> Resolved | None:
-        """As the source's."""
+        """The same as the source's."""
         return self._source.cached(lookup)
 
     async def get(self, lookup: Lookup | Names, deadline: float) -> Resolved:
-        """As the source's, in turn."""
+        """The same as the source's, in turn."""
         answer = await self._source.get(lookup, deadline)
         await self._turns.turn(self._namespace)
         return answer

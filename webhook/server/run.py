@@ -1,7 +1,7 @@
 """The server's life: sockets, TLS, two listeners in one event loop, and an orderly end.
 
-On SIGTERM or SIGINT it is not ready at once, goes on serving with `Connection: close` while endpoints learn of it,
-drains, and ends.
+After SIGTERM or SIGINT it is not ready at once. It serves on with `Connection: close` while endpoints learn of the end.
+Then it drains and ends.
 """
 
 import asyncio
@@ -38,25 +38,25 @@ from webhook.telemetry.log import Handler, Log
 from webhook.telemetry.metrics import SHOWN_SETTINGS, Metrics
 
 KEEP_ALIVE = 120
-"""Seconds; longer than the API server keeps idle connections (90 s), or pods are lost to connections just closed."""
+"""Seconds; longer than the API server keeps idle connections (90 s): otherwise it would use a closed one and fail."""
 
 DRAIN = 10
-"""Seconds that requests under way may take at the end."""
+"""Most seconds for the current requests at the end."""
 
 _TRIM_EVERY = 10
 """Seconds."""
 
 _TICKS_A_SECOND = 10
-"""In which uvicorn counts its time."""
+"""The unit of uvicorn's time."""
 
 _MOST_OPERATIONS = 100
 """Connections of the operations listener; kubelet and Prometheus have a few."""
 
 _CROWDED = 0.9
-"""The part of the connections that may be open from which on readiness has a note."""
+"""The part of the allowed connections from which readiness has a note."""
 
 _OTHER_FILES = 200
-"""Open files besides the connections of the webhook listener: those of the other listener, watches, lookups, pipes."""
+"""Open files without the connections of the webhook listener: the other listener, watches, lookups, pipes."""
 
 
 async def _nothing() -> None:
@@ -67,10 +67,10 @@ async def _nothing() -> None:
 class Plan:
     """What to serve.
 
-    `known` are the objects that dry-run answers with, a JSON array. `prepare` is waited for before the server is ready;
-    `checks` say what readiness depends on besides, `notes` what else is wrong, and `tells` how things are. `leave` is
-    what to do when the end is asked for, at once and beside what is still served; it is waited for at the end. `offer`
-    takes events on resources.
+    `known` are the objects that dry-run knows, a JSON array. The server waits for `prepare` before it is ready.
+    `checks` are further conditions of readiness, `notes` other problems, and `tells` information. `leave` starts at the
+    signal to end, while the server still serves, and the server waits for it at the end. `offer` takes events on
+    resources.
     """
 
     settings: Settings
@@ -87,10 +87,10 @@ class Plan:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server whose connections are accepted within bounds, that leaves signals to us and gives memory back.
+    """A uvicorn server with limits on connections. It handles no signals, and returns free memory.
 
-    It wakes once a second instead of ten times: its `Date` header changes once a second, and two idle servers that wake
-    ten times each cost more than a pod a second.
+    It wakes once a second instead of ten times, because its `Date` header changes once a second. Two idle servers that
+    wake ten times each cost more than one pod a second.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class _Server(uvicorn.Server):
         self._ended = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, with listeners of our own."""
+        """The same as uvicorn's, with vmguard's listeners."""
 
         def make() -> Connection:
             return Connection(self.config, self._listener_state, {})
@@ -115,7 +115,7 @@ class _Server(uvicorn.Server):
         self.started = True
 
     def end(self) -> None:
-        """Take no new connections, and end when the requests under way have their answers."""
+        """Accept no new connections, and end when the current requests have their answers."""
         self.should_exit = True
         self._ended.set()
 
@@ -135,10 +135,10 @@ class _Server(uvicorn.Server):
 
 
 def bind(address: str) -> socket.socket:
-    """A listening socket; `:PORT` is every address of both families where the machine has both.
+    """A listening socket; `:PORT` means every address of both families if the machine has both.
 
     Raises:
-        OSError: the address is in use or not this machine's.
+        OSError: the address is in use, or belongs to another machine.
 
     """
     host, port = parse_address(address)
@@ -151,7 +151,7 @@ def bind(address: str) -> socket.socket:
         except OSError as error:
             if error.errno not in {97, 99}:  # EAFNOSUPPORT, EADDRNOTAVAIL: IPv6 is compiled in but not switched on
                 raise
-    return _listening(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - every address is what was asked for
+    return _listening(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - the setting means every address
 
 
 def _listening(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
@@ -169,7 +169,7 @@ def _listening(family: socket.AddressFamily, host: str, port: int) -> socket.soc
 
 
 def url(scheme: str, listener: socket.socket) -> str:
-    """How to reach a listener from this machine."""
+    """The URL of a listener for this machine."""
     host, port = listener.getsockname()[:2]
     shown = "localhost" if host in {"::", "0.0.0.0", "127.0.0.1"} else f"[{host}]" if ":" in host else host  # noqa: S104
     return f"{scheme}://{shown}:{port}"
@@ -178,7 +178,7 @@ def url(scheme: str, listener: socket.socket) -> str:
 async def serve(
     plan: Plan, webhook: socket.socket, operations: socket.socket, log: Log, ready: Callable[[], None]
 ) -> None:
-    """Serve on both sockets until a signal; `ready` is called once, when both are served."""
+    """Serve on both sockets until a signal; it calls `ready` once, when both serve."""
     metrics, bodies = plan.metrics, BodyBudget()
     files = _allow_files()
     listeners = {
@@ -222,7 +222,7 @@ async def serve(
         _settle_memory()
         state.ready = True
         log.write("info", "serving", webhook=url("https", webhook), operations=url("http", operations))
-        log.flush()  # whoever is told that it is ready may read where
+        log.flush()  # a reader of "ready" may then read the address
         ready()
         await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
     state.draining = True
@@ -244,8 +244,8 @@ async def serve(
 
 
 async def _started(plan: Plan, servers: list[_Server], worker: WorkerProcess) -> None:
-    """Return once both listeners serve, what they depend on is there, and the dry-run worker runs."""
-    while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn tells by an attribute
+    """Return when both listeners serve, their conditions are met, and the dry-run worker runs."""
+    while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn only sets an attribute
         await asyncio.sleep(0.005)
     await plan.prepare()
     await plan.certificate.there()
@@ -254,14 +254,14 @@ async def _started(plan: Plan, servers: list[_Server], worker: WorkerProcess) ->
 
 
 def _settle_memory() -> None:
-    """Look for garbage among what reviews leave, not among what the start made: a review leaves hardly a cycle."""
+    """Exclude the objects of the start from garbage collection: a review leaves almost no reference cycle."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
 
 
 def _listener_state(name: str, most: int, bodies: BodyBudget, log: Log, metrics: Metrics) -> ListenerState:
-    """What the connections of one listener share; its metrics have the listener's name."""
+    """The shared state of one listener's connections; its metrics have the listener's name."""
     complaints = Complaints(log, metrics, name, asyncio.get_running_loop().time)
     state = ListenerState(OpenConnections(most), bodies, complaints.note)
     metrics.connections.labels(name).set_function(lambda: len(state.open))
@@ -270,7 +270,7 @@ def _listener_state(name: str, most: int, bodies: BodyBudget, log: Log, metrics:
 
 
 def _full(listeners: Mapping[str, ListenerState]) -> dict[str, str]:
-    """Which listeners are all but full, for readiness; they serve on, so it is no reason not to be ready."""
+    """The listeners that are almost full, for a note of readiness; they serve on, so the replica stays ready."""
     return {
         f"{name}-connections": f"{len(each.open)} of {each.open.most} are open; so far {each.open.closed} were closed "
         f"to make room for new ones, and {each.open.refused} were refused"
@@ -280,7 +280,7 @@ def _full(listeners: Mapping[str, ListenerState]) -> dict[str, str]:
 
 
 def _allow_files() -> int:
-    """Raise the soft limit of open files as far as is allowed and useful; how many may be open."""
+    """Raise the soft limit of open files as far as allowed and useful; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST + _MOST_OPERATIONS + _OTHER_FILES
     if hard != resource.RLIM_INFINITY:

@@ -1,7 +1,7 @@
-"""The certificate that the webhook listener shows, exchanged while serving.
+"""The certificate of the webhook listener. It can change while vmguard serves.
 
-It comes from one of two sources: the files of VMGUARD_CERT_DIR, or a leaf of our own authority. A new pair is shown
-from the next connection on; open connections stay as they are. Until there is one, the last good pair is shown.
+It comes from one of two sources: the files of VMGUARD_CERT_DIR, or a leaf of vmguard's own authority. The next
+connection gets a new pair, and open connections stay. Without a new good pair, vmguard shows the last good one.
 """
 
 import asyncio
@@ -22,15 +22,14 @@ _AGAIN = 3600.0
 """Seconds between two log lines about the same trouble."""
 
 _SOON = 0.1
-"""The part of a certificate's life that is left when it counts as near its end; others renew it earlier."""
+"""The remaining part of a certificate's life from which it counts as near its end; its owners renew it earlier."""
 
 
 class CertificateSource(Protocol):
-    """Where the pair comes from. `what` names the source in metrics, `place` in the log.
+    """The source of the pair. `what` names the source in metrics, `place` in the log.
 
-    `first` is the pair to begin with, None where there is none yet. `pause` is the time in seconds until the next
-    reading. `trouble` is what is wrong though the pair is good, "" for nothing. `notice` is what somebody must do in
-    time, "" for nothing.
+    `first` is the first pair, None if there is none yet. `pause` is the time in seconds until the next reading.
+    `trouble` is a problem beside a good pair, "" for none. `notice` is what a person must do in time, "" for nothing.
     """
 
     @property
@@ -52,18 +51,18 @@ class CertificateSource(Protocol):
     def notice(self) -> str: ...
 
     async def read(self, shown: Leaf | None, now: datetime) -> Leaf | None:
-        """The pair to show from now on, `shown` itself where there is no other one.
+        """The pair to show from now on, `shown` itself if there is no other one.
 
         Raises:
-            CertificateError: there should be another one, and it cannot be shown.
+            CertificateError: there should be another one, and it is not usable.
 
         """
 
 
 class ServingCertificate:
-    """The pair that is shown. `trouble` is why it is not the one that should be shown, "" when it is.
+    """The current pair. `trouble` is why a newer pair cannot be used, "" for no trouble.
 
-    Without a pair each TLS handshake fails. With `clients` so does the handshake of a client that they do not admit.
+    Without a pair each TLS handshake fails. With `clients`, the handshake of a client that they refuse also fails.
     """
 
     def __init__(
@@ -96,11 +95,11 @@ class ServingCertificate:
 
     @property
     def note(self) -> str:
-        """What a person must know of the certificate, "" for nothing."""
+        """What a person must know about the certificate, "" for nothing."""
         return " ".join(filter(None, (self._end(), self.trouble, self._source.notice)))
 
     def _end(self) -> str:
-        """What is wrong with the end of the certificate that is shown, "" for nothing."""
+        """What is wrong with the end of the current certificate, "" for nothing."""
         leaf, now = self.leaf, self._clock()
         if leaf is None:
             return ""
@@ -118,20 +117,20 @@ class ServingCertificate:
         await self._there.wait()
 
     async def run(self) -> None:
-        """Read the source again and again, until this task is cancelled."""
+        """Read the source repeatedly, until this task is cancelled."""
         self._report()
         while True:
             await asyncio.sleep(self._source.pause)
             await self.look()
 
     async def look(self) -> None:
-        """Read the source once, and show its pair from now on if it is another one and can be shown."""
+        """Read the source once, and show its pair from now on if it is new and usable."""
         troubles = (await self._read_pair(), await self._read_clients())
         self.trouble = " ".join(filter(None, troubles))
         self._report()
 
     async def _read_clients(self) -> str:
-        """Require certificates of other CAs from now on, where there are other ones; what is wrong, "" for nothing."""
+        """Require certificates of other CAs from now on, if they changed; return what is wrong, "" for nothing."""
         if self.clients is None:
             return ""
         try:
@@ -186,15 +185,15 @@ def _settings() -> ssl.SSLContext:
     """A TLS context without a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows which cipher its processor has
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a client knows the best cipher for its processor
     return context
 
 
 def _context(leaf: Leaf, clients: ClientCertificates | None) -> ssl.SSLContext:
-    """A TLS context that shows a pair, and requires a certificate of the client where `clients` are given.
+    """A TLS context that shows a pair, and requires a certificate of the client if there are `clients`.
 
     Raises:
-        CertificateError: OpenSSL does not take it.
+        CertificateError: OpenSSL refuses it.
 
     """
     context = _settings()

@@ -1,8 +1,8 @@
-"""Whether the API server trusts our certificate: the CA bundles in the webhook configurations, and what is wrong.
+"""Whether the API server trusts vmguard's certificate: the CA bundles in the webhook configurations, and their faults.
 
-A configuration that is absent does not count: installers apply it after the Deployment is healthy. Neither does one
-that cannot be read. Once every configuration was right, a wrong one is reported and does not end readiness: otherwise
-wiping the bundles would take all replicas out for longer than the repair takes.
+A missing configuration does not count, because installers apply it after the Deployment is healthy. An unreadable one
+does not count, either. After every configuration was right, vmguard reports a wrong one and stays ready. Otherwise
+removed bundles would stop all replicas for longer than the repair takes.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
 AT_START = 60.0
-"""Seconds for which a wrong configuration is no log line at the start: the leader has to write the bundle first."""
+"""Seconds at the start without a log line about a wrong configuration: the leader has to write the bundle first."""
 
 EVERY = 10.0
-"""Seconds between two readings where nothing else reads the configurations."""
+"""Seconds between two readings if nothing else reads the configurations."""
 
 
 class FoundConfiguration(msgspec.Struct, frozen=True):
-    """One configuration as it was read: the entries that call us. Absent where `entries` is None."""
+    """One configuration at the time of a read: the entries that call vmguard. `entries` is None if it is missing."""
 
     kind: Collection
     entries: tuple[WebhookEntry, ...] | None
 
 
 class WebhookTrust:
-    """The configurations of one name. `service` is `NAMESPACE/NAME` of ours; entries of other Services do not count."""
+    """The configurations of one name. `service` is vmguard's `NAMESPACE/NAME`; other Services do not count."""
 
     def __init__(self, client: Client, name: str, service: str, log: Log, metrics: Metrics) -> None:
         self._client = client
@@ -51,7 +51,7 @@ class WebhookTrust:
         self.unreadable = ""
 
     async def read(self) -> tuple[FoundConfiguration, ...] | None:
-        """Both configurations, None where one cannot be read."""
+        """Both configurations, None if one cannot be read."""
         try:
             found = [(kind, await read_entries(self._client, kind, self.name)) for kind in CONFIGURATIONS]
         except UnreachableError as error:
@@ -64,7 +64,7 @@ class WebhookTrust:
         )
 
     def judge(self, found: tuple[FoundConfiguration, ...] | None, leaf: Leaf | None) -> None:
-        """Compare a leaf with what was read; report what is wrong."""
+        """Compare a leaf with the configurations; report what is wrong."""
         self._judged = True
         self._metrics.webhook_ca_bundle_ok.clear()
         wrong: dict[str, str] = {}
@@ -84,7 +84,7 @@ class WebhookTrust:
         self._report(wrong if self._once or now - self._wrong_since >= AT_START else {})
 
     def _report(self, wrong: Mapping[str, str]) -> None:
-        """Log what is wrong since the last reading, and what is right again."""
+        """Log what became wrong since the last reading, and what is right again."""
         for name in wrong.keys() - self._reported:
             self._log.write("error", "CA bundle wrong", configuration=name, reason=wrong[name])
         for name in self._reported - wrong.keys():
@@ -98,14 +98,14 @@ class WebhookTrust:
             await asyncio.sleep(1.0 if self.check() else EVERY)
 
     def check(self) -> str:
-        """Why the API server does not trust us yet; "" once it did."""
+        """Why the API server does not trust vmguard yet; "" after it did once."""
         if not self._judged:
             return "not read yet"
         return "" if self._once else self.note
 
     @property
     def note(self) -> str:
-        """What is wrong with the configurations just now, "" for nothing."""
+        """What is wrong with the configurations now, "" for nothing."""
         return "; ".join(f"{name}: {why}" for name, why in self._wrong.items())
 
     def _calls_us(self, entry: WebhookEntry) -> bool:
@@ -113,13 +113,13 @@ class WebhookTrust:
 
 
 def trusted_by(found: tuple[FoundConfiguration, ...]) -> list[tuple[x509.Certificate, ...]]:
-    """The certificates in each bundle of the configurations; none of a bundle that cannot be read."""
+    """The certificates in each bundle of the configurations; none of an unreadable bundle."""
     return [certificates_of(entry.bundle) for each in found for entry in each.entries or ()]
 
 
 @lru_cache(maxsize=16)
 def certificates_of(bundle: bytes) -> tuple[x509.Certificate, ...]:
-    """The certificates of a bundle, none where it cannot be read."""
+    """The certificates of a bundle, none if it is unreadable."""
     try:
         return certificates_in(bundle, "the bundle") if bundle else ()
     except CertificateError:

@@ -1,9 +1,9 @@
 """The worker: a process of its own, so that neither a person's question nor a preview ever slows an admission.
 
 It serves one role: `dry-run` answers questions to `/dry-run`, `preview` makes the previews of resources. It reads
-frames on standard input and writes framed answers on standard output, one at a time. The first frame is answered with
-an empty frame; every further one is a question. A frame is four bytes of length and, in an answer, two of HTTP status,
-then the body. The kernel bounds its memory. It runs with a lower priority than the server.
+frames on standard input and writes framed answers on standard output, one at a time. It answers the first frame with an
+empty frame. Every further frame is a question. A frame has four bytes of length, in an answer two of HTTP status, and
+then the body. The kernel limits its memory. It runs with a lower priority than the server.
 """
 
 import os
@@ -23,13 +23,13 @@ PRIORITY = 10
 """The nice value, from 0 (the server's) to 19."""
 
 PREVIEW_SECONDS = 1.0
-"""Of processor time for one preview; those of recorded resources take some milliseconds."""
+"""Most processor time for one preview; previews of recorded resources take some milliseconds."""
 
 _AGAIN = 0.1
-"""Seconds until the next signal, as the exception of one can get lost where Python ignores exceptions."""
+"""Seconds until the next signal: Python ignores exceptions in some places, so the exception of one can get lost."""
 
 MOST_ANSWER = 256 * 1024
-"""Bytes of a preview: of more findings than that, a person is shown the first few."""
+"""Most bytes of a preview: of more findings, a person sees the first few."""
 
 Answering = Callable[[bytes], tuple[int, bytes]]
 """HTTP status and body of the answer to a question."""
@@ -61,7 +61,7 @@ def dry_run(first: bytes, arguments: list[str], settings: Settings) -> Answering
 
 
 def preview(first: bytes, arguments: list[str], settings: Settings) -> Answering:  # noqa: ARG001 - as all roles
-    """Previews, each within a bound of processor time: 200 with a preview, 413 for too much work, 500 for a fault."""
+    """Previews, each with limited processor time: 200 with a preview, 413 for too much work, 500 for an error."""
     from webhook.server.preview_frames import decode_request, encode_preview  # noqa: PLC0415 - as above
 
     signal.signal(signal.SIGPROF, _end_preview)
@@ -94,7 +94,7 @@ ROLES: dict[str, tuple[Callable[[bytes, list[str], Settings], Answering], int]] 
     "dry-run": (dry_run, 1024 * 1024 * 1024),
     "preview": (preview, 256 * 1024 * 1024),
 }
-"""What a worker may serve, and bytes of address space for that; a preview takes some 60 MiB at the most."""
+"""The roles of a worker, with the most bytes of address space; a preview takes at most about 60 MiB."""
 
 
 def main(arguments: list[str]) -> int:
@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _log(message: str, error: Exception, settings: Settings) -> None:
-    # The log brings asyncio and with it TLS: 10 MiB of the 27 that each replica would keep for its worker.
+    # The log imports asyncio and with it TLS: 10 MiB of the 27 that each replica would need for its worker.
     from webhook.telemetry.log import Log, described  # noqa: PLC0415
 
     Log(settings.log_level, form=settings.log_format).write("error", message, **described(error))

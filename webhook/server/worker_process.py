@@ -1,7 +1,7 @@
-"""One worker process (`webhook.server.worker`) as the serving process sees it: one question at a time over its pipes.
+"""The serving process's side of one worker process (`webhook.server.worker`): one question at a time over its pipes.
 
-It is started at need. It is ended when it does not answer in time, and started anew after a pause, which becomes longer
-while it ends early again and again.
+The first question starts the process. If the process does not answer in time, it is ended. The next start comes after a
+pause, and the pause becomes longer while the process ends early.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from webhook.telemetry.line_budget import LineBudget
 from webhook.telemetry.log import Log
 
 START_SECONDS = 60.0
-"""For the start of the process, on a machine that is busy."""
+"""Most seconds for the start of the process, on a busy machine."""
 
 LONGEST_PAUSE = 2.0
-"""Seconds between two starts at the most."""
+"""Most seconds between two starts."""
 
 
 class WorkerStartError(Exception):
@@ -29,9 +29,9 @@ class WorkerEndedError(Exception):
 
 
 class WorkerProcess:
-    """A process that serves one role of `webhook.server.worker`, whose arguments are read at each start.
+    """A process that serves one role of `webhook.server.worker`; each start reads the arguments again.
 
-    `first` is the body of its first frame. `trouble` is what was wrong the last time it was used, "" for nothing.
+    `first` is the body of its first frame. `trouble` is the problem of its last use, "" for none.
     """
 
     def __init__(self, role: str, arguments: Callable[[], Sequence[str]], first: bytes, log: Log) -> None:
@@ -50,7 +50,7 @@ class WorkerProcess:
     async def ask(self, body: bytes, seconds: float) -> tuple[int, bytes]:
         """HTTP status and body of the answer to a question, which may take so many seconds once the process runs.
 
-        There is one question at a time. The process is ended when the caller does not wait for the answer.
+        There is one question at a time. If the caller stops waiting for the answer, the process is ended.
 
         Raises:
             TimeoutError: there was no answer in time.
@@ -71,7 +71,7 @@ class WorkerProcess:
         return answer
 
     async def start(self) -> None:
-        """Start the process ahead of the first question."""
+        """Start the process before the first question."""
         await self._running()
 
     async def stop(self) -> None:
@@ -85,7 +85,7 @@ class WorkerProcess:
         await asyncio.gather(*self._ends, return_exceptions=True)
 
     async def _running(self) -> asyncio.subprocess.Process:
-        """The process, started if there is none; a start goes on when whoever waited for it has given up."""
+        """The process, started if there is none; a start goes on also when its caller has stopped waiting."""
         if self._process is not None and self._process.returncode is None:
             return self._process
         if self._starting is None or self._starting.done():
@@ -111,7 +111,7 @@ class WorkerProcess:
         return process
 
     def _end(self, process: asyncio.subprocess.Process) -> None:
-        """Kill a process, and wait for its end beside all else."""
+        """Kill a process, and wait for its end in the background."""
         if process.returncode is None:
             process.kill()
         end = asyncio.create_task(process.communicate())
@@ -125,7 +125,7 @@ class WorkerProcess:
             self._log.write("error", "worker failed", reason=trouble, **more)
 
     async def _exchange(self, process: asyncio.subprocess.Process, body: bytes) -> tuple[int, bytes]:
-        """Send a frame and read its answer; a process that did not answer whole is ended."""
+        """Send a frame and read its answer; end a process without a complete answer."""
         done = False
         try:
             assert process.stdin  # noqa: S101 - it is a pipe
@@ -137,6 +137,6 @@ class WorkerProcess:
             done = True
             return code, answer
         finally:
-            if not done:  # too slow or dead: what is half read belongs to no other question
+            if not done:  # too slow or dead: a partly read answer must not reach another question
                 self._process = None
                 self._end(process)

@@ -1,6 +1,6 @@
 """The log: one line for each event on standard error, as JSON or, on a terminal, as text for people.
 
-It holds the given fields, never a request's body or headers.
+It has the given fields, never a request's body or headers.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from webhook.telemetry.line_budget import LineBudget
 from webhook.text import one_line
 
 _LONGEST = 500
-"""Characters of an error, and of what a library logs."""
+"""Most characters of an error, and of a library's message."""
 
 _FRAMES = 4
-"""Places in the code that a line names for an error."""
+"""Most places in the code that a line names for an error."""
 
 _BUFFER = 64 * 1024
-"""Bytes of lines that one turn of the event loop writes together; more of them are written when they are full."""
+"""Bytes of lines that one turn of the event loop collects; a full buffer is written at once."""
 
 _MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 
@@ -48,8 +48,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 class Log:
     """Lines of one process; those less severe than `level` are left out.
 
-    In an event loop the lines of one turn are written together, at its end. A warning or an error is written at once,
-    with all lines before it, and so is every line outside an event loop.
+    In an event loop it writes the lines of one turn together, at its end. It writes a warning or an error at once, with
+    all lines before it, and also every line outside an event loop.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Log:
         self._least = LEVELS[level]
         self._stream = stream or _standard_error()
         self._as_text = form == "text" or (form == "auto" and self._stream.isatty())
-        weakref.finalize(self, _flush, self._stream)  # however the process ends by itself
+        weakref.finalize(self, _flush, self._stream)  # for every normal end of the process
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._second = 0
         self._date = ""
@@ -70,7 +70,7 @@ class Log:
             self._write(level, self._line({"time": self.stamp(), "level": level, "message": message, **fields}))
 
     def write_line(self, line: Line) -> None:
-        """One line by its struct, which encodes faster than fields of any name."""
+        """One line from its struct, which encodes faster than a dict of fields."""
         if LEVELS[line.level] >= self._least:
             self._write(line.level, self._line(line))
 
@@ -79,7 +79,7 @@ class Log:
         return (_for_people(msgspec.json.decode(line)) if self._as_text else line) + b"\n"
 
     def stamp(self) -> str:
-        """The time of a line that is written now."""
+        """The current time in the form of a line."""
         now = time.time()
         second = int(now)
         if second != self._second:
@@ -137,16 +137,16 @@ def _standard_error() -> BinaryIO:
 
 
 def described(error: BaseException) -> dict[str, Any]:
-    """An error for a log line: its type and text, and where it arose, innermost place last."""
+    """An error for a log line: its type and text, and where it happened, innermost place last."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     places = [f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
     return {"error": one_line(repr(error), _LONGEST), "where": places}
 
 
 class Handler(logging.Handler):
-    """Takes what libraries log through `logging` into the same lines, an exception by type, text and place.
+    """Writes messages that libraries log through `logging` as the same lines, an exception with type, text and place.
 
-    A client can make some of them log for each of its connections, so each place in their code has a budget of lines.
+    A client can make some libraries log for each of its connections, so each place in their code has a limit of lines.
     """
 
     def __init__(self, log: Log) -> None:

@@ -29,7 +29,7 @@ _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 
 
 class Children(dict[tuple[str, ...], Counter]):
-    """The children of a counter by the values of its labels, as `Counter.labels` finds them anew each time."""
+    """The children of a counter by the values of its labels, because `Counter.labels` searches them each time."""
 
     def __init__(self, counter: Counter) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "vmguard_admission_requests",
-            "Admission reviews answered, by webhook and outcome.",
+            "Answered admission reviews, by webhook and outcome.",
             ("webhook", "outcome"),
             registry=self.registry,
         )
@@ -60,13 +60,13 @@ class Metrics:
         )
         self.findings = Counter(
             "vmguard_findings",
-            "Findings of rules, by rule and kind (change, violation, warn); in audit mode too.",
+            "Findings of rules, by rule and kind (change, violation, warn); also in audit mode.",
             ("rule", "kind"),
             registry=self.registry,
         )
         self.lookups = Counter(
             "vmguard_lookups",
-            "Look-ups of owners and custom resources, by result and source.",
+            "Lookups of owners and custom resources, by result and source.",
             ("result", "source"),
             registry=self.registry,
         )
@@ -86,25 +86,25 @@ class Metrics:
         )
         self.api_requests = Counter(
             "vmguard_api_requests",
-            "Requests to the API server, by verb, resource (plural) and HTTP status; 0 is no answer.",
+            "Requests to the API server, by verb, resource (plural) and HTTP status; 0 means no answer.",
             ("verb", "resource", "code"),
             registry=self.registry,
         )
         self.cached = Gauge(
             "vmguard_cache_objects",
-            "Objects that are kept of each watched collection.",
+            "Cached objects of each watched collection.",
             ("resource", "namespace"),
             registry=self.registry,
         )
         self.watched = Gauge(
             "vmguard_watch_ok",
-            "Whether the watch of a collection is open (1) or what was known serves meanwhile (0).",
+            "Whether the watch of a collection is open (1), or broken while the last known objects serve (0).",
             ("resource", "namespace"),
             registry=self.registry,
         )
         self.connections = Gauge(
             "vmguard_connections",
-            "Open connections, handshakes included, by listener.",
+            "Open connections, with handshakes, by listener.",
             ("listener",),
             registry=self.registry,
         )
@@ -122,7 +122,7 @@ class Metrics:
         )
         self.body_bytes = Gauge(
             "vmguard_request_body_bytes",
-            "Bytes of the bodies of requests that are not answered yet.",
+            "Bytes of the bodies of unanswered requests.",
             registry=self.registry,
         )
         self.certificate_expiry = Gauge(
@@ -141,7 +141,7 @@ class Metrics:
                 self.certificate_renewals.labels(what, result)
         self.ca_expiry = Gauge(
             "vmguard_ca_certificate_expiry_timestamp_seconds",
-            "When vmguard's own CA expires, in seconds since 1970 (UTC); 0 where vmguard has none.",
+            "When vmguard's own CA expires, in seconds since 1970 (UTC); 0 if vmguard has none.",
             registry=self.registry,
         )
         self.webhook_ca_bundle_ok = Gauge(
@@ -152,7 +152,7 @@ class Metrics:
         )
         self.tasks = Gauge(
             "vmguard_tasks",
-            "Tasks of the event loop: what is watched, looked up and being answered.",
+            "Tasks of the event loop: watches, lookups and answers.",
             registry=self.registry,
         )
         ProcessCollector(registry=self.registry)
@@ -164,13 +164,13 @@ class Metrics:
         )
         self.noncompliant = Gauge(
             "vmguard_noncompliant_pods",
-            "Running pods that are not as they must be, by namespace and kind of their resource; set by the leader.",
+            "Noncompliant running pods, by namespace and kind of their resource; set by the leader.",
             ("namespace", "kind"),
             registry=self.registry,
         )
         self.unjudged = Gauge(
             "vmguard_unjudged_pods",
-            "Running pods whose resource could not be known when they were surveyed; set by the leader.",
+            "Running pods with an unknown resource at the last survey; set by the leader.",
             ("namespace",),
             registry=self.registry,
         )
@@ -231,10 +231,10 @@ class Metrics:
         self.previews.labels(outcome).inc()
 
     def text(self) -> bytes:
-        """All of it in the Prometheus text format."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """All of it in the format that an `Accept` header prefers, OpenMetrics or the text format, and its type."""
+        """All metrics in the format that an `Accept` header prefers, OpenMetrics or the text format, and its type."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type

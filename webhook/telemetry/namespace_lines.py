@@ -1,7 +1,7 @@
-"""How many log lines there may be on the requests of one namespace, so that a tenant cannot drown those of others.
+"""The limit of log lines on the requests of one namespace, so that a tenant cannot displace the lines of others.
 
-Far more than usual use needs: a rollout of a thousand pods at once is logged whole. Metrics count every request. Of a
-namespace that may be invented nothing is known, and all of these count as one.
+It is far above usual use: vmguard logs a rollout of a thousand pods completely. Metrics count every request. A client
+may invent namespaces, so all namespaces without a known object count as one.
 """
 
 import time
@@ -14,10 +14,10 @@ RATE = 100.0
 """Lines a second of one namespace."""
 
 AT_ONCE = 1000.0
-"""Lines of one namespace at once after a quiet time."""
+"""Most lines of one namespace at once after a quiet time."""
 
 MOST_NAMESPACES = 2000
-"""Namespaces that are counted, those of the latest lines."""
+"""Most namespaces that are counted, those of the latest lines."""
 
 
 class _Lines:
@@ -29,14 +29,14 @@ class _Lines:
 
 
 class NamespaceLines:
-    """Counts lines by namespace and level: many lines of a usual outcome leave room for a warning."""
+    """Counts lines by namespace and level, so that many usual lines leave room for a warning."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lines: Latest[tuple[str, str], _Lines] = Latest(MOST_NAMESPACES)
 
     def take(self, namespace: str, level: str) -> int | None:
-        """How many lines of this namespace and level were left out before this one; None where this one is too.
+        """The number of lines of this namespace and level left out before this one; None if this one is left out, too.
 
         "" means all namespaces that may be invented.
         """

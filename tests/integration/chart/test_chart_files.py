@@ -1,4 +1,4 @@
-"""The chart is one that Helm, its users and a registry of charts take without a complaint."""
+"""Helm, its users and a registry of charts accept the chart without a complaint."""
 
 import subprocess
 

@@ -22,7 +22,7 @@ def installed(request):
 
 
 def _found(plane):
-    """The configurations as they are stored."""
+    """The stored configurations."""
     return [
         plane.api.get(each["apiVersion"], each["kind"], each["metadata"]["name"]) for each in configurations(Service())
     ]

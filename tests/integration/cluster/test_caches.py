@@ -15,7 +15,7 @@ from webhook.policy.custom_resources import GROUP
 
 
 def requests_to_the_api_server(server):
-    """How many lists, look-ups and discoveries vmguard has made; watches and leader election are not counted."""
+    """How many lists, lookups and discoveries vmguard has made; watches and leader election are not counted."""
     text = server.operation("/metrics")[1]
     labels = r'code="\d+",resource="(?!leases).*",verb="(?:get|list)"'
     counts = re.findall(rf"^vmguard_api_requests_total{{{labels}}} (\S+)$", text, re.MULTILINE)
@@ -44,7 +44,7 @@ def test_a_pod_made_right_after_its_resource_was_changed_is_judged_by_the_change
 
 
 def test_a_burst_costs_look_ups_for_its_generation_and_not_for_its_pods(plane, guard):
-    """Discovery and lists may add a few requests at any time; a look-up for each of 100 pods would be hundreds."""
+    """Discovery and lists may add a few requests at any time; a lookup for each of 100 pods would be hundreds."""
     guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
     made = recreate(VMSINGLE, plane.api, namespace)
@@ -97,7 +97,8 @@ def _created(plane, resource, namespace):
 
 
 def test_an_outage_is_answered_from_memory_and_said(tmp_path):
-    """The API server dies and comes back: known pods are decided alike, unknown ones refused, and it is told."""
+    """The API server dies and comes back: vmguard decides on known pods, refuses unknown ones, and reports the
+    outage."""
     with control_plane() as plane:
         plane.install_resources()
         namespace = plane.namespace("mon", {LABEL: "outage"})

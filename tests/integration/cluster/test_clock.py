@@ -24,7 +24,7 @@ def _hours(line):
 
 
 def test_a_clock_that_jumps_by_hours_changes_no_decision(plane, namespace, tmp_path):
-    """Forward, back and home: known pods, a new generation's, and what the watch tells are judged as ever."""
+    """The clock goes forward, back and right again: vmguard judges pods, new generations and changes as before."""
     clock = Clock(tmp_path)
     review = sibling_review(recreate(VMSINGLE, plane.api, namespace).pod(), namespace)
     with serving_cluster(tmp_path, plane.kubeconfig(), **STRICT_SECURITY, **clock.environment) as server:

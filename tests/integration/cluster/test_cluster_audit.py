@@ -67,7 +67,7 @@ def test_the_predicted_pods_are_those_that_are_stored_afterwards(version, reques
 
 
 def _restarted(plane, pod, namespace):
-    """The pod that is made in place of one that is deleted."""
+    """The new pod after a pod was deleted."""
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
     plane.api.request("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", gracePeriodSeconds="0")
 

@@ -175,7 +175,7 @@ def test_nothing_has_a_ca_bundle_data_of_a_secret_or_the_label_of_the_operators_
 
 
 def test_the_base_has_no_namespace(kubectl, tmp_path):
-    """Somebody who deletes an overlay of it would delete the namespace with all that is in it."""
+    """Otherwise a user who deletes an overlay of it would delete the whole namespace."""
     objects = rendered(overlay(tmp_path / "overlay", list(COMPONENTS), "base"))
     assert "Namespace" not in {each["kind"] for each in objects}
 

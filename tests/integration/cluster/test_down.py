@@ -26,7 +26,7 @@ def test_the_failure_policy_decides_about_a_restarted_pod_while_the_webhook_is_d
 
 
 def test_injectors_before_and_after_us_leave_a_hardened_pod(plane, guard, tmp_path):
-    """With IfNeeded we are asked again after a later injector, and harden what it added where we are told to."""
+    """With IfNeeded the API server calls vmguard again after a later injector, and vmguard hardens its container."""
     guarding = guard(VMGUARD_HARDEN_SIDECARS="true", **STRICT_SECURITY)
     namespace = guarding.namespace()
     names = ("a-mesh", "z-mesh")

@@ -94,7 +94,7 @@ def spec(plane, namespace):
 
 
 async def eventually(probe):
-    """What the probe returns once it is true; it is asked in a thread, as its client waits."""
+    """The result of the probe once it is true; the probe runs in a thread, because its client blocks."""
     return await asyncio.to_thread(wait_for, probe, "what the test waits for")
 
 
@@ -143,7 +143,7 @@ def test_a_leader_that_cannot_renew_has_ended_its_work_before_anybody_else_begin
                     assert len(first.intervals) == 3, "it came back after each loss"
 
     async def second_gives_way(second, first):
-        """Somebody writes that the lease is the first one's: the second ends its work at that, and does not fight."""
+        """A user writes the first one as holder into the Lease: the second ends its work then, and does not fight."""
         await second.end()
         await first.until(first.began)
         second._task = asyncio.create_task(second.elector.run())
@@ -225,7 +225,7 @@ def test_a_lease_that_is_deleted_is_made_again_by_its_leader_while_the_others_wa
 
 
 def test_a_leader_that_reads_of_another_ends_its_work_and_waits_like_anybody(plane, namespace):
-    """Somebody wrote another holder into the Lease: it is believed, and comes to lead when that one's time is over."""
+    """A user writes another holder into the Lease: the candidate accepts that, and leads after that holder's time."""
 
     async def play():
         async with candidate(plane.kubeconfig(), namespace) as first:

@@ -34,7 +34,7 @@ def namespace(plane_124):
 
 @pytest.fixture
 def forgetting(plane_124, monkeypatch):
-    """`forgetting(plural, *changes)` lets etcd forget what a list is of before another of its pages is asked for.
+    """`forgetting(plural, *changes)` makes etcd drop the version of a list before the request for its next page.
 
     Each change is made before one further page of that collection, and returns an object as it is then; etcd forgets
     everything before that. None lets that page come. The answers to these requests, status and body, are returned.
@@ -63,7 +63,8 @@ def forgetting(plane_124, monkeypatch):
 def test_a_reflector_serves_what_it_had_until_a_list_is_whole(plane_124, namespace, forgetting, monkeypatch):
     """An object of the first page is deleted and another made before the rest is gone, in the first list and later.
 
-    The API server offers to go on from there all the same; then the one would stay for ever and the other be missing.
+    The API server still offers to continue from there. Then one object would stay for ever, and another would be
+    missing.
     """
     monkeypatch.setattr(listing, "PAGE", 7)
     for index in range(12):
@@ -131,7 +132,7 @@ def test_a_survey_goes_on_and_judges_each_pod_once(plane_124, namespace, forgett
 def test_a_survey_that_gets_no_further_says_so_and_the_next_counts_right(
     plane_124, namespace, forgetting, monkeypatch, page, times
 ):
-    """Whole pods are listed anew as long as that leads further; metadata, which nobody judges, is not."""
+    """The survey lists whole pods again while that brings new ones; it does not list metadata again."""
     monkeypatch.setattr(listing, page, 2)
     monkeypatch.setattr(module, "TRY_AGAIN", 0.1)
     five_pods(plane_124, namespace)

@@ -113,7 +113,7 @@ def _turned(plane, namespace, name, turn):
 
 
 def test_what_etcd_has_compacted_away_is_listed_anew_and_served_meanwhile(tmp_path):
-    """Without a cache of its own the API server says 410 as soon as etcd has forgotten where a watch was."""
+    """Without a cache of its own the API server answers 410 as soon as etcd has dropped the version of a watch."""
     with control_plane(flags={API_SERVER: ["--watch-cache=false"]}) as plane:
         plane.install_resources()
         namespace = plane.namespace("compacted")

@@ -8,7 +8,7 @@ from tests.support.golden import CASES, expected, projection
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
 def test_the_stored_pod_is_what_the_operator_would_have_made(case, plane, guard):
-    """In the idempotent and unmanaged classes that is the pod as it was asked for, token and all."""
+    """In the idempotent and unmanaged classes this is the pod of the request, with its token."""
     guarding = guard(**case.settings)
     namespace = guarding.namespace()
     pod = recreate(case, plane.api, namespace).pod()

@@ -40,7 +40,7 @@ def _readiness(server):
     ],
 )
 def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(plane, tmp_path, taken, group, ready):
-    """Nobody is ready who knows nothing of what decisions depend on."""
+    """A replica that cannot list what decisions depend on is not ready."""
     verb, plural = taken.split()
     account = Account(plane).lack(taken)
     where = "in the cluster" if plural == "namespaces" else "in all namespaces"
@@ -73,7 +73,7 @@ def test_in_one_namespace_it_is_that_namespaces_role_that_is_named(plane, namesp
 
 
 def test_a_permission_that_is_taken_away_meanwhile_is_named_by_the_look_up_that_fails(plane, namespace, tmp_path):
-    """The last state serves, and both log and readiness say what is missing; the next look-up that works ends it."""
+    """The last state serves, and both log and readiness say what is missing; the next lookup that works ends it."""
     account = Account(plane).lack()
     review = sibling_review(recreate(VMSINGLE, plane.api, namespace).pod(), namespace)
     with serving_cluster(tmp_path, account.kubeconfig, **STRICT_SECURITY) as server:
@@ -86,13 +86,13 @@ def test_a_permission_that_is_taken_away_meanwhile_is_named_by_the_look_up_that_
 
         assert "VMSingle=found/live" in facts_of_the_next_generation()
         account.lack("get vmsingles")
-        wait_for(lambda: "VMSingle=found/cache" in facts_of_the_next_generation(), "the look-up to be refused")
+        wait_for(lambda: "VMSingle=found/cache" in facts_of_the_next_generation(), "the lookup to be refused")
         begins = f"may not get vmsingles.{GROUP} in namespace {namespace}: HTTP 403"
         assert begins in _readiness(server)[1]
         (told,) = [line["reason"] for line in server.lines() if line["message"] == "permission missing"]
         assert told.startswith(begins)
         account.lack()
-        wait_for(lambda: "VMSingle=found/live" in facts_of_the_next_generation(), "the look-up to be allowed")
+        wait_for(lambda: "VMSingle=found/live" in facts_of_the_next_generation(), "the lookup to be allowed")
         assert "may not" not in _readiness(server)[1]
 
 

@@ -53,7 +53,7 @@ def test_a_pod_that_never_wore_the_label_is_found_by_its_owner(plane, namespace)
 
 
 def test_a_bare_pod_that_is_adopted_is_found_then_and_not_before(plane, guard):
-    """It came by without the label, so no webhook was asked; a quota keeps the ReplicaSet from making its own."""
+    """The pod had no label, so the API server called no webhook; a quota stops the ReplicaSet's own pod."""
     guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
     made = recreate(VMSINGLE, plane.api, namespace)

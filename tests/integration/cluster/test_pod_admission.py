@@ -86,7 +86,7 @@ def test_a_pod_without_the_label_never_comes_by_as_the_documentation_says(plane,
 
 
 def _unwatched_workload(plane, namespace):
-    """A workload without the operator's label, whose pods wear it: nobody watches it."""
+    """A workload without the operator's label, with labelled pods: no replica watches it."""
     template = bare_pod()
     template["metadata"].pop("name")
     labels = template["metadata"]["labels"]

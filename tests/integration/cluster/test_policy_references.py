@@ -44,7 +44,7 @@ def cluster(request):
 
 
 class PolicyCluster:
-    """One version's vmguard; `serves` tells whether that version has policies."""
+    """The vmguard of one version; `serves` is whether that version has policies."""
 
     def __init__(self, guard, *, serves):
         self.guard = guard
@@ -248,7 +248,7 @@ def test_throttled_or_late_lets_through_with_a_warning(cluster, code, why, tmp_p
 
 @pytest.mark.parametrize(("kind", "path"), [("VMAnomaly", ()), ("VLCluster", ("vlselect",))])
 def test_where_the_served_definition_lacks_the_field_it_is_pruned_and_readiness_says_so(cluster, kind, path):
-    """A reference that nobody can see is denied nowhere; with the field in a closed definition it is seen again."""
+    """vmguard denies no reference that it cannot see; a closed definition with the field shows it again."""
     namespace = cluster.guarding.namespace()
     place = ".".join((f"{kind} spec", *path))
     try:

@@ -183,7 +183,7 @@ def test_what_is_changed_or_deleted_is_put_back(enforcing, guarding):
 
 
 def test_a_foreign_policy_of_the_name_is_left_as_it_is_and_nobody_is_bound_to_it(enforcing, guarding):
-    """Otherwise whoever may name a resource could come to a policy that happens to be called so."""
+    """Otherwise a user who may name a resource could get a policy that has this name by chance."""
     namespace = guarding.namespace()
     name = unused("foreign")
     made = f"vmsingle-{name}"
@@ -276,7 +276,7 @@ def test_a_cluster_whose_one_component_names_a_policy_may_use_both(enforcing, gu
 
 
 def test_the_next_leader_goes_on_and_cleans_up_what_ended_meanwhile(plane_124, tmp_path_factory):
-    """While nobody leads one resource ends and another comes. No other leader makes policies in this control plane."""
+    """Without a leader, one resource ends and another begins. No other leader makes policies in this control plane."""
     namespace = plane_124.namespace(unused("leaders-"))
     environment = {**MADE, "POD_NAMESPACE": namespace}
     first, second, third = (unused("led") for _ in range(3))
@@ -307,7 +307,7 @@ def test_the_next_leader_goes_on_and_cleans_up_what_ended_meanwhile(plane_124, t
 
 
 class Leading:
-    """A server that stands for election."""
+    """A server that takes part in the election."""
 
     def __init__(self, server):
         self.server = server
@@ -360,7 +360,7 @@ READING = [
 
 
 def documented_rules():
-    """The rules in docs/design.md, as they are printed."""
+    """The rules that docs/design.md prints."""
     text = (ROOT / "docs" / "design.md").read_text()
     return yaml.safe_load(re.search(r"```yaml\n(- apiGroups: \[policy\].*?)```", text, re.DOTALL)[1])
 

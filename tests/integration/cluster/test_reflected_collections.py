@@ -48,9 +48,9 @@ def test_it_lists_in_pages_and_follows_what_is_made_changed_and_deleted(plane, n
     ],
 )
 def test_what_is_kept_stays_the_same_object_until_it_changes(plane, namespace, resource, keep, told):
-    """A controller writes a status again and again; of what is a name alone any change may be one that matters.
+    """A controller writes a status repeatedly; if only a name is cached, any change may matter.
 
-    To Python 1 equals true, to whoever reads a bool it does not.
+    In Python 1 equals True; a reader of a bool distinguishes them.
     """
     place = f"{GROUP}/v1beta1", "VMSingle", "s"
     plane.api.create(custom_resource("s", useStrictSecurity=1), namespace)
@@ -74,7 +74,7 @@ def test_what_is_kept_stays_the_same_object_until_it_changes(plane, namespace, r
 
 
 def test_pages_that_are_too_large_are_asked_for_with_fewer_objects(plane, namespace, monkeypatch):
-    """And where one object alone is, that is told."""
+    """If one object alone is too large, the reflector reports that."""
     monkeypatch.setattr(client, "MOST_BYTES", 30_000)
     for index in range(20):
         plane.api.create(custom_resource(f"s{index}", a="a" * 5_000), namespace)
@@ -101,7 +101,7 @@ def test_a_version_that_is_too_old_leads_to_a_new_list_and_nothing_is_missing_me
 
 
 def test_an_api_server_that_says_too_old_for_ever_is_asked_ever_less_often(plane, namespace):
-    """No version is ever good here; what was listed stays served, and the trouble is told."""
+    """Every version is too old here; the listed objects stay served, and the reflector reports the trouble."""
     plane.api.create(custom_resource("a"), namespace)
     at = []
 

@@ -39,7 +39,7 @@ _COUNT = itertools.count(1)
 
 
 class Rounds:
-    """A reconciler that is asked for its rounds one by one, with what it requested, logged and measured."""
+    """A reconciler with rounds one by one, and its requests, log lines and metrics."""
 
     def __init__(self, client, requests):
         self._stream, self.metrics, self.requests = BytesIO(), Metrics(), requests
@@ -271,7 +271,7 @@ def test_nobody_stays_bound_to_a_role_that_is_not_ours_but_to_one_that_cannot_be
 
 
 def test_only_the_very_object_that_was_read_is_changed(plane_124, place):
-    """Neither one that took its place, nor one that somebody has written since, and none is made where it was."""
+    """It deletes neither the replacement nor an object that a user has changed since, and creates none there."""
     meta = {"name": "a", "namespace": place}
     role = {"apiVersion": RBAC, "kind": "Role", "metadata": meta, "rules": []}
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]

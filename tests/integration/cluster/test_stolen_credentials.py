@@ -210,7 +210,7 @@ def test_tokens_end_with_their_service_account(plane, namespace):
 
 
 def test_a_stolen_ca_is_trusted_no_longer_once_secret_and_bundles_are_emptied(plane, tmp_path):
-    """While no replica runs; one that runs would put back the CA that it has in memory."""
+    """No replica runs meanwhile, because a running one would restore the CA that it has in memory."""
     with egress_of(plane) as egress, release(plane, egress, tmp_path) as installation:
         installation.configure()
         server = installation.replica()

@@ -23,7 +23,7 @@ _COUNT = itertools.count(1)
 
 @pytest.fixture
 def name():
-    """The name of both configurations; nobody calls the port in them."""
+    """The name of both configurations; no client calls the port in them."""
     return f"trust-{next(_COUNT)}"
 
 

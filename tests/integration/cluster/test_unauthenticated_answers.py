@@ -1,4 +1,4 @@
-"""What vmguard tells everybody who can connect to it."""
+"""The answers of vmguard to every client that can connect."""
 
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, weak_pod

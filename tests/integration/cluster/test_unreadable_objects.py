@@ -27,7 +27,7 @@ def nested(depth):
 
 
 def make_deep(plane, namespace, name):
-    """A VMSingle like any other but for a field of a container that nobody reads."""
+    """A usual VMSingle, with a wrong field of a container that no decision reads."""
     containers = f'[{{"name":"x","y":{nested(DEPTH)}}}]'
     text = json.dumps(custom_resource(name, useStrictSecurity=False, containers="HERE")).replace('"HERE"', containers)
     path = f"/apis/{GROUP}/v1beta1/namespaces/{namespace}/vmsingles"
@@ -76,7 +76,7 @@ def thing(name, spec):
 
 
 def test_an_object_that_cannot_be_read_is_named_and_not_kept_and_the_others_are(plane, namespace, loose):
-    """Until it can be read: what was known of it before serves nobody."""
+    """Until the object is readable again, vmguard does not use its earlier state."""
     plane.api.create(thing("listed", "text"), namespace)
     plane.api.create(thing("turns", {"a": 1}), namespace)
     stderr = io.BytesIO()

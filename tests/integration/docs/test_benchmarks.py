@@ -33,7 +33,7 @@ ELSEWHERE = {"-m bench.image"}
 COMMANDS = sorted(set(re.findall(r"`python ([^`]+)`", (ROOT / "docs" / "benchmarks.md").read_text())))
 
 DOWNLOADS = "go: downloading "
-"""How a line of Go's begins that tells what it fetches into an empty module cache."""
+"""The beginning of Go's line about a download into an empty module cache."""
 
 _BUILT = 1500
 """Seconds within which even a first run, which builds what it measures against, must be done."""

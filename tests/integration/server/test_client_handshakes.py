@@ -82,7 +82,7 @@ def test_people_need_no_certificate(server, tmp_path, path):
 def test_a_client_with_a_certificate_that_the_ca_did_not_sign_gets_no_answer_and_is_counted(
     server, authorities, tmp_path
 ):
-    """One of another CA of the same name, and one that is for servers."""
+    """A certificate of another CA with the same name, and a certificate for servers."""
     before = refused(server)
     for number, pem in enumerate(
         (signed(authorities[1], "kube-apiserver", client=True), signed(authorities[0], "kube-apiserver"))

@@ -64,7 +64,7 @@ CROWDS: dict[str, Callable[[Server], socket.socket]] = {
 
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_a_thousand_connections_of_one_client_shut_nobody_out(server, crowd):
-    """The victim's new connections are taken, and the one that carried a review before stays open."""
+    """vmguard accepts the victim's new connections, and the connection with an earlier review stays open."""
     known = server.connect()
     try:
         assert _reviewed(known) == 200

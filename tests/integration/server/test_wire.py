@@ -222,7 +222,7 @@ def test_more_connections_than_are_allowed_do_no_harm_to_one_that_is_there(serve
         first.request("GET", "/healthz")
         assert first.getresponse().read() == b"ok"
         for _ in range(MOST + 20):
-            with contextlib.suppress(OSError):  # one that is refused may be reset while it greets
+            with contextlib.suppress(OSError):  # a refused connection may be reset during the handshake
                 there.append(tls(server))
         first.request("POST", "/mutate", REVIEW, {"Content-Type": "application/json"})
         assert first.getresponse().status == 200

@@ -1,4 +1,4 @@
-"""The process behind /dry-run and previews is started at need, once at a time, and again after it ended."""
+"""The process behind /dry-run and previews starts at the first request, once at a time, and again after its end."""
 
 import asyncio
 import io

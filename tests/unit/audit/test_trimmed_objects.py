@@ -15,6 +15,9 @@ from webhook.audit.trimmed import trimmed, trimmed_pod
 from webhook.driver import drive
 from webhook.offline.file_facts import FileFacts
 from webhook.podsecurity import evaluate
+from webhook.policy.rules.api_users import signs
+from webhook.policy.rules.owner_changers import tool_of
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.settings import Settings
 
 PODS = [case for case in CASES if case.request["kind"]["kind"] == "Pod"]
@@ -124,3 +127,14 @@ def test_a_specification_of_credentials_is_trimmed_from_pods_and_resources():
         found = trimmed(thing)
         assert CANARY not in json.dumps(found)
         assert "gmsaCredentialSpec" in json.dumps(found)
+
+
+@pytest.mark.parametrize("command", [["chown", "-R", "1:1", "/data"], ["sh", "-c", "chown 1 /data"]])
+def test_a_container_with_a_token_that_changes_owners_does_not_become_a_client_of_the_api(command):
+    token = {"name": "kube-api-access", "mountPath": TOKEN_PATH}
+    container = trimmed_pod(
+        {"spec": {"initContainers": [{"name": "own", "command": command, "volumeMounts": [token]}]}}
+    )
+    (own,) = container["spec"]["initContainers"]
+    assert tool_of(own) == "chown"
+    assert signs(own) == []

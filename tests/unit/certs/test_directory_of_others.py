@@ -1,4 +1,4 @@
-"""A directory that somebody else filled: every kind of key and chain, and the links of a mounted secret."""
+"""A directory that another program filled: every kind of key and chain, and the links of a mounted Secret."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_what_nobody_is_concerned_with_is_not_remembered():
 
 
 def test_without_bundles_nothing_refuses_a_certificate():
-    """Without configurations nobody calls the server, so it changes as if all trusted the authority."""
+    """Without configurations no client calls the server, so it changes as if all clients trusted the authority."""
     installed = Installed()
     installed.observe([], (A,), at=0)
     assert installed.lasting([A], at=1) == timedelta(seconds=1)

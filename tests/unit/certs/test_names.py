@@ -1,4 +1,4 @@
-"""The names of a certificate: what is told apart, refused and covered."""
+"""The names of a certificate: their kinds, refused names, and wildcards."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.data and all(abs(each.offset) <= HOUR for each in self.servers.values()))
     @rule(name=SERVERS, restarted=st.integers(0, 12))
     def an_authority_is_rotated_and_forgotten_by_hand(self, name, restarted):
-        """As after a leak of its key, where the clocks are right. Meanwhile a process starts anew."""
+        """A leak of the key, with right clocks. Meanwhile a process restarts."""
         self.the_rotation_is_begun_by_hand()
         following = from_data(self.data, NAME)[0].next
         for turn in range(30):

@@ -169,7 +169,7 @@ def test_a_configuration_that_is_absent_or_calls_another_service_is_a_problem():
 
 
 def test_what_cannot_be_read_makes_the_report_incomplete():
-    """Exit status 2 beats 1: nobody knows whether all is well."""
+    """Exit status 2 has precedence over 1, because the command does not know whether all is well."""
     unread = ReadConfiguration(KINDS[0], "vmguard", None, "may not get it")
     report = of_secret(HERE, ReadSecret(ONE), [unread, *configured(ONE.bundle)[1:]], now=NOON)
     assert (report.status, report.unreadable) == (2, ("may not get it",))

@@ -54,7 +54,7 @@ def test_three_hundred_pods_of_a_generation_ask_once_and_each_keeps_its_deadline
 
 
 def test_another_generation_asks_anew():
-    """What one generation is being told may be older than what the next was made of."""
+    """The pending answer for one generation may be older than the resource of the next generation."""
 
     async def two():
         live = _Slow()
@@ -100,7 +100,7 @@ def _reduced(found):
 
 
 def test_what_a_look_up_found_is_what_is_kept_of_it():
-    """The whole object would be held by whoever remembers a decision, and be another one than the next pod's."""
+    """Otherwise a cached decision would refer to the whole object, and the next pod would get a different object."""
 
     async def twice():
         source = _watched(_There())
@@ -194,7 +194,7 @@ def test_a_namespace_pays_for_the_policies_that_it_names(monkeypatch):
 
     greedy, names, other = asyncio.run(asked())
     assert [type(fact) for fact in greedy] == [Absent] * 4
-    assert names == [("there",), ()], "names are look-ups too"
+    assert names == [("there",), ()], "names are lookups too"
     assert type(other) is Found
 
 

@@ -1,4 +1,4 @@
-"""What one tenant's resources cost each replica is bounded: bytes are counted, and pods are judged all the same."""
+"""The cost of one tenant's resources is limited: vmguard counts their bytes, and still judges their pods."""
 
 import asyncio
 import gc
@@ -112,7 +112,7 @@ def test_volumes_without_a_name_cost_next_to_nothing():
 
 @pytest.mark.slow
 def test_the_resources_of_one_namespace_have_a_share_and_those_of_another_their_own():
-    """Of 200 resources of 200 KiB the first ones are cached; the victim's is, and one that is deleted gives room."""
+    """Of 200 resources of 200 KiB the first ones are cached, and the victim's is; a deleted one makes room."""
     reflector = watched()
     volumes = [{"name": f"{'v' * 250}-{number}"} for number in range(300)]
     bodies = [stored({"volumes": volumes}, "attacker", f"db-{number}") for number in range(200)]

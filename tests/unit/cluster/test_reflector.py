@@ -10,7 +10,7 @@ from webhook.telemetry.log import Log
 
 
 def test_of_the_owners_of_an_owner_its_controller_is_kept():
-    """Whoever may create objects may give them a megabyte of owner references."""
+    """A user who may create objects can give them a megabyte of owner references."""
     others = [OwnerReference("v1", "ConfigMap", f"m{number}", "u") for number in range(1000)]
     controller = OwnerReference("apps/v1", "Deployment", "d", "u", controller=True)
     found = KubeObject(Metadata("rs", owner_references=[*others, controller, *others]))

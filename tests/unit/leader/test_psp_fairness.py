@@ -54,7 +54,7 @@ class WatchedResources:
 
 
 def forged(kind, namespace, number, owner_kind="VMSingle", owner=""):
-    """An object that has all that vmguard's own have, as whoever may write Roles can write it."""
+    """An object with all marks of vmguard's own, which a user who may write Roles can make."""
     reference = {
         "apiVersion": f"{GROUP}/v1beta1",
         "kind": owner_kind,
@@ -162,7 +162,7 @@ def test_a_round_removes_some_of_each_namespace_and_the_next_rounds_the_others(t
 
 
 def test_what_cannot_be_removed_hides_nothing_behind_it(tmp_path):
-    """Leftovers whose owner cannot be known stay; the rounds come to the others of their namespace all the same."""
+    """Leftovers with an unknown owner stay; the rounds still reach the others of their namespace."""
 
     async def rounds():
         async with reconciling(tmp_path) as (stored, _, reconciler, _):

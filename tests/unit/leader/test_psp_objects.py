@@ -121,7 +121,7 @@ def test_the_policy_is_what_the_operator_made_and_allows_the_runtimes_profile():
 
 
 def made(metadata):
-    """An object as the API server has it once it was made here, but for some of its metadata."""
+    """An object from here in the form of the API server, without some of its metadata."""
     return {"metadata": {"labels": {LABEL: OURS}, "managedFields": [{"manager": "a"}, {"manager": MANAGER}]} | metadata}
 
 
@@ -189,7 +189,7 @@ def test_an_object_is_as_it_must_be_with_whatever_metadata_it_has_besides():
     ],
 )
 def test_a_policy_that_allows_more_is_not_as_it_must_be(loosened, beyond):
-    """And is made anew where server-side apply would leave what there is too much."""
+    """The leader creates it again if server-side apply would leave a field too much."""
     policy = wanted([Custom("VMSingle", "v1beta1", "mon", "db", "u", {})], settings("")).policies["vmsingle-db"]
     there = policy | {"spec": policy["spec"] | loosened}
     assert is_as(policy, policy)

@@ -31,7 +31,7 @@ def test_a_definition_is_structural_and_takes_any_field(resource):
 
 @pytest.mark.parametrize("kind", BY_KIND)
 def test_a_definition_says_whether_a_policy_can_be_named(kind):
-    """Anything may stand in an open one; in a closed one what it knows."""
+    """An open definition takes any field; a closed one takes only its own."""
     resource = BY_NAME[kind]
 
     def where_not(thing):

@@ -1,4 +1,4 @@
-"""The dashboard is one that Grafana's own model takes, and each of its panels says what it shows."""
+"""Grafana's own model accepts the dashboard, and each of its panels has a description."""
 
 import json
 import re

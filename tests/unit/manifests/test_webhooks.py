@@ -56,7 +56,7 @@ def _for_pods(configuration, labels):
 
 @pytest.mark.parametrize(("new", "old"), list(itertools.product(VALUES, VALUES)))
 def test_the_selectors_count_the_labels_as_the_decision_does(new, old):
-    """Pods are sent to the enforced paths, with Fail, exactly where the labels come to deny."""
+    """The entries send pods to the enforced paths, with Fail, exactly if the labels amount to deny."""
     labels = {label: value for label, value in ((LABEL, new), (OLD_LABEL, old)) if value is not None}
     mutating, validating = (_for_pods(each, labels) for each in configurations(Service()))
     denies = enforced_in("off", labels) == "deny"

@@ -66,7 +66,7 @@ def test_sysctl_stands_under_the_right_minor(name: str, minor: int):
 
 @pytest.mark.parametrize(("minor", "level"), [(34, Level.PRIVILEGED), (35, Level.BASELINE)])
 def test_user_namespace_makes_unmasked_proc_baseline(edited: Edit, minor: int, level: Level):
-    """From 1.35 on the restricted check still forbids it, and no longer stands for the baseline one."""
+    """From 1.35 on the restricted check still forbids it, and no longer replaces the baseline check."""
     verdict = evaluate(edited({**_USER_NAMESPACE, f"{_APP} procMount": "Unmasked"}), minor)
     assert verdict.level is level
     assert [reason.level for reason in verdict.reasons] == [level + 1]

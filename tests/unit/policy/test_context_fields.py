@@ -244,7 +244,7 @@ def test_explain_shows_the_table(capsys):
 
 
 def test_the_page_has_the_table_that_the_code_has():
-    """docs/rules.md shows the rows as they are."""
+    """docs/rules.md shows the rows of the code."""
     page = PAGE.read_text()
     assert page == generated(page), f"run: {COMMAND}"
     assert "\n".join(context_table()) in page

@@ -1,4 +1,4 @@
-"""Modes and enforcement decide what findings come to, and people read the reasons."""
+"""Mode and enforcement turn findings into a decision, and people can read the reasons."""
 
 import json
 from base64 import b64decode

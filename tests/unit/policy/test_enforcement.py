@@ -78,7 +78,7 @@ def test_a_denial_names_a_label_with_an_unknown_value(webhook):
     [({}, None), ({MODE_LABEL: "enforce"}, None), ({MODE_LABEL: "enforced\n"}, "enforced"), ({MODE_LABEL: ""}, "")],
 )
 def test_a_mode_that_has_no_effect_is_named(labels, shown):
-    """A typing error would leave a namespace in audit, and nobody would know."""
+    """Otherwise a typing error would leave a namespace in audit without notice."""
     text = without_effect(labels)
     assert text == (
         ""

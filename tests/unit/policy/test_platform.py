@@ -1,4 +1,4 @@
-"""OpenShift refuses pods with a fixed user; vmguard says so where that comes together."""
+"""OpenShift refuses pods with a fixed user; vmguard reports the combination."""
 
 import pytest
 

@@ -123,7 +123,7 @@ def test_an_unknown_kind_is_told_on_its_resource():
 
 
 def test_an_owner_that_only_the_pod_names_gets_no_event():
-    """Anybody who may create a pod can write any owner into it."""
+    """Anyone who may create a pod can write any owner into it."""
     assert _surveyed(pod(FOREIGN)) is None
 
 

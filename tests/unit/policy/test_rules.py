@@ -24,7 +24,7 @@ def _rule(name="new", order=1, text="new: a rule", **checks):
 
 
 def test_the_ids_are_those_that_users_know():
-    """They stand in warnings, metrics and documentation, so they never change; the order is that of warnings."""
+    """Warnings, metrics and documentation have these ids, so they never change; the order is that of warnings."""
     known = [
         "pod-validity",
         "pod-security-policy",
@@ -42,7 +42,7 @@ def test_the_ids_are_those_that_users_know():
 
 
 def test_a_rule_file_that_loses_its_record_is_an_error_at_import():
-    """Such a rule would check nothing any longer, and nobody would notice."""
+    """Such a rule would no longer check anything, without notice."""
     modules = {"subject": ModuleType("subject"), "new": ModuleType("new")}
     modules["new"].RULE = _rule()
     assert [rule.id for rule in rules.rules_in(modules)] == ["new"]

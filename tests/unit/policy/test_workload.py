@@ -116,7 +116,7 @@ def test_a_pod_of_an_unknown_kind_is_denied_under_deny(owner, webhook):
 
 @pytest.mark.parametrize("mode", ["enforce", "audit"])
 def test_whoever_applies_a_resource_of_an_unknown_kind_is_warned(mode):
-    """The kind of its controller is not known, so its pods are not secured; what it names is checked all the same."""
+    """The kind of its controller is unknown, so its pods are not secured; vmguard still checks its references."""
     parent = {**resource("VMDistributed", "p"), "kind": "VMGalaxy"}
     child = resource("VMSingle", "p-a", {"useStrictSecurity": False}, parent)
     decision = decide(child, [parent], webhook="validate", minor=24, VMGUARD_MODE=mode)

@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
 
 
 def _run(ask, protocol=_Small, keep_alive=60):
-    """What `ask(connect, server)` comes to; `connect()` makes a connection to a server of that protocol."""
+    """The result of `ask(connect, server)`; `connect()` opens a connection to a server of that protocol."""
 
     async def inside():
         server = _Server(protocol, keep_alive)
@@ -104,7 +104,8 @@ async def _rest(reader):
 
 
 def _answer_to_a_writer(ask):
-    """What `_run` comes to; anew while a reset takes the answer: the client wrote after the server had closed."""
+    """The result of `_run`; it repeats while a reset loses the answer, when the client wrote after the server
+    closed."""
     answers = filter(None, (_run(ask) for _ in range(20)))
     return next(answers, b"")
 
@@ -208,7 +209,7 @@ def test_an_unused_connection_stays_as_long_as_an_idle_one_and_ends_then():
 
 
 def test_an_unused_connection_outlives_the_time_for_a_request():
-    """Go's client keeps one that lost a race; to close it early would cost a pod its admission."""
+    """Go's client keeps an unused connection that lost a race; to close it early would cost a pod its admission."""
 
     async def ask(connect, server):
         reader, writer = await connect()
@@ -374,7 +375,7 @@ def _unfinished(size):
 
 
 def test_unfinished_bodies_hold_no_more_than_the_budget():
-    """The oldest ones end with a 503; a new request is answered all the same, and ended connections hold nothing."""
+    """The oldest ones end with a 503; vmguard still answers a new request, and ended connections hold no memory."""
 
     async def ask(connect, server):
         bodies = server.server_state.bodies

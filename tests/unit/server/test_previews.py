@@ -152,7 +152,7 @@ def test_a_request_that_is_too_large_is_not_sent():
 
 
 def test_at_its_deadline_a_request_is_answered_and_the_next_one_is_previewed():
-    """Nobody waits for the worker's answer then; it still comes before the next request is sent."""
+    """No request waits for the worker's answer then; it still arrives before the next request is sent."""
 
     async def run():
         fake = FakeWorker()

@@ -1,4 +1,4 @@
-"""A turn of the event loop decides one resource at the most, and pods do not wait for others."""
+"""A turn of the event loop decides at most one resource, and pods do not wait for others."""
 
 import asyncio
 import itertools
@@ -15,7 +15,7 @@ from webhook.server.resource_turns import FactsInTurn, ResourceTurns
 
 
 def test_resources_take_turns_by_namespace_and_pods_come_between_them():
-    """`pod` stands for what the event loop finds whenever it looks for new requests."""
+    """`pod` is a request that the event loop finds when it reads new requests."""
     order = []
 
     async def resource(turns, namespace):

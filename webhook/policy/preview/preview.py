@@ -1,7 +1,7 @@
-"""What the rules find in the pods that a resource will produce, for the person who applies it.
+"""The findings of the rules on the predicted pods of a resource, for the person who applies it.
 
-Each pod is predicted, the rules run over it as over a real one, vmguard fills what they fill, and the rest is what a
-person must act on. Pods that are identical are judged once, and only so many: a parent may have thousands of pods, and
+vmguard predicts each pod, runs the rules over it like over a real one, and fills what the rules fill. The rest needs
+manual changes. It judges identical pods once, and a limited number of pods: a parent may have thousands of pods, and
 one request must not take the time of all others. Pure.
 """
 
@@ -34,16 +34,16 @@ from webhook.policy.workload import Workload
 from webhook.settings import Settings
 
 MOST = 40
-"""Different pods of one resource that are judged."""
+"""Most different pods of one resource that are judged."""
 
 MOST_CONTAINERS = 400
-"""Containers of all pods of one resource that are judged."""
+"""Most containers of all pods of one resource that are judged."""
 
 MOST_CHECKED = 2000
-"""Containers of all pods of one resource that are checked for what no pod can have."""
+"""Most containers of all pods of one resource that are checked for impossible values."""
 
 _MOST_NAMED = 4
-"""Pods that one warning names."""
+"""Most pods that one warning names."""
 
 _Place = tuple[str, str]
 """The places of the fields that make a violation, and why it is one."""
@@ -68,9 +68,9 @@ class Preview(msgspec.Struct, frozen=True):
 def preview_pods(
     pods: PodsOfResource, before: PodsOfResource | None, settings: Settings, minor: int, *, fixes: bool = True
 ) -> Preview:
-    """What the rules find in the pods of a resource.
+    """The findings of the rules on the pods of a resource.
 
-    `before` are the pods of the same resource before this update, None for a new resource. What no pod can have denies
+    `before` are the pods of the same resource before this update, None for a new resource. An impossible value denies
     the resource, unless the resource had it before, or was too large before to be predicted. With `fixes` the levels
     have a fix for each finding.
     """
@@ -125,7 +125,7 @@ class _Judged(msgspec.Struct, frozen=True):
 
 
 class _Impossible(msgspec.Struct, frozen=True):
-    """What no pod can have: the violation as a person reads it, and as the rule gave it for each pod."""
+    """An impossible value: the violation for a person, and the original ones of the rule for each pod."""
 
     shown: Violation
     found: list[tuple[FlawedPod, Violation]]

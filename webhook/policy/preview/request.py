@@ -1,7 +1,7 @@
-"""A preview as a step of a decision: what is requested, and how it is answered where there is no preview.
+"""A preview as a step of a decision: the request, and the answer if there is no preview.
 
-A preview takes far longer than all else in a decision. So a decision yields a `PreviewRequest` as it yields lookups,
-and its driver says where the preview is made: in this process (files), or in a worker process (the server).
+A preview takes far longer than the rest of a decision. So a decision yields a `PreviewRequest` like a lookup, and its
+driver chooses the process that makes the preview: this one (files), or a worker process (the server).
 """
 
 from collections.abc import Generator

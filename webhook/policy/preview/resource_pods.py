@@ -22,10 +22,10 @@ from webhook.policy.workload import Parentage, Workload
 from webhook.settings import Settings
 
 MOST_PREDICTED_ZONES = 20
-"""Zones of a parent whose pods are predicted."""
+"""Most zones of a parent with predicted pods."""
 
 MOST_BYTES = 512 * 1024
-"""Of a resource's spec as JSON, times the zones that are predicted; the largest in use have some 10 KiB."""
+"""Most bytes of a resource's spec as JSON, times the predicted zones; the largest in use have about 10 KiB."""
 
 
 class PodsOfResource(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class PodsOfResource(msgspec.Struct, frozen=True):
         return tuple(predict(workload, posture_of(workload, settings)) for workload in workloads)
 
     def _posture(self, workload: Workload, settings: Settings) -> Posture:
-        """The posture of a workload, with its place where this resource is the parent of the one that makes it."""
+        """The posture of a workload, with its place in this resource if that is the parent."""
         posture = posture_of(workload, settings)
         if workload.kind == self.resource.kind or not workload.parentage.layers:
             return posture
@@ -90,7 +90,7 @@ class PodsOfResource(msgspec.Struct, frozen=True):
     def _predicted_zones(self) -> int:
         """How many zones of a parent are predicted; 0 when the resource is too large altogether.
 
-        What zones set is merged with what zoneCommon sets, so many zones of much text take their product.
+        The fields of each zone are merged with those of zoneCommon, so the cost is the product of the two.
         """
         try:
             size = len(msgspec.json.encode(self.spec))

@@ -1,7 +1,7 @@
-"""Where a field of a predicted pod comes from, in the object that a person applies. Pure.
+"""The source of a predicted pod's field in the object that a person applies. Pure.
 
-A field comes from one container of the resource's lists, from the component's own context, or, in a parent, from either
-in a zone or in zoneCommon. A person who reads about a violation looks there, not in a pod that does not exist.
+The source is one container of the resource's lists or the component's own context. In a parent it is one of these in a
+zone or in zoneCommon. A person must correct a violation there, because the predicted pod does not exist.
 """
 
 import re

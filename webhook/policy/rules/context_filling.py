@@ -59,7 +59,7 @@ def fill_pod(subject: Subject, wanted: Wanted, pod: dict[str, Any]) -> Iterator[
         path = f"{base}/{name}"
         if name in pod or name in annotations:
             continue
-        if name == "runAsNonRoot" and user == 0:
+        if name == "runAsNonRoot" and value is True and user == 0:
             yield wanted.violation(f"{base}/runAsUser", 0, "not 0", _USER_0_IS_WRONG)
         elif name == "runAsUser" and value == 0 and (holder := _non_root_holder(subject, pod)):
             yield wanted.violation(path, None, 0, _not_filled(holder))
@@ -83,7 +83,7 @@ def fill_container(
             continue
         if name in of_pod and of_pod[name] != value and rows[name].inherited:
             continue
-        if name == "runAsNonRoot" and user == 0:
+        if name == "runAsNonRoot" and value is True and user == 0:
             if "runAsUser" not in pod:  # else the pod's own violation names it
                 yield wanted.violation(f"{base}/runAsUser", 0, "not 0", _USER_0_IS_WRONG)
         elif name == "runAsUser" and value == 0 and present.get("runAsNonRoot", pod.get("runAsNonRoot")) is True:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from webhook.policy.conditions import value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.volume_users import ROOT, lacks, user_of
 
 _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": "FOWNER", "setfacl": "FOWNER"}
@@ -42,7 +43,9 @@ def words(container: Raw) -> list[str]:
     if not tool:
         return []
     owner, given = _given(container)
-    mount = next((str(each.get("mountPath")) for each in objects_of(container.get("volumeMounts"))), "/")
+    mounts = [str(each.get("mountPath")) for each in objects_of(container.get("volumeMounts"))]
+    # The path of the token would be a sign of a client of the Kubernetes API.
+    mount = next((each for each in mounts if TOKEN_PATH not in each), mounts[0] if tool == "chmod" else "/")
     ignored = (
         ["||"] if any("||" in word for field in ("command", "args") for word in _texts(container.get(field))) else []
     )

@@ -71,7 +71,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             if not 0 < len(value) <= _LONGEST_PATH:
                 continue
             path = _path(value)
-            if any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in writable):
+            if _is_within(path, writable):
                 continue
             text = f"container {container['name']!r} writes to {path} ({flag}), its root filesystem is read-only and"
             text = f"{text} no writable volume is mounted there: add one with volumes and"
@@ -84,6 +84,15 @@ def _mounts_of(container: Raw, posture: Posture) -> str:
     """The field of the resource that mounts volumes in a container of the operator."""
     settings = next((each.settings for each in posture.component.beside if each.name == container["name"]), ())
     return ".".join((*settings, "volumeMounts"))
+
+
+def _is_within(path: str, folders: set[str]) -> bool:
+    """Whether one of the folders is the path or above it."""
+    while path not in folders:
+        if path in {"/", "//"}:
+            return False
+        path = posixpath.dirname(path)
+    return True
 
 
 def _path(value: Any) -> str:

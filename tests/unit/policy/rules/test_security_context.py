@@ -377,3 +377,12 @@ def test_a_sidecar_that_runs_as_root_in_a_pod_that_must_not_is_a_warning():
     spec = {"containers": [{"name": "side", "securityContext": {**PASSES_RESTRICTED, "runAsUser": 0}}]}
     (warning,) = warnings_on("VMSingle", spec, "security-context")
     assert "runAsNonRoot of the pod is true, so the kubelet will not start container 'side'" in warning
+
+
+@pytest.mark.parametrize("environment", [{}, {"VMGUARD_ENFORCE": "deny"}])
+def test_a_resource_may_run_its_pods_as_root(environment):
+    """With runAsNonRoot: false beside it, as fixes of other rules have it: vmguard fills both and denies nothing."""
+    own = {"runAsUser": 0, "runAsNonRoot": False}
+    spec, decision = _out(cr_spec={"securityContext": own}, **environment)
+    assert (decision.allowed, decision.violations) == (True, ())
+    assert own.items() <= spec["securityContext"].items()
