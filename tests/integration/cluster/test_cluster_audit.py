@@ -121,14 +121,32 @@ def test_with_a_role_for_one_namespace_the_other_is_not_judged_and_the_printed_r
     plane.api.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]}, other)
     status, report = audited(plane, *namespaces, user=user)
     assert (status, report["complete"], report["summary"]["pods"]) == (0, True, 2), report["missing"]
+    unread, *more = _unread_labels(report)
+    assert all(other in each["text"] for each in (unread, *more)), more
+    assert not [each for each in report["namespaces"] if each["name"] == other and each["coverage"] != "unknown"]
+    plane.api.patch(
+        "rbac.authorization.k8s.io/v1", "Role", user, {"rules": [*reads, yaml.safe_load(unread["fix"])]}, other
+    )
+    assert not _unread_labels(audited(plane, *namespaces, user=user)[1])
+
+
+def _unread_labels(report):
+    """What is not known because the labels of a namespace are not."""
+    found = [each for row in report["workloads"] for each in row["findings"]]
+    return [each for each in found if each["text"].startswith("the labels of namespace")]
 
 
 def test_the_names_of_a_redacted_report_are_hashes(plane):
-    namespace = plane.namespace(unused("secret-name-"))
-    recreate(WORKLOADS[0], plane.api, namespace).pod()
-    for output in ("table", "wide", "json", "diff"):
-        _, out, _ = vmguard("audit", "--kubeconfig", plane.kubeconfig(), "-n", namespace, "-o", output, "--redact")
-        assert namespace not in out
+    namespace, other = plane.namespace(unused("secret-name-")), plane.namespace(unused("secret-other-"))
+    pod = recreate(WORKLOADS[0], plane.api, namespace).pod()
+    user = unused("secret-user-")
+    granted(plane, user, [READ], namespace)
+    place = ("--kubeconfig", plane.kubeconfig(user), "-n", namespace, "-n", other)
+    plain = vmguard("audit", *place, "-o", "json")[1]
+    assert all(name in plain for name in (namespace, other, user))
+    for output in ("table", "wide", "json", "diff", "html"):
+        _, out, _ = vmguard("audit", *place, "-o", output, "--redact")
+        assert not [name for name in (namespace, other, user, pod["metadata"]["name"]) if name in out]
         assert "vmguard" in out or "→" in out or "#" in out
 
 
