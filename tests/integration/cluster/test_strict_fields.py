@@ -76,8 +76,8 @@ def _expected(plane, trial):
     api = "drops" if _is_older(plane, trial.field, SINCE) else trial.api
     if trial.denied and api in {"takes", "invalid"}:
         return "denied"
-    if _minor(plane.version) < _minor(VALUES_SINCE.get((trial.field, str(trial.value)), "1.0")):
-        return api if api == "drops" else "invalid"
+    if api == "takes" and _minor(plane.version) < _minor(VALUES_SINCE.get((trial.field, str(trial.value)), "1.0")):
+        return "invalid"
     return api if api in {"invalid", "undecodable"} else "admitted"
 
 
