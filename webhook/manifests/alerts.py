@@ -32,7 +32,7 @@ _REJECTED = (
 )
 """Requests that the API server refused without an answer of vmguard.
 
-It counts a call without an HTTP answer as 503 and a patch that it cannot apply as 0. vmguard refuses with HTTP 500.
+It counts a call without an HTTP answer as 503, in Kubernetes 1.24 as 400. vmguard refuses with HTTP 500.
 """
 
 _OPENED = f"apiserver_admission_webhook_fail_open_count{{{OURS}}}"
