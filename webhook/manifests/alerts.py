@@ -26,6 +26,28 @@ _EXEMPT = "{{ with $labels.exported_namespace }}{{ . }}{{ else }}{{ $labels.name
 """The namespace that the metric names. Without `honorLabels` Prometheus renames that label."""
 
 
+_REJECTED = (
+    f"apiserver_admission_webhook_rejection_count{{{OURS}, "
+    'error_type=~"calling_webhook_error|apiserver_internal_error", rejection_code!="500"}'
+)
+"""Requests that the API server refused without an answer of vmguard.
+
+It counts a call without an HTTP answer as 503, in Kubernetes 1.24 as 400. vmguard refuses with HTTP 500.
+"""
+
+_OPENED = f"apiserver_admission_webhook_fail_open_count{{{OURS}}}"
+
+
+def _repeated(series: str, by: str) -> str:
+    """The expression "what a counter counts happens again and again, and has happened in the last 20 minutes".
+
+    A controller waits at most 1000 seconds before it retries, so three retries are in 50 minutes. A burst of less than
+    two minutes makes `increase[5m]` positive for at most seven of these minutes.
+    """
+    lately = f"sum {by} (increase({series}[20m])) > 0"
+    return f"{lately} and count_over_time((sum {by} (increase({series}[5m])) > 0)[50m:1m]) > 7"
+
+
 class Alert(msgspec.Struct, frozen=True):
     """One alert: an expression in PromQL that must hold for a time (`wait`, "" for none) before the alert fires.
 
@@ -67,16 +89,15 @@ ALERTS = (
     Alert(
         "VmguardCallsFail",
         "critical",
-        "sum by (name) (increase(apiserver_admission_webhook_rejection_count{"
-        f'{OURS}, error_type=~"calling_webhook_error|apiserver_internal_error"}}[5m])) > 0',
-        "5m",
+        _repeated(_REJECTED, "by (name)"),
+        "1m",
         "The API server refuses requests because it cannot call vmguard",
         "Calls of {{ $labels.name }} fail. The entry has failurePolicy Fail, so the API server refuses the pods.",
     ),
     Alert(
         "VmguardFailsOpen",
         "warning",
-        f"sum by (name) (increase(apiserver_admission_webhook_fail_open_count{{{OURS}}}[5m])) > 0",
+        f"sum by (name) (increase({_OPENED}[20m]) > 0 or {_OPENED} unless {_OPENED} offset 20m) > 0",
         "5m",
         "The API server admits requests that vmguard did not see",
         "Calls of {{ $labels.name }} fail. The entry has failurePolicy Ignore, so the API server admits the objects.",
@@ -93,16 +114,17 @@ ALERTS = (
     Alert(
         "VmguardPodsNotKnown",
         "warning",
-        f'sum {_PLACE} (rate(vmguard_admission_requests_total{{outcome=~"refused|unknown"}}[5m])) > 0',
+        f'sum {_PLACE} (increase(vmguard_admission_requests_total{{outcome=~"refused|unknown|error"}}[20m])) > 0',
         "",
-        "The owners of some pods cannot be known",
-        "vmguard refuses such pods, or admits them unchanged with VMGUARD_UNKNOWN=allow.",
+        "vmguard cannot decide on some pods",
+        "vmguard refuses such pods with HTTP 500. With VMGUARD_UNKNOWN=allow it admits pods with unknown owners"
+        " unchanged.",
     ),
     Alert(
         "VmguardPodsDenied",
         "warning",
-        f'sum {_PLACE} (rate(vmguard_admission_requests_total{{outcome="denied"}}[5m])) > 0',
-        "5m",
+        _repeated('vmguard_admission_requests_total{outcome="denied"}', _PLACE),
+        "1m",
         "vmguard denies pods or resources again and again",
         "A controller repeats a pod that is denied, so its pods are missing. An Event on the resource has the reason.",
     ),
@@ -114,6 +136,16 @@ ALERTS = (
         "A CA bundle does not verify vmguard's certificate",
         "The API server cannot call {{ $labels.instance }} for an entry of the {{ $labels.configuration }}, and"
         " nothing repairs that.",
+    ),
+    Alert(
+        "VmguardNotRegistered",
+        "critical",
+        f"sum {_PLACE} (increase(vmguard_api_requests_total{{"
+        'resource="mutatingwebhookconfigurations", verb="get", code="404"}[5m])) > 0'
+        ' unless on (namespace, job) vmguard_webhook_ca_bundle_ok{configuration="MutatingWebhookConfiguration"}',
+        "5m",
+        "The API server does not call vmguard",
+        "vmguard runs, but its MutatingWebhookConfiguration does not exist. So vmguard secures no new pod.",
     ),
     Alert(
         "VmguardCertificateExpiresSoon",
@@ -182,6 +214,14 @@ ALERTS = (
         "vmguard does not see changes in the cluster",
         "{{ $labels.instance }} cannot watch {{ $labels.resource }}. It decides by what it saw last, and reads what it"
         " does not know one by one.",
+    ),
+    Alert(
+        "VmguardPodsNotCompliant",
+        "warning",
+        f'sum {_PLACE} (vmguard_noncompliant_pods) > 0 and on (job) vmguard_config_info{{mode="enforce"}}',
+        "1h",
+        "Noncompliant pods run although vmguard enforces",
+        "vmguard has not secured some running pods of the operator. They are older than vmguard, or it is not called.",
     ),
     Alert(
         "VmguardUnknownKind",

@@ -104,3 +104,27 @@ def test_where_metrics_lose_their_namespace_label_the_exempt_namespace_is_still_
         "labels": {"namespace": "vmguard-system", "exported_namespace": "shop"},
     }
     assert _run(promtool, tmp_path, rule_groups(), [_test(alert, case, fires=True)]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "series"),
+    [
+        (
+            "VmguardCallsFail",
+            'apiserver_admission_webhook_rejection_count{name="pods.vmguard.io", error_type="calling_webhook_error",'
+            ' rejection_code="503"}',
+        ),
+        ("VmguardPodsDenied", 'vmguard_admission_requests_total{namespace="a", job="vmguard", outcome="denied"}'),
+    ],
+)
+def test_an_alert_goes_on_while_a_controller_retries_every_16_minutes(promtool, tmp_path, name, series):
+    """A controller waits up to 1000 seconds, so most minutes have no rejection."""
+    (alert,) = (each for each in ALERTS if each.name == name)
+    values = " ".join(f"{count}x15" for count in range(20))
+    case = {**CASES[name]["fires"], "series": {series: values}}
+    case.pop("not_yet")
+    tests = [_test(alert, {**case, "at": f"{minute}m"}, fires=True) for minute in range(100, 140)]
+    assert _run(promtool, tmp_path, rule_groups(), tests) == ""
+    ended = {**case, "series": {series: "0+1x20 20x60"}}
+    assert _run(promtool, tmp_path, rule_groups(), [_test(alert, {**ended, "at": "19m"}, fires=True)]) == ""
+    assert _run(promtool, tmp_path, rule_groups(), [_test(alert, {**ended, "at": "43m"}, fires=False)]) == ""

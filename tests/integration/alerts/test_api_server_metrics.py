@@ -1,18 +1,25 @@
 """The API server really has the metrics that alerts read of it, by these names and with these labels."""
 
 import re
+import ssl
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from certs import DirectoryStore, ensure
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.registration import LABEL, registered
 from tests.support.admission_pods import bare_pod
 from tests.support.resource_manifests import custom_resource
 from tests.support.server import free_port
 from webhook.manifests.alerts import ALERTS
+from webhook.server.http import error_body
 
 METRIC = re.compile(r"apiserver_admission_webhook_\w+")
-SELECTED = re.compile(r'(\w+)=~"')
+SELECTED = re.compile(r'(\w+)(?:=~|!=)"')
 OF_API_SERVER = [alert for alert in ALERTS if METRIC.search(alert.expression)]
 
 
@@ -45,7 +52,7 @@ def called_in_vain(request):
 @pytest.mark.parametrize("alert", OF_API_SERVER, ids=lambda alert: alert.name)
 def test_the_api_server_has_the_metric_with_the_labels_that_the_alert_selects_and_sums_by(called_in_vain, alert):
     metric = METRIC.search(alert.expression)[0]
-    (grouped,) = re.findall(r"sum by \(([^)]+)\)", alert.expression)
+    (grouped,) = set(re.findall(r"sum by \(([^)]+)\)", alert.expression))
     labels = {*SELECTED.findall(alert.expression), *grouped.split(", ")}
     samples = [line for line in called_in_vain.splitlines() if line.startswith(f"{metric}{{")]
     ours = [line for line in samples if re.search(r'[{,]name="[^"]+[.]vmguard[.]io"', line)]
@@ -56,10 +63,81 @@ def test_the_api_server_has_the_metric_with_the_labels_that_the_alert_selects_an
 
 def test_a_call_that_fails_counts_with_the_type_of_error_that_the_alert_selects(called_in_vain):
     (alert,) = (each for each in ALERTS if each.name == "VmguardCallsFail")
-    (wanted,) = re.findall(r'error_type=~"([^"]+)"', alert.expression)
+    (wanted,) = set(re.findall(r'error_type=~"([^"]+)"', alert.expression))
     samples = [line for line in called_in_vain.splitlines() if 'name="pods.vmguard.io"' in line]
     types = {found for line in samples for found in re.findall(r'error_type="([^"]+)"', line)}
     assert any(re.fullmatch(wanted, each) for each in types)
+
+
+@contextmanager
+def _answering(folder, *, silent):
+    """`(base url, CA)` of a webhook that answers with HTTP 500 as vmguard does where it refuses, or never answers."""
+    over = threading.Event()
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if silent:
+                over.wait()
+                return
+            body = error_body(500, "the owner is not known")
+            self.send_response(500)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            """Write nothing."""
+
+    bundle, _ = ensure(DirectoryStore(folder), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    server.daemon_threads = True
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"https://localhost:{server.server_address[1]}", bundle.authority_pem
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _rejections(plane):
+    """How often calls of `pods.vmguard.io` failed, by the code that the API server counts."""
+    counts = {}
+    for line in plane.api.request("GET", "/metrics").splitlines():
+        wanted = ("apiserver_admission_webhook_rejection_count{", 'name="pods.vmguard.io"', "calling_webhook_error")
+        if all(part in line for part in wanted):
+            (code,) = re.findall(r'rejection_code="(\d+)"', line)
+            counts[code] = counts.get(code, 0) + float(line.rpartition(" ")[2])
+    return counts
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refusal", "timeout"])
+@pytest.mark.parametrize(("fixture", "unanswered"), [("plane_124", "400"), ("plane", "503")])
+def test_a_refusal_counts_as_500_and_a_timeout_as_another_code(request, tmp_path, fixture, unanswered, silent):
+    """So VmguardCallsFail distinguishes vmguard's own refusal from a vmguard that does not answer."""
+    plane = request.getfixturevalue(fixture)
+    label = "never-answers" if silent else "refuses"
+    namespace = plane.namespace(label, {LABEL: label})
+
+    def called():
+        try:
+            plane.api.create(bare_pod(), namespace, dryRun="All")
+        except ApiError as error:
+            return "failed calling webhook" in str(error)
+        return False
+
+    before = _rejections(plane)
+    with _answering(tmp_path, silent=silent) as (url, ca), registered(plane, url, ca, label, seconds=1, wait=False):
+        wait_for(called, "the entry for pods to be called")
+    after = _rejections(plane)
+    assert {each for each in after if after[each] != before.get(each, 0)} == {unanswered if silent else "500"}
 
 
 def test_three_alerts_read_metrics_of_the_api_server():
