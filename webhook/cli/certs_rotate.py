@@ -139,7 +139,7 @@ class _Waiting:
 
     client: Client
     target: NamedInstallation
-    seconds: int
+    seconds: float
     printed: str = ""
 
     async def until_signing(self, before: Authority) -> Rotation:
@@ -206,7 +206,7 @@ class _Waiting:
                 return found
             if time.monotonic() > end:
                 raise _RefusedError(
-                    f"The wait ended after {self.seconds} seconds. {progress} See `vmguard certs status`."
+                    f"The wait ended after {self.seconds:g} seconds. {progress} See `vmguard certs status`."
                 )
             if progress != self.printed:
                 self.printed = progress

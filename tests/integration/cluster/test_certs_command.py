@@ -94,7 +94,8 @@ def test_status_names_each_entry_that_does_not_trust_the_ca_and_what_to_do(healt
         entries = [entry for each in found["configurations"] for entry in each["entries"]]
         assert status == 1
         assert all(what in entry["problem"] for entry in entries)
-        assert len(found["problems"]) == len(entries)
+        assert len(found["problems"]) == len(found["configurations"])
+        assert all(any(entry["name"] in problem for problem in found["problems"]) for entry in entries)
     idle.install(state.bundle)
     assert report(idle)[0] == 0
 

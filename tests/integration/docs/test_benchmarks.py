@@ -22,6 +22,7 @@ SMALL = {
     "-m bench.pods_of_one_owner": "--rounds 1 --pods 20",
     "-m bench.availability": "--creates 20 --only leaf",
     "-m bench.scale": "--resources 20 --minutes 0.02 --changes 3 --rounds 1",
+    "-m bench.audit_cost": "--resources 20 --pods 2",
     "-m bench.image": "--rounds 1",
 }
 BY_HAND = {"bench/line.py", "-m bench.instructions"}
