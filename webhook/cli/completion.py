@@ -6,8 +6,6 @@ import shtab
 
 from webhook.cli.main import complete_parser
 
-_HOW = "how to load it: docs/commands.md"
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""

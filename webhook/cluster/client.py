@@ -261,13 +261,11 @@ class Client:
         """A GET, repeated as long as the API server throttles it and the deadline allows."""
         while True:
             answer = await self._get_unbroken(path, accept, deadline, payer)
-            if (
-                answer.again_after is None
-                or asyncio.get_running_loop().time() + max(answer.again_after, _SHORTEST_PAUSE) >= deadline
-            ):
+            pause = answer.again_after
+            if pause is None or asyncio.get_running_loop().time() + pause >= deadline:
                 return answer.code, answer.body
             self._count(*asked(path), answer.code)
-            await asyncio.sleep(max(answer.again_after, _SHORTEST_PAUSE))
+            await asyncio.sleep(pause)
 
     async def _get_unbroken(self, path: str, accept: str, deadline: float, payer: str) -> _Answer:
         """A GET, repeated where the connection breaks."""
@@ -313,7 +311,7 @@ def _again_after(response: aiohttp.ClientResponse) -> float | None:
     text = response.headers.get("Retry-After", "")
     if response.status not in _THROTTLED or not (text.isascii() and text.isdigit()):
         return None
-    return float(text[:9])
+    return max(float(text[:9]), _SHORTEST_PAUSE)
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -21,6 +21,30 @@ def texts_of(things: Iterable[Raw], field: str) -> frozenset[str]:
     return frozenset(text for thing in things if isinstance(text := thing.get(field), str))
 
 
+def joined(first: Raw, second: Raw) -> Raw:
+    """Two objects as one: objects at the same place are joined, and so are elements of two lists of named objects.
+
+    Of any other value at the same place the second one counts, also null.
+    """
+    result = dict(first)
+    for field, value in second.items():
+        there = result.get(field)
+        if isinstance(there, dict) and isinstance(value, dict):
+            result[field] = joined(there, value)
+        elif isinstance(there, list) and isinstance(value, list) and all(map(_is_named, (*there, *value))):
+            by_name = {each["name"]: each for each in there}
+            for each in value:
+                by_name[each["name"]] = joined(by_name.get(each["name"], {}), each)
+            result[field] = list(by_name.values())
+        else:
+            result[field] = value
+    return result
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, dict) and "name" in value
+
+
 def laid_over(base: Raw, patch: Raw) -> Raw:
     """The result of a strategic merge patch of an object without lists to merge; null and an empty list set nothing.
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from webhook.policy.findings import Fix
-from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.json_access import Raw, joined, object_of, objects_of
 from webhook.policy.parents import Layers
 from webhook.policy.workload import Workload
 from webhook.text import printable
@@ -38,7 +38,7 @@ def all_of(fixes: Iterable[Fix | None]) -> Fix | None:
     found = [each for each in fixes if each is not None]
     fields: Raw = {}
     for each in found:
-        fields = _joined(fields, each.fields if each.of_resource == found[0].of_resource else {})
+        fields = joined(fields, each.fields if each.of_resource == found[0].of_resource else {})
     if not found:
         return None
     return Fix(
@@ -87,7 +87,7 @@ def _resource_fields(fix: Fix, workload: Workload) -> Raw:
     result: Raw = {}
     for field, value in fix.fields.items():
         for place, part in _split(layers, workload, field, value):
-            result = _joined(result, _placed(place, workload, _nested(workload.component.path[1:], {field: part})))
+            result = joined(result, _placed(place, workload, _nested(workload.component.path[1:], {field: part})))
     return result
 
 
@@ -118,22 +118,6 @@ def _nested(path: tuple[str, ...], fields: Raw) -> Raw:
     for field in reversed(path):
         fields = {field: fields}
     return fields
-
-
-def _joined(first: Raw, second: Raw) -> Raw:
-    """Two objects as one: objects at the same place are joined, and elements of lists that have the same name."""
-    result = dict(first)
-    for field, value in second.items():
-        there = result.get(field)
-        if isinstance(there, dict) and isinstance(value, dict):
-            result[field] = _joined(there, value)
-        elif isinstance(there, list) and isinstance(value, list) and all("name" in each for each in (*there, *value)):
-            by_name = {each["name"]: each for each in there}
-            by_name |= {each["name"]: _joined(by_name.get(each["name"], {}), each) for each in value}
-            result[field] = list(by_name.values())
-        else:
-            result[field] = value
-    return result
 
 
 def _renaming(workload: Workload, old: str, new: str) -> str:

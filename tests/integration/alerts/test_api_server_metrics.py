@@ -37,16 +37,18 @@ def called_in_vain(request):
         text = plane.api.request("GET", "/metrics")
         return text if "webhook_fail_open_count{" in text else None
 
-    def called():
-        try:
-            plane.api.create(bare_pod(), namespace, dryRun="All")
-        except ApiError as error:
-            return "failed calling webhook" in str(error)
-        return False
-
     with registered(plane, url, b"", "called-in-vain", wait=False):
-        wait_for(called, "the entry for pods to be called")
+        wait_for(lambda: _call_fails(plane, namespace), "the entry for pods to be called")
         return wait_for(calls, "the entry for resources to be called")
+
+
+def _call_fails(plane, namespace):
+    """Whether the API server refuses a pod because a call of a webhook failed."""
+    try:
+        plane.api.create(bare_pod(), namespace, dryRun="All")
+    except ApiError as error:
+        return "failed calling webhook" in str(error)
+    return False
 
 
 @pytest.mark.parametrize("alert", OF_API_SERVER, ids=lambda alert: alert.name)
@@ -126,16 +128,9 @@ def test_a_refusal_counts_as_500_and_a_timeout_as_another_code(request, tmp_path
     label = "never-answers" if silent else "refuses"
     namespace = plane.namespace(label, {LABEL: label})
 
-    def called():
-        try:
-            plane.api.create(bare_pod(), namespace, dryRun="All")
-        except ApiError as error:
-            return "failed calling webhook" in str(error)
-        return False
-
     before = _rejections(plane)
     with _answering(tmp_path, silent=silent) as (url, ca), registered(plane, url, ca, label, seconds=1, wait=False):
-        wait_for(called, "the entry for pods to be called")
+        wait_for(lambda: _call_fails(plane, namespace), "the entry for pods to be called")
     after = _rejections(plane)
     assert {each for each in after if after[each] != before.get(each, 0)} == {unanswered if silent else "500"}
 

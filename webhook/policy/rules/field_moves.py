@@ -30,24 +30,3 @@ def placed_at(steps: list[tuple[str, str]], value: Any) -> Raw:
         value = {field: [{"name": name, **value}] if name else value}
     result: Raw = value
     return result
-
-
-def joined(first: Raw, second: Raw) -> Raw:
-    """Two objects as one; objects at the same place are joined, and elements of the same name."""
-    result = dict(first)
-    for field, value in second.items():
-        there = result.get(field)
-        if isinstance(there, dict) and isinstance(value, dict):
-            result[field] = joined(there, value)
-        elif isinstance(there, list) and isinstance(value, list):
-            result[field] = _joined_lists(there, value)
-        else:
-            result[field] = value
-    return result
-
-
-def _joined_lists(first: list[Raw], second: list[Raw]) -> list[Raw]:
-    by_name = {each["name"]: each for each in first}
-    for each in second:
-        by_name[each["name"]] = joined(by_name.get(each["name"], {}), each)
-    return list(by_name.values())

@@ -3,7 +3,7 @@
 from typing import Any
 
 from webhook.podsecurity import Reason, evaluate
-from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.json_access import Raw, joined, object_of, objects_of
 from webhook.policy.rules.subject import FlawedPod
 
 
@@ -38,7 +38,7 @@ def hardened(container: Raw, pod: FlawedPod) -> Raw:
     context: Raw = {}
     reasons = reasons_of(container, pod.spec, pod.minor)
     for change in _HARDER:
-        tried = _both(context, change)
+        tried = joined(context, change)
         left = reasons_of(_merged(container, {"securityContext": tried}), pod.spec, pod.minor)
         if len(left) < len(reasons):
             context, reasons = tried, left
@@ -65,16 +65,6 @@ def _without_hosts(container: Raw) -> Raw:
         elif handlers:
             found["lifecycle"] = {**found.get("lifecycle", {}), field: handlers}
     return found
-
-
-def _both(first: Raw, second: Raw) -> Raw:
-    """Two merge patches as one."""
-    nested = {
-        field: _both(first[field], value)
-        for field, value in second.items()
-        if isinstance(value, dict) and isinstance(first.get(field), dict)
-    }
-    return {**first, **second, **nested}
 
 
 def _merged(base: Raw, patch: Raw) -> Raw:

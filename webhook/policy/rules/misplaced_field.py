@@ -28,8 +28,8 @@ from itertools import islice
 from webhook.policy.components import BY_KIND, PARENTS, Component
 from webhook.policy.conditions import text_at, value_at
 from webhook.policy.findings import Fix, NothingToCopy, Violation, Warn
-from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.rules.field_moves import ITSELF, found_at, joined, placed_at, steps_of
+from webhook.policy.json_access import Raw, joined, object_of, objects_of
+from webhook.policy.rules.field_moves import ITSELF, found_at, placed_at, steps_of
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import ResourceObject
 from webhook.policy.rules.wanted_context import OWN_FIELDS
