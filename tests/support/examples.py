@@ -5,7 +5,7 @@ from hypothesis import settings
 _USUAL = 100
 """Examples of Hypothesis's default profile."""
 
-settings.register_profile("quick", max_examples=25)
+settings.register_profile("quick", max_examples=15)
 
 
 def examples(count: int) -> int:

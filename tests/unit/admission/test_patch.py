@@ -18,6 +18,7 @@ def _applied(pod, operations):
     return jsonpatch.apply_patch(pod, msgspec.to_builtins(operations))
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(max_examples=examples(300), deadline=None)
 def test_objects_that_are_written_anew_make_the_same_pod(case):
@@ -35,6 +36,7 @@ MEMBERS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(MEMBERS, st.lists(st.sampled_from(["d", "e", "f", "nested/y", "nested/z"]), unique=True))
 def test_members_that_are_there_are_kept_and_the_input_is_not_changed(members, leaves):
     members = {**members, "there": True}

@@ -235,6 +235,7 @@ def test_a_page_of_nothing_says_so():
     assert "There is no workload of the operator here." in as_html(report([]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("equal", [True, False])
 def test_five_thousand_workloads_are_at_most_five_megabytes(equal):
     """The page has every name; what does not fit is left out, and the page says so."""

@@ -133,6 +133,7 @@ def outputs(of: AuditReport) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_no_name_is_in_any_output():
     """The canary is in every place of the objects that has a name."""
     canary = "canaryname"

@@ -13,6 +13,8 @@ from certs import Bundle, DirectoryStore, FaultKind, Replaced, Reused, ensure
 from tests.support.certificates import DAY, FILES, NOON, REPOSITORY, files_in, fill_with, new_bundle, save
 from tests.support.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_reader_beside_a_writer_never_sees_a_mixture(new_store: DirectoryStore):
     bundles = [new_bundle() for _ in range(4)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptography import x509
+
+pytestmark = pytest.mark.slow
 
 NAME = "vmguard.vmguard-system.svc"
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)

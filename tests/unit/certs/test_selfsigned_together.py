@@ -83,6 +83,7 @@ print(type(event).__name__, hash(bundle.authority_pem + bundle.leaf.chain_pem + 
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_get_one_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONHASHSEED", "0")
     command = [sys.executable, "-c", START, str(tmp_path), NOON.isoformat()]

@@ -9,6 +9,8 @@ import pytest
 from tests.support.patience import PATIENCE
 from tests.support.server import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 MAKE = """#!/bin/sh
 for target; do :; done
 echo "$target" >> "$HERE/targets"

@@ -65,6 +65,7 @@ def test_wrong_options_are_one_line_and_no_secret_is_printed(capsys, arguments, 
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_no_key():
     terminal, end = pty.openpty()
     command = [sys.executable, "-m", "webhook.cli.main", "certs", "init"]

@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.server import environment
 
+pytestmark = pytest.mark.slow
+
 CLUSTER = {"aiohttp", "kubernetes", "pydantic"}
 SERVER = {"cryptography", "prometheus_client", "starlette", "uvicorn", "uvloop"}
 

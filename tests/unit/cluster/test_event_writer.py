@@ -124,6 +124,7 @@ def test_a_namespace_with_ten_thousand_wrong_resources_displaces_no_other_one(wr
     assert len(order) <= 1 + _BURST_OF_ONE
 
 
+@pytest.mark.slow
 def test_after_its_burst_a_namespace_gets_one_event_in_thirty_seconds(written):
     total, wrong = 0, [event("attacker", f"r{index}") for index in range(300)]
     for second in range(0, 3600, 10):
@@ -187,6 +188,7 @@ def test_an_exempt_namespace_gets_none(written):
     assert written.write() == ["other/db"]
 
 
+@pytest.mark.slow
 def test_a_denial_does_not_wait_for_the_survey(written):
     """The survey finds 300 wrong resources every five minutes, all in the namespace of the denials."""
     survey = [event(name=f"r{index}", reason="PodNotCompliant") for index in range(300)]
@@ -207,6 +209,7 @@ def test_a_denial_does_not_wait_for_the_survey(written):
     assert max(waited) <= 60
 
 
+@pytest.mark.slow
 def test_every_wrong_resource_of_a_namespace_gets_its_event(written):
     """The survey offers them in the same order each time, and the first ones are due again before the last are due."""
     survey = [event(name=f"r{index}", reason="PodNotCompliant") for index in range(300)]

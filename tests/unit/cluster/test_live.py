@@ -20,6 +20,7 @@ SINGLE = Ref(GROUP, "v1beta1", "VMSingle", "mon", "x")
 STATUS = {"kind": "Status", "message": "not now"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "body", "reason"),
     [
@@ -40,6 +41,7 @@ def test_every_other_answer_is_unknown_with_its_reason(code, body, reason, tmp_p
     assert reason in fact.reason
 
 
+@pytest.mark.slow
 def test_no_answer_and_a_late_one_are_unknown(tmp_path):
     with canned_api(200, "{}", seconds=3) as url:
         (late,) = looked_up(kubeconfig_to(url, tmp_path / "config"), SINGLE, seconds=0.2)
@@ -49,6 +51,7 @@ def test_no_answer_and_a_late_one_are_unknown(tmp_path):
     assert "cannot be reached" in refused.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"], ids=["cut", "torn"])
 @pytest.mark.parametrize(("breaks", "kind"), [(2, Found), (99, Unknown)])
 def test_a_look_up_whose_connection_breaks_is_made_again_a_few_times(piece, breaks, kind, tmp_path):

@@ -2,11 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from tests.support.canned_api import canned_api
 from tests.support.kubeconfigs import kubeconfig_to
 from tests.support.patience import PATIENCE
 from webhook.cluster.client import UnreachableError, connected
 from webhook.cluster.collections import JSON
+
+pytestmark = pytest.mark.slow
 
 RATE = (200.0, 1)
 """Requests a second, and at once: slow enough that all that are sent below wait for the first."""

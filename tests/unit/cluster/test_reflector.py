@@ -17,6 +17,7 @@ def test_of_the_owners_of_an_owner_its_controller_is_kept():
     assert watching._owner(found).metadata.owner_references == [controller]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after", "stays"),
     [

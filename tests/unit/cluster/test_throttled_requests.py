@@ -64,6 +64,7 @@ def test_nothing_waits_beyond_its_own_time(tmp_path):
     assert _asked(tmp_path, [(429, "3600"), (200, None)], 60) == (429, [429])
 
 
+@pytest.mark.slow
 def test_a_request_that_is_always_throttled_ends_with_that_answer(tmp_path):
     status, counted = _asked(tmp_path, [(429, "0")], 1)
     assert status == 429

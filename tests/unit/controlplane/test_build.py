@@ -60,6 +60,7 @@ def _built(machine):
     return [Path(line).name for line in record.read_text().splitlines()] if record.exists() else []
 
 
+@pytest.mark.slow
 def test_processes_that_come_together_build_once(machine):
     command = [sys.executable, "-m", "tests.controlplane.build"]
     with ExitStack() as stack:
@@ -104,6 +105,7 @@ def test_a_source_that_cannot_be_downloaded_is_missed_in_one_line(machine, monke
         build.source(KUBERNETES[NEWEST], "example.org/some")
 
 
+@pytest.mark.slow
 def test_a_module_that_changes_is_built_anew(machine, monkeypatch):
     before = build.programs()["etcd"]
     monkeypatch.setattr(build, "_key", lambda module: "another")
@@ -140,6 +142,7 @@ def test_the_estimate_is_one_line_that_names_what_must_be_built(machine, capsys)
     assert not _built(machine)
 
 
+@pytest.mark.slow
 def test_the_estimate_says_nothing_where_all_is_built(machine, capsys):
     build.programs("1.37")
     capsys.readouterr()

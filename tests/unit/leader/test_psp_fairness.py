@@ -19,6 +19,8 @@ from webhook.settings import Settings
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
 
+pytestmark = pytest.mark.slow
+
 SINGLES = custom("VMSingle", "v1beta1")
 AGENTS = custom("VMAgent", "v1beta1")
 

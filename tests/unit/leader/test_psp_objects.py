@@ -40,6 +40,7 @@ def settings(bindable):
     return Settings.from_environment({"VMGUARD_PSP_BINDABLE": bindable})
 
 
+@pytest.mark.slow
 @given(customs(), BINDABLE, FOREIGN)
 def test_nobody_may_use_more_than_their_own_default_and_what_is_listed(some, bindable, foreign):
     asked = wanted(some, settings(bindable), foreign)
@@ -78,6 +79,7 @@ def test_a_foreign_policy_is_never_written_and_none_is_written_that_nobody_uses(
     assert asked.policies.keys() <= used
 
 
+@pytest.mark.slow
 @given(customs(), BINDABLE, FOREIGN, st.randoms())
 def test_the_order_of_resources_makes_no_difference(some, bindable, foreign, random):
     shuffled = list(some)

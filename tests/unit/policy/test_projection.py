@@ -55,6 +55,7 @@ def _same(kind, spec):
             assert strict[0] == strict[1]
 
 
+@pytest.mark.slow
 @given(st.sampled_from([*BY_KIND, *PARENTS]), SPECS)
 @settings(max_examples=examples(200), deadline=None)
 def test_postures_and_volumes_are_those_of_the_whole(kind, spec):

@@ -78,6 +78,7 @@ async def _every_place(asked: InProcessApp, review: dict[str, Any]) -> tuple[int
     return count, wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [RECORDED[0], *(pytest.param(case, marks=pytest.mark.slow) for case in RECORDED[1:])],
@@ -153,6 +154,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("minor", "settings"), list(zip([30, 24, 19], SETTINGS, strict=True)))
 def test_any_value_at_any_place_of_a_pod_with_every_field_gets_an_answer_that_can_be_used(settings, minor):
     notes = {"kubernetes.io/psp": "x", "container.apparmor.security.beta.kubernetes.io/vmsingle": "unconfined"}
@@ -181,6 +183,7 @@ def test_any_value_at_any_place_of_a_resource_gets_an_answer_that_can_be_used(ki
     assert not wrong
 
 
+@pytest.mark.slow
 def test_any_value_at_any_place_of_an_ephemeral_container_gets_an_answer_that_can_be_used():
     pod, objects = vmsingle(None, {**RICH_POD, "ephemeralContainers": [{"name": "e", "securityContext": OWN}]})
     review = _review(pod, operation="UPDATE", oldObject=vmsingle(None, RICH_POD)[0])
@@ -355,6 +358,7 @@ for value in (b"1" * 60_000, b"1s" * 30_000, b"1." * 30_000, b"9" * 400 + b"h", 
 """
 
 
+@pytest.mark.slow
 def test_a_timeout_of_any_length_is_read_without_a_hang():
     """It once took time that grew with the square of its length: 16 s for 20,000 digits, minutes for these."""
     subprocess.run([sys.executable, "-c", LONG], check=True, timeout=PATIENCE, env=environment())

@@ -208,6 +208,7 @@ def test_an_unused_connection_stays_as_long_as_an_idle_one_and_ends_then():
     assert _run(ask, keep_alive=0.5) == b""
 
 
+@pytest.mark.slow
 def test_an_unused_connection_outlives_the_time_for_a_request():
     """Go's client keeps an unused connection that lost a race; to close it early would cost a pod its admission."""
 

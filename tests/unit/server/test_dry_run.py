@@ -47,6 +47,7 @@ SPEC = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_any_value_at_any_place_of_a_question_gets_an_answer_or_a_reason(value):
     thing, objects = vmsingle({"useStrictSecurity": True, "securityContext": {"fsGroup": 1}}, SPEC)
@@ -59,6 +60,7 @@ def test_any_value_at_any_place_of_a_question_gets_an_answer_or_a_reason(value):
     assert {200, 422} <= codes <= {200, 400, 422}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "body"), QUESTIONS.values(), ids=QUESTIONS)
 def test_text_of_any_kind_gets_an_answer_or_a_reason(status, body):
     assert _asked(body) == status

@@ -144,6 +144,7 @@ def test_a_usual_request_is_understood_and_answered_byte_for_byte_as_by_uvicorn(
     assert mine.transport.closed >= plain.transport.closed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [*ALIKE.values(), *ODD.values()], ids=[*ALIKE, *ODD])
 def test_a_request_cut_at_any_byte_is_never_another_one(data):
     if len(data) > HIGH_WATER_LIMIT:
@@ -256,6 +257,7 @@ AHEAD = 2000
 """Requests in one read of some 90 KB."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "queued"), [(Connection, 0), (HttpToolsProtocol, 10 * AHEAD - 1)], ids=["vmguard", "uvicorn"]
 )

@@ -194,6 +194,7 @@ def _owners():
     return list(seen.values())
 
 
+@pytest.mark.slow
 def test_a_decision_with_the_workers_preview_is_the_decision_that_is_made_here():
     """For every recorded resource: outcome, message, warnings, annotations and findings."""
     owners = _owners()
@@ -228,6 +229,7 @@ def test_a_decision_with_the_workers_preview_is_the_decision_that_is_made_here()
     assert compared > 30
 
 
+@pytest.mark.slow
 def test_too_much_work_is_ended_by_processor_time_and_the_next_preview_is_made():
     """In a process of its own, whose limit is a small one."""
     program = "from webhook.server import worker; worker.PREVIEW_SECONDS = 0.01; worker.main(['preview'])"

@@ -19,6 +19,8 @@ from webhook.facts import Found, Lookup, Ref
 from webhook.objects import KubeObject, Metadata, OwnerReference
 from webhook.policy.custom_resources import GROUP
 
+pytestmark = pytest.mark.slow
+
 LONG = 32 * 1024
 """Characters of one text: no name in a cluster has more than 253."""
 

@@ -155,6 +155,7 @@ def test_a_pair_that_came_back_is_no_trouble_any_more(shown):
     assert shown.certificate.note == ""
 
 
+@pytest.mark.slow
 def test_the_same_trouble_is_logged_once_an_hour_and_another_one_at_once(shown):
     cut(shown.folder / "tls.key")
     assert len(shown.look(360)) == 1

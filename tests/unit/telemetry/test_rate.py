@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.support.canned_api import canned_api
 from tests.support.kubeconfigs import kubeconfig_to
 from webhook.cluster.client import UnreachableError, connected
@@ -19,6 +21,7 @@ def test_a_token_that_is_given_back_can_be_taken_again_and_none_is_more_than_a_b
     assert [bucket.take(10.0), bucket.take(10.0)] == [True, False]
 
 
+@pytest.mark.slow
 def test_requests_that_are_given_up_leave_no_debt(tmp_path):
     """A hundred whose caller leaves while they wait, and a hundred that could not be sent in time."""
 
