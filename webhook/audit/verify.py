@@ -48,7 +48,7 @@ class Verifier:
                 ReportedFinding(
                     ID,
                     "unknown",
-                    f"pods may not be created here, not even as a dry run; rule: {rule}",
+                    f"your account may not create pods in this namespace, so there was no dry run; rule to add: {rule}",
                     right("", "pods", "create"),
                 )
             ]

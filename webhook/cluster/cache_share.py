@@ -26,10 +26,13 @@ class CacheShare:
         namespace = key[0]
         self.drop(key)
         if weight > self._largest:
-            return f"its spec is too large to be cached ({weight} of at most {self._largest}): it is read for each pod"
+            return (
+                f"its spec is too large for the cache ({weight} bytes, at most {self._largest}): vmguard reads it for "
+                "each pod"
+            )
         if self._of_namespace[namespace] + weight > MOST_OF_NAMESPACE:
             return (
-                f"the resources of namespace {namespace} are too large to be cached together: it is read for each pod"
+                f"the cache of namespace {namespace} is full ({MOST_OF_NAMESPACE} bytes): vmguard reads it for each pod"
             )
         self._weights[key] = weight
         self._of_namespace[namespace] += weight

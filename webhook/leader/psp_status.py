@@ -139,6 +139,6 @@ def _why(refused: Refused) -> str:
             f"or let ServiceAccount {who.account} use it by a RoleBinding of your own"
         )
     return (
-        f"PodSecurityPolicy {policy!r} is not vmguard's: it is left as it is, and {who} is not bound to it; delete it, "
-        "or add it to VMGUARD_PSP_BINDABLE"
+        f"vmguard did not create PodSecurityPolicy {policy!r}, so it does not change it and does not bind {who} to it; "
+        "delete it, or add it to VMGUARD_PSP_BINDABLE"
     )

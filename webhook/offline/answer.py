@@ -75,8 +75,8 @@ def _asked(values: list[Any], minor: int) -> tuple[Input, Sorted, int]:
     asked = pods or list(found.inputs)
     if len(asked) != 1:
         raise InputError(
-            f"a question is about one Pod or one resource of the operator, not {len(asked)}: send one, with its owners"
-            ' in a List or as {"pod": …, "objects": […]}'
+            f"send exactly one Pod or one resource of the operator in a request, not {len(asked)}; its owners go with"
+            ' it, in a List or as {"pod": …, "objects": […]}'
         )
     return asked[0], found, minor
 

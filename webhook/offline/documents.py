@@ -356,7 +356,9 @@ class _Builder:
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
                 raise DocumentError(
-                    f"alias *{one_line(event.anchor, _SHORT)} stands for nothing that is complete", line
+                    f"the YAML alias *{one_line(event.anchor, _SHORT)} has no anchor before it, or is inside its own"
+                    " anchor",
+                    line,
                 )
             self._add(self._copied(self._anchors[event.anchor], line), line)
         elif isinstance(event, yaml.ScalarEvent):

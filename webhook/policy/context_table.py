@@ -38,6 +38,6 @@ def _notes(row: ContextField) -> Iterator[str]:
     if row.platform:
         yield "not filled with VMGUARD_RUN_AS=platform"
     if row.windows:
-        yield "Windows pods too"
+        yield "also for Windows pods"
     if row.annotation:
         yield "its annotation counts too" + (f" below 1.{row.annotation.until}" if row.annotation.until else "")

@@ -215,10 +215,13 @@ def _advice(decision: Decision, workload: Workload) -> list[str]:
         place = ".".join((workload.parentage.layers[0][0], *workload.component.path[1:]))
         applied, _, path = place.rpartition(" ")
     if decision.violations:
-        advice.append(f"correct the fields above in {applied} (or in what injects them) and let the pod be made again")
+        advice.append(
+            f"correct the fields above in {applied} (or in what injects them), then delete the pod: its controller "
+            "creates it again"
+        )
     if "security-context" in rules and posture.security_context == "strict":
         if "." not in posture.context_setting.place:  # an environment variable, so the resource itself sets nothing
-            advice.append(f"to have it from the operator too: {applied} {path}.useStrictSecurity: true")
+            advice.append(f"to let the operator set these values itself: {applied} {path}.useStrictSecurity: true")
         place = path if applied == str(workload) else f"{applied} {path}"
         advice.append(f"to differ: write {place}.securityContext; an empty one opts out")
     return advice

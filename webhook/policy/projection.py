@@ -100,7 +100,8 @@ def _list(tree: Tree, found: list[Any]) -> list[Any]:
         different.setdefault(_key(element), element)
         if len(different) > _MOST_DIFFERENT:
             raise ResourceTooLargeError(
-                f"a list of {len(found)} elements has more than {_MOST_DIFFERENT} different ones"
+                f"vmguard reads at most {_MOST_DIFFERENT} different elements of a list, and one with {len(found)} has "
+                "more"
             )
     return list(different.values())
 

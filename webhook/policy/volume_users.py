@@ -72,7 +72,7 @@ EFFECTS: Mapping[Effect, Meaning] = {
     "storage unknown": Meaning("check", f"{_USER}: on NFS they cannot write, else the first start may take long"),
     "same fsGroup": Meaning(
         "check",
-        f"{_USER}: fsGroup stays, so no start changes it",
+        f"{_USER}: same fsGroup: no start changes a file",
         "set fsGroupChangePolicy: Always",
     ),
     "first start": Meaning("check", f"{_USER}: {_START}"),
@@ -80,7 +80,7 @@ EFFECTS: Mapping[Effect, Meaning] = {
     "platform chooses": Meaning("check", "{volume} was {verb} as {before}, the platform chooses the user of new pods"),
     "root without DAC_OVERRIDE": Meaning(
         "check",
-        "{other} writes to {volume}; root in container {container!r} loses DAC_OVERRIDE: files may be closed to it",
+        "{other} writes to {volume}; root in container {container!r} loses DAC_OVERRIDE and may not read those files",
     ),
     "reads only": Meaning("check", f"{_USER}: they may not be able to read it"),
     "user unknown": Meaning(

@@ -106,10 +106,11 @@ class ServingCertificate:
         end = leaf.not_after.isoformat()
         if now > leaf.not_after:
             return (
-                f"The certificate expired at {end}: the API server refuses it, and no pod of the operator is created."
+                f"The certificate expired at {end}: the API server refuses it. With failurePolicy Fail it creates no "
+                "operator-managed pod, with Ignore it creates them without vmguard. Renew the certificate."
             )
         if leaf.not_after - now < (leaf.not_after - leaf.not_before) * _SOON:
-            return f"The certificate expires at {end}: after that no pod of the operator is created. Renew it."
+            return f"The certificate expires at {end}: after that the API server refuses it. Renew the certificate."
         return ""
 
     async def there(self) -> None:

@@ -189,7 +189,7 @@ def test_a_foreign_policy_of_the_name_is_left_as_it_is_and_nobody_is_bound_to_it
     made = f"vmsingle-{name}"
     before = enforcing.api.create(pod_security_policy(made, privileged=True))
     enforcing.api.create(custom_resource(name), namespace)
-    assert f"PodSecurityPolicy '{made}' is not vmguard's" in event(enforcing, namespace, "PolicyNotOurs")
+    assert f"vmguard did not create PodSecurityPolicy '{made}'" in event(enforcing, namespace, "PolicyNotOurs")
     assert enforcing.api.get(*PSP, made) == before
     assert not enforcing.api.find(RBAC, "Role", f"vmguard:{made}", namespace)
     gauge = f'vmguard_policy_troubles{{namespace="{namespace}",reason="not-ours"}} 1.0'

@@ -1,6 +1,7 @@
 """The commands that the pages of docs/ print work in an installed cluster, as printed."""
 
 import pytest
+import trustme
 
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
@@ -54,7 +55,17 @@ def _exempt(here):
     wait_for(lambda: not here.hardened(here.shop, "shop"), "the namespace to be exempt")
 
 
-BEFORE = {"kubectl create secret generic vmguard-ca": _delete_secret}
+def _serving_secret(here):
+    """What cert-manager would have made."""
+    made = {"metadata": {"name": "vmguard-serving"}, "stringData": {"ca.crt": trustme.CA().cert_pem.bytes().decode()}}
+    here.plane.api.create({"apiVersion": "v1", "kind": "Secret", **made}, NAMESPACE)
+
+
+BEFORE = {
+    "kubectl create secret generic vmguard-ca": _delete_secret,
+    "kubectl get secret vmguard-serving": _serving_secret,
+}
+
 AFTER = {
     "kubectl create secret generic vmguard-ca": _has_data,
     "kubectl label namespace shop vmguard.io/exempt=true": _exempt,

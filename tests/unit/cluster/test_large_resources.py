@@ -198,7 +198,8 @@ def test_a_pod_of_a_resource_that_is_too_large_to_be_read_is_refused():
     (decision,) = _judged(_source(live, watched()), asked)
     assert decision.outcome == "refused"
     assert (
-        "VMSingle mon/db is too large: a list of 77777 elements has more than 20000 different ones" in decision.refused
+        "VMSingle mon/db is too large: vmguard reads at most 20000 different elements of a list, and one with 77777 has"
+        " more" in decision.refused
     )
 
 

@@ -90,7 +90,7 @@ def test_an_event_that_is_refused_is_logged_unless_its_namespace_ends(report, an
     ("reason", "event", "told"),
     [
         ("not-bindable", "PolicyNotBindable", "VMSingle mon/one names PodSecurityPolicy 'p', which vmguard may not"),
-        ("not-ours", "PolicyNotOurs", "PodSecurityPolicy 'p' is not vmguard's"),
+        ("not-ours", "PolicyNotOurs", "vmguard did not create PodSecurityPolicy 'p'"),
     ],
 )
 def test_a_refused_policy_is_a_trouble_that_says_what_to_do(report, reason, event, told):

@@ -121,7 +121,7 @@ def test_a_scalar_becomes_what_kubectl_makes_of_it(text, value):
         ("a: !!python/name:os.system x", "tag tag:yaml.org,2002:python/name:os.system is not allowed", 1),
         ("a: !!binary aGk=", "tag tag:yaml.org,2002:binary is not allowed", 1),
         ("a: *b", "", 1),
-        ("a: &a [*a]", "alias *a stands for nothing that is complete", 1),
+        ("a: &a [*a]", "the YAML alias *a has no anchor before it, or is inside its own anchor", 1),
         ("? [1]\n: 2", "a key must be a string", 1),
         ("a: {<<: 5}", "a merge key (<<) takes a mapping or a list of mappings", 1),
         ("a: [", "not valid YAML: did not find expected node content", 2),

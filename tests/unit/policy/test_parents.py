@@ -172,5 +172,5 @@ def test_the_advice_on_a_childs_pod_names_the_field_of_the_parent():
     objects[0]["metadata"]["ownerReferences"] = owned_by(parent)
     text = explain_pod("t", decide(asked, [parent, *objects]), (), "")
     place = "VMDistributed mon/d spec.zones[a].vmsingle.spec"
-    assert f"to have it from the operator too: {place}.useStrictSecurity: true" in text
+    assert f"to let the operator set these values itself: {place}.useStrictSecurity: true" in text
     assert f"to differ: write {place}.securityContext" in text

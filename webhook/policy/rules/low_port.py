@@ -142,9 +142,7 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
         return Fix(fields, notes=("Any free port from 1024 on will do.",))
     if spec.get("hostNetwork") is True:
         ports = ", ".join(str(port) for port, _ in low)
-        note = (
-            f"With hostNetwork no sysctl helps. Make container {name!r} listen on <a port from 1024 on>, not {ports}."
-        )
+        note = f"A sysctl has no effect with hostNetwork. Set <a port from 1024 on> in container {name!r}, not {ports}."
         return Fix(notes=(note,))
     return Fix({"securityContext": _with_sysctl(pod)}, notes=("The sysctl holds for this pod alone.",))
 

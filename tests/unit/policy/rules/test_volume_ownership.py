@@ -60,7 +60,7 @@ CHECK = "Check: kubectl exec -n mon deploy/vmsingle-db -c vmsingle -- stat -- /v
         (
             {"runAsUser": 1000, "fsGroup": 5},
             {"runAsUser": 2000, "fsGroup": 5, "fsGroupChangePolicy": "OnRootMismatch"},
-            "user 1000, pods will run as 2000: fsGroup stays, so no start changes it: set fsGroupChangePolicy: Always",
+            "user 1000, pods will run as 2000: same fsGroup: no start changes a file: set fsGroupChangePolicy: Always",
         ),
         (
             {"runAsUser": 1000, "fsGroup": 5},
