@@ -49,8 +49,8 @@ DEADLINE = 30.0
 LONGEST = 500
 """Characters of a text in a report."""
 
-_SEVERITY: Mapping[str, AuditVerdict] = {"image-user": "BREAKS", "read-only-root": "BREAKS", "sidecar": "ok"}
-"""What a warning of a rule means for the pods of a workload; CHECK for all other rules."""
+_SEVERITY: Mapping[str, AuditVerdict] = {"sidecar": "ok"}
+"""What a warning of a rule that is not fatal means for the pods of a workload; CHECK for all other rules."""
 
 
 class JudgedPod(msgspec.Struct, frozen=True):
@@ -216,7 +216,8 @@ def denials_of(decision: Decision) -> list[ReportedFinding]:
 
 def of_warning(warning: Warn, fix: str) -> ReportedFinding:
     """A warning of a rule as evidence."""
-    return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, LONGEST), fix)
+    verdict: AuditVerdict = "BREAKS" if warning.fatal else _SEVERITY.get(warning.rule, "CHECK")
+    return ReportedFinding(warning.rule, verdict, one_line(warning.text, LONGEST), fix)
 
 
 def _fix(pod: FlawedPod | None, *findings: Violation | Warn) -> str:
