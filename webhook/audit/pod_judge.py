@@ -15,6 +15,8 @@ from webhook.audit import admission_chain, foreign_mutations
 from webhook.audit.admission_chain import ID as ADMISSION
 from webhook.audit.fixes import Copyable, copyable
 from webhook.audit.inventory import Inventory, metadata_of
+from webhook.audit.lower_level import ID as LOWER_LEVEL
+from webhook.audit.lower_level import lower_level
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.audit.verify import Verifier
@@ -113,6 +115,7 @@ class PodJudge:
                 findings.append(ReportedFinding(ADMISSION, "ok", why, admission_chain.calling(namespace)))
             else:
                 findings += self._findings(decision, created, predicted, (now, after))
+                findings += self._lower_level(decision, created, (now, after))
                 findings += self.unread_labels(namespace, labels)
                 findings += await self._chain(namespace, labels, created, whole, decision)
         diff = pod_diff(created, predicted, "now", "after") if decision.patch and self._diffs else ""
@@ -141,6 +144,16 @@ class PodJudge:
         if not findings:
             findings = [of_violation(each, complaint(each), self._fix(pod, each)) for each in decision.violations]
         return [*findings, *(of_warning(each, self._fix(pod, each)) for each in dict.fromkeys(warnings))]
+
+    def _lower_level(
+        self, decision: Decision, created: Raw, verdicts: tuple[PodSecurityVerdict, PodSecurityVerdict]
+    ) -> list[ReportedFinding]:
+        """That the pod reaches a lower level afterwards, and which fields make it so."""
+        found = lower_level(decision, created, *verdicts, self._inventory.minor) if decision.patch else None
+        if not found or not isinstance(decision.identity, Workload):
+            return []
+        what = copyable(placed(found[1], decision.identity), self._inventory.resource)
+        return [ReportedFinding(LOWER_LEVEL, "CHECK", one_line(found[0], LONGEST), what.fix, what.command)]
 
     def _fix(self, pod: FlawedPod | None, *findings: Violation | Warn) -> Copyable:
         """What someone can copy for findings on one pod."""
