@@ -7,6 +7,7 @@ from tests.support.applied_commands import commanded
 from tests.support.applied_fixes import applied
 from tests.support.audited_pods import audited
 from tests.support.examples import examples
+from tests.support.flawed_resources import FLAWED
 from tests.support.sample_pods import decide, patched, vmsingle
 from tests.support.strategies import cases
 from webhook.audit.lower_level import lower_level
@@ -72,3 +73,12 @@ def test_a_level_gets_lower_only_by_the_resources_own_context_and_never_silently
     if found:
         assert decision.postures[0].security_context == "custom"
         assert str(after.level) in found[0]
+
+
+@pytest.mark.parametrize("name", FLAWED)
+def test_a_predicted_pod_never_reaches_a_lower_level(name):
+    """The operator gives it all that the resource's own context has."""
+    thing = FLAWED[name]
+    thing = {**thing, "metadata": {**thing["metadata"], "namespace": "mon"}}
+    decision = decide(thing, [], webhook="validate", minor=37)
+    assert not [each for each in decision.predicted_levels if each and each.after.level < each.before.level]
