@@ -1,11 +1,7 @@
 """A fix pasted into a resource, as a person would do it, for tests of fixes."""
 
-import copy
-import json
-import shlex
 from typing import Any
 
-import jsonpatch
 import yaml
 
 _KEYS = ("name", "mountPath", "containerPort")
@@ -13,20 +9,17 @@ _KEYS = ("name", "mountPath", "containerPort")
 
 
 def applied(resource: dict[str, Any], text: str) -> dict[str, Any]:
-    """The resource with the YAML of a fix merged into it, or with the patch of its command."""
-    fields, patch = pasted(text) or ({}, [])
-    return _merged(jsonpatch.apply_patch(copy.deepcopy(resource), patch), fields)
+    """The resource with the YAML of a fix merged into it."""
+    result: dict[str, Any] = _merged(resource, pasted(text))
+    return result
 
 
-def pasted(text: str) -> tuple[dict[str, Any], list[Any]] | None:
-    """The fields and the JSON Patch in the text of a fix, None for a text with neither."""
+def pasted(text: str) -> dict[str, Any]:
+    """The fields in the text of a fix, {} for a text without YAML."""
     lines = text.splitlines()
-    commands = [line for line in lines if line.startswith("kubectl ")]
-    patches = [shlex.split(line) for line in commands if line.startswith("kubectl patch ")]
-    patch = [each for words in patches for each in json.loads(words[words.index("-p") + 1])]
-    fields = yaml.safe_load("\n".join(line for line in lines if line not in commands)) or {}
+    fields = yaml.safe_load("\n".join(line for line in lines if not line.startswith("kubectl "))) or {}
     assert isinstance(fields, dict), f"no YAML of a resource: {text}"
-    return (fields, patch) if fields or patch else None
+    return fields
 
 
 def _merged(base: Any, patch: Any) -> Any:

@@ -128,7 +128,14 @@ def sample_report() -> AuditReport:
             "baseline baseline",
             first_reason=refused,
             findings=[
-                ReportedFinding("image-user", "DENIED", refused, "spec:\n  securityContext:\n    runAsUser: 1000\n")
+                ReportedFinding(
+                    "image-user",
+                    "DENIED",
+                    refused,
+                    "spec:\n  securityContext:\n    runAsUser: 1000\n",
+                    "kubectl -n monitoring patch vmauths.operator.victoriametrics.com gate --type merge -p"
+                    ' \'{"spec":{"securityContext":{"runAsUser":1000}}}\'',
+                )
             ],
             not_restricted=["spec.containers[0].securityContext.runAsUser is 0"],
         ),

@@ -14,10 +14,10 @@ import msgspec
 from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
 from webhook.audit.evidence import evidence
-from webhook.audit.fixes import fix_text
+from webhook.audit.fixes import Copyable, copyable
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
-from webhook.audit.pod_judge import DEADLINE, LONGEST, JudgedPod, PodJudge, denials_of, of_warning
+from webhook.audit.pod_judge import DEADLINE, LONGEST, JudgedPod, PodJudge, denials_of, of_violation, of_warning
 from webhook.audit.report import VERDICTS, AuditedNamespace, AuditedWorkload, AuditVerdict, NotJudged, ReportedFinding
 from webhook.audit.type_fix import type_fix
 from webhook.audit.verify import Verifier
@@ -30,7 +30,7 @@ from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels
 from webhook.policy.enforcement import NOT_CALLED, Coverage, coverage, in_namespace
 from webhook.policy.findings import Violation, Warn
 from webhook.policy.json_access import Raw, object_of
-from webhook.policy.placed_fix import all_of, placed
+from webhook.policy.placed_fix import PlacedFix, all_of, placed
 from webhook.policy.pod_subject import replaced_pod
 from webhook.policy.posture import Posture
 from webhook.policy.rules import resource_fix_of
@@ -116,9 +116,10 @@ class Auditor:
         self._add_findings(row, judged.findings)
         if is_changed:
             groups = self._inventory.storage.groups_of(namespace, pod)
-            self._add_findings(
-                row, evidence(replaced_pod(workload, pod, judged.predicted, self._settings, groups), workload)
-            )
+            replaced = replaced_pod(workload, pod, judged.predicted, self._settings, groups)
+            is_strict = any(each.security_context == "strict" for each in judged.decision.postures)
+            minor = self._inventory.minor if is_strict else None
+            self._add_findings(row, evidence(replaced, workload, self._inventory.resource, minor))
 
     async def add_resources(self) -> None:
         """Judge the predicted pods of each resource of which no pod runs."""
@@ -192,13 +193,12 @@ class Auditor:
             self.fail(namespace, f"{kind} {namespace}/{name}: {why}")
             return
         spec = object_of(resource.get("spec"))
-        denials = denials_of(decision)
-        if denials and not decision.predicted_levels:
+        if denials_of(decision, Copyable()) and not decision.predicted_levels:
             for component in BY_KIND.get(kind, ()):
                 row = self._row(Workload(kind, namespace, name, component, "", spec))
-                fix = _fix_in_resource(resource, row.workload, decision.violations)
+                what = self._fix_in_resource(resource, row.workload, decision.violations)
                 rule = decision.violations[0].rule if decision.violations else "workload"
-                row.add_findings(msgspec.structs.replace(each, id=rule, fix=fix) for each in denials)
+                row.add_findings(msgspec.structs.replace(each, id=rule) for each in denials_of(decision, what))
                 self._uncertain.add(namespace)
             return
         if kind in PARENTS:
@@ -215,7 +215,9 @@ class Auditor:
                 controller = component.controller_in(component.part_of(spec))
                 row = self._row(Workload(kind, namespace, name, component, controller, spec))
                 self._add_predicted(row, posture, levels, where)
-                found = _about(resource, row.workload, levels, decision) if levels and where not in NOT_CALLED else ()
+                found = (
+                    self._about(resource, row.workload, levels, decision) if levels and where not in NOT_CALLED else ()
+                )
                 self._add_findings(row, [*found, *others] if levels else [_TOO_LARGE])
 
     def _add_predicted(
@@ -230,6 +232,35 @@ class Auditor:
         verdict: AuditVerdict = "changes" if is_filled and not untouched else "ok"
         row.add_prediction(now, after, verdict, ShownPod(not_restricted=tuple(map(str, levels.after.reasons))))
         self.add_level(row.workload.namespace, after)
+
+    def _about(
+        self, resource: Raw, workload: Workload, levels: PredictedLevels, decision: Decision
+    ) -> Iterator[ReportedFinding]:
+        """What the decision on a resource finds in the predicted pods of one component."""
+        fixes = {each.finding.text: each.fix for each in levels.flaws if isinstance(each.finding, Warn)}
+        for each in decision.findings:
+            if isinstance(each, Violation):
+                fix = next((of.fix for of in levels.flaws if of.finding is each), None)
+                yield of_violation(each, each.why, self._copyable(fix, resource, workload, each), "DENIED")
+            elif isinstance(each, Warn) and each.rule != _BY_LEVELS:
+                what = each.text.removeprefix(PODS_DENIED)
+                about = what.partition(": ")[0].split(", ")
+                if len(decision.postures) == 1 or workload.component.name in about:
+                    yield of_warning(each, self._copyable(fixes.get(what), resource, workload, each))
+
+    def _copyable(
+        self, fix: PlacedFix | None, resource: Raw, workload: Workload, finding: Violation | Warn
+    ) -> Copyable:
+        """What someone can copy of a fix for a predicted pod, else for the finding on the resource."""
+        if fix and (what := copyable(fix, self._inventory.resource)).fix:
+            return what
+        return self._fix_in_resource(resource, workload, [finding])
+
+    def _fix_in_resource(self, resource: Raw, workload: Workload, findings: Iterable[Violation | Warn]) -> Copyable:
+        """What someone can copy for findings on a resource as it is written."""
+        fix = all_of(resource_fix_of(each, ResourceObject(workload.kind, resource)) for each in findings)
+        fix = fix or type_fix(resource)
+        return copyable(placed(fix, workload), self._inventory.resource) if fix else Copyable()
 
     def _add_findings(self, row: WorkloadRow, findings: Iterable[ReportedFinding]) -> None:
         row.add_findings(findings)
@@ -250,29 +281,7 @@ class Auditor:
         self._not_judged[namespace] = NotJudged(self._cluster, namespace, (before.pods if before else 0) + pods, why)
 
 
-def _about(resource: Raw, workload: Workload, levels: PredictedLevels, decision: Decision) -> Iterator[ReportedFinding]:
-    """What the decision on a resource finds in the predicted pods of one component."""
-    fixes = {each.finding.text: each.fix for each in levels.flaws if isinstance(each.finding, Warn)}
-    for each in decision.findings:
-        if isinstance(each, Violation):
-            fix = next((of.fix for of in levels.flaws if of.finding is each), None)
-            text = fix_text(fix) or _fix_in_resource(resource, workload, [each])
-            yield ReportedFinding(each.rule, "DENIED", one_line(each.why, LONGEST), text)
-        elif isinstance(each, Warn) and each.rule != _BY_LEVELS:
-            what = each.text.removeprefix(PODS_DENIED)
-            about = what.partition(": ")[0].split(", ")
-            if len(decision.postures) == 1 or workload.component.name in about:
-                yield of_warning(each, fix_text(fixes.get(what)) or _fix_in_resource(resource, workload, [each]))
-
-
 def worst_first(workload: AuditedWorkload) -> tuple[Any, ...]:
     """The order of workloads in a report."""
     each = workload
     return VERDICTS.index(each.verdict), each.cluster, each.namespace, each.kind, each.name, each.component
-
-
-def _fix_in_resource(resource: Raw, workload: Workload, findings: Iterable[Violation | Warn]) -> str:
-    """What someone can copy for findings on a resource as it is written."""
-    fix = all_of(resource_fix_of(each, ResourceObject(workload.kind, resource)) for each in findings)
-    fix = fix or type_fix(resource)
-    return fix_text(placed(fix, workload)) if fix else ""

@@ -1,10 +1,25 @@
-"""Fixes as text to copy: YAML for a resource, or commands. Pure."""
+"""Fixes as text to copy: YAML for a resource, commands that look, and the command that changes the resource. Pure."""
 
+import msgspec
+
+from webhook.audit.fix_commands import ResourceOf, patch_command
 from webhook.policy.placed_fix import PlacedFix
 from webhook.text import one_line
 from webhook.yaml_output import as_yaml
 
 _LONGEST = 400
+
+
+class Copyable(msgspec.Struct, frozen=True):
+    """The fix of a finding as a report has it: text, and the command that makes the change, "" for none."""
+
+    fix: str = ""
+    command: str = ""
+
+
+def copyable(fix: PlacedFix | None, resource_of: ResourceOf) -> Copyable:
+    """What someone can copy of a fix; nothing of None."""
+    return Copyable(fix_text(fix), patch_command(fix, resource_of))
 
 
 def fix_text(fix: PlacedFix | None) -> str:

@@ -161,7 +161,7 @@ def _rows(workloads: Iterable[AuditedWorkload]) -> list[_Row]:
     details: dict[str, _Details] = {}
     for each in workloads:
         changes = _without_names(each, map(_key, each.changes))
-        reasons = [f"{one.id}\0{one.verdict}\0{one.text}\0{one.fix}" for one in each.findings]
+        reasons = [f"{one.id}\0{one.verdict}\0{one.text}\0{one.fix}\0{one.command}" for one in each.findings]
         key = (
             *(each.verdict, each.level_now, each.level_after, each.kind, each.component, each.controller, changes),
             _without_names(each, (each.first_reason, *each.not_restricted, "", *reasons)),
@@ -202,7 +202,7 @@ def _fill(report: AuditReport, rows: Sequence[_Row]) -> list[_Details]:
         listed = 80 if len(row.members) > 1 else 0
         room -= sum(_size(each.namespace, each.namespace, each.title, each.cluster) + listed for each in row.members)
     for row in rows:
-        size = sum(_size(each.text, each.id, each.fix) + 160 for each in row.first.findings)
+        size = sum(_size(each.text, each.id, each.fix, each.command) + 260 for each in row.first.findings)
         size += sum(_size(each) + 30 for each in row.first.not_restricted)
         row.left_out = size > room
         room -= 0 if row.left_out else size

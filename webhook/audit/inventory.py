@@ -17,6 +17,7 @@ from webhook.objects import KubeObject
 from webhook.offline.file_facts import CLUSTER_SCOPED, POLICIES_REMOVED
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of
+from webhook.policy.placed_fix import EditedResource
 
 _STORAGE = frozenset({"PersistentVolumeClaim", "PersistentVolume", "CSIDriver"})
 
@@ -37,6 +38,7 @@ class Inventory:
         self.unreadable: dict[str, str] = {}
         self.storage = Storage(self.unreadable)
         self.resources: list[Raw] = []
+        self._resources: dict[tuple[str, str, str], Raw] = {}
         self._source: Source = "live" if live else "file"
         self._live = live
         self._facts: dict[tuple[str, str, str, str], Fact] = {}
@@ -59,6 +61,9 @@ class Inventory:
         elif kind in CLUSTER_SCOPED or group in {GROUP, "apps"}:
             self._add_fact(group, kind, thing)
         if group == GROUP:
+            metadata = metadata_of(thing)
+            place = kind, str(metadata.get("namespace") or "default"), str(metadata.get("name"))
+            self._resources[place] = thing
             self.resources.append(thing)
 
     def _add_fact(self, group: str, kind: str, thing: Raw) -> None:
@@ -69,6 +74,10 @@ class Inventory:
     def namespaces(self) -> list[str]:
         """The names of the namespaces that were listed."""
         return sorted(name for _, kind, _, name in self._facts if kind == "Namespace")
+
+    def resource(self, target: EditedResource) -> Raw | None:
+        """A resource of the operator as far as an audit reads it, None where it was not listed."""
+        return self._resources.get((target.kind, target.namespace, target.name))
 
     @property
     def foreign(self) -> ForeignMutations:

@@ -85,9 +85,9 @@ POINTED = ("securityContext", "containers", "initContainers", "volumes", "automo
 
 COMMANDS = frozenset(
     {
-        *("kubectl", "vmguard", "label", "namespace", f"{EXEMPT}-", "exec", "patch", "get", "audit", "--verify"),
-        *("psp", "mutatingwebhookconfigurations", "-n", "-c", "--", "-R", "-p", "--type=json", "-u", "debug"),
-        *("id", "stat", "chown", "chgrp", "'%u:%g", "%a", "%n'", *(each.kind.lower() for each in KINDS)),
+        *("kubectl", "vmguard", "label", "namespace", f"{EXEMPT}-", "exec", "get", "audit", "--verify"),
+        *("psp", "mutatingwebhookconfigurations", "-n", "-c", "--", "-R", "-u", "debug"),
+        *("id", "stat", "chown", "chgrp", "'%u:%g", "%a", "%n'"),
     }
 )
 """Words of the commands in fixes."""

@@ -13,8 +13,10 @@ from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
 from webhook.audit import admission_chain, foreign_mutations
 from webhook.audit.admission_chain import ID as ADMISSION
-from webhook.audit.fixes import fix_text
+from webhook.audit.fixes import Copyable, copyable
 from webhook.audit.inventory import Inventory, metadata_of
+from webhook.audit.lower_level import ID as LOWER_LEVEL
+from webhook.audit.lower_level import lower_level
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.audit.verify import Verifier
@@ -49,8 +51,8 @@ DEADLINE = 30.0
 LONGEST = 500
 """Characters of a text in a report."""
 
-_SEVERITY: Mapping[str, AuditVerdict] = {"image-user": "BREAKS", "read-only-root": "BREAKS", "sidecar": "ok"}
-"""What a warning of a rule means for the pods of a workload; CHECK for all other rules."""
+_SEVERITY: Mapping[str, AuditVerdict] = {"sidecar": "ok"}
+"""What a warning of a rule that is not fatal means for the pods of a workload; CHECK for all other rules."""
 
 
 class JudgedPod(msgspec.Struct, frozen=True):
@@ -113,6 +115,7 @@ class PodJudge:
                 findings.append(ReportedFinding(ADMISSION, "ok", why, admission_chain.calling(namespace)))
             else:
                 findings += self._findings(decision, created, predicted, (now, after))
+                findings += self._lower_level(decision, created, (now, after))
                 findings += self.unread_labels(namespace, labels)
                 findings += await self._chain(namespace, labels, created, whole, decision)
         diff = pod_diff(created, predicted, "now", "after") if decision.patch and self._diffs else ""
@@ -137,12 +140,25 @@ class PodJudge:
             previewed = previewed_pod(subject, posture, predicted, verdicts)
             warnings += check_running(previewed, posture)
             pod = flawed_pod(identity, posture, previewed.pod, subject)
-        denials = [msgspec.structs.replace(each, fix=_fix(pod, *decision.violations)) for each in denials_of(decision)]
-        findings = denials or [
-            ReportedFinding(each.rule, "CHECK", one_line(complaint(each), LONGEST), _fix(pod, each))
-            for each in decision.violations
-        ]
-        return [*findings, *(of_warning(each, _fix(pod, each)) for each in dict.fromkeys(warnings))]
+        findings = denials_of(decision, self._fix(pod, *decision.violations))
+        if not findings:
+            findings = [of_violation(each, complaint(each), self._fix(pod, each)) for each in decision.violations]
+        return [*findings, *(of_warning(each, self._fix(pod, each)) for each in dict.fromkeys(warnings))]
+
+    def _lower_level(
+        self, decision: Decision, created: Raw, verdicts: tuple[PodSecurityVerdict, PodSecurityVerdict]
+    ) -> list[ReportedFinding]:
+        """That the pod reaches a lower level afterwards, and which fields make it so."""
+        found = lower_level(decision, created, *verdicts, self._inventory.minor) if decision.patch else None
+        if not found or not isinstance(decision.identity, Workload):
+            return []
+        what = copyable(placed(found[1], decision.identity), self._inventory.resource)
+        return [ReportedFinding(LOWER_LEVEL, "CHECK", one_line(found[0], LONGEST), what.fix, what.command)]
+
+    def _fix(self, pod: FlawedPod | None, *findings: Violation | Warn) -> Copyable:
+        """What someone can copy for findings on one pod."""
+        fix = all_of(fix_of(each, pod) for each in findings) if pod else None
+        return copyable(placed(fix, pod.workload), self._inventory.resource) if pod and fix else Copyable()
 
     async def _chain(
         self,
@@ -205,24 +221,24 @@ def _not_judgeable(identity: Identity | None) -> str:
     return ""
 
 
-def denials_of(decision: Decision) -> list[ReportedFinding]:
-    """Why a decision denies, or would deny where the setting is audit; [] where it does not."""
+def denials_of(decision: Decision, what: Copyable) -> list[ReportedFinding]:
+    """Why a decision denies, or would deny where the setting is audit, with what to copy; [] where it does not."""
     if decision.outcome not in {"denied", "would-deny"}:
         return []
     text = decision.message or decision.annotations.get("decision", "").partition(": ")[2]
     rule = decision.violations[0].rule if decision.violations else ADMISSION
-    return [ReportedFinding(rule, "DENIED", one_line(text, LONGEST), fix="")]  # each caller knows what to copy
+    return [ReportedFinding(rule, "DENIED", one_line(text, LONGEST), what.fix, what.command)]
 
 
-def of_warning(warning: Warn, fix: str) -> ReportedFinding:
+def of_violation(violation: Violation, text: str, what: Copyable, verdict: AuditVerdict = "CHECK") -> ReportedFinding:
+    """A violation of a rule as evidence."""
+    return ReportedFinding(violation.rule, verdict, one_line(text, LONGEST), what.fix, what.command)
+
+
+def of_warning(warning: Warn, what: Copyable) -> ReportedFinding:
     """A warning of a rule as evidence."""
-    return ReportedFinding(warning.rule, _SEVERITY.get(warning.rule, "CHECK"), one_line(warning.text, LONGEST), fix)
-
-
-def _fix(pod: FlawedPod | None, *findings: Violation | Warn) -> str:
-    """What someone can copy for findings on one pod."""
-    fix = all_of(fix_of(each, pod) for each in findings) if pod else None
-    return fix_text(placed(fix, pod.workload)) if pod and fix else ""
+    verdict: AuditVerdict = "BREAKS" if warning.fatal else _SEVERITY.get(warning.rule, "CHECK")
+    return ReportedFinding(warning.rule, verdict, one_line(warning.text, LONGEST), what.fix, what.command)
 
 
 def _as_created(pod: Raw) -> Raw:

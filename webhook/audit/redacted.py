@@ -6,7 +6,9 @@ vmguard has never seen is replaced, and a name that is also a word changes no ot
 known by its place: in quotation marks or brackets, after the kind or the thing that it names, or beside a slash.
 """
 
+import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
@@ -169,13 +171,39 @@ def _command(line: str) -> str:
     return f"{' '.join(shown)}{comment}{without_names(text)}"
 
 
+_NAMES_OF_PATCH = frozenset({2, 5})
+"""Where `kubectl -n NAMESPACE patch KIND NAME …` has names."""
+
+
+def _patch_command(text: str) -> str:
+    """A command that patches a resource: its names, and the names in the patch."""
+    if not text:
+        return ""
+    *words, payload = shlex.split(text)
+    patch = json.loads(payload)
+    shown = [_operation(each) for each in patch] if isinstance(patch, list) else _object(patch)
+    kept = (hashed(word) if index in _NAMES_OF_PATCH else word for index, word in enumerate(words))
+    return shlex.join((*kept, json.dumps(shown, separators=(",", ":"))))
+
+
+def _operation(operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation of a JSON Patch for a resource."""
+    path: str = operation["path"]
+    shown = {
+        "op": operation["op"],
+        "path": "/".join(part if part == "-" else _pointer(part) for part in path.split("/")),
+    }
+    if "value" not in operation:
+        return shown
+    return {**shown, "value": next(iter(_object({path.rpartition("/")[2]: operation["value"]}).values()))}
+
+
 def _word_of_command(words: list[str], index: int) -> str:
     """One word of a command; what stands where a name belongs may look like any word."""
     word, before = words[index], words[:index]
     last = before[-1:]
     named = last == ["-n"] or (last == ["-c"] and "--" not in before) or before[1:] == ["label", "namespace"]
     named = named or (before[-2:-1] == ["-n"] and words[1] == "exec")
-    named = named or (before[-3:-2] == ["-n"] and words[1] == "patch")
     kept = word in WELL_KNOWN if named else word in COMMANDS or not word or word.isdigit()
     return word if kept else hashed(word)
 
@@ -233,7 +261,13 @@ def _kind(value: str) -> str:
 
 _Redact = Callable[[Any], Any]
 
-_FINDING: Mapping[str, _Redact] = {"id": _plain, "verdict": _plain, "text": without_names, "fix": _yaml}
+_FINDING: Mapping[str, _Redact] = {
+    "id": _plain,
+    "verdict": _plain,
+    "text": without_names,
+    "fix": _yaml,
+    "command": _patch_command,
+}
 _CHANGE: Mapping[str, _Redact] = {
     **dict.fromkeys(("rule", "op"), _plain),
     **dict.fromkeys(("why", "source"), without_names),

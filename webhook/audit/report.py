@@ -46,12 +46,16 @@ class MissingPermission(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ReportedFinding(msgspec.Struct, frozen=True, rename="camel"):
-    """Evidence for a verdict. `id` is what `vmguard explain` takes, `fix` is YAML or a command to copy, "" for none."""
+    """Evidence for a verdict. `id` is what `vmguard explain` takes, `fix` is YAML or a command to copy, "" for none.
+
+    `command` changes the resource in the cluster as the YAML of `fix` says, "" where no command can.
+    """
 
     id: str
     verdict: AuditVerdict
     text: str
     fix: str = ""
+    command: str = ""
 
 
 class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):

@@ -40,6 +40,7 @@ _POD = (
 )
 _CONTAINER = ("name", "image", "volumeMounts")
 _PORT = ("containerPort", "hostPort", "name", "protocol")
+_SERVICE = ("name", "port", "targetPort")
 _GROUPS = ("initContainers", "containers", "ephemeralContainers")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HOOKS = ("postStart", "preStop")
@@ -100,7 +101,7 @@ _FIELDS = frozenset(
     [
         *FIELDS,
         *INNER_FIELDS,
-        "backendType",
+        *("backendType", "serviceSpec"),  # the latter is in fixes
         *(field for kind in TREES for path in paths_of_kind(kind) for field in path),
         *_texts(msgspec.to_builtins(KINDS)),
     ]
@@ -130,12 +131,23 @@ def _field(field: str, value: Any) -> Any:
     if field == "extraArgs":
         return {flag: each for flag, each in value.items() if words_read({"args": [f"-{flag}={each}"]})}
     if field == "podMetadata":
-        return {"annotations": _annotations(value.get("annotations"))}
+        return {"annotations": _annotations(value["annotations"])} if "annotations" in value else {}
+    if field == "serviceSpec":
+        return {"spec": _service(object_of(value["spec"]))} if "spec" in value else {}
     if field in _PROBES:
         return _hosts(value)
     if field == "storage" or field.endswith("Storage"):
         return {**{each: {} for each in _STORAGE if value.get(each) is not None}, **_part(value)}
     return _part(value)
+
+
+def _service(spec: Raw) -> Raw:
+    """The ports of a Service, which a fix may add to."""
+    if not isinstance(spec.get("ports"), list):
+        return {}
+    return {
+        "ports": [{field: port[field] for field in _SERVICE if field in port} for port in objects_of(spec["ports"])]
+    }
 
 
 def trimmed(thing: Raw) -> Raw:
@@ -183,7 +195,20 @@ _INNER = (
 
 FIELD_NAMES = frozenset(
     [
-        *("spec", "status", *_POD, *_CONTAINER, *_PORT, *_GROUPS, *_PROBES, *_HOOKS, *_METADATA, *_SOURCES, *_INNER),
+        *(
+            "spec",
+            "status",
+            *_POD,
+            *_CONTAINER,
+            *_PORT,
+            *_SERVICE,
+            *_GROUPS,
+            *_PROBES,
+            *_HOOKS,
+            *_METADATA,
+            *_SOURCES,
+            *_INNER,
+        ),
         *(field for fields in (*_SOURCES.values(), *_OTHERS.values()) for field in fields),
         *("annotations", "args", "host", "httpGet", "tcpSocket", "lifecycle", "ports", "securityContext", "volumes"),
         *("mountPath", "mountPropagation", "readOnly", "subPath", "subPathExpr", "recursiveReadOnly", "uid", "user"),

@@ -33,12 +33,37 @@ For a wrong type, write the right one:
     securityContext: {runAsUser: 1000}
 """
 
+_POSTURE = """posture: what vmguard wants of the pods of a component, by its settings.
+
+`vmguard review`, the log and audit annotations show two parts of it, each with the setting that it is set by.
+
+The security context:
+
+- `strict`: vmguard fills in the strict context and judges every field of it.
+- `custom`: the component has a securityContext of its own. vmguard takes this in place of the strict one. An empty one
+  (`{}`) opts out, so vmguard fills and judges nothing.
+- `off`: vmguard fills and judges no field, as `useStrictSecurity` or VM_ENABLESTRICTSECURITY is false.
+
+API access, which is the token for the Kubernetes API:
+
+- `automount`: the API server mounts a token in every container, as is its default. vmguard changes nothing.
+- `explicit`: only containers that need the API get a token. vmguard removes the others.
+
+Why: a resource may need other settings than the whole cluster, so its own settings count first.
+
+What to do: to change the posture, set these fields of the component, or the variables of vmguard:
+
+    useStrictSecurity: true
+    disableAutomountServiceAccountToken: true
+"""
+
 _RULES = {rule.id: rule.explanation for rule in RULES}
 
 TEXTS = {
     **_RULES,
     admission_chain.ID: inspect.getdoc(admission_chain),
     "workload": _WORKLOAD.rstrip(),
+    "posture": _POSTURE.rstrip(),
     "data-ownership": _RULES["volume-ownership"],
 }
 """All texts by their ids. `data-ownership` is another name of a rule."""

@@ -100,7 +100,9 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     if item.kind == "Pod" and _is_running(item.object):
         found = warnings_before_recreation(decision, item.object, settings, source.minor)
         more = [warning_line(each.rule, each.text) for each in found]
-        decision = msgspec.structs.replace(decision, warnings=tuple(dict.fromkeys((*decision.warnings, *more))))
+        warnings = tuple(dict.fromkeys((*decision.warnings, *more)))
+        findings = (*decision.findings, *(each for each in found if each not in decision.findings))
+        decision = msgspec.structs.replace(decision, warnings=warnings, findings=findings)
     answer = encode(
         review,
         allowed=decision.allowed and not decision.refused,

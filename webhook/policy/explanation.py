@@ -122,15 +122,19 @@ def summary(decisions: Sequence[tuple[str, Decision, Sequence[Link]]]) -> str:
             parts.append(f"not judged whole, as owners were not given: {', '.join(missing)}")
     if others:
         parts.append(_count(len(others), "resource"))
-    manual = sum(len(decision.violations) for decision in pods) + sum(map(_violations_of_resource, others))
+    manual = sum(_to_correct(decision) for _, decision, _ in decisions)
     denied = sum(1 for _, decision, _ in decisions if decision.outcome in {"denied", "would-deny"})
     return f"Summary: {'; '.join(parts) or 'nothing to judge'}; {manual} need manual changes; {denied} denied"
 
 
-def _violations_of_resource(decision: Decision) -> int:
-    """Manual changes that a resource or its pods need."""
-    of_pods = sum(1 for finding in decision.findings if type(finding) is Warn and finding.noncompliant)
-    return len(decision.violations) or of_pods
+def _to_correct(decision: Decision) -> int:
+    """Manual changes that a pod, or a resource or its pods, need: violations, and what keeps a container from running.
+
+    What is wrong with a resource that is denied is counted once.
+    """
+    warnings = [finding for finding in decision.findings if type(finding) is Warn]
+    of_pods = sum(warning.noncompliant for warning in warnings)
+    return (len(decision.violations) or of_pods) + sum(warning.fatal for warning in warnings)
 
 
 def _not_given(looked_up: Sequence[Link]) -> list[str]:

@@ -44,7 +44,8 @@ class Warn(msgspec.Struct, frozen=True, gc=False, tag=True):
     """One line for a person; neither changes nor refuses anything.
 
     `noncompliant` is true of a warning at a resource about pods that `enforce: deny` denies. `about` has the names that
-    the rule's fix needs, such as those of a container and of a path.
+    the rule's fix needs, such as those of a container and of a path. `fatal` is true where a container surely does not
+    start, or ends at once.
     """
 
     kind: ClassVar[str] = "warn"
@@ -53,6 +54,7 @@ class Warn(msgspec.Struct, frozen=True, gc=False, tag=True):
     text: str
     noncompliant: bool = False
     about: tuple[str, ...] = ()
+    fatal: bool = False
 
 
 Finding = Change | Violation | Warn

@@ -5,7 +5,6 @@ parent, because the operator overwrites the child.
 """
 
 import re
-import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,22 +14,32 @@ from webhook.policy.findings import Fix
 from webhook.policy.json_access import Raw, joined, object_of, objects_of
 from webhook.policy.parents import Layers
 from webhook.policy.workload import Workload
-from webhook.text import printable
 
 _LAYER = re.compile(r"zones\[(?P<zone>.*)\]\.(?P<of_zone>\w+)\.spec|(?P<common>[\w.]+)\.spec", re.DOTALL)
 _CONTEXT = "securityContext"
 _UNNAMED = "A zone without a name has its index here: write the fields into that element of zones."
 
 
-class PlacedFix(msgspec.Struct, frozen=True):
-    """What someone can copy: lines for a person, fields to merge into a resource as in a `Fix`, and commands.
+class EditedResource(msgspec.Struct, frozen=True):
+    """The resource that a person edits: its kind, namespace and name."""
 
-    The first of the `notes` names the resource.
+    kind: str
+    namespace: str
+    name: str
+
+
+class PlacedFix(msgspec.Struct, frozen=True):
+    """What someone can copy: lines for a person, fields to merge into a resource as in a `Fix`, and commands that look.
+
+    The first of the `notes` names the resource, which is the `target`. `renames` are operations of a JSON Patch for it
+    that rename volumes and their mounts.
     """
 
+    target: EditedResource
     notes: tuple[str, ...]
     fields: Raw = {}
     commands: tuple[str, ...] = ()
+    renames: tuple[Raw, ...] = ()
 
 
 def all_of(fixes: Iterable[Fix | None]) -> Fix | None:
@@ -59,12 +68,11 @@ def placed(fix: Fix, workload: Workload) -> PlacedFix:
     fields = _resource_fields(fix, workload)
     notes += [_UNNAMED] if any(str(each.get("name")).isdigit() for each in _zones(fields)) else []
     notes += ["null removes the field that stands there"] if _has_null(fields) else []
-    commands = [fix.command] if fix.command else []
-    for old, new in fix.renames:
-        command = _renaming(workload, old, new)
-        commands += [command] if command else []
-        notes += [] if command else [f"Rename volume {old} to {new} in volumes and volumeMounts."]
-    return PlacedFix(tuple(notes), fields, tuple(commands))
+    notes += [f"Rename volume {old} to {new} in volumes and volumeMounts." for old, new in fix.renames]
+    renames = () if parent else tuple(each for names in fix.renames for each in _renaming(workload, *names))
+    of = parent or workload
+    target = EditedResource(of.kind, of.namespace, of.name)
+    return PlacedFix(target, tuple(notes), fields, (fix.command,) if fix.command else (), renames)
 
 
 def _zones(fields: Raw) -> list[Raw]:
@@ -120,17 +128,7 @@ def _nested(path: tuple[str, ...], fields: Raw) -> Raw:
     return fields
 
 
-def _renaming(workload: Workload, old: str, new: str) -> str:
-    """A command that renames a volume of a resource and its mounts, "" where only a parent can."""
-    operations = list(_operations(workload, old, new))
-    if workload.parentage.parent or not operations:
-        return ""
-    patch = msgspec.json.encode(operations).decode()
-    place = ("-n", workload.namespace, workload.kind.lower(), workload.name)
-    return printable(shlex.join(("kubectl", "patch", *place, "--type=json", "-p", patch)))
-
-
-def _operations(workload: Workload, old: str, new: str) -> Iterator[Raw]:
+def _renaming(workload: Workload, old: str, new: str) -> Iterator[Raw]:
     """The operations of a JSON Patch that rename a volume of a component and its mounts in the resource."""
     component = workload.component
     part = component.part_of(workload.spec)
@@ -145,6 +143,7 @@ def _operations(workload: Workload, old: str, new: str) -> Iterator[Raw]:
         for index, each in enumerate(elements if isinstance(elements, list) else ()):
             if object_of(each).get("name") == old:
                 pointer = "/".join(map(str, ("", *component.path, *path, index, "name")))
+                yield {"op": "test", "path": pointer, "value": old}
                 yield {"op": "replace", "path": pointer, "value": new}
 
 

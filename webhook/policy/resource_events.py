@@ -35,9 +35,12 @@ _LONGEST_LIST = 600
 _UNKNOWN = "unknown: "
 """The beginning of a decision's annotation if a fact is unknown."""
 
+_FILLS = "vmguard fills new pods for which the API server calls it"
+"""A survey does not know whether vmguard is registered, and which labels its entries select."""
+
 _WHAT_HELPS: Mapping[Coverage, str] = {
-    "enforced": "vmguard fills its pods when they are created again",
-    "trial": f"the namespace is in a trial: its label {MODE_LABEL}={MODE_VALUE} makes vmguard fill new pods",
+    "enforced": _FILLS,
+    "trial": f"the namespace is in a trial: with its label {MODE_LABEL}={MODE_VALUE} {_FILLS}",
     "excluded": f"vmguard is not called for pods of {EXCLUDED}",
     "exempt": "the namespace is exempt",
 }

@@ -108,6 +108,31 @@ def test_explain_says_what_happens_to_the_pods_of_a_resource_and_counts_their_vi
         assert err.count("Warning: VMSingle mon/weak: pods will be denied: vmsingle: ") == 2 * (listed is in_namespace)
 
 
+@pytest.mark.parametrize(
+    ("spec", "manual"),
+    [
+        ({"securityContext": {"runAsNonRoot": True}}, 1),
+        ({"storageDataPath": "/x"}, 1),
+        ({"port": "80"}, 0),
+        ({**PRIVILEGED, "storageDataPath": "/x"}, 3),
+    ],
+    ids=["image-user", "read-only-root", "low-port", "violations too"],
+)
+def test_the_summary_counts_what_keeps_a_container_from_running(spec, manual):
+    _, out, _ = vmguard("review", "--output", "explain", "-", stdin=resource("VMSingle", spec=spec))
+    assert out.splitlines()[-1] == f"Summary: 1 resource; {manual} need manual changes; 0 denied"
+    assert (f", {manual} to correct by hand" in out) == bool(manual)
+
+
+def test_the_summary_counts_it_for_a_running_pod_too():
+    thing, objects = vmsingle({"securityContext": {"runAsNonRoot": True}})
+    running = {**thing, "status": {"phase": "Running"}, "spec": {**thing["spec"], "nodeName": "n"}}
+    listed = {"apiVersion": "v1", "kind": "List", "items": [*objects, running]}
+    _, out, _ = vmguard("review", "--output", "explain", "-", stdin=listed)
+    assert out.count("the kubelet will not start it") == 2
+    assert "; 2 need manual changes; " in out.splitlines()[-1]
+
+
 def test_a_denied_resource_is_not_warned_of_the_same_fault():
     denied = resource("VMSingle", spec={"securityContext": {"runAsNonRoot": True, "runAsUser": 0}})
     status, _, err = vmguard("review", "--output", "explain", "-", stdin=denied)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 
 import pytest
 import yaml
@@ -12,11 +13,14 @@ from tests.controlplane.plane import ControlPlane
 from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.accounts import granted
+from tests.support.applied_commands import commanded
 from tests.support.command import vmguard
 from tests.support.documentation import shell_lines
+from tests.support.flawed_resources import SAMPLES
 from tests.support.golden import CASES, Older, projection
 from tests.support.injector import add_container, injecting, registration
 from tests.support.server import ROOT
+from webhook.policy.custom_resources import BY_KIND, GROUP
 
 _COUNT = itertools.count(1)
 
@@ -150,6 +154,60 @@ def test_the_names_of_a_redacted_report_are_hashes(plane):
         assert "vmguard" in out or "→" in out or "#" in out
 
 
+def _created(plane, namespace, kind, name, spec):
+    """A new resource of the operator."""
+    version = f"{GROUP}/{BY_KIND[kind].storage}"
+    return plane.api.create({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}, namespace)
+
+
+def _findings(plane, namespace):
+    """The findings with a command, by kind and name of the resource that the command is for."""
+    _, report = audited(plane, "-n", namespace, "--fail-on=never")
+    found = {}
+    for finding in (finding for row in report["workloads"] for finding in row["findings"] if finding["command"]):
+        _, _, _, _, kind, name, *_ = shlex.split(finding["command"])
+        found.setdefault((kind, name), {})[finding["id"], finding["text"]] = finding["command"]
+    return found
+
+
+def test_each_printed_command_makes_its_finding_go_away(plane):
+    """kubectl runs it as printed, and the unit tests' own patches give what the API server makes of it."""
+    namespace = plane.namespace(unused("commands-"))
+    made = {}
+    for number, (kind, spec) in enumerate(SAMPLES.values()):
+        made[f"s{number}"] = _created(plane, namespace, kind, f"s{number}", spec)
+    before = _findings(plane, namespace)
+    forms = set()
+    for (_, name), commands in before.items():
+        for command in commands.values():
+            words = shlex.split(command)[1:]
+            done = plane.kubectl(*words, "--dry-run=server", "-o", "json")
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+            assert json.loads(done.stdout)["spec"] == commanded(made[name], command)["spec"]
+            forms.add(words[words.index("--type") + 1])
+    assert forms == {"merge", "json"}
+    chosen = {place: next(iter(commands.items())) for place, commands in before.items()}
+    for _, command in chosen.values():
+        done = plane.kubectl(*shlex.split(command)[1:])
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    after = _findings(plane, namespace)
+    for place, (finding, command) in chosen.items():
+        assert finding not in after.get(place, {}), command
+
+
+def test_a_command_that_comes_too_late_changes_nothing(plane):
+    namespace = plane.namespace(unused("late-"))
+    thing = _created(plane, namespace, "VMSingle", "db", {"containers": [{"name": "side", "image": "x"}]})
+    (commands,) = _findings(plane, namespace).values()
+    command = next(iter(commands.values()))
+    own = {"containers": [{"name": "side", "image": "x", "securityContext": {"runAsUser": 5}}]}
+    written = plane.api.patch(thing["apiVersion"], "VMSingle", "db", {"spec": own}, namespace)
+    done = plane.kubectl(*shlex.split(command)[1:])
+    assert done.returncode == 1
+    assert done.stderr.startswith("The request is invalid"), "docs/audit.md quotes it"
+    assert plane.api.get(thing["apiVersion"], "VMSingle", "db", namespace)["spec"] == written["spec"]
+
+
 def test_saved_objects_give_the_same_report(plane, tmp_path):
     namespace = plane.namespace(unused("saved-"))
     recreate(WORKLOADS[2], plane.api, namespace).pod()
@@ -170,6 +228,7 @@ def test_the_commands_of_a_page_work_as_printed(plane, tmp_path, page):
     """A finding of another test's pod may fail an audit, which is what status 1 and 2 are for."""
     lines = [line for line in shell_lines((ROOT / page).read_text()) if line.startswith("vmguard audit")]
     assert lines
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for line in lines:
         status, out, err = vmguard(*line.split()[1:], cwd=tmp_path, KUBECONFIG=str(plane.kubeconfig()))
         assert status in {0, 1, 2}

@@ -136,7 +136,7 @@ def test_pods_of_an_unknown_kind_are_told_on_their_resource(plane, namespace, ne
 @pytest.mark.parametrize(
     ("mode", "helps"),
     [
-        ("enforce", "vmguard fills its pods when they are created again"),
+        ("enforce", "vmguard fills new pods for which the API server calls it"),
         ("audit", "the namespace is in a trial"),
     ],
 )

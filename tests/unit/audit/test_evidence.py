@@ -50,7 +50,7 @@ def check(change, storage, **environment):
 
 
 def _all(change, storage, **environment):
-    return evidence(_replaced(change, storage, **environment), WORKLOAD)
+    return evidence(_replaced(change, storage, **environment), WORKLOAD, lambda _: None)
 
 
 def _replaced(change, storage, **environment):
@@ -151,7 +151,7 @@ def test_a_new_group_for_an_equal_user_is_no_evidence_against_the_pod():
 @pytest.mark.parametrize("storage", [_storage(NFS), _storage(CSI, "File"), Storage()])
 def test_an_audit_and_a_review_say_the_same_of_a_running_pod(storage):
     pod = _replaced(_change(), storage)
-    (finding,), (warning,) = evidence(pod, WORKLOAD), check_replaced(pod)
+    (finding,), (warning,) = evidence(pod, WORKLOAD, lambda _: None), check_replaced(pod)
     assert warning.rule == finding.id
     assert warning.text.startswith(finding.text)
 

@@ -1,9 +1,13 @@
 """An audit gives a fix with each finding of a rule on a running pod, and it holds once the pod is made again."""
 
+import json
+import shlex
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.support.applied_commands import commanded
 from tests.support.applied_fixes import applied, pasted
 from tests.support.audited_pods import audited, pods_of
 from tests.support.flawed_resources import FLAWED
@@ -30,14 +34,22 @@ def audited_with_pods(
     }
 
 
+def fixed(thing: dict[str, Any], finding: ReportedFinding) -> list[dict[str, Any]]:
+    """A resource with the fix of a finding: as YAML, and by the command."""
+    in_mon = {**thing, "metadata": {**thing["metadata"], "namespace": "mon"}}
+    by_yaml = [applied(thing, finding.fix)] if pasted(finding.fix) else []
+    return [*by_yaml, *([commanded(in_mon, finding.command)] if finding.command else [])]
+
+
 @pytest.mark.parametrize("name", MAKING_PODS)
 def test_a_fix_in_the_resource_holds_for_the_pods_that_are_made_then(name):
     """The finding is not there any more, and no new one is worse."""
     thing = MAKING_PODS[name]
     for place, finding in audited_with_pods(thing).items():
         assert finding.fix, f"no fix for {finding.text}"
-        if pasted(finding.fix):
-            assert place not in audited_with_pods(applied(thing, finding.fix)), finding.fix
+        assert finding.command or not pasted(finding.fix)
+        for changed in fixed(thing, finding):
+            assert place not in audited_with_pods(changed), finding
 
 
 @pytest.mark.parametrize("name", MAKING_PODS)
@@ -46,8 +58,8 @@ def test_one_fix_makes_a_denial_go_away_whatever_its_violations(name):
     thing, denying = MAKING_PODS[name], Settings.from_environment({"VMGUARD_ENFORCE": "deny"})
     found = audited_with_pods(thing, denying)
     for (component, rule, _), finding in found.items():
-        if finding.verdict == "DENIED" and pasted(finding.fix):
-            after = audited_with_pods(applied(thing, finding.fix), denying)
+        for changed in fixed(thing, finding) if finding.verdict == "DENIED" else ():
+            after = audited_with_pods(changed, denying)
             denied = [each for (of, _, _), each in after.items() if of == component and each.verdict == "DENIED"]
             assert not denied, f"{rule}: {finding.fix}"
 
@@ -75,7 +87,7 @@ def test_a_container_that_needs_the_api_and_has_no_token_gets_one_by_a_field_of_
     spec = {"containers": [{"name": "vmagent"}], "automountServiceAccountToken": False}
     found = audited(*_vmagent({}, spec))[0].findings
     (finding,) = [each for each in found if each.id == "api-access"]
-    (row,) = audited(*_vmagent(pasted(finding.fix)[0]["spec"], spec))
+    (row,) = audited(*_vmagent(pasted(finding.fix)["spec"], spec))
     assert "api-access" not in {each.id for each in row.findings}
 
 
@@ -93,21 +105,61 @@ def test_a_predicted_pod_of_one_component_has_the_fix_of_its_own_findings(labels
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mon", "labels": labels}}
     rows = {each.component: each for each in audited(resource("VMCluster", spec={**spec, "vminsert": {}}), namespace)}
     fixes = [pasted(each.fix) for each in rows["vmselect"].findings]
-    found = {field for fields, _ in fixes for field in fields["spec"]["vmselect"]}
+    found = {field for fields in fixes for field in fields["spec"]["vmselect"]}
     assert found == {"containers", "port", "serviceSpec"}
     assert not rows["vminsert"].findings
 
 
-def test_an_init_container_keeps_its_user_where_the_resource_lists_it():
-    """A patch among the other containers would be a new one without an image."""
-    thing = {**resource("VMSingle", spec={"initContainers": [{"name": "first", "image": "x"}]})}
+def _inheriting(user: int | None, context: dict[str, Any], group: str, **spec: Any) -> dict[str, ReportedFinding]:
+    """The findings on a pod with a container of the user's that runs as that user now, by their texts."""
+    thing = resource("VMSingle", spec={group: [{"name": "own", "image": "x", "securityContext": context}], **spec})
+    return _with_status(thing, user, group)
+
+
+def _with_status(thing: dict[str, Any], user: int | None, group: str) -> dict[str, ReportedFinding]:
     *controllers, running = pods_of(thing)
-    status = {"initContainerStatuses": [{"name": "first", "user": {"linux": {"uid": 1000}}}]}
-    (row,) = audited(thing, *controllers, {**running, "status": status})
-    (finding,) = [each for each in row.findings if "inherits" in each.text]
-    fields, _ = pasted(finding.fix)
-    context = {"runAsUser": 1000, "runAsNonRoot": True}
-    assert fields == {"spec": {"initContainers": [{"name": "first", "securityContext": context}]}}
+    status = [{"name": "own", "user": {"linux": {"uid": user}}}] if user is not None else []
+    field = f"{group.removesuffix('s').removesuffix('Container')}ContainerStatuses".replace("containerC", "c")
+    (row,) = audited(thing, *controllers, {**running, "status": {field: status}})
+    return {each.text: each for each in row.findings}
+
+
+HARD = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+@pytest.mark.parametrize("group", ["containers", "initContainers"])
+@pytest.mark.parametrize("context", [{}, HARD, {"privileged": True}, {"capabilities": {"add": ["CHOWN"]}}], ids=str)
+@pytest.mark.parametrize("custom", [False, True])
+def test_a_container_that_keeps_its_user_by_its_fix_has_no_other_finding(group, context, custom):
+    """One fix ends the finding, and all of its container that the user does not change."""
+    more = {"securityContext": {"runAsUser": 65534, "runAsNonRoot": True}} if custom else {}
+    thing = resource("VMSingle", spec={group: [{"name": "own", "image": "x", "securityContext": context}], **more})
+    before = _with_status(thing, 1000, group)
+    (finding,) = [each for each in before.values() if "inherits" in each.text]
+    for changed in fixed(thing, finding):
+        (own,) = changed["spec"][group]
+        assert own["securityContext"]["runAsUser"] == 1000
+        assert not [text for text in _with_status(changed, 1000, group) if "'own'" in text]
+
+
+def test_a_container_that_must_stay_root_is_said_to_be_refused_by_restricted():
+    """Nothing else is taken from it, as root may need all of it."""
+    (finding,) = [each for each in _inheriting(0, {}, "containers").values() if "inherits" in each.text]
+    assert pasted(finding.fix)["spec"]["containers"] == [
+        {"name": "own", "securityContext": {"runAsUser": 0, "runAsNonRoot": False}}
+    ]
+    assert 'enforces "restricted" refuses a pod with this container' in finding.fix
+
+
+def test_for_a_user_that_is_not_known_the_fix_has_a_command_and_the_yaml_to_complete():
+    (finding,) = [each for each in _inheriting(None, {}, "containers").values() if "inherits" in each.text]
+    look, *lines = finding.fix.splitlines()
+    assert look.endswith(" -c own -- id -u")
+    assert not finding.command
+    assert all(line.startswith("# ") for line in lines)
+    completed = "\n".join(line.removeprefix("# ") for line in lines[2:]).replace("<the user that this prints>", "7")
+    (own,) = yaml.safe_load(completed)["spec"]["containers"]
+    assert (own["name"], str(own["securityContext"]["runAsUser"])) == ("own", "7")
 
 
 @pytest.mark.parametrize(
@@ -123,14 +175,20 @@ def test_a_hostile_name_stays_a_name_in_a_fix(name):
         "podMetadata": {"annotations": {"vault.hashicorp.com/agent-inject": "true"}},
     }
     thing = resource("VMAgent", name, {"remoteWrite": [{"url": "x"}], **spec})
-    fixes = [pasted(finding.fix) for row in audited(thing) for finding in row.findings if finding.id in IDS]
-    fixed = [fields["spec"]["containers"] for fields, _ in fixes if "containers" in fields.get("spec", {})]
-    assert [[each["name"] for each in containers] for containers in fixed] == [[name]]
-    assert [patch for _, patch in fixes if patch] == [
-        [
-            {"op": "replace", "path": "/spec/volumes/0/name", "value": "own-kube-api-access"},
-            {"op": "replace", "path": "/spec/containers/0/volumeMounts/0/name", "value": "own-kube-api-access"},
-        ]
+    findings = [finding for row in audited(thing) for finding in row.findings if finding.id in IDS]
+    fixes = [pasted(finding.fix) for finding in findings]
+    found = [fields["spec"]["containers"] for fields in fixes if "containers" in fields.get("spec", {})]
+    assert [[each["name"] for each in containers] for containers in found] == [[name]]
+    commands = [shlex.split(finding.command) for finding in findings]
+    assert {(*words[:5], *words[6:9]) for words in commands} == {
+        ("kubectl", "-n", "mon", "patch", "vmagents.operator.victoriametrics.com", "--type", "json", "-p")
+    }
+    tests = [each for words in commands for each in json.loads(words[9]) if each["path"] == "/spec/containers/0/name"]
+    assert tests == [{"op": "test", "path": "/spec/containers/0/name", "value": name}]
+    renames = [each for words in commands for each in json.loads(words[9]) if each["op"] == "replace"]
+    assert renames == [
+        {"op": "replace", "path": "/spec/volumes/0/name", "value": "own-kube-api-access"},
+        {"op": "replace", "path": "/spec/containers/0/volumeMounts/0/name", "value": "own-kube-api-access"},
     ]
 
 
@@ -143,10 +201,10 @@ def test_the_fix_for_a_pod_of_a_child_is_for_its_parent():
     spec = {"vmselect": {**zone["vmcluster"]["spec"]["vmselect"], **side}}
     child = resource("VMCluster", "a.b", spec, owner=parent)
     found = {each.id: pasted(each.fix) for row in audited(parent, child, *pods_of(child)) for each in row.findings}
-    fields, _ = found["read-only-root"]
+    fields = found["read-only-root"]
     (place,) = fields["spec"]["zones"]
     assert (place["name"], [*place["vmcluster"]["spec"]["vmselect"]]) == ("a.b", ["volumes", "volumeMounts"])
-    fields, _ = found["sidecar"]
+    fields = found["sidecar"]
     assert [*fields["spec"]] == ["zoneCommon"], (
         "the zone lists no containers, and a list of its own would hide this one"
     )
@@ -160,3 +218,4 @@ def test_a_zone_without_a_name_is_not_given_one():
     child = resource("VMCluster", "x", zone["vmcluster"]["spec"], owner=parent)
     (finding,) = [each for row in audited(parent, child) for each in row.findings if each.id == "read-only-root"]
     assert "# A zone without a name has its index here" in finding.fix
+    assert not finding.command, "a command could not test that it is the same zone"

@@ -127,6 +127,13 @@ def test_the_page_refers_to_nothing_outside():
     assert {link.removeprefix("#") for link in links} <= ids
 
 
+def test_a_fix_is_shown_with_its_command():
+    """Both can be selected with one click."""
+    text = _Page(as_html(sample_report())).text
+    (finding,) = [each for row in sample_report().workloads for each in row.findings if each.command]
+    assert text.index(finding.fix) < text.index("The same as a command") < text.index(finding.command)
+
+
 def test_every_id_is_there_once():
     """No two elements share an id, which labels and links rely on."""
     ids = [each["id"] for _, each in _Page(as_html(sample_report())).elements if "id" in each]

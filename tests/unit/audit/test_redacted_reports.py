@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 from typing import Any
 
 import msgspec
@@ -12,12 +13,14 @@ from tests.support.sample_pods import owned_by, pod, resource, workload
 from webhook.audit import redacted as module
 from webhook.audit.audits import audit_saved, report_of
 from webhook.audit.collect import AuditScope
+from webhook.audit.fix_commands import patch_command
 from webhook.audit.html_report import as_html
 from webhook.audit.redacted import hashed, redacted, without_names
 from webhook.audit.report import AuditReport, MissingPermission, NotJudged
 from webhook.audit.saved import SavedObjects
 from webhook.audit.text_report import as_diff, as_table
 from webhook.audit.trimmed import trimmed
+from webhook.policy.placed_fix import EditedResource, PlacedFix
 from webhook.settings import Settings
 
 HOSTILE = ["a", "x", "pods", "spec", "will", "root", "BREAKS", "namespace", "vmguard", "nfs.name", "64", "0", "true"]
@@ -189,7 +192,6 @@ def test_a_report_of_vmguard_itself_can_still_be_read():
 COMMANDS = """\
 kubectl exec -n {0} {0} -c {0} -- stat -c '%u:%g %a %n' -- /{0}
 kubectl exec -n {0} {0} -c {0} -- chown -R 65534 -- /{0}
-kubectl patch -n {0} vmagent {0} --type=json -p '[]'
 kubectl label namespace {0} vmguard.io/exempt-  # vmguard is called for its pods then
 """
 
@@ -243,3 +245,30 @@ def test_each_word_of_a_text_is_looked_at_once(monkeypatch):
     monkeypatch.setattr(module, "_word", lambda word, words: looked.append(word) or real(word, words))
     without_names(" ".join(f"name-{number}" for number in range(2000)))
     assert len(looked) == 2000
+
+
+def _hashed(value: Any, name: str) -> Any:
+    """A JSON value with the hash of a name in place of each text that is the name."""
+    if isinstance(value, dict):
+        return {key: _hashed(each, name) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_hashed(each, name) for each in value]
+    return hashed(name) if value == name else value
+
+
+@pytest.mark.parametrize("name", ["canaryname", "patch", "-n", "merge", "json", "spec", "0", "it's"])
+def test_a_command_that_patches_keeps_its_form_and_no_name(name):
+    """Its patch is read as JSON, so a name in it may have any characters."""
+    target = EditedResource("VMAgent", name, name)
+    volume = {"name": name, "persistentVolumeClaim": {"claimName": name}}
+    fields = {"spec": {"containers": [{"name": name, "securityContext": {"runAsUser": 7}}], "volumes": [volume]}}
+    for spec in ({}, {"containers": [{"name": "x"}, {"name": name}], "volumes": [{"name": "y"}]}):
+        command = patch_command(PlacedFix(target, (), fields), lambda _, spec=spec: {"spec": spec})
+        program, _, namespace, verb, kind, of, _, form, _, patch = shlex.split(module._patch_command(command))
+        assert (program, verb, kind, form) == ("kubectl", "patch", "vmagents.operator.victoriametrics.com", "json")
+        assert (namespace, of) == (hashed(name), hashed(name))
+        assert json.loads(patch) == _hashed(json.loads(shlex.split(command)[-1]), name)
+    merge = patch_command(
+        PlacedFix(target, (), {"spec": {"podSecurityPolicyName": None, "port": "8080"}}), lambda _: None
+    )
+    assert shlex.split(module._patch_command(merge))[-1] == '{"spec":{"podSecurityPolicyName":null,"port":"8080"}}'

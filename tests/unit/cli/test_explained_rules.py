@@ -1,11 +1,14 @@
 """`vmguard explain` says of each id what it means, why, and what to do, with YAML to copy."""
 
 import re
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 
+from tests.support.server import ROOT
 from webhook.cli.explain import TEXTS
+from webhook.policy.posture import Posture
 
 BLOCK = re.compile(r"\n\n((?:    .*\n)+)")
 
@@ -33,3 +36,10 @@ def test_a_sentence_of_an_explanation_is_short_enough(name):
     prose = re.sub(r"(?m)^- (?:.*\n(?:  .*\n)*)", "\n\n", text)
     for sentence in re.split(r"[.:;!?](?:\s|$)|\n\n", prose):
         assert len(sentence.split()) <= 25, sentence
+
+
+@pytest.mark.parametrize("part", ["security_context", "api_access"])
+def test_each_word_of_a_posture_is_explained(part):
+    for word in get_args(get_type_hints(Posture)[part]):
+        assert f"\n- `{word}`: " in TEXTS["posture"]
+        assert f" | `{word}` | " in (ROOT / "docs" / "rules.md").read_text()

@@ -129,6 +129,15 @@ def test_the_readmes_review_command_prints_what_it_shows():
         assert line in printed
 
 
+def test_the_tutorials_audit_prints_what_it_shows():
+    """The example has workloads that break, one to check, and one with nothing wrong."""
+    text = (DOCS / "tutorial.md").read_text()
+    (command,) = (line for line in shell_lines(text) if "examples/tutorial.yaml" in line)
+    done = as_printed(command)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == text.split(f"$ {command}\n")[1].split("```")[0]
+
+
 def test_the_readme_has_the_two_commands():
     lines = shell_lines((ROOT / "README.md").read_text())
     commands = [line.split("#")[0].strip() for line in lines if line.startswith("make ")]

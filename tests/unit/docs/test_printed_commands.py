@@ -18,6 +18,7 @@ RUN_BY = {
         "tests/integration/audit/test_screenshot.py::test_the_documented_command_makes_a_picture",
     ),
     "docs/tutorial.md": (
+        "tests/unit/docs/test_docs.py::test_the_tutorials_audit_prints_what_it_shows",
         "tests/integration/cluster/test_cluster_audit.py::test_the_commands_of_a_page_work_as_printed",
     ),
     "docs/certificates.md": (

@@ -135,10 +135,11 @@ def test_a_denial_of_an_unknown_kind_is_told_there_too():
 @pytest.mark.parametrize(
     ("where", "helps"),
     [
-        ("enforced", "vmguard fills its pods when they are created again"),
+        ("enforced", "vmguard fills new pods for which the API server calls it"),
         (
             "trial",
-            "the namespace is in a trial: its label vmguard.io/mode=enforce makes vmguard fill new pods",
+            "the namespace is in a trial: with its label vmguard.io/mode=enforce vmguard fills new pods for which the"
+            " API server calls it",
         ),
         ("excluded", "vmguard is not called for pods of kube-system"),
     ],
@@ -158,7 +159,7 @@ def test_what_helps_is_there_however_much_is_wrong(monkeypatch):
     monkeypatch.setattr(resource_events, "not_compliant", lambda _: "x" * 5000)
     text = _surveyed(*vmsingle()).text
     assert len(text) < 1000
-    assert text.endswith("; vmguard fills its pods when they are created again")
+    assert text.endswith("; vmguard fills new pods for which the API server calls it")
 
 
 def test_an_exempt_namespace_gets_no_event():

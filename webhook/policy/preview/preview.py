@@ -164,9 +164,8 @@ def _warnings(
                 (source_map.component, warning.text.replace(THIS_POD, each.as_argument))
             )
         if verdicts := judged[identical].verdicts:
-            changes, violations = (
-                sum(type(finding) is of for finding in judged[identical].findings) for of in (Change, Violation)
-            )
+            changes = sum(type(finding) is Change for finding in judged[identical].findings)
+            violations = sum(map(_is_to_correct, judged[identical].findings))
             levels[_key(each.workload)] = PredictedLevels(source_map.component, *verdicts, changes, violations)
     warnings: list[Warn] = []
     all_found: list[_Found] = []
@@ -179,6 +178,11 @@ def _warnings(
         text = f"more than {MOST} different pods or {MOST_CONTAINERS} containers: {left_out} of its workloads are not"
         warnings.append(Warn("workload", f"{text} judged here"))
     return warnings, levels, all_found
+
+
+def _is_to_correct(finding: Finding) -> bool:
+    """Whether a person must correct something: filling does not help."""
+    return type(finding) is Violation or (type(finding) is Warn and finding.fatal)
 
 
 def _judge(
@@ -242,7 +246,7 @@ def _texts(source_map: SourceMap, findings: Iterable[Finding]) -> list[tuple[War
         if type(finding) is Violation:
             warnings.append((Warn(finding.rule, source_map.complaint(finding), noncompliant=True), finding))
         elif type(finding) is Warn:
-            warnings.append((Warn(finding.rule, source_map.text(finding.text)), finding))
+            warnings.append((Warn(finding.rule, source_map.text(finding.text), fatal=finding.fatal), finding))
     return warnings
 
 

@@ -4,9 +4,10 @@ vmguard warns the person who applies the resource. It looks for chown, chgrp, ch
 `install -o`, in commands, arguments and scripts.
 
 Why: only root may give a file to another user, and only with the capability CHOWN. An init container with `chown` takes
-the user of its pod, so in a strict pod it runs as user 65534. Then chown fails, the init container fails, and no pod
-starts. `runAsUser: 0` alone does not help, as the pod has `runAsNonRoot: true` and the kubelet does not start the
-container. To harden the container does not help either.
+the user of its pod, so in a strict pod it runs as user 65534. If a file has another owner, chown fails, and with the
+init container the pod does not start. vmguard does not read files, so an audit reports CHECK. `runAsUser: 0` alone does
+not help, as the pod has `runAsNonRoot: true`: the kubelet never starts the container, and an audit reports BREAKS. To
+harden the container does not help either.
 
 What to do: with a volume to which the kubelet applies fsGroup, remove the container, as it is not needed. Else give it
 both fields:
@@ -32,7 +33,7 @@ ID = "file-owner"
 
 def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001 - the shape of the phase
     """Findings for the containers of one pod."""
-    return [Warn(ID, text, about=(name,)) for name, text in faults(pod.pod["spec"])]
+    return [Warn(ID, text, about=(name,), fatal=refused) for name, text, refused in faults(pod.pod["spec"])]
 
 
 def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:

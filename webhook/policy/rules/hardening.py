@@ -4,7 +4,6 @@ from typing import Any
 
 from webhook.podsecurity import Reason, evaluate
 from webhook.policy.json_access import Raw, joined, object_of, objects_of
-from webhook.policy.rules.subject import FlawedPod
 
 
 def reasons_of(container: dict[str, Any], spec: dict[str, Any], minor: int) -> tuple[Reason, ...]:
@@ -33,13 +32,16 @@ _HARDER: tuple[Raw, ...] = (
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe", "postStart", "preStop")
 
 
-def hardened(container: Raw, pod: FlawedPod) -> Raw:
-    """The fields without which a container does not pass, as few as possible."""
+CHECK_IMAGE = "Check that the image needs no user, capability or port that this takes away."
+
+
+def hardened(container: Raw, spec: Raw, minor: int) -> Raw:
+    """The fields without which a container of a pod's raw spec does not pass, as few as possible."""
     context: Raw = {}
-    reasons = reasons_of(container, pod.spec, pod.minor)
+    reasons = reasons_of(container, spec, minor)
     for change in _HARDER:
         tried = joined(context, change)
-        left = reasons_of(_merged(container, {"securityContext": tried}), pod.spec, pod.minor)
+        left = reasons_of(_merged(container, {"securityContext": tried}), spec, minor)
         if len(left) < len(reasons):
             context, reasons = tried, left
     changes: Raw = {"securityContext": context} if context else {}

@@ -50,7 +50,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
         elif image.user == 0:
             refused.setdefault("root", []).append(container["name"])
     return [
-        Warn(ID, _text(names, user, _is_collector(spec, posture)), about=tuple(names))
+        Warn(ID, _text(names, user, _is_collector(spec, posture)), about=tuple(names), fatal=True)
         for user, names in refused.items()
     ]
 

@@ -86,15 +86,20 @@ def _command_line(container: Raw) -> list[str]:
     return [word for field in ("command", "args") for word in _texts(container.get(field))]
 
 
-def faults(spec: Raw) -> Iterator[tuple[str, str]]:
-    """Name and text for each container of a pod's spec that changes owners or modes and is not permitted to."""
+def faults(spec: Raw) -> Iterator[tuple[str, str, bool]]:
+    """Name and text for each container of a pod's spec that changes owners or modes and is not permitted to.
+
+    The last is whether it surely does not start. Else that depends on the files: the kernel lets everyone "change" a
+    file to the owner or mode of his own (`chown_ok` in fs/attr.c), and a script may go on after a failure.
+    """
     for group, what in (("initContainers", "init container"), ("containers", "container")):
         for container in spec[group]:
             tool = tool_of(container)
             if tool and (fault := _fault(container, spec, tool)):
                 why, fix = fault
-                ends = "" if "kubelet" in why else _ends(container, group)
-                yield str(container["name"]), f"{what} {container['name']!r} runs {tool} {why}{ends}. {fix}"
+                refused = "kubelet" in why
+                ends = "" if refused else _ends(container, group)
+                yield str(container["name"]), f"{what} {container['name']!r} runs {tool} {why}{ends}. {fix}", refused
 
 
 def permitting(container: Raw, spec: Raw) -> Raw:
@@ -116,12 +121,12 @@ def _fault(container: Raw, spec: Raw, tool: str) -> tuple[str, str] | None:
         return None
     if user != ROOT:
         who = "another user than root" if user is None else f"user {user}"
-        return f"as {who}, which is not permitted", f"Give it {_FIX}"
+        return f"as {who}", f"Give it {_FIX}"
     if non_root:
         return "as root, but runAsNonRoot is true: the kubelet will not start it", "Give it runAsNonRoot: false too"
     needed = _CAPABILITY[tool]
     if lacks(context, needed):
-        return f"without the capability {needed}, which is not permitted", f"Give it capabilities: {{add: [{needed}]}}"
+        return f"without the capability {needed}", f"Give it capabilities: {{add: [{needed}]}}"
     return None
 
 
@@ -129,8 +134,9 @@ def _ends(container: Raw, group: str) -> str:
     """What becomes of the pod."""
     ignored = any("||" in word for field in ("command", "args") for word in _texts(container.get(field)))
     if ignored:
-        return ": it changes nothing"
-    return ": it fails and no pod starts" if group == "initContainers" else ": it fails"
+        return ": it changes no file that has another owner"
+    end = " and the pod may not start" if group == "initContainers" else ""
+    return f": if a file has another owner, it fails{end}"
 
 
 def _calls(words: list[str]) -> Iterator[tuple[str, list[str]]]:

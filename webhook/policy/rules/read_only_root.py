@@ -76,7 +76,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             text = f"container {container['name']!r} writes to {path} ({flag}), its root filesystem is read-only and"
             text = f"{text} no writable volume is mounted there: add one with volumes and"
             about = (str(container["name"]), path)
-            findings.append(Warn(ID, f"{text} {_mounts_of(container, posture)}", about=about))
+            findings.append(Warn(ID, f"{text} {_mounts_of(container, posture)}", about=about, fatal=True))
     return findings
 
 

@@ -31,7 +31,7 @@ container must keep the user of its image, set that user:
 from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, laid_over, object_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.hardening import hardened, reasons_of
+from webhook.policy.rules.hardening import CHECK_IMAGE, hardened, reasons_of
 from webhook.policy.rules.owner_changers import tool_of
 from webhook.policy.rules.replaced_users import InheritedUser, inherited_at_update, inherited_users
 from webhook.policy.rules.rule import Rule
@@ -128,9 +128,9 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
         return Fix(notes=(note,), command="kubectl get mutatingwebhookconfigurations")
     fields: Raw = {}
     for name in names:
-        for group, containers in pod.of_container(name, hardened(pod.container(name), pod)).items():
+        for group, containers in pod.of_container(name, hardened(pod.container(name), pod.spec, pod.minor)).items():
             fields[group] = [*fields.get(group, []), *containers]
-    return Fix(fields, notes=("Check that the image needs no user, capability or port that this takes away.",))
+    return Fix(fields, notes=(CHECK_IMAGE,))
 
 
 RULE = Rule(

@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.support.audited_pods import audited
 from tests.support.preview_warnings import warnings_on
+from tests.support.sample_pods import resource
 
 MOUNT = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
 CHOWN = {"name": "own", "command": ["chown", "-R", "65534:65534", "/data"], **MOUNT}
@@ -17,8 +19,8 @@ def test_an_init_container_that_takes_the_user_of_a_strict_pod_cannot_chown():
     """To harden it would not help, so that is no advice."""
     assert warnings_on("VMSingle", _init(), "sidecar") == []
     assert warnings_on("VMSingle", _init(), "file-owner") == [
-        "vmsingle: init container 'own' runs chown as user 65534, which is not permitted: it fails and no pod starts."
-        f" {FIX}"
+        "vmsingle: init container 'own' runs chown as user 65534: if a file has another owner, it fails and the pod may"
+        f" not start. {FIX}"
     ]
 
 
@@ -43,8 +45,8 @@ def test_root_needs_the_capability(context, permitted):
         []
         if permitted
         else [
-            "vmsingle: init container 'own' runs chown without the capability CHOWN, which is not permitted: it fails"
-            " and no pod starts. Give it capabilities: {add: [CHOWN]} [file-owner]"
+            "vmsingle: init container 'own' runs chown without the capability CHOWN: if a file has another owner, it"
+            " fails and the pod may not start. Give it capabilities: {add: [CHOWN]} [file-owner]"
         ]
     )
 
@@ -75,7 +77,7 @@ def test_the_tool_is_found_in_command_and_arguments(words, tool):
 
 def test_a_failure_that_the_script_ignores_is_said_so():
     (warning,) = warnings_on("VMSingle", _init(command=["sh", "-c", "chown 1 /data || true"]), "file-owner")
-    assert "which is not permitted: it changes nothing. Give it" in warning
+    assert "as user 65534: it changes no file that has another owner. Give it" in warning
 
 
 @pytest.mark.parametrize(
@@ -94,4 +96,12 @@ def test_it_counts_whatever_sets_the_user(spec):
 
 def test_a_sidecar_that_cannot_chown_is_a_warning_too():
     (warning,) = warnings_on("VMSingle", {"containers": [CHOWN]}, "file-owner")
-    assert warning.startswith("vmsingle: container 'own' runs chown as user 65534, which is not permitted: it fails. ")
+    assert ": container 'own' runs chown as user 65534: if a file has another owner, it fails. Give it " in warning
+
+
+def test_an_audit_says_breaks_only_where_the_container_never_starts():
+    """Whether chown fails depends on the files, and the kubelet refuses root in a pod that must not be root always."""
+    for context, verdict in ((None, "CHECK"), ({"runAsUser": 0}, "BREAKS")):
+        (row,) = audited(resource("VMSingle", spec=_init(context)))
+        (finding,) = [each for each in row.findings if each.id == "file-owner"]
+        assert (finding.verdict, "may not start" in finding.text) == (verdict, verdict == "CHECK")

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.applied_commands import commanded
 from tests.support.applied_fixes import applied, pasted
 from tests.support.flawed_resources import FLAWED
 from tests.support.sample_pods import decide
-from webhook.audit.fixes import fix_text
+from webhook.audit.fixes import Copyable, copyable
+from webhook.audit.trimmed import trimmed
 from webhook.policy.components import BY_KIND, COMPONENTS
 from webhook.policy.decide import Decision
 from webhook.policy.findings import NothingToCopy, Violation, Warn
@@ -25,23 +27,31 @@ MARKED = {
 
 
 def judged(thing: dict[str, Any]) -> Decision:
-    thing = {**thing, "metadata": {**thing["metadata"], "namespace": "mon"}}
-    return decide(thing, [], webhook="validate", minor=37)
+    return decide(in_mon(thing), [], webhook="validate", minor=37)
 
 
-def fixes(thing: dict[str, Any]) -> Iterator[tuple[Violation | Warn, str]]:
-    """Each finding on the pods of a resource, and on the resource itself, with its fix as text."""
+def in_mon(thing: dict[str, Any]) -> dict[str, Any]:
+    return {**thing, "metadata": {**thing["metadata"], "namespace": "mon"}}
+
+
+def fixes(thing: dict[str, Any]) -> Iterator[tuple[Violation | Warn, Copyable]]:
+    """Each finding on the pods of a resource, and on the resource itself, with its fix as text and as a command.
+
+    An audit has no more of the resource than what it trims it to.
+    """
+    known = trimmed(thing)
     decision = judged(thing)
     for levels in decision.predicted_levels:
         for flaw in levels.flaws if levels else ():
-            yield flaw.finding, fix_text(flaw.fix)
+            yield flaw.finding, copyable(flaw.fix, lambda _: known)
     shown = {id(flaw.finding) for levels in decision.predicted_levels if levels for flaw in levels.flaws}
     for finding in decision.findings:
         fix = id(finding) not in shown and resource_fix_of(finding, ResourceObject(thing["kind"], thing))
         if fix:
             name = thing["metadata"]["name"]
             component = BY_KIND.get(thing["kind"], (COMPONENTS[0],))[0]
-            yield finding, fix_text(placed(fix, Workload(thing["kind"], "mon", name, component, "", thing["spec"])))
+            workload = Workload(thing["kind"], "mon", name, component, "", thing["spec"])
+            yield finding, copyable(placed(fix, workload), lambda _: known)
 
 
 def findings(decision: Decision, rule: str) -> set[str]:
@@ -57,20 +67,23 @@ def test_a_fix_in_the_resource_makes_its_finding_go_away(name):
     """The finding is not there when the resource is previewed again, and no other denial is."""
     thing = FLAWED[name]
     before = judged(thing)
-    for finding, text in fixes(thing):
+    for finding, what in fixes(thing):
+        text, command = what.fix, what.command
         marked = [line for line in text.splitlines() if "<" in line]
         assert all(line.startswith("#") for line in marked), "a place that only a person can fill in is in a comment"
-        if marked and not pasted(text):
+        if marked and not pasted(text) and not command:
             assert name in MARKED
             continue
-        after = judged(applied(thing, text))
+        assert command, text
         shown = finding.text if isinstance(finding, Warn) else finding.why
         assert shown in findings(before, finding.rule)
-        assert shown not in findings(after, finding.rule), text
-        assert sum(each.denies for each in after.violations) <= sum(each.denies for each in before.violations), text
+        for changed in [commanded(in_mon(thing), command), *([applied(thing, text)] if pasted(text) else [])]:
+            after = judged(changed)
+            assert shown not in findings(after, finding.rule), what
+            assert sum(v.denies for v in after.violations) <= sum(v.denies for v in before.violations), what
 
 
-PROVEN = {finding.rule for thing in FLAWED.values() for finding, text in fixes(thing) if pasted(text)}
+PROVEN = {finding.rule for thing in FLAWED.values() for finding, what in fixes(thing) if what.command}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
