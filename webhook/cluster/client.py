@@ -2,8 +2,8 @@
 
 The client library authenticates: with a kubeconfig (contexts, client certificates, exec plugins), or with the pod's own
 ServiceAccount and its rotating token. When the API server refuses the credentials (401), the client loads them again,
-but not too often. Every request has a time limit. If its connection breaks or the API server
-throttles it, the client repeats it within this limit.
+but not too often. Every request has a time limit. If its connection breaks or the API server throttles it, the client
+repeats it within this limit.
 """
 
 import asyncio

@@ -39,7 +39,7 @@ def hardened(container: Raw, pod: FlawedPod) -> Raw:
     reasons = reasons_of(container, pod.spec, pod.minor)
     for change in _HARDER:
         tried = joined(context, change)
-        left = reasons_of(_merged(container, {"securityContext": tried}), pod.spec, pod.minor)
+        left = reasons_of(joined(container, {"securityContext": tried}), pod.spec, pod.minor)
         if len(left) < len(reasons):
             context, reasons = tried, left
     changes: Raw = {"securityContext": context} if context else {}
@@ -65,16 +65,3 @@ def _without_hosts(container: Raw) -> Raw:
         elif handlers:
             found["lifecycle"] = {**found.get("lifecycle", {}), field: handlers}
     return found
-
-
-def _merged(base: Raw, patch: Raw) -> Raw:
-    """An object with a merge patch."""
-    result = dict(base)
-    for field, value in patch.items():
-        if isinstance(value, dict):
-            result[field] = _merged(object_of(result.get(field)), value)
-        elif value is None:
-            result.pop(field, None)
-        else:
-            result[field] = value
-    return result
