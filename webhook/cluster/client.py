@@ -255,6 +255,10 @@ class Client:
         except (TimeoutError, *_GONE) as error:
             raise _unreachable(error) from None
 
+    def count_refusal(self, verb: str, resource: Collection) -> None:
+        """Count a request that the API server would refuse, as if it had been made."""
+        self._count(verb, resource.plural, 403)
+
     async def close(self) -> None:
         """Close every connection, also those that were cancelled while they opened."""
         await self._api.close()

@@ -85,6 +85,7 @@ class Permissions:
         if said.status and said.status.allowed:
             self.allowed(verb, resource, namespace)
         else:
+            client.count_refusal(verb, resource)
             self.forbidden(verb, resource, namespace, "the API server says so when asked")
 
 

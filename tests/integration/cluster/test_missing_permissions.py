@@ -60,6 +60,9 @@ def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(
         (told,) = [line["reason"] for line in server.lines() if "may not" in line.get("reason", "")]
         assert told.startswith(begins)
         assert told.endswith(ends)
+        if verb == "get":
+            counted = f'vmguard_api_requests_total{{code="403",resource="{plural}",verb="get"}} '
+            assert counted in server.operation("/metrics")[1], "VmguardPermissionMissing reads it"
         if verb != "get":  # which is asked again after a minute
             account.lack()
             wait_for(lambda: "may not" not in _readiness(server)[1], "the permission to be found")
