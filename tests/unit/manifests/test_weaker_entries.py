@@ -1,12 +1,10 @@
 """What is reported of installed webhook entries: what weakens enforcement, and not what a person may choose."""
 
 import copy
-import json
 
-import msgspec
 import pytest
 
-from webhook.cluster.webhook_entries import EntryScope, WebhookEntry
+from tests.support.installed_entries import entries_of
 from webhook.manifests.weaker_entries import weaker
 from webhook.manifests.webhooks import MATCH_CONDITIONS, Service, configurations, denying, staged
 
@@ -24,14 +22,8 @@ def _by_name(made):
 
 
 def _weaker(installed, trial=None):
-    found = {
-        kind: tuple(
-            WebhookEntry(index, name, "", b"", msgspec.json.decode(json.dumps(entry), type=EntryScope))
-            for index, (name, entry) in enumerate(entries.items())
-        )
-        for kind, entries in installed.items()
-    }
-    return weaker(found, name="vmguard", trial=trial)
+    objects = ({"kind": kind, "webhooks": list(entries.values())} for kind, entries in installed.items())
+    return weaker(entries_of(objects), name="vmguard", trial=trial)
 
 
 def _every(installed):
