@@ -13,7 +13,7 @@ BUILDER ?= $(shell for each in docker podman buildah; do "$$each" info >/dev/nul
 IMAGE ?= vmguard:0.1.0
 SBOM := dist/vmguard.cdx.json
 
-.PHONY: help run test first-build control-plane unit unit-3.13 python-3.13 cluster lint bench matrix image sbom clean
+.PHONY: help run test first-build first-cluster control-plane unit unit-3.13 python-3.13 cluster lint bench matrix image sbom clean
 
 help: ## show what there is
 	@grep -E '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,8 +40,12 @@ python-3.13: # say so if there is none
 	@test -n "$(PYTHON_3_13)" || \
 		{ echo "There is no Python 3.13 here: make unit-3.13 PYTHON_3_13=/path/to/python3.13"; exit 1; }
 
-cluster: $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies, REPLICAS=3, or OVERLAY=default
+cluster: first-cluster $(VENV)/dev ## a real control plane with vmguard in it, up until Ctrl-C; VERSION=1.24 for PodSecurityPolicies, REPLICAS=3, or OVERLAY=default
 	@$(BIN)/python -m tests.controlplane.cluster $(VERSION) $(REPLICAS:%=--replicas %) $(OVERLAY:%=--overlay %)
+
+first-cluster: # say at once what a first run does, and how long it takes
+	@test -e $(VENV)/dev || echo "First run: make installs Python packages into $(VENV), which takes one to two minutes on two cores."
+	@$(PYTHON) -m tests.controlplane.build --estimate $(VERSION) 2>/dev/null || true
 
 lint: $(VENV)/dev ## ruff, mypy, import-linter, hadolint, and deploy/ as generated
 	$(BIN)/ruff check .

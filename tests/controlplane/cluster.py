@@ -51,6 +51,7 @@ def main() -> int:
     overlays = sorted(each.name for each in (ROOT / "deploy" / "overlays").iterdir())
     parser.add_argument("--overlay", choices=overlays, help="install vmguard by this overlay of deploy/, in pods")
     options = parser.parse_args()
+    print(f"Starting a control plane of Kubernetes {options.version}, a node and vmguard.", flush=True)
     try:
         if options.overlay:
             with cluster(options.version, **_settings()) as made:
@@ -90,6 +91,7 @@ def _install(made: InstalledCluster, overlay: str) -> None:
     """Install an overlay, as docs/install.md does it, and stay up."""
     plane, path = made.plane, os.path.relpath(ROOT / "deploy" / "overlays" / overlay)
     plane.namespace(NAMESPACE)
+    print(f"Installing {path}, and waiting until its replicas are ready.", flush=True)
     done = plane.kubectl("apply", "--server-side", "-k", path)
     if done.returncode:
         raise FailedError(f"kubectl apply -k {path}:\n{done.stderr}")

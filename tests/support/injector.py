@@ -2,18 +2,15 @@
 
 import base64
 import json
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from certs import DirectoryStore, ensure
 from tests.controlplane.api import Object
 from tests.controlplane.registration import LABEL
+from tests.support.tls_server import over_trusted_tls
 from webhook.policy.token_volume import TOKEN_PATH
 
 Mutate = Callable[[str, Object], list[dict[str, Any]]]
@@ -126,17 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def injecting(folder: Path, mutate: Mutate = add_container) -> Iterator[tuple[str, bytes]]:
     """`(base url, authority's PEM)` of a running injector."""
-    bundle, _ = ensure(DirectoryStore(folder), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     server = _Server(("127.0.0.1", 0), _Handler)
     server.mutate = mutate
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"https://localhost:{server.server_address[1]}", bundle.authority_pem
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with over_trusted_tls(server, folder) as reached:
+        yield reached

@@ -95,7 +95,8 @@ class ConfigurationStatus(Struct, frozen=True, rename="camel"):
 class CertificateReport(Struct, frozen=True, rename="camel"):
     """The whole report. `ok` is whether no person must act; `complete` is whether everything could be read.
 
-    `certificate` is that of files. With a Secret there is none: each replica has its own.
+    `certificate` is that of files. With a Secret there is none: each replica has its own. `weaker` is what the entries
+    leave out that those of the manifests have; it may be on purpose, and does not count for `ok`.
     """
 
     source: Literal["secret", "files"]
@@ -113,6 +114,7 @@ class CertificateReport(Struct, frozen=True, rename="camel"):
     complete: bool = False
     problems: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    weaker: tuple[str, ...] = ()
 
     @property
     def status(self) -> int:
@@ -432,5 +434,7 @@ def _conclusion(report: CertificateReport) -> Iterator[str]:
         yield f"Not read: {each}"
     for each in report.problems:
         yield f"To do: {each}"
+    for each in report.weaker:
+        yield f"Weaker than the manifests, on purpose or not: {each}."
     if report.ok:
-        yield "All is well."
+        yield "The certificates are well." if report.weaker else "All is well."

@@ -2,8 +2,11 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from datetime import UTC, datetime
+
+import msgspec
 
 from webhook.cli.certificate_reading import (
     for_report,
@@ -16,6 +19,8 @@ from webhook.cli.certificate_reading import (
 from webhook.cli.certificate_report import CertificateReport, as_json, as_text, of_files, of_secret
 from webhook.cli.certs import failed
 from webhook.cluster.client import NoClusterError, connected
+from webhook.manifests.installation import MODE
+from webhook.manifests.weaker_entries import weaker
 
 _OUTPUTS = {"table": as_text, "json": as_json}
 
@@ -39,6 +44,9 @@ async def _report(options: argparse.Namespace) -> CertificateReport:
         configurations = for_report(found, target)
         now = datetime.now(UTC)
         if target.cert_dir:
-            return of_files(target.installation, read_files(target.cert_dir), configurations, now=now)
-        secret = await read_for_report(client, target)
-        return of_secret(target.installation, secret, configurations, now=now)
+            report = of_files(target.installation, read_files(target.cert_dir), configurations, now=now)
+        else:
+            report = of_secret(target.installation, await read_for_report(client, target), configurations, now=now)
+        entries = {each.kind: each.entries for each in configurations if each.entries}
+        trial = environment.mode == "audit" if MODE in os.environ else None
+        return msgspec.structs.replace(report, weaker=weaker(entries, name=name, trial=trial))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 from webhook.cluster.cached import CachedFacts
@@ -15,6 +16,7 @@ from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.leader.audit_scan import AuditScan, exempt_note
+from webhook.manifests.weaker_entries import weaker
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE
 from webhook.policy.platform import refused_by_constraints
 from webhook.policy.policy_references import REMOVED
@@ -81,7 +83,9 @@ class Cluster:
         self._elector = Elector(lease, {"survey": self._survey.run, **policies}, log)
         metrics.leader.labels(settings.lease).set_function(lambda: float(self._elector.leads))
         service = f"{namespace}/{settings.service}"
-        self._trust = WebhookTrust(leaders, settings.webhook_configuration, service, log, metrics)
+        name = settings.webhook_configuration
+        compare = partial(weaker, name=name, trial=settings.mode == "audit")
+        self._trust = WebhookTrust(leaders, name, service, log, metrics, compare)
         self._own = None if files else self._own_certificate(leaders, namespace, log, metrics)
         self.certificate = files or ServingCertificate(cast("OwnCertificate", self._own), log, metrics, clients=clients)
         self._standing: asyncio.Task[None] | None = None
@@ -148,6 +152,7 @@ class Cluster:
             **self._watching.troubles(),
             "ca-bundles": self._trust.note,
             "not-registered": self._trust.absent,
+            "weaker-entries": self._trust.weaker,
             "leader-election": self._elector.trouble,
             "survey": self._survey.trouble,
             "openshift": self._refused_by_platform,

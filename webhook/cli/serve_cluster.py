@@ -11,6 +11,7 @@ from webhook.cli.cluster_runtime import Cluster
 from webhook.cli.listening import clients_of, listeners, serve_until_signal, warn_of_exposure
 from webhook.cli.usage import UsageError
 from webhook.cluster.client import NoClusterError, connected
+from webhook.manifests.role_advice import advice
 from webhook.server.certificate_files import CertificateFiles
 from webhook.server.run import Plan
 from webhook.server.serving_certificate import ServingCertificate
@@ -46,6 +47,8 @@ def _run(options: argparse.Namespace) -> int:
             connected(options.kubeconfig, rate, metrics.count_api_request, context=options.context) as client,
             connected(options.kubeconfig, LEADERS_RATE, metrics.count_api_request, context=options.context) as leaders,
         ):
+            roles = advice(settings, settings.namespace or client.namespace, makes_certificates=files is None)
+            client.advise = leaders.advise = roles
             cluster = Cluster(settings, client, leaders, log, metrics, files, clients)
             what = Plan(settings, cluster.source, cluster.certificate, metrics=metrics, **cluster.of_plan())
             async with cluster.running():

@@ -122,7 +122,7 @@ async def _write(
     except ApiException as error:
         code, body = error.status or 0, str(error.body or "").encode()
         if code not in as_good:
-            raise refusal(verb, resource, namespace, code, body) from None
+            raise refusal(verb, resource, namespace, code, body, client.advise) from None
         return False
     except (UnreachableError, ValueError) as error:  # the library's models are stricter than the API server
         raise RefusedError(str(error)) from None

@@ -2,8 +2,8 @@
 
 The client library authenticates: with a kubeconfig (contexts, client certificates, exec plugins), or with the pod's own
 ServiceAccount and its rotating token. When the API server refuses the credentials (401), the client loads them again,
-but not too often. Every request has a time limit. If its connection breaks or the API server
-throttles it, the client repeats it within this limit.
+but not too often. Every request has a time limit. If its connection breaks or the API server throttles it, the client
+repeats it within this limit.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from webhook import __version__
+from webhook.cluster.advice import Advise, general_advice
 from webhook.cluster.backoff import Backoff
 from webhook.cluster.collections import JSON, Collection, asked
 from webhook.cluster.fair_queue import OWN, FairQueue, NoTurnError
@@ -107,7 +108,8 @@ class _Configured(NamedTuple):
 class Client:
     """One API server, for one event loop; it calls `count` with verb, plural and HTTP status (0: no answer).
 
-    `namespace` is that of the pod, or of the kubeconfig's context. `context` is the name of that context.
+    `namespace` is that of the pod, or of the kubeconfig's context. `context` is the name of that context. `advise` is
+    what a person reads about a permission that the account of the connection lacks.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Client:
         self._api = configured.api
         self.namespace = configured.namespace
         self.context = configured.context
+        self.advise: Advise = general_advice
         self._source = source
         self._queue = FairQueue(bucket)
         self._count = count
@@ -251,6 +254,10 @@ class Client:
             raise UnreachableError(str(error)) from None
         except (TimeoutError, *_GONE) as error:
             raise _unreachable(error) from None
+
+    def count_refusal(self, verb: str, resource: Collection) -> None:
+        """Count a request that the API server would refuse, as if it had been made."""
+        self._count(verb, resource.plural, 403)
 
     async def close(self) -> None:
         """Close every connection, also those that were cancelled while they opened."""

@@ -76,7 +76,7 @@ class Discovery:
         self.serves_constraints = False
         self.on_learnt: Callable[[], None] = lambda: None
         self.trouble = "not reached yet"
-        self.permissions = Permissions(log)
+        self.permissions = Permissions(log, client.advise)
 
     @property
     def minor(self) -> int:

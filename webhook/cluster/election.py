@@ -68,6 +68,7 @@ class Elector:
         self._clock = time.monotonic
         self._state: LeaseState | None = None
         self._seen = 0.0
+        self._deleted = False
         self._renewed = 0.0
         self._may_hold = False
         self._current = False
@@ -152,7 +153,8 @@ class Elector:
         return True
 
     def _observe(self, state: LeaseState | None) -> None:
-        """Record what was read. From a deleted Lease nobody can know whether its holder still works."""
+        """Record what was read. A deleted Lease does not show whether its holder still works."""
+        self._deleted = state is None
         if state is None or state == self._state:
             return
         if state.holder not in {"", self._lease.identity} and (not self._state or state.holder != self._state.holder):
@@ -165,7 +167,16 @@ class Elector:
             return True
         if self._working:  # another replica has led meanwhile
             return False
-        return not self._state.holder or self._clock() >= self._seen + (self._state.seconds or self._timing.lease)
+        return not self._state.holder or self._clock() >= self._seen + self._valid_for(self._state)
+
+    def _valid_for(self, state: LeaseState) -> float:
+        """Seconds for which the holder of a Lease may still work after the last change that was seen.
+
+        A replica that leads makes a deleted Lease again at its next attempt, or ends its work within its own time. So
+        the time of another client, which may be years, ends with the Lease that has it.
+        """
+        usual = self._timing.lease
+        return min(state.seconds or usual, usual) if self._deleted else state.seconds or usual
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:

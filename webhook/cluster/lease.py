@@ -116,7 +116,8 @@ class Lease:
             return await self._client.call(verb, LEASES.plural, through, seconds)
         except ApiException as error:
             code = error.status or 0
-            why = answered(verb, LEASES, self.namespace, code, str(error.body or "").encode())
+            body = str(error.body or "").encode()
+            why = answered(verb, LEASES, self.namespace, code, body, self._client.advise)
             if code == 409 or (code == 404 and verb == "update"):
                 raise ChangedError(why) from None
             raise UnreachableError(why) from None

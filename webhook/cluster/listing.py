@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from webhook.cluster.advice import Advise, general_advice
 from webhook.cluster.bounded_json import decoded
 from webhook.cluster.client import AnswerTooLargeError, Client, UnreachableError
 from webhook.cluster.collections import JSON, METADATA_LIST, Collection
@@ -76,7 +77,7 @@ async def pages(client: Client, resource: Collection, namespace: str = "", query
                 raise
             limit //= 2
             continue
-        check(code, body, "list", resource, namespace)
+        check(code, body, "list", resource, namespace, client.advise)
         page = await decoded(_page, body)
         yield page
         if not page.metadata.continue_:
@@ -85,14 +86,16 @@ async def pages(client: Client, resource: Collection, namespace: str = "", query
         await asyncio.sleep(0)  # a long list must not hold up admissions
 
 
-def check(code: int, body: bytes, verb: str, resource: Collection, namespace: str) -> None:
+def check(
+    code: int, body: bytes, verb: str, resource: Collection, namespace: str, advise: Advise = general_advice
+) -> None:
     """Raise the error of a failed answer; the same errors as `pages`."""
     if code == 200:
         return
     if code == 410:
         raise ExpiredError(reason(code, body))
     if code in {401, 403}:
-        raise NotAllowedError(answered(verb, resource, namespace, code, body))
+        raise NotAllowedError(answered(verb, resource, namespace, code, body, advise))
     if code == 404:
         raise NotAllowedError(f"{resource} is not served")
     raise UnreachableError(reason(code, body))

@@ -83,7 +83,7 @@ async def _raise_count(client: Client, about: Ref, name: str, now: datetime, aga
     deadline = asyncio.get_running_loop().time() + _SECONDS
     code, body = await client.get(EVENTS.path(about.namespace, name), JSON, deadline)
     if code != 200:
-        raise refusal("get", EVENTS, about.namespace, code, body)
+        raise refusal("get", EVENTS, about.namespace, code, body, client.advise)
     found = _event.decode(body)
     of_another = found.involved_object.uid != about.uid
     if of_another or (found.last_timestamp and abs(now - found.last_timestamp) < timedelta(seconds=again)):
@@ -105,7 +105,7 @@ async def _write(
         return True
     if code in as_good:
         return False
-    raise refusal("create" if method == "POST" else "patch", EVENTS, namespace, code, answer)
+    raise refusal("create" if method == "POST" else "patch", EVENTS, namespace, code, answer, client.advise)
 
 
 def _name(*parts: str) -> str:

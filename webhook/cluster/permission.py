@@ -17,6 +17,7 @@ from kubernetes.aio.client import (
     V1SelfSubjectAccessReviewSpec,
 )
 
+from webhook.cluster.advice import Advise, general_advice
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import Collection
 from webhook.cluster.status import reason, status_of
@@ -34,8 +35,9 @@ _SECONDS = 5.0
 class Permissions:
     """The permissions that are missing now, as far as vmguard has needed them."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, advise: Advise = general_advice) -> None:
         self._log = log
+        self._advise = advise
         self._missing: dict[tuple[str, str, str], str] = {}
 
     @property
@@ -49,7 +51,7 @@ class Permissions:
 
     def forbidden(self, verb: str, resource: Collection, namespace: str, why: str) -> str:
         """Store and log that this is forbidden; return the text for the person who grants permissions."""
-        told = refusal(verb, resource, namespace, why)
+        told = refusal(verb, resource, namespace, why, self._advise)
         everywhere, here = (verb, str(resource), ""), (verb, str(resource), namespace)
         if everywhere not in self._missing and here not in self._missing and len(self._missing) < MOST:
             self._log.write("warning", "permission missing", resource=str(resource), reason=told)
@@ -83,6 +85,7 @@ class Permissions:
         if said.status and said.status.allowed:
             self.allowed(verb, resource, namespace)
         else:
+            client.count_refusal(verb, resource)
             self.forbidden(verb, resource, namespace, "the API server says so when asked")
 
 
@@ -100,20 +103,19 @@ def advised_rule(text: str) -> str:
     return text.partition(_ADVICE)[2].partition(" the rule ")[2]
 
 
-def refusal(verb: str, resource: Collection, namespace: str, why: str) -> str:
-    """`may not list vmsingles.GROUP in namespace mon: WHY: let a Role there have …`."""
-    if namespace:
-        where, role = f"in namespace {namespace}", f"vmguard's role in namespace {namespace}"
-    else:
-        where, role = "in all namespaces" if resource.namespaced else "in the cluster", "vmguard's ClusterRole"
-    rule = f'{{apiGroups: ["{resource.group}"], resources: ["{resource.plural}"], verbs: ["{verb}"]}}'
-    return f"may not {verb} {resource} {where}: {why}{_ADVICE}{role} the rule {rule}"
+def refusal(verb: str, resource: Collection, namespace: str, why: str, advise: Advise = general_advice) -> str:
+    """`may not list vmsingles.GROUP in namespace mon: WHY; add to ROLE the rule RULE`."""
+    everywhere = "in all namespaces" if resource.namespaced else "in the cluster"
+    where = f"in namespace {namespace}" if namespace else everywhere
+    return f"may not {verb} {resource} {where}: {why}{_ADVICE}{advise(verb, resource, namespace)}"
 
 
-def answered(verb: str, resource: Collection, namespace: str, code: int, body: bytes) -> str:
+def answered(
+    verb: str, resource: Collection, namespace: str, code: int, body: bytes, advise: Advise = general_advice
+) -> str:
     """The text for a failed answer: what 401 and 403 forbid, and the rule to add if one would help."""
     why = reason(code, body)
     if code == 401:
         return f"may not {verb} {resource}: {why}; the API server does not take vmguard's credentials"
     lacking = re.search(_CANNOT.format(resource.plural), status_of(body).message) if code == 403 else None
-    return refusal(lacking[1], resource, namespace, why) if lacking else why
+    return refusal(lacking[1], resource, namespace, why, advise) if lacking else why

@@ -174,7 +174,7 @@ class Reflector:
         async with self._client.lines(path, accept, SILENCE) as (code, lines):
             if code != 200:
                 body = b"".join([line async for line in lines])  # metadata only: indented, on many lines
-                check(code, body, "watch", self.resource, self.namespace)
+                check(code, body, "watch", self.resource, self.namespace, self._client.advise)
             self._well()
             began = self.heard
             try:
@@ -182,7 +182,8 @@ class Reflector:
                     event = await decoded(_event, line)
                     if event.type == "ERROR":
                         said = status_of(event.object)
-                        check(said.code, bytes(event.object), "watch", self.resource, self.namespace)
+                        refusal = (said.code, bytes(event.object), "watch", self.resource, self.namespace)
+                        check(*refusal, self._client.advise)
                     await self._take(event)
             finally:
                 self._watched = asyncio.get_running_loop().time() - began

@@ -1,5 +1,6 @@
 """Errors of writes that the API server refuses, with one for a namespace that is being deleted."""
 
+from webhook.cluster.advice import Advise, general_advice
 from webhook.cluster.collections import Collection
 from webhook.cluster.permission import answered
 from webhook.cluster.status import ends
@@ -13,7 +14,9 @@ class EndingError(RefusedError):
     """The namespace is being deleted, so the API server creates nothing in it. No person must act."""
 
 
-def refusal(verb: str, resource: Collection, namespace: str, code: int, body: bytes) -> RefusedError:
+def refusal(
+    verb: str, resource: Collection, namespace: str, code: int, body: bytes, advise: Advise = general_advice
+) -> RefusedError:
     """The error of an answer to a write."""
     kind = EndingError if ends(code, body) else RefusedError
-    return kind(answered(verb, resource, namespace, code, body))
+    return kind(answered(verb, resource, namespace, code, body, advise))

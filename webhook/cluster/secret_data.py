@@ -48,7 +48,7 @@ async def read_secret(client: Client, namespace: str, name: str) -> SecretData |
     if code == 404:
         return None
     if code != 200:
-        raise UnreachableError(answered("get", SECRETS, namespace, code, body))
+        raise UnreachableError(answered("get", SECRETS, namespace, code, body, client.advise))
     return _decoded(body)
 
 
@@ -63,9 +63,9 @@ async def write_secret(client: Client, namespace: str, name: str, read: SecretDa
     encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
     code, body = await client.send("PUT", SECRETS, namespace, name, {**read.written, "data": encoded}, _SECONDS)
     if code in {404, 409}:
-        raise SecretChangedError(answered("update", SECRETS, namespace, code, body))
+        raise SecretChangedError(answered("update", SECRETS, namespace, code, body, client.advise))
     if code != 200:
-        raise UnreachableError(answered("update", SECRETS, namespace, code, body))
+        raise UnreachableError(answered("update", SECRETS, namespace, code, body, client.advise))
 
 
 def _decoded(body: bytes) -> SecretData:

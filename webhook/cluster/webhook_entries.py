@@ -32,7 +32,49 @@ class _ClientConfig(msgspec.Struct, rename="camel"):
     ca_bundle: str | None = None
 
 
-class _Webhook(msgspec.Struct, rename="camel"):
+class SelectorExpression(msgspec.Struct, frozen=True):
+    """One of the `matchExpressions` of a selector."""
+
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] | None = None
+
+
+class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
+    """A selector of labels; all its parts must match."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: tuple[SelectorExpression, ...] | None = None
+
+
+class EntryRule(msgspec.Struct, frozen=True, rename="camel"):
+    """The requests that an entry is called for."""
+
+    operations: tuple[str, ...] = ()
+    api_groups: tuple[str, ...] = ()
+    api_versions: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    scope: str = ""
+
+
+class EntryCondition(msgspec.Struct, frozen=True):
+    """One of the `matchConditions` of an entry, in CEL."""
+
+    name: str = ""
+    expression: str = ""
+
+
+class EntryScope(msgspec.Struct, frozen=True, rename="camel"):
+    """For which requests the API server calls an entry, and what it does without an answer."""
+
+    failure_policy: str = ""
+    namespace_selector: LabelSelector | None = None
+    object_selector: LabelSelector | None = None
+    rules: tuple[EntryRule, ...] | None = None
+    match_conditions: tuple[EntryCondition, ...] | None = None
+
+
+class _Webhook(EntryScope, frozen=True, kw_only=True, rename="camel"):
     client_config: _ClientConfig
     name: str = ""
 
@@ -54,6 +96,7 @@ class WebhookEntry(msgspec.Struct, frozen=True, gc=False):
     name: str
     service: str
     bundle: bytes
+    scope: EntryScope = EntryScope()
 
 
 async def read_entries(client: Client, kind: Collection, name: str) -> tuple[WebhookEntry, ...] | None:
@@ -68,7 +111,7 @@ async def read_entries(client: Client, kind: Collection, name: str) -> tuple[Web
     if code == 404:
         return None
     if code != 200:
-        raise UnreachableError(answered("get", kind, "", code, body))
+        raise UnreachableError(answered("get", kind, "", code, body, client.advise))
     try:
         found = _decoder.decode(body)
         return tuple(_entry(index, each) for index, each in enumerate(found.webhooks or ()))
@@ -95,8 +138,8 @@ async def write_bundle(
     if code == 200:
         return ""
     if code in {404, 409, 422}:  # deleted, written meanwhile, or a test of the patch failed
-        return answered("patch", kind, "", code, body)
-    raise UnreachableError(answered("patch", kind, "", code, body))
+        return answered("patch", kind, "", code, body, client.advise)
+    raise UnreachableError(answered("patch", kind, "", code, body, client.advise))
 
 
 def _operations(entry: WebhookEntry, bundle: bytes) -> list[dict[str, Any]]:
@@ -112,7 +155,8 @@ def _operations(entry: WebhookEntry, bundle: bytes) -> list[dict[str, Any]]:
 def _entry(index: int, webhook: _Webhook) -> WebhookEntry:
     client = webhook.client_config
     service = f"{client.service.namespace}/{client.service.name}" if client.service else ""
-    return WebhookEntry(index, webhook.name, service, base64.b64decode(client.ca_bundle or "", validate=True))
+    bundle = base64.b64decode(client.ca_bundle or "", validate=True)
+    return WebhookEntry(index, webhook.name, service, bundle, webhook)
 
 
 def _text(bundle: bytes) -> str:

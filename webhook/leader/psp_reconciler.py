@@ -343,7 +343,7 @@ class PolicyReconciler:
         code, body = await self._get(resource.path(*place), JSON, place[0])
         if code == 404:
             raise RefusedError("it was deleted meanwhile")
-        check(code, body, "get", resource, place[0])
+        check(code, body, "get", resource, place[0], self._client.advise)
         found: Object = _object.decode(body)
         return found
 

@@ -48,6 +48,16 @@ def _repeated(series: str, by: str) -> str:
     return f"{lately} and count_over_time((sum {by} (increase({series}[5m])) > 0)[50m:1m]) > 7"
 
 
+def _forbidden(configurations: str) -> str:
+    """The expression "the API server refuses to vmguard, again and again, to get an object".
+
+    With `resource!~` it leaves out the webhook configurations, with `resource=~` it has nothing else. vmguard need not
+    read them with WATCH_NAMESPACE, where it does not watch Namespaces either.
+    """
+    selected = f'verb="get", code="403", {configurations}".+webhookconfigurations"'
+    return f"sum by (namespace, job, resource) (increase(vmguard_api_requests_total{{{selected}}}[5m])) > 0"
+
+
 class Alert(msgspec.Struct, frozen=True):
     """One alert: an expression in PromQL that must hold for a time (`wait`, "" for none) before the alert fires.
 
@@ -214,6 +224,16 @@ ALERTS = (
         "vmguard does not see changes in the cluster",
         "{{ $labels.instance }} cannot watch {{ $labels.resource }}. It decides by what it saw last, and reads what it"
         " does not know one by one.",
+    ),
+    Alert(
+        "VmguardPermissionMissing",
+        "warning",
+        f"{_forbidden('resource!~')} or {_forbidden('resource=~')} and on (namespace, job) "
+        'vmguard_watch_ok{resource="namespaces"}',
+        "5m",
+        "The role of vmguard lacks a permission",
+        "vmguard may not get {{ $labels.resource }}. /readyz?verbose and the log of vmguard have the role and the"
+        " command that repairs it.",
     ),
     Alert(
         "VmguardPodsNotCompliant",

@@ -15,7 +15,7 @@ from webhook.manifests import cert_manager, dashboard, monitoring, optional_obje
 from webhook.manifests.fence import ServiceAccount, fence
 from webhook.manifests.installation import CONTAINER, MODE
 from webhook.manifests.roles import InstallationNames, default_policy_roles, policy_user_roles
-from webhook.manifests.webhooks import TRIAL, Service, denying, staged
+from webhook.manifests.webhooks import MATCH_CONDITIONS, TRIAL, Service, denying, staged
 
 _NAMES = InstallationNames()
 _FOLLOWING = InstallationNames(namespace="")
@@ -101,23 +101,6 @@ def _denying(which: int) -> Iterable[dict[str, Any]]:
     for name, changed in denying(Service(namespace=""))[which].items():
         path = {"service": {"path": changed["clientConfig"]["service"]["path"]}}
         yield {"name": name, "clientConfig": path, "namespaceSelector": changed["namespaceSelector"]}
-
-
-def _changes(field: str) -> str:
-    """The CEL expression that is true where an update changes a field, which may be absent."""
-    new, old = f"object.{field}", f"oldObject.{field}"
-    return f"has({new}) != has({old}) || (has({new}) && {new} != {old})"
-
-
-MATCH_CONDITIONS = (
-    {"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"},
-    {
-        "name": "spec-or-owners-changed",
-        "expression": f"request.operation == 'CREATE' || {_changes('spec')} || {_changes('metadata.ownerReferences')}",
-    },
-)
-"""Of a resource vmguard decides by its spec and its owners. It ignores a resource that is being deleted, and denies no
-update that changes neither. Entries for pods have no conditions: vmguard must see each pod to know its owner."""
 
 
 def _conditions() -> Iterable[dict[str, Any]]:

@@ -165,6 +165,23 @@ TRIAL: dict[str, Any] = {"timeoutSeconds": 5, "failurePolicy": "Ignore"}
 """The fields of an entry in a trial. A webhook that is down makes each request wait for the timeout."""
 
 
+def _changes(field: str) -> str:
+    """The CEL expression that is true where an update changes a field, which may be absent."""
+    new, old = f"object.{field}", f"oldObject.{field}"
+    return f"has({new}) != has({old}) || (has({new}) && {new} != {old})"
+
+
+MATCH_CONDITIONS = (
+    {"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"},
+    {
+        "name": "spec-or-owners-changed",
+        "expression": f"request.operation == 'CREATE' || {_changes('spec')} || {_changes('metadata.ownerReferences')}",
+    },
+)
+"""Of a resource vmguard decides by its spec and its owners. It ignores a resource that is being deleted, and denies no
+update that changes neither. Entries for pods have no conditions: vmguard must see each pod to know its owner."""
+
+
 _OTHER_MODE = Match(MODE_LABEL, "NotIn", (MODE_VALUE,))
 _IN_FORCE = Match(MODE_LABEL, "In", (MODE_VALUE,))
 

@@ -51,6 +51,13 @@ Outcome = Literal[
 ]
 
 _LONGEST_MESSAGE = 2000
+
+_WAYS_AROUND = (
+    f"if the pod must run before that is corrected, label its namespace {EXEMPT}={EXEMPT_VALUE}: vmguard then neither "
+    "fills nor denies pods there; VMGUARD_UNKNOWN=allow would admit such pods in all namespaces, also noncompliant ones"
+)
+"""What admits a pod that vmguard cannot judge, and what it costs; the narrower way comes first."""
+
 PODS_DENIED = "pods will be denied: "
 """The beginning of a warning on a resource whose pods vmguard will deny."""
 
@@ -160,7 +167,7 @@ def unknown(identity: UnknownOwner, settings: Settings, *, may_refuse: bool = Tr
     """The decision on a pod with an unknown resource: refused, or admitted unchanged; vmguard never guesses."""
     annotations = {"decision": f"unknown: {identity.reason}"}
     if may_refuse and settings.unknown == "refuse" and settings.mode == "enforce":
-        reason = f"the owner of the pod cannot be known: {identity.reason}; VMGUARD_UNKNOWN=allow would let it through"
+        reason = f"the owner of the pod cannot be known: {identity.reason}; {_WAYS_AROUND}"
         refused = one_line(reason, _LONGEST_MESSAGE)
         return Decision("refused", refused=refused, annotations=annotations, identity=identity)
     warning = warning_line("workload", f"not secured, because the owner of the pod cannot be known: {identity.reason}")
@@ -346,7 +353,7 @@ def enforcement_unknown(decision: Decision, namespace: str, reason: str, setting
     if settings.unknown == "refuse" and settings.mode == "enforce":
         problem = "; ".join(complaint(violation) for violation in decision.violations[:MOST_TOLD])
         what = f"{text}; the pod is not compliant{f': {problem}' if problem else ''}"
-        refused = one_line(f"{what}; VMGUARD_UNKNOWN=allow would let it through", _LONGEST_MESSAGE)
+        refused = one_line(f"{what}; {_WAYS_AROUND}", _LONGEST_MESSAGE)
         annotations = {**decision.annotations, "decision": one_line(f"unknown: {text}", _LONGEST_MESSAGE)}
         return Decision("refused", refused=refused, annotations=annotations, identity=decision.identity)
     warnings = (*decision.warnings, warning_line("workload", f"{text}; VMGUARD_ENFORCE alone decided"))

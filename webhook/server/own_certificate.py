@@ -135,14 +135,14 @@ class OwnCertificate:
         self._found_at = self._monotonic()
         try:
             trouble = await self._look_at_secret(found, now)
-            if self._is_newest and self._may_write and self._rotation.current:
-                trouble = " ".join(filter(None, (trouble, *[await self._write(each) for each in found or ()])))
         except UnreachableError as error:
             trouble = str(error)
         name, at = self._installation.server_name, self._read_at
         self._issued = next_leaf(self._issued, self._rotation, self._installed, name=name, now=now, at=at)
         leaf = self._issued.leaf if self._issued else None
-        self._trust.judge(found, leaf)
+        self._trust.judge(found, leaf)  # before the write: the log first says what was found, then what was done
+        if self._is_newest and self._may_write and self._rotation.current:
+            trouble = " ".join(filter(None, (trouble, *[await self._write(each) for each in found or ()])))
         if self._rotation.current:
             self._metrics.ca_expiry.set(self._rotation.current.certificate.not_valid_after_utc.timestamp())
         self.notice = self._of_end(now)

@@ -35,7 +35,7 @@ from webhook.server.serving_certificate import ServingCertificate
 from webhook.server.worker_process import WorkerProcess
 from webhook.settings import Settings, parse_address
 from webhook.telemetry.log import Handler, Log
-from webhook.telemetry.metrics import SHOWN_SETTINGS, Metrics
+from webhook.telemetry.metrics import Metrics
 
 KEEP_ALIVE = 120
 """Seconds; longer than the API server keeps idle connections (90 s): otherwise it would use a closed one and fail."""
@@ -188,7 +188,7 @@ async def serve(
     if plan.certificate.clients:
         listeners["webhook"].refusal = plan.certificate.clients.refusal
         listeners["webhook"].guarded = WEBHOOKS
-    metrics.show_settings({name: getattr(plan.settings, name) for name in SHOWN_SETTINGS})
+    metrics.show_settings(plan.settings)
     metrics.body_bytes.set_function(lambda: bodies.held)
     worker = WorkerProcess("dry-run", lambda: (str(plan.source.minor),), plan.known, log)
     previews = Previews(WorkerProcess("preview", tuple, b"", log), metrics.count_preview, log)

@@ -34,11 +34,28 @@ class FoundConfiguration(msgspec.Struct, frozen=True):
     entries: tuple[WebhookEntry, ...] | None
 
 
-class WebhookTrust:
-    """The configurations of one name. `service` is vmguard's `NAMESPACE/NAME`; other Services do not count."""
+CompareEntries = Callable[[Mapping[str, tuple[WebhookEntry, ...]]], tuple[str, ...]]
+"""From the entries of each configuration, by its kind, to what they leave out that those of the manifests have."""
 
-    def __init__(self, client: Client, name: str, service: str, log: Log, metrics: Metrics) -> None:
+
+class WebhookTrust:
+    """The configurations of one name. `service` is vmguard's `NAMESPACE/NAME`; other Services do not count.
+
+    `compare` gives what the entries leave out. vmguard only reports it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        service: str,
+        log: Log,
+        metrics: Metrics,
+        compare: CompareEntries = lambda _entries: (),
+    ) -> None:
         self._client = client
+        self._compare = compare
+        self._weaker: tuple[str, ...] = ()
         self.name = name
         self._service = service
         self._log = log
@@ -65,7 +82,7 @@ class WebhookTrust:
         )
 
     def judge(self, found: tuple[FoundConfiguration, ...] | None, leaf: Leaf | None) -> None:
-        """Compare a leaf with the configurations; report what is wrong."""
+        """CompareEntries a leaf with the configurations; report what is wrong."""
         self._judged = True
         self._metrics.webhook_ca_bundle_ok.clear()
         wrong: dict[str, str] = {}
@@ -78,6 +95,7 @@ class WebhookTrust:
                     wrong[f"{each.kind.kind} {self.name}"] = why
         if found is not None:
             self._missing = tuple(each.kind.kind for each in found if each.entries is None)
+            self._report_weaker(self._compare({each.kind.kind: each.entries for each in found if each.entries}))
         if found is not None and leaf is not None and not wrong:
             self._once = True
         now = time.monotonic()
@@ -93,6 +111,15 @@ class WebhookTrust:
         for name in self._reported - wrong.keys():
             self._log.write("info", "CA bundle right again", configuration=name)
         self._reported = set(wrong)
+
+    def _report_weaker(self, weaker: tuple[str, ...]) -> None:
+        """Log what the entries leave out since the last reading."""
+        for why in weaker:
+            if why not in self._weaker:
+                self._log.write("warning", "webhook entry weaker", configuration=self.name, reason=why)
+        if self._weaker and not weaker:
+            self._log.write("info", "webhook entries as in the manifests", configuration=self.name)
+        self._weaker = weaker
 
     async def run(self, leaf: Callable[[], Leaf | None]) -> None:
         """Read and judge until this is cancelled."""
@@ -118,6 +145,11 @@ class WebhookTrust:
             return ""
         names = " and no ".join(f"{kind} {self.name}" for kind in self._missing)
         return f"there is no {names}: the API server does not call vmguard. Apply the manifests"
+
+    @property
+    def weaker(self) -> str:
+        """What the entries leave out that those of the manifests have, "" for nothing."""
+        return f"{'; '.join(self._weaker)}. If this is not on purpose, apply the manifests" if self._weaker else ""
 
     def _calls_us(self, entry: WebhookEntry) -> bool:
         return entry.service in {"", self._service}

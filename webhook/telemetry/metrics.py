@@ -1,7 +1,6 @@
 """The metrics: names, help texts and labels, each once. Counts and observes; reads no clock and decides nothing."""
 
 import platform
-from collections.abc import Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +14,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from webhook import __version__
+from webhook.settings import Settings
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 """No `_created` series: they would be a third of all lines, and no alert reads them."""
@@ -217,9 +217,9 @@ class Metrics:
             registry=self.registry,
         )
 
-    def show_settings(self, values: Mapping[str, object]) -> None:
-        """Show the settings, by their fields; true and false as in the environment."""
-        shown = (str(values[name]) for name in SHOWN_SETTINGS)
+    def show_settings(self, settings: Settings) -> None:
+        """Show the settings that decide on pods; true and false as in the environment."""
+        shown = (str(getattr(settings, name)) for name in SHOWN_SETTINGS)
         self.config.labels(*(text.lower() if text in {"True", "False"} else text for text in shown)).set(1)
 
     def count_api_request(self, verb: str, resource: str, code: int) -> None:

@@ -1,74 +1,26 @@
 """Prometheus's own promtool accepts the alerts; each fires where it should, and nowhere else."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.controlplane.build import tool
-from tests.controlplane.fixtures import had
-from tests.controlplane.versions import PROMTOOL
-from tests.support.patience import PATIENCE
-from webhook.manifests.alerts import ALERTS, RUNBOOK, rule_groups
+from tests.support.promtool import alert_test, only, promtool_says
+from webhook.manifests.alerts import ALERTS, rule_groups
 
 CASES = yaml.safe_load((Path(__file__).parent / "alert_cases.yaml").read_text())
 
 
-@pytest.fixture(scope="session")
-def promtool(pytestconfig):
-    return had(pytestconfig, lambda: tool(PROMTOOL))
-
-
-def _run(promtool, folder, groups, tests=None):
-    """What promtool says against rules, or against tests of rules; "" for nothing."""
-    (folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": groups}))
-    arguments = ["check", "rules", "--lint=all", "--lint-fatal", "alerts.yaml"]
-    if tests is not None:
-        text = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": tests}
-        (folder / "tests.yaml").write_text(yaml.safe_dump(text))
-        arguments = ["test", "rules", "tests.yaml"]
-    command = [promtool, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=PATIENCE, check=False)
-    return done.stdout + done.stderr if done.returncode else ""
-
-
-def _only(alert):
-    """The group with one alert: an evaluation of all of them a minute takes long over two weeks."""
-    (group,) = rule_groups()
-    return [{**group, "rules": [alert.rule()]}]
-
-
-def _test(alert, case, *, fires):
-    """A case in the form of promtool."""
-    expected = {
-        "exp_labels": {"severity": alert.severity, **case.get("labels", {})},
-        "exp_annotations": {
-            "summary": alert.summary,
-            "description": case.get("description", ""),
-            "runbook_url": f"{RUNBOOK}#{alert.name.lower()}",
-        },
-    }
-    times = [(case["at"], [expected] if fires else []), *([(case["not_yet"], [])] if "not_yet" in case else [])]
-    return {
-        "interval": "1m",
-        "input_series": [{"series": series, "values": values} for series, values in case["series"].items()],
-        "alert_rule_test": [
-            {"eval_time": time, "alertname": alert.name, "exp_alerts": alerts} for time, alerts in times
-        ],
-    }
-
-
 def test_promtool_accepts_the_rules(promtool, tmp_path):
-    assert _run(promtool, tmp_path, rule_groups()) == ""
+    assert promtool_says(promtool, tmp_path, rule_groups()) == ""
 
 
 def test_promtool_refuses_a_wrong_expression(promtool, tmp_path):
     """So the test above can fail."""
     (group,) = rule_groups()
     wrong = [{**group, "rules": [{**group["rules"][0], "expr": "sum by (name) ("}]}]
-    assert "could not parse expression" in _run(promtool, tmp_path, wrong)
+    assert "could not parse expression" in promtool_says(promtool, tmp_path, wrong)
 
 
 def test_each_alert_has_cases():
@@ -83,14 +35,19 @@ def test_each_alert_has_cases():
 def test_an_alert_fires_for_its_case_after_its_time(promtool, tmp_path, alert):
     """With the labels and the description that a person reads."""
     case = CASES[alert.name]["fires"]
-    assert _run(promtool, tmp_path, _only(alert), [_test(alert, case, fires=True)]) == ""
+    assert promtool_says(promtool, tmp_path, only(alert), [alert_test(alert, case, fires=True)]) == ""
     wrong = {**case, "description": f"{case['description']} And more."}
-    assert _run(promtool, tmp_path, _only(alert), [_test(alert, wrong, fires=True)]), "the comparison can fail"
+    assert promtool_says(promtool, tmp_path, only(alert), [alert_test(alert, wrong, fires=True)]), (
+        "the comparison can fail"
+    )
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_an_alert_is_silent_where_all_is_well(promtool, tmp_path, alert):
-    assert _run(promtool, tmp_path, _only(alert), [_test(alert, CASES[alert.name]["silent"], fires=False)]) == ""
+    assert (
+        promtool_says(promtool, tmp_path, only(alert), [alert_test(alert, CASES[alert.name]["silent"], fires=False)])
+        == ""
+    )
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
@@ -109,7 +66,7 @@ def test_where_metrics_lose_their_namespace_label_the_exempt_namespace_is_still_
         "series": {'vmguard_exempt_namespaces{namespace="vmguard-system", exported_namespace="shop"}': "1x30"},
         "labels": {"namespace": "vmguard-system", "exported_namespace": "shop"},
     }
-    assert _run(promtool, tmp_path, _only(alert), [_test(alert, case, fires=True)]) == ""
+    assert promtool_says(promtool, tmp_path, only(alert), [alert_test(alert, case, fires=True)]) == ""
 
 
 @pytest.mark.parametrize(
@@ -129,8 +86,10 @@ def test_an_alert_goes_on_while_a_controller_retries_every_16_minutes(promtool, 
     values = " ".join(f"{count}x15" for count in range(20))
     case = {**CASES[name]["fires"], "series": {series: values}}
     case.pop("not_yet")
-    tests = [_test(alert, {**case, "at": f"{minute}m"}, fires=True) for minute in range(100, 140)]
-    assert _run(promtool, tmp_path, rule_groups(), tests) == ""
+    tests = [alert_test(alert, {**case, "at": f"{minute}m"}, fires=True) for minute in range(100, 140)]
+    assert promtool_says(promtool, tmp_path, rule_groups(), tests) == ""
     ended = {**case, "series": {series: "0+1x20 20x60"}}
-    assert _run(promtool, tmp_path, _only(alert), [_test(alert, {**ended, "at": "19m"}, fires=True)]) == ""
-    assert _run(promtool, tmp_path, _only(alert), [_test(alert, {**ended, "at": "43m"}, fires=False)]) == ""
+    assert promtool_says(promtool, tmp_path, only(alert), [alert_test(alert, {**ended, "at": "19m"}, fires=True)]) == ""
+    assert (
+        promtool_says(promtool, tmp_path, only(alert), [alert_test(alert, {**ended, "at": "43m"}, fires=False)]) == ""
+    )

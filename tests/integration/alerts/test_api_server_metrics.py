@@ -1,20 +1,18 @@
 """The API server really has the metrics that alerts read of it, by these names and with these labels."""
 
 import re
-import ssl
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from certs import DirectoryStore, ensure
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.registration import LABEL, registered
 from tests.support.admission_pods import bare_pod
 from tests.support.resource_manifests import custom_resource
 from tests.support.server import free_port
+from tests.support.tls_server import over_trusted_tls
 from webhook.manifests.alerts import ALERTS
 from webhook.server.http import error_body
 
@@ -92,21 +90,13 @@ def _answering(folder, *, silent):
         def log_message(self, *arguments):
             """Write nothing."""
 
-    bundle, _ = ensure(DirectoryStore(folder), ("localhost", "127.0.0.1"), now=datetime.now(UTC))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
     server.daemon_threads = True
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"https://localhost:{server.server_address[1]}", bundle.authority_pem
-    finally:
-        over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with over_trusted_tls(server, folder) as reached:
+        try:
+            yield reached
+        finally:
+            over.set()
 
 
 def _rejections(plane):

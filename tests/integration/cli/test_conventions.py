@@ -62,6 +62,17 @@ def test_a_completion_names_each_command(shell):
     assert all(name in out for name in COMMANDS)
 
 
+@pytest.mark.parametrize("shell", shtab.SUPPORTED_SHELLS)
+def test_the_script_and_the_page_name_the_same_command_to_load_it(shell):
+    """And the script names no other place."""
+    out = vmguard("completion", shell)[1]
+    page = (ROOT / "docs" / "commands.md").read_text()
+    (command,) = (line.split("`")[1] for line in page.splitlines() if line.startswith(f"| {shell} | `"))
+    assert f"# To load it in every new shell: {command}\n" in out
+    assert "Copy this" not in out
+    assert "See also" not in out
+
+
 def test_bash_completes_an_option_of_a_command(tmp_path):
     (tmp_path / "completion").write_text(vmguard("completion", "bash")[1])
     script = (

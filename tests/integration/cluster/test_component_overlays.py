@@ -10,10 +10,12 @@ import yaml
 
 from tests.controlplane.api import ApiError
 from tests.support.foreign_definitions import foreign_kinds
+from tests.support.installed_entries import entries_of
 from tests.support.overlays import DEFAULT, OVERLAYS, container_environment, documented_overlay, overlay, rendered
 from tests.support.server import ROOT
 from tests.support.strict_creates import RESTRICTED, refused, replica_of
 from webhook.manifests.kustomize_components import COMPONENTS
+from webhook.manifests.weaker_entries import weaker
 from webhook.settings import SETTINGS, Settings
 
 FOLLOWING = [name for name, component in COMPONENTS.items() if component.beside]
@@ -262,3 +264,15 @@ def test_openshift_may_assign_users_and_groups(kubectl, tmp_path):
         assert all({"secret", "projected"} & volume.keys() for volume in pod.get("volumes", ()))
         assert not any(pod.get(field) for field in ("hostNetwork", "hostPID", "hostIPC"))
         assert {"name": "VMGUARD_RUN_AS", "value": "platform"} in container["env"]
+
+
+@pytest.mark.parametrize(
+    "components", [(), ("enforce",), ("enforce-deny",), ("enforce", "enforce-deny"), ("match-conditions",)]
+)
+@pytest.mark.parametrize("resource", OVERLAYS)
+@pytest.mark.usefixtures("kubectl")
+def test_no_overlay_has_entries_that_vmguard_reports_as_weaker(tmp_path, resource, components):
+    objects = rendered(overlay(tmp_path, components, resource))
+    trial = "enforce" not in components
+    assert weaker(entries_of(objects), name="vmguard", trial=trial) == ()
+    assert weaker(entries_of(objects), name="vmguard", trial=None) == ()

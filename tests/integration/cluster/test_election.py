@@ -224,6 +224,24 @@ def test_a_lease_that_is_deleted_is_made_again_by_its_leader_while_the_others_wa
     asyncio.run(play())
 
 
+def test_a_lease_of_a_stranger_that_is_deleted_is_made_anew_at_the_next_attempt(plane, namespace):
+    """Another client wrote a holder that never renews, for many years: an administrator deletes the Lease."""
+    held = {"holderIdentity": "stranger", "leaseDurationSeconds": 2147483647}
+    plane.api.create({"apiVersion": LEASE[0], "kind": LEASE[1], "metadata": {"name": NAME}, "spec": held}, namespace)
+
+    async def play():
+        async with candidate(plane.kubeconfig(), namespace) as first:
+            await eventually(lambda: first.elector.standing == "stranger, not this one")
+            await asyncio.sleep(SHORT.lease)
+            assert not first.intervals
+            await asyncio.to_thread(plane.api.delete, *LEASE, NAME, namespace)
+            await first.until(first.began)
+            made = await asyncio.to_thread(spec, plane, namespace)
+            assert (made["holderIdentity"], made["leaseDurationSeconds"]) == (first.identity, SHORT.lease)
+
+    asyncio.run(play())
+
+
 def test_a_leader_that_reads_of_another_ends_its_work_and_waits_like_anybody(plane, namespace):
     """A user writes another holder into the Lease: the candidate accepts that, and leads after that holder's time."""
 

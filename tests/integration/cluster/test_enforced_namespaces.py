@@ -323,7 +323,7 @@ def test_with_watch_namespace_and_no_permission_a_weak_pod_is_refused_and_the_ru
     with _watching_one_namespace(plane, folder, "get namespaces") as (namespace, server):
         refusal = _created(plane, weak_pod(plane, namespace), namespace)
         assert f"vmguard does not know whether namespace {namespace} enforces deny: may not get namespaces" in refusal
-        assert f"add to vmguard's role in namespace {namespace} the rule" in refusal
+        assert f"-watch in namespace {namespace} the rule" in refusal
         assert f"[!]get namespaces {namespace} may not get" in server.operation("/readyz?verbose")[1]
         assert _created(plane, weak_pod(plane, namespace, privileged=False), namespace) == ""
 

@@ -1,6 +1,7 @@
 """Readiness and log name a missing permission: verb, resource, namespace, and the rule to add."""
 
 import itertools
+import json
 import urllib.error
 
 import pytest
@@ -45,9 +46,12 @@ def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(
     account = Account(plane).lack(taken)
     where = "in the cluster" if plural == "namespaces" else "in all namespaces"
     begins = f"may not {verb} {plural}{f'.{group}' if group else ''} {where}: "
+    rule = {"apiGroups": [group], "resources": [plural], "verbs": ["get", "list", "watch"]}
+    patch = json.dumps([{"op": "add", "path": "/rules/-", "value": rule}], separators=(",", ":"))
     ends = (
-        "; add to vmguard's ClusterRole the rule "
-        f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["{verb}"]}}'
+        "; add to ClusterRole vmguard the rule "
+        f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}: '
+        f"kubectl patch clusterrole vmguard --type json --patch '{patch}'"
     )
     with starting_cluster(tmp_path, account.kubeconfig, **STRICT_SECURITY) as server:
         wait_for(lambda: begins in _readiness(server)[1], "the permission in /readyz")
@@ -56,6 +60,9 @@ def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(
         (told,) = [line["reason"] for line in server.lines() if "may not" in line.get("reason", "")]
         assert told.startswith(begins)
         assert told.endswith(ends)
+        if verb == "get":
+            counted = f'vmguard_api_requests_total{{code="403",resource="{plural}",verb="get"}} '
+            assert counted in server.operation("/metrics")[1], "VmguardPermissionMissing reads it"
         if verb != "get":  # which is asked again after a minute
             account.lack()
             wait_for(lambda: "may not" not in _readiness(server)[1], "the permission to be found")
@@ -67,7 +74,12 @@ def test_in_one_namespace_it_is_that_namespaces_role_that_is_named(plane, namesp
     with starting_cluster(tmp_path, account.kubeconfig, WATCH_NAMESPACE=namespace, **STRICT_SECURITY) as server:
         for verb, plural in (("get", "vmsingles"), ("list", "vmagents")):
             told = refusal(verb, custom({"get": "VMSingle", "list": "VMAgent"}[verb], "v1beta1"), namespace, "WHY")
-            begins, ends = told.split("WHY")
+            begins, _ = told.split("WHY")
+            ends = (
+                f"; add to Role vmguard-watch in namespace {namespace} the rule "
+                f'{{apiGroups: ["{GROUP}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}: '
+                f"kubectl patch role vmguard-watch --namespace {namespace} --type json --patch "
+            )
             wait_for(lambda begins=begins: begins in _readiness(server)[1], f"{verb} {plural} in /readyz")
             assert ends in _readiness(server)[1]
 

@@ -1,6 +1,8 @@
 """vmguard runs with the roles of `deploy/rbac` and nothing more; people may do what their roles say."""
 
 import copy
+import re
+import shlex
 import urllib.error
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -120,6 +122,17 @@ def test_each_rule_that_is_missing_is_named(installation, tmp_path, missing):
             return any(lacking.resources[0] in each and told in each for each in _complaints(server))
 
         wait_for(named, f"{told}{lacking.resources[0]} to be read in the log or in readiness")
+        printed = [each for each in _complaints(server) if lacking.resources[0] in each and told in each]
+    command = shlex.split(re.search(r"kubectl (patch (?:cluster)?role .*?[\]}]')", printed[0])[1])
+    done = installation.plane.kubectl(*command)
+    assert done.returncode == 0, done.stderr
+    resource, name = ".".join(filter(None, (lacking.resources[0], lacking.group))), (*lacking.names, "")[0]
+    account = f"system:serviceaccount:{installation.namespace}:vmguard"
+    place = ("--namespace", installation.namespace) if lacking.place == "own" else ("--all-namespaces",)
+    for verb in lacking.verbs:
+        asked = (verb, f"{resource}/{name}" if name else resource, "--as", account, *place)
+        allowed = installation.plane.kubectl("auth", "can-i", *asked)
+        assert allowed.stdout.strip() == "yes", (asked, allowed.stderr)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """What the real ServiceAccount of vmguard may do, and what its token, the CA or a leaf are good for in other hands."""
 
 import base64
-import ssl
-import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -18,6 +16,7 @@ from tests.support.documented_permissions import grant_all_documented
 from tests.support.egress import egress_of
 from tests.support.release import release
 from tests.support.signed_certificates import signed
+from tests.support.tls_server import over_tls
 
 
 @pytest.fixture(scope="module")
@@ -139,19 +138,8 @@ def test_the_ca_key_signs_for_no_other_server(plane, tmp_path, constrained):
     authority = Authority.create(AUTHORITY_NAME, now=now, lifetime=timedelta(days=365), only=only)
     (tmp_path / "ca.crt").write_bytes(authority.certificate_pem)
     (tmp_path / "tls.pem").write_bytes(signed(authority, "localhost"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "tls.pem")
-    server = HTTPServer(("127.0.0.1", 0), Greeting)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        address = f"https://localhost:{server.server_address[1]}"
+    with over_tls(HTTPServer(("127.0.0.1", 0), Greeting), tmp_path / "tls.pem") as address:
         done = plane.kubectl("--server", address, "--certificate-authority", str(tmp_path / "ca.crt"), "get", "--raw=/")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     assert (done.returncode == 0) is not constrained, done.stderr
     assert ("is not permitted by any constraint" in done.stderr) is constrained
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from certs import Authority, Rotation
@@ -225,7 +226,7 @@ def test_the_keys_for_programs_stay():
     found = json.loads(as_json(reported(RETIRING)))
     assert found.keys() == {
         "source", "place", "renewedBy", "configurations", "ca", "renewAt", "phase", "next", "old", "oldUntil",
-        "certificate", "ok", "complete", "problems", "unreadable",
+        "certificate", "ok", "complete", "problems", "unreadable", "weaker",
     }  # fmt: skip
     assert found["ca"].keys() == {"keyId", "serial", "notBefore", "notAfter", "daysLeft"}
     (configuration, _) = found["configurations"]
@@ -239,3 +240,14 @@ def test_no_report_has_a_key():
     for report in (reported(BOTH), of_files(HERE, ReadFiles("/c", LEAF), configured(b""), now=NOON)):
         for text in (as_json(report), as_text(report)):
             assert "PRIVATE" not in text
+
+
+def test_entries_that_are_weaker_are_shown_and_need_no_action_for_the_certificates():
+    report = msgspec.structs.replace(reported(ONE), weaker=("ONE", "TWO"))
+    assert (report.status, report.ok) == (0, True)
+    text = as_text(report)
+    assert text.endswith(
+        "\nWeaker than the manifests, on purpose or not: ONE.\n"
+        "Weaker than the manifests, on purpose or not: TWO.\nThe certificates are well.\n"
+    )
+    assert json.loads(as_json(report))["weaker"] == ["ONE", "TWO"]

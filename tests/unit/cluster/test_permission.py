@@ -1,6 +1,8 @@
 """A refusal of the API server becomes a text that names verb, resource, namespace and the rule to add."""
 
+import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,3 +58,21 @@ def test_a_rule_is_named_only_where_a_rule_is_missing(message, verb):
     rule = f'{{apiGroups: ["{ROLES.group}"], resources: ["roles"], verbs: ["{verb}"]}}'
     assert told.endswith(f"; add to vmguard's role in namespace mon the rule {rule}") is bool(verb)
     assert ("may not" in told) is bool(verb)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_check_that_finds_a_missing_permission_counts_like_a_request_that_is_refused(allowed):
+    """So an alert fires before a pod needs the lookup."""
+    counted = []
+
+    class AskedClient:
+        async def call(self, *_arguments):
+            return SimpleNamespace(status=SimpleNamespace(allowed=allowed))
+
+        def count_refusal(self, verb, resource):
+            counted.append((verb, resource))
+
+    permissions = Permissions(Log("error"))
+    asyncio.run(permissions.ask(AskedClient(), "get", OWNERS, ""))
+    assert counted == ([] if allowed else [("get", OWNERS)])
+    assert permissions.lacks("get", OWNERS) is not allowed

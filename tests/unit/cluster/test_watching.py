@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+from types import SimpleNamespace
 
+from webhook.cluster.advice import general_advice
 from webhook.cluster.collections import DEFINITIONS
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.reflector import Reflector
@@ -10,6 +12,9 @@ from webhook.cluster.watching import Watching
 from webhook.objects import KubeObject, Metadata
 from webhook.telemetry.log import Log
 from webhook.telemetry.metrics import Metrics
+
+NO_CLIENT = SimpleNamespace(advise=general_advice)
+"""Nothing here makes a request."""
 
 
 def test_a_collection_that_fails_by_our_own_fault_is_told_in_readiness():
@@ -19,7 +24,7 @@ def test_a_collection_that_fails_by_our_own_fault_is_told_in_readiness():
 
     async def run():
         log = Log("error", io.BytesIO())
-        watching = Watching(None, Discovery(None, log), (), log, Metrics())
+        watching = Watching(NO_CLIENT, Discovery(NO_CLIENT, log), (), log, Metrics())
         reflector = watching._reflectors["CustomResourceDefinition", ""] = Broken(None, DEFINITIONS, "", None, log)
         task = asyncio.create_task(watching._run(("CustomResourceDefinition", ""), reflector))
         await asyncio.sleep(0.05)
@@ -31,7 +36,7 @@ def test_a_collection_that_fails_by_our_own_fault_is_told_in_readiness():
 
 def test_the_names_of_exempt_namespaces_follow_their_labels():
     log = Log("error", io.BytesIO())
-    watching = Watching(None, Discovery(None, log), (), log, Metrics())
+    watching = Watching(NO_CLIENT, Discovery(NO_CLIENT, log), (), log, Metrics())
     yes = {"vmguard.io/exempt": "true"}
 
     def changed(name, labels):

@@ -9,8 +9,10 @@ import pytest
 from tests.support.golden import CASES
 from tests.support.sample_pods import admitted, decide, patched, pod, resource, reviewed, vmsingle, workload
 from webhook.offline.file_facts import FileFacts
+from webhook.policy.decide import enforcement_unknown, unknown
 from webhook.policy.findings import Violation
 from webhook.policy.wording import MOST_TOLD, dotted, facts_line
+from webhook.policy.workload import UnknownOwner
 from webhook.settings import Settings
 
 
@@ -142,3 +144,18 @@ def test_a_decision_whose_patch_would_not_be_answered_cannot_be_made():
     assert decision.patch
     with pytest.raises(ValueError, match="encoded_patch"):
         msgspec.structs.replace(decision, encoded_patch="")
+
+
+@pytest.mark.parametrize("of", ["owner", "labels"])
+def test_a_refusal_names_the_label_of_the_namespace_before_the_setting_for_all_and_what_each_costs(of):
+    """A person at night takes the first way that is named."""
+    settings = Settings.from_environment({})
+    if of == "owner":
+        refused = unknown(UnknownOwner("WHY"), settings).refused
+    else:
+        asked, objects = vmsingle()
+        refused = enforcement_unknown(decide(asked, objects), "mon", "WHY", settings).refused
+    label, setting = refused.index("label its namespace vmguard.io/exempt=true"), refused.index("VMGUARD_UNKNOWN=allow")
+    assert refused.index("WHY") < label < setting
+    assert "neither fills nor denies pods there" in refused[label:setting]
+    assert "in all namespaces" in refused[setting:]

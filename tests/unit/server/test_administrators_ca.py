@@ -1,6 +1,8 @@
 """A CA that an administrator renews: vmguard signs by it, never writes it, and reports its end in time."""
 
 import asyncio
+import io
+import json
 from datetime import timedelta
 
 import pytest
@@ -28,7 +30,8 @@ class AdministeredLeader:
         self.annotation = annotation
         self.secrets, self.bundles = [], []
         self.installed, self.answer = b"", ""
-        log, metrics = Log("error"), Metrics()
+        self.stream = io.BytesIO()
+        log, metrics = Log(stream=self.stream), Metrics()
         trust = WebhookTrust(None, "vmguard", "mon/vmguard", log, metrics)
         monkeypatch.setattr(trust, "read", self.configurations)
         monkeypatch.setattr(own_certificate, "read_secret", self.secret)
@@ -131,3 +134,12 @@ def test_the_end_of_the_ca_is_reported_sixty_days_before(monkeypatch, left, is_r
     assert leading.read(END - left)
     assert bool(leading.certificate.notice) == is_reported
     assert leading.certificate.trouble == ""
+
+
+def test_the_log_first_has_what_was_wrong_and_then_what_the_leader_did(monkeypatch):
+    leading = AdministeredLeader(monkeypatch)
+    other = Authority.create("another CA", now=NOON, lifetime=DAY)
+    for leading.installed in (CA.certificate_pem, other.certificate_pem, CA.certificate_pem):
+        assert leading.read()
+    messages = [json.loads(line)["message"] for line in leading.stream.getvalue().splitlines()]
+    assert messages == ["CA bundle wrong", "CA bundle written", "CA bundle right again"]

@@ -22,9 +22,9 @@ OURS = "mon/vmguard"
 class JudgedTrust:
     """A trust with its log."""
 
-    def __init__(self):
+    def __init__(self, compare=lambda _entries: ()):
         self.stream = io.BytesIO()
-        self.trust = WebhookTrust(None, "vmguard", OURS, Log(stream=self.stream), Metrics())
+        self.trust = WebhookTrust(None, "vmguard", OURS, Log(stream=self.stream), Metrics(), compare)
 
     def judge(self, *bundles, service=OURS):
         entries = tuple(WebhookEntry(index, "pods", service, bundle) for index, bundle in enumerate(bundles))
@@ -111,3 +111,32 @@ def test_a_configuration_that_is_missing_is_named_and_does_not_make_it_unready()
     assert judged.trust.absent, "what cannot be read is not known to be there"
     judged.judge(CA.certificate_pem)
     assert judged.trust.absent == ""
+
+
+def test_weaker_entries_are_reported_once_each_and_do_not_make_it_unready():
+    weaker, compared = [], []
+
+    def compare(entries):
+        compared.append(entries)
+        return tuple(weaker)
+
+    judged = JudgedTrust(compare)
+    for weaker[:] in ([], ["ONE"], ["ONE"], ["ONE", "TWO"], ["TWO"], []):
+        assert judged.judge(CA.certificate_pem) == ""
+        assert judged.trust.check() == ""
+        begins = "; ".join(weaker)
+        assert judged.trust.weaker == (f"{begins}. If this is not on purpose, apply the manifests" if weaker else "")
+    lines = [json.loads(line) for line in judged.stream.getvalue().splitlines()]
+    assert [(line["message"], line.get("reason")) for line in lines] == [
+        ("webhook entry weaker", "ONE"),
+        ("webhook entry weaker", "TWO"),
+        ("webhook entries as in the manifests", None),
+    ]
+    assert [entry.name for entry in compared[0]["MutatingWebhookConfiguration"]] == ["pods"]
+
+
+def test_what_was_weaker_is_not_forgotten_where_the_configurations_cannot_be_read():
+    judged = JudgedTrust(lambda _entries: ("ONE",))
+    judged.judge(CA.certificate_pem)
+    judged.trust.judge(None, LEAF)
+    assert judged.trust.weaker.startswith("ONE. ")

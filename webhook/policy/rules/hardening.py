@@ -41,7 +41,7 @@ def hardened(container: Raw, spec: Raw, minor: int) -> Raw:
     reasons = reasons_of(container, spec, minor)
     for change in _HARDER:
         tried = joined(context, change)
-        left = reasons_of(_merged(container, {"securityContext": tried}), spec, minor)
+        left = reasons_of(joined(container, {"securityContext": tried}), spec, minor)
         if len(left) < len(reasons):
             context, reasons = tried, left
     changes: Raw = {"securityContext": context} if context else {}
@@ -67,16 +67,3 @@ def _without_hosts(container: Raw) -> Raw:
         elif handlers:
             found["lifecycle"] = {**found.get("lifecycle", {}), field: handlers}
     return found
-
-
-def _merged(base: Raw, patch: Raw) -> Raw:
-    """An object with a merge patch."""
-    result = dict(base)
-    for field, value in patch.items():
-        if isinstance(value, dict):
-            result[field] = _merged(object_of(result.get(field)), value)
-        elif value is None:
-            result.pop(field, None)
-        else:
-            result[field] = value
-    return result
