@@ -103,7 +103,7 @@ def test_an_address_is_host_and_port(text, address):
 
 
 @pytest.mark.parametrize("text", ["8443", "host", "::1:80", ":65536", ":x", ":-1", ""])
-def test_anything_else_is_told_what_is_allowed(text):
+def test_anything_else_gets_an_error_with_what_is_allowed(text):
     with pytest.raises(ValueError, match=r"HOST:PORT|brackets"):
         parse_address(text)
 

@@ -19,10 +19,10 @@ VERDICTS: tuple[AuditVerdict, ...] = ("DENIED", "BREAKS", "CHECK", "changes", "o
 """All verdicts, the worst first. `unknown` is never counted as ok."""
 
 MEANING: dict[AuditVerdict, str] = {
-    "DENIED": "the pod would be refused",
+    "DENIED": "vmguard would deny the pod or its resource",
     "BREAKS": "there is evidence that it stops working",
     "CHECK": "it may break; the finding says what to look at",
-    "changes": "vmguard changes the pod, and there is no evidence against it",
+    "changes": "vmguard changes the pod, and nothing shows that the change breaks it",
     "ok": "vmguard changes nothing",
     "unknown": "it cannot be judged; the finding says why",
 }

@@ -92,7 +92,7 @@ APP_ARMOR = _profile("type RuntimeDefault or Localhost", app_armor.TYPES)
 SECCOMP_ANNOTATION = Accepted("runtime/default or localhost/…", _seccomp_annotation)
 APP_ARMOR_ANNOTATION = Accepted("runtime/default or localhost/…", lambda value, _: app_armor.confines(value))
 SE_LINUX = Accepted(
-    "any level, a type that Pod Security allows, no user, no role",
+    "a type that Pod Security allows; no user, no role; any level",
     _object_of(
         level=_text,
         type=lambda value, minor: isinstance(value, str) and value in se_linux.types(minor),

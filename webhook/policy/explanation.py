@@ -220,8 +220,8 @@ def _advice(decision: Decision, workload: Workload) -> list[str]:
         applied, _, path = place.rpartition(" ")
     if decision.violations:
         advice.append(
-            f"correct the fields above in {applied} (or in what injects them), then delete the pod: its controller "
-            "creates it again"
+            f"correct the fields above in {applied}, or in the webhook that sets them; then delete the pod if it runs: "
+            "its controller creates it again"
         )
     if "security-context" in rules and posture.security_context == "strict":
         if "." not in posture.context_setting.place:  # an environment variable, so the resource itself sets nothing

@@ -80,7 +80,7 @@ EFFECTS: Mapping[Effect, Meaning] = {
     "platform chooses": Meaning("check", "{volume} was {verb} as {before}, the platform chooses the user of new pods"),
     "root without DAC_OVERRIDE": Meaning(
         "check",
-        "{other} writes to {volume}; root in container {container!r} loses DAC_OVERRIDE and may not read those files",
+        "{other} writes to {volume}; root in container {container!r} loses DAC_OVERRIDE: perhaps it cannot read them",
     ),
     "reads only": Meaning("check", f"{_USER}: they may not be able to read it"),
     "user unknown": Meaning(

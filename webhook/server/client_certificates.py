@@ -77,7 +77,7 @@ class ClientCertificates:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=text)
         except ssl.SSLError as error:
             raise CertificateError(
-                f"{where}: OpenSSL does not take a certificate: {error}. Put a valid CA there."
+                f"{where} has a certificate that OpenSSL rejects: {error}. Replace it by a valid CA certificate."
             ) from None
         return text
 

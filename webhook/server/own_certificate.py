@@ -160,7 +160,7 @@ class OwnCertificate:
         certificate = self._rotation.current.certificate
         start, end = certificate.not_valid_before_utc.isoformat(), certificate.not_valid_after_utc.isoformat()
         return (
-            f"the CA in the {self.place} is valid from {start} to {end}, and the clock here shows "
+            f"the CA in the {self.place} is valid from {start} to {end}, but the clock of this replica shows "
             f"{datetime.now(UTC).isoformat(timespec='seconds')}"
         )
 
@@ -209,10 +209,10 @@ class OwnCertificate:
         damage = f"The {self.place} is damaged: {' '.join(faults)}" if faults else ""
         if state.current:
             return damage
-        why = f"it has the annotation {MANAGED_BY}" if self._installation.writes else "WATCH_NAMESPACE is set"
+        why = f"the Secret has the annotation {MANAGED_BY}" if self._installation.writes else "WATCH_NAMESPACE is set"
         until = " Until then vmguard uses the CA that it has in memory." if self._rotation.current else ""
         missing = (
-            f"The {self.place} has no CA, and vmguard makes none, as {why}. Make one with `vmguard certs init "
+            f"The {self.place} has no CA. vmguard makes none, because {why}. Make one with `vmguard certs init "
             f"--namespace {self._installation.namespace} --service {self._installation.service}`.{until}"
         )
         return f"{damage} {missing}".strip()

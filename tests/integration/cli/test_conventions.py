@@ -38,7 +38,7 @@ def test_a_command_for_files_without_a_file_says_so(command):
     assert "name at least one FILE" in err
 
 
-def test_the_version_is_the_same_wherever_it_is_asked_for():
+def test_the_version_is_the_same_wherever_it_is_shown():
     _, text, _ = vmguard("version")
     _, as_json, _ = vmguard("version", "-o", "json")
     _, option, _ = vmguard("--version")

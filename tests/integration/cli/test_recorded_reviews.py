@@ -9,7 +9,7 @@ from tests.support.server import ROOT
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
-def test_every_recorded_case_comes_out_right_on_the_command_line(case):
+def test_every_recorded_case_is_decided_right_on_the_command_line(case):
     run = ("review", "--objects", case.path / "objects.json", case.path / "review.json", "--output")
     status, out, _ = vmguard(*run, "pod", cwd=ROOT, **case.settings)
     assert status == 0

@@ -157,7 +157,7 @@ def test_what_stands_in_an_object_forges_no_line_and_steers_no_terminal():
     assert sum("decision    allowed" in line.lstrip()[:20] for line in out.splitlines()) <= 1
 
 
-def test_an_owner_that_was_not_given_is_told_in_the_summary():
+def test_the_summary_names_an_owner_that_was_not_given():
     thing, objects = vmsingle()
     listed = {"apiVersion": "v1", "kind": "List", "items": [thing, *objects[1:]]}
     _, out, _ = vmguard("review", "--output", "explain", "-", stdin=listed)

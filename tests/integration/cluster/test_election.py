@@ -439,7 +439,7 @@ def test_of_two_servers_one_leads_and_the_other_takes_over(plane, namespace, tmp
                 assert leading(other)
 
 
-def test_a_server_that_may_not_use_leases_serves_and_says_so(plane, namespace, tmp_path):
+def test_a_server_without_permission_for_leases_serves_and_reports_it(plane, namespace, tmp_path):
     rules = [
         {"apiGroups": ["apps", "operator.victoriametrics.com"], "resources": ["*"], "verbs": ["list", "watch", "get"]}
     ]

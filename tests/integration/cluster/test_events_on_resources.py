@@ -74,7 +74,7 @@ def _leading(plane, namespace, folder, **settings):
         yield server
 
 
-def test_a_denied_pod_is_told_on_its_resource_and_a_dry_run_is_not(plane, guard):
+def test_a_denied_pod_is_an_event_on_its_resource_and_a_dry_run_is_not(plane, guard):
     guarding = guard(**STRICT_SECURITY)
     dry, real = (guarding.namespace(**{ENFORCE: "deny"}) for _ in range(2))
     for namespace, query in ((dry, {"dryRun": "All"}), (real, {})):
@@ -91,7 +91,7 @@ def test_a_denied_pod_is_told_on_its_resource_and_a_dry_run_is_not(plane, guard)
     assert events(plane, dry, "PodDenied") == []
 
 
-def test_a_pod_that_cannot_be_judged_is_told_with_the_field(plane, guard, namespace, tmp_path):
+def test_the_event_of_a_pod_that_cannot_be_judged_names_the_field(plane, guard, namespace, tmp_path):
     """A running one by the leader, a new one by the replica that refuses it."""
     resource = plane.api.create(custom_resource("s", useStrictSecurity="yes"), namespace)
     _stateful_set(plane, namespace, resource)
@@ -123,7 +123,7 @@ def new_kind(plane):
     plane.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"vmbars.{GROUP}")
 
 
-def test_pods_of_an_unknown_kind_are_told_on_their_resource(plane, namespace, new_kind, tmp_path):
+def test_pods_of_an_unknown_kind_are_events_on_their_resource(plane, namespace, new_kind, tmp_path):
     resource = plane.api.create({"apiVersion": f"{GROUP}/v1", "kind": new_kind, "metadata": {"name": "x"}}, namespace)
     _stateful_set(plane, namespace, resource)
     with _leading(plane, namespace, tmp_path):
@@ -140,7 +140,7 @@ def test_pods_of_an_unknown_kind_are_told_on_their_resource(plane, namespace, ne
         ("audit", "the namespace is in a trial"),
     ],
 )
-def test_running_pods_that_do_not_comply_are_told_in_a_trial_too(plane, namespace, tmp_path, mode, helps):
+def test_running_pods_that_do_not_comply_are_reported_in_a_trial_too(plane, namespace, tmp_path, mode, helps):
     made = recreate(VMSINGLE, plane.api, namespace)
     made.pod()
     with _leading(plane, namespace, tmp_path, VMGUARD_MODE=mode):

@@ -207,7 +207,7 @@ cat "$0.answer"
 """
 
 
-def test_an_exec_plugins_credentials_are_asked_for_again_when_they_are_no_longer_taken(plane, namespace, tmp_path):
+def test_an_exec_plugin_runs_again_when_its_credentials_are_refused(plane, namespace, tmp_path):
     """A token that expires (here: that never was good) is replaced by what the plugin says next."""
     plugin = tmp_path / "plugin"
     plugin.write_text(PLUGIN)

@@ -19,7 +19,7 @@ from webhook.leader import audit_scan as module
 from webhook.policy.custom_resources import GROUP
 
 
-def test_a_pod_from_before_is_found_and_one_that_came_by_vmguard_is_not(plane, guard, namespace):
+def test_a_pod_older_than_vmguard_is_found_and_an_admitted_one_is_not(plane, guard, namespace):
     hardened = guard(**STRICT_SECURITY).namespace()
     recreate(VMSINGLE, plane.api, hardened).pod()
     name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
@@ -46,7 +46,7 @@ def test_a_pod_that_loses_its_label_stays_on_the_list(plane, namespace):
     assert len(scans.lines()) == 1, "nothing changed, and nothing is said twice"
 
 
-def test_a_pod_that_never_wore_the_label_is_found_by_its_owner(plane, namespace):
+def test_a_pod_that_never_had_the_label_is_found_by_its_owner(plane, namespace):
     stateful_pod(plane, namespace, {})
     (result,) = AuditScans(plane.kubeconfig(), namespace).results()
     assert result.noncompliant == {(namespace, "VMSingle"): 1}
@@ -83,7 +83,7 @@ def test_a_bare_pod_that_is_adopted_is_found_then_and_not_before(plane, guard):
     assert [each.example for each in after.wrong.values()] == ["stray"]
 
 
-def test_pods_that_are_finished_or_nobodys_are_not_on_it_and_pages_make_no_difference(plane, namespace, monkeypatch):
+def test_finished_and_unmanaged_pods_are_not_on_it_and_pages_make_no_difference(plane, namespace, monkeypatch):
     monkeypatch.setattr(listing, "PAGE", 2)
     name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
     for index in range(5):
@@ -188,7 +188,7 @@ def test_after_vmguard_is_registered_and_the_pods_are_rolled_the_leader_finds_no
         assert not troubles(server)
 
 
-def test_a_leader_that_may_not_list_pods_serves_and_says_so(plane, namespace, tmp_path):
+def test_a_leader_without_permission_to_list_pods_serves_and_reports_it(plane, namespace, tmp_path):
     rules = [
         {"apiGroups": ["apps", GROUP], "resources": ["*"], "verbs": ["list", "watch", "get"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},

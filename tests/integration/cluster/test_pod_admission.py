@@ -39,7 +39,7 @@ def test_the_second_pass_does_not_add_the_token_back(plane, guard):
     assert projection(pod)["apiVolumes"] == []
 
 
-def test_a_pod_that_only_wears_the_labels_stays_as_it_is_and_its_maker_is_told(plane, guard):
+def test_a_pod_that_only_has_the_labels_stays_unchanged_with_a_warning(plane, guard):
     namespace = guard(**STRICT_SECURITY).namespace()
     stored = plane.api.create(bare_pod(), namespace)
     assert stored["spec"]["securityContext"] == {}
@@ -59,7 +59,7 @@ def test_a_pod_that_only_wears_the_labels_stays_as_it_is_and_its_maker_is_told(p
     ],
     ids=lambda owner: owner["name"],
 )
-def test_a_forged_owner_makes_a_pod_nobodys(plane, guard, owner):
+def test_a_pod_with_a_forged_owner_is_unmanaged(plane, guard, owner):
     namespace = guard(**STRICT_SECURITY).namespace()
     stored = plane.api.create(bare_pod(owner=owner), namespace)
     assert stored["spec"]["securityContext"] == {}
@@ -76,7 +76,7 @@ def test_somebody_elses_resource_is_not_reached_over_namespaces(plane, guard):
     assert stored["spec"]["securityContext"] == {}
 
 
-def test_a_pod_without_the_label_never_comes_by_as_the_documentation_says(plane, guard):
+def test_a_pod_without_the_label_is_never_reviewed_as_documented(plane, guard):
     guarding = guard(**STRICT_SECURITY)
     namespace = guarding.namespace()
     pod = bare_pod()
@@ -103,7 +103,7 @@ def test_a_pod_whose_owners_cannot_be_read_is_refused_and_its_owner_shows_why(pl
     assert not plane.api.list("v1", "Pod", namespace)
 
 
-def test_a_pod_whose_owners_cannot_be_read_is_let_through_untouched_where_that_is_said(plane, guard, watcher):
+def test_a_pod_with_unreadable_owners_is_admitted_unchanged_with_unknown_allow(plane, guard, watcher):
     guarding = guard(watcher, VMGUARD_UNKNOWN="allow", **STRICT_SECURITY)
     namespace = guarding.namespace()
     _unwatched_workload(plane, namespace)
@@ -136,7 +136,7 @@ def test_kubectl_debug_adds_its_container_as_it_wants(plane, guard):
     assert container["securityContext"] == {"capabilities": {"add": ["SYS_PTRACE"]}}
 
 
-def test_audit_mode_changes_nothing_and_tells_all(plane, guard):
+def test_audit_mode_changes_nothing_and_reports_all(plane, guard):
     guarding = guard(VMGUARD_MODE="audit", **STRICT_SECURITY)
     namespace = guarding.namespace()
     pod = recreate(VMSINGLE, plane.api, namespace).pod()

@@ -75,7 +75,7 @@ def refused(api, thing, namespace, **query):
 @pytest.mark.parametrize(
     ("kind", "path"), PLACES, ids=lambda value: value if isinstance(value, str) else "-".join(value)
 )
-def test_wherever_a_resource_names_a_policy_that_exists_it_is_accepted_and_else_told(cluster, kind, path):
+def test_a_resource_that_names_a_policy_is_accepted_only_if_the_policy_exists(cluster, kind, path):
     namespace = cluster.guarding.namespace()
     name = cluster.policy()
     missing = naming_policy(f"{name}-x", kind, path)
@@ -103,7 +103,7 @@ def test_made_or_deleted_a_moment_before_it_is_that_for_everybody(cluster):
         assert not re.search(r"like it: [^:]*now-and-then", message)
 
 
-def test_a_server_side_dry_run_hears_the_same(cluster):
+def test_a_server_side_dry_run_gets_the_same_warnings(cluster):
     namespace = cluster.guarding.namespace()
     name = cluster.policy()
     assert refused(cluster.api, naming_policy("no-such-policy"), namespace, dryRun="All")

@@ -237,7 +237,7 @@ def test_an_account_that_is_there_is_left_as_it_is_and_one_that_is_named_is_boun
     assert (subject["kind"], subject["name"], subject["namespace"]) == ("ServiceAccount", "mine", namespace)
 
 
-def test_a_policy_that_a_resource_names_is_bound_when_it_is_bindable_and_else_told(enforcing, guarding):
+def test_a_policy_that_a_resource_names_is_bound_if_bindable_and_else_reported(enforcing, guarding):
     namespace = guarding.namespace()
     for each in ("bindable", "unbindable"):
         enforcing.api.create(pod_security_policy(each, privileged=each == "unbindable"))

@@ -73,7 +73,7 @@ def test_what_is_kept_stays_the_same_object_until_it_changes(plane, namespace, r
     assert len(set(map(id, seen))) == len(seen)
 
 
-def test_pages_that_are_too_large_are_asked_for_with_fewer_objects(plane, namespace, monkeypatch):
+def test_pages_that_are_too_large_are_read_with_fewer_objects(plane, namespace, monkeypatch):
     """If one object alone is too large, the reflector reports that."""
     monkeypatch.setattr(client, "MOST_BYTES", 30_000)
     for index in range(20):
@@ -100,7 +100,7 @@ def test_a_version_that_is_too_old_leads_to_a_new_list_and_nothing_is_missing_me
     assert names_in(reflector) == {"a"}
 
 
-def test_an_api_server_that_says_too_old_for_ever_is_asked_ever_less_often(plane, namespace):
+def test_an_api_server_that_always_says_too_old_gets_fewer_and_fewer_requests(plane, namespace):
     """Every version is too old here; the listed objects stay served, and the reflector reports the trouble."""
     plane.api.create(custom_resource("a"), namespace)
     at = []
@@ -118,7 +118,7 @@ def test_an_api_server_that_says_too_old_for_ever_is_asked_ever_less_often(plane
     assert names_in(reflector) == {"a"}
 
 
-def test_what_is_listed_and_not_watched_is_told(plane, namespace):
+def test_what_is_listed_and_not_watched_is_named(plane, namespace):
     class Unwatched(Reflector):
         async def _watch(self, version):
             await asyncio.Event().wait()
@@ -127,7 +127,7 @@ def test_what_is_listed_and_not_watched_is_told(plane, namespace):
     assert reflector.trouble == "listed, but its watch is not open yet"
 
 
-def test_only_metadata_of_what_wears_the_label_is_asked_for(plane, namespace):
+def test_only_metadata_of_labelled_objects_is_read(plane, namespace):
     meta = {"managed-by": "vm-operator"}
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
     spec = {"serviceName": "x", "selector": {"matchLabels": {"a": "b"}}, "template": template}
@@ -151,7 +151,7 @@ def test_a_missing_permission_is_named_with_verb_resource_and_namespace(plane, n
     assert not reflector.synced.is_set()
 
 
-def test_what_is_not_served_is_told(plane):
+def test_what_is_not_served_is_named(plane):
     reflector = follow(
         plane.kubeconfig(), custom("VMSingle", "v9"), "", (None, lambda r: r.trouble.endswith("is not served"))
     )

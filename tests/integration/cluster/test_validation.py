@@ -112,7 +112,7 @@ def test_deletion_and_finalizers_pass_with_the_fault(plane, faulty):
     assert plane.api.find(f"{GROUP}/v1beta1", "VMSingle", "db", faulty) is None
 
 
-def test_strict_turned_on_over_a_claim_is_told(plane, guarded):
+def test_strict_security_over_an_existing_claim_is_a_warning(plane, guarded):
     claim = {"storage": {"resources": {"requests": {"storage": "1Gi"}}}}
     apply(plane, guarded, single({**claim, "useStrictSecurity": False}))
     turned = apply(plane, guarded, single({**claim, "useStrictSecurity": True}))
@@ -120,7 +120,7 @@ def test_strict_turned_on_over_a_claim_is_told(plane, guarded):
     assert "was written as" not in apply(plane, guarded, single({**claim, "useStrictSecurity": True})).stderr
 
 
-def test_kubectl_debug_is_told_and_never_denied(plane, guard):
+def test_kubectl_debug_gets_warnings_and_is_never_denied(plane, guard):
     guarding = guard(VMGUARD_ENFORCE="deny", **STRICT_SECURITY)
     namespace = guarding.namespace()
     name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]

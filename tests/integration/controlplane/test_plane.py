@@ -120,7 +120,7 @@ def test_a_user_may_do_what_rbac_lets_them(plane, namespace):
     assert plane.kubectl("get", "pods", "-n", namespace, user="nobody").returncode == 1
 
 
-def test_the_audit_log_tells_who_wrote_what(plane, namespace):
+def test_the_audit_log_names_who_wrote_what(plane, namespace):
     thing = {
         "apiVersion": f"{GROUP}/v1beta1",
         "kind": "VMSingle",

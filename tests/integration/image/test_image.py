@@ -167,7 +167,7 @@ def test_the_image_says_what_it_is(image):
     assert image.run(POD, "vmguard", "--version").stdout == f"vmguard {__version__}\n"
 
 
-def test_the_image_asks_for_what_the_manifest_gives(image):
+def test_the_image_needs_what_the_manifest_gives(image):
     context = POD["securityContext"]
     assert image.config["User"] == f"{context['runAsUser']}:{context['runAsGroup']}"
     assert image.config["Cmd"] == CONTAINER["args"]

@@ -181,7 +181,7 @@ def _as_yaml(value):
 
 
 @pytest.mark.parametrize("encode", [_as_yaml, lambda value: json.dumps(value).encode()])
-def test_a_dry_run_tells_what_and_why(server, encode):
+def test_a_dry_run_shows_what_changes_and_why(server, encode):
     thing, objects = vmsingle({"useStrictSecurity": True})
     body = encode({"pod": thing, "objects": objects, "kubernetesVersion": "1.30"})
     status, _, answer = server.dry_run(body, "text/whatever")
@@ -291,7 +291,7 @@ def _batches():
 
 
 @pytest.mark.parametrize(("settings", "cases"), [(batch[0], batch[2]) for batch in _batches()])
-def test_every_recorded_case_comes_out_right_over_http(settings, cases, tmp_path):
+def test_every_recorded_case_is_decided_right_over_http(settings, cases, tmp_path):
     import jsonpatch  # noqa: PLC0415
 
     objects = [thing for case in cases for thing in case.objects]

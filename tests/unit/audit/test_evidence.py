@@ -253,8 +253,8 @@ def test_root_that_loses_its_power_over_the_files_of_another_user_is_to_be_check
     written, root = _two({"runAsUser": 0}, DROPS_ALL)
     assert written.startswith("claim vmstorage-db (CSI d) was written as root")
     assert root == (
-        "user 65534 writes to claim vmstorage-db (CSI d); root in container 'vmbackuper' loses DAC_OVERRIDE and may"
-        " not read those files"
+        "user 65534 writes to claim vmstorage-db (CSI d); root in container 'vmbackuper' loses DAC_OVERRIDE: perhaps"
+        " it cannot read them"
     )
 
 

@@ -63,7 +63,7 @@ def test_a_leafs_common_name_is_its_first_name_if_it_fits(names: list[str], titl
 
 @settings(max_examples=examples(40), deadline=None)
 @given(NAME_LISTS)
-def test_a_leaf_is_usable_for_just_the_names_asked_for(names: list[str]):
+def test_a_leaf_is_usable_for_the_requested_names_only(names: list[str]):
     root = new_authority()
     leaf = root.issue(names, now=NOON, lifetime=DAY)
     assert sorted(leaf.names) == sorted(names)

@@ -105,7 +105,7 @@ def test_a_file_that_may_not_be_read_is_named(new_store: DirectoryStore):
         new_store.load()
 
 
-def test_a_link_to_nothing_is_told_apart_from_a_missing_file(new_store: DirectoryStore):
+def test_the_error_of_a_link_to_nothing_differs_from_that_of_a_missing_file(new_store: DirectoryStore):
     save(new_store, new_bundle())
     (new_store.path / KEY_FILE).unlink()
     (new_store.path / KEY_FILE).symlink_to("/nowhere/tls.key")

@@ -69,7 +69,7 @@ STEPS = 17  # removed: 3 stale files, the key, and 3 files at the end that were 
 
 
 @pytest.mark.parametrize("before", ["nothing", "expired"])
-def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_mended(tmp_path: Path, before: str):
+def test_a_crash_at_any_step_leaves_the_old_the_new_or_no_key_and_is_repaired(tmp_path: Path, before: str):
     directories = [tmp_path / str(step) for step in range(STEPS + 1)]
     old = None
     if before == "expired":

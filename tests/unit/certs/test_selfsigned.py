@@ -123,7 +123,7 @@ def test_no_error_shows_a_key(store: DirectoryStore):
     assert lines[1] not in str(refusal.value) + repr(refusal.value.__cause__) + repr(store.contents())
 
 
-def test_wrong_names_are_told_even_when_nothing_must_be_made(store: DirectoryStore):
+def test_wrong_names_are_reported_even_if_nothing_must_be_made(store: DirectoryStore):
     ensure(store, NAMES, now=NOON)
     for names in ([], ["no name"]):
         with pytest.raises(CertificateError):

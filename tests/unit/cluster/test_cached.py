@@ -53,7 +53,7 @@ def test_three_hundred_pods_of_a_generation_ask_once_and_each_keeps_its_deadline
     assert set(map(str, patient)) == {str(Absent("live"))}
 
 
-def test_another_generation_asks_anew():
+def test_another_generation_is_read_again():
     """The pending answer for one generation may be older than the resource of the next generation."""
 
     async def two():

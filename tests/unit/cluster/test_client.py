@@ -12,7 +12,7 @@ from webhook.cluster.client import NoClusterError, connected
 
 
 @pytest.mark.parametrize("text", [None, "", "x: [", "kind: Config", "- 1"])
-def test_a_kubeconfig_that_cannot_be_used_is_told_in_one_line(text, tmp_path):
+def test_a_kubeconfig_that_cannot_be_used_is_an_error_of_one_line(text, tmp_path):
     path = tmp_path / "config"
     if text is not None:
         path.write_text(text)

@@ -22,5 +22,5 @@ from webhook.cluster.collections import LEASES, NAMESPACES, PODS, PSP, asked, cu
         (custom("VMSingle", "v1beta1").path("mon"), ("list", "vmsingles")),
     ],
 )
-def test_a_path_tells_verb_and_resource(path, told):
+def test_verb_and_resource_are_read_from_a_path(path, told):
     assert asked(path) == told

@@ -45,7 +45,7 @@ def test_a_role_has_any_name_that_is_one_segment_of_a_path(name):
 
 
 @pytest.mark.parametrize("odd", ["..", "../../..", ".", "A", "x" * 64])
-def test_a_lookup_in_a_namespace_that_cannot_exist_asks_nothing(odd, tmp_path):
+def test_a_lookup_in_a_namespace_that_cannot_exist_sends_no_request(odd, tmp_path):
     """The namespace `..` would make a request about all namespaces of a request about one."""
 
     async def looked_up():
@@ -64,7 +64,7 @@ def test_a_lookup_in_a_namespace_that_cannot_exist_asks_nothing(odd, tmp_path):
 
 
 @pytest.mark.parametrize("name", [".", "..", "../../roles"])
-def test_a_lookup_by_what_is_no_name_asks_its_own_collection_only(name, tmp_path):
+def test_a_lookup_by_an_invalid_name_reads_its_own_collection_only(name, tmp_path):
     """Whether the API is served is known by a list; no object has such a name."""
 
     async def looked_up():

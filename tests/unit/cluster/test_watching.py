@@ -17,7 +17,7 @@ NO_CLIENT = SimpleNamespace(advise=general_advice)
 """Nothing here makes a request."""
 
 
-def test_a_collection_that_fails_by_our_own_fault_is_told_in_readiness():
+def test_a_collection_that_fails_by_our_own_fault_is_named_in_readiness():
     class Broken(Reflector):
         async def run(self):
             raise ValueError("object too deeply nested")

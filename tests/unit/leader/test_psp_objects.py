@@ -56,7 +56,7 @@ def test_nobody_may_use_more_than_their_own_default_and_what_is_listed(some, bin
 
 
 @given(customs(), BINDABLE, FOREIGN)
-def test_what_belongs_to_a_namespace_is_owned_by_its_resource_and_wears_the_label(some, bindable, foreign):
+def test_objects_of_a_namespace_are_owned_by_its_resource_and_have_the_label(some, bindable, foreign):
     asked = wanted(some, settings(bindable), foreign)
     assert asked.roles.keys() == asked.bindings.keys()
     for things in (asked.roles, asked.bindings, asked.accounts):
@@ -95,7 +95,7 @@ def test_the_order_of_resources_makes_no_difference(some, bindable, foreign, ran
 
 
 @given(customs(), BINDABLE, FOREIGN)
-def test_who_is_not_bound_to_all_they_need_is_told(some, bindable, foreign):
+def test_accounts_that_are_not_bound_to_all_they_need_are_named(some, bindable, foreign):
     asked = wanted(some, settings(bindable), foreign)
     told = {each.custom.uid for each in asked.refused}
     bound = {each.uid for each in asked.owners.values()}

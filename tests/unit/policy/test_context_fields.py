@@ -169,7 +169,7 @@ def test_no_name_of_a_field_is_taken_for_a_row_of_capabilities(name):
         (29, "container.apparmor.security.beta.kubernetes.io/mine", "unconfined", False),
     ],
 )
-def test_an_annotation_that_stands_for_a_field_is_judged_like_it(minor, key, value, denied):
+def test_an_annotation_with_the_meaning_of_a_field_is_judged_like_it(minor, key, value, denied):
     """A profile that is switched off or not known in an annotation is a violation while the annotation counts."""
     spec = {"containers": [{"name": "vmsingle"}, {"name": "mine"}]}
     _, decision = judged(spec, minor, {"annotations": {key: value}})

@@ -38,7 +38,7 @@ def test_what_is_reported_of_a_decision_is_made_of_its_patch_and_its_findings(we
     assert tallied == {"change", "violation", "warn"}
 
 
-def test_audit_changes_nothing_and_tells_all():
+def test_audit_changes_nothing_and_reports_all():
     asked, objects = vmsingle()
     decision = decide(asked, objects, VMGUARD_MODE="audit")
     assert (decision.outcome, decision.patch, decision.allowed) == ("would-patch", (), True)

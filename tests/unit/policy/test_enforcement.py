@@ -288,6 +288,6 @@ def test_where_the_namespace_denies_the_warning_on_a_resource_says_that_its_pods
     assert any(each.startswith(text) for each in warnings) is not denied
 
 
-def test_a_resource_with_nothing_to_correct_asks_for_no_namespace():
+def test_a_resource_with_nothing_to_correct_needs_no_namespace():
     _, links = reviewed(resource("VMSingle"), webhook="validate")
     assert "Namespace" not in {link.ref.kind for link in links}

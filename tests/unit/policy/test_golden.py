@@ -30,7 +30,7 @@ def test_no_recorded_case_is_lost():
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.name)
-def test_the_pod_comes_out_as_the_operator_makes_it(case: Case):
+def test_the_pod_is_the_one_that_the_operator_makes(case: Case):
     """The patch turns the recorded pod into the oracle's, and a second review has none."""
     response = _answer(case, case.review)
     review = json.loads(case.review)

@@ -30,7 +30,7 @@ def _child(spec=None):
     return parent, [cr, sts], pod(sts)
 
 
-def test_zones_are_walked_once_whatever_is_asked():
+def test_zones_are_read_once_for_any_number_of_lookups():
     spec = {"zones": Zones({"name": f"z{index}", "vmsingle": {"spec": {"x": 1}}} for index in range(300))}
     Zones.walks = 0
     assert len(list(PodsOfResource(PARENT, spec).workloads())) == 601, "a VMSingle and a VMAgent a zone, and the VMAuth"

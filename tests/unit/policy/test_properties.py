@@ -118,7 +118,7 @@ def test_mounts_and_volumes_stay_consistent(case):
 
 @given(cases(), st.sampled_from(["uid", "controller"]))
 @settings(max_examples=examples(100), deadline=None)
-def test_nobodys_pods_stay_as_they_are(case, how):
+def test_unmanaged_pods_stay_unchanged(case, how):
     asked, objects, minor, environment = case
     asked["metadata"]["ownerReferences"][0][how] = "other" if how == "uid" else False
     decision = decide(asked, objects, minor=minor, **environment)

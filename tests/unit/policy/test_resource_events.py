@@ -28,7 +28,7 @@ def _unknown_kind():
     return pod(owner), [owner]
 
 
-def test_a_denial_is_told_on_the_resource_with_the_controller_and_the_reason():
+def test_an_event_on_the_resource_names_the_controller_and_the_reason_of_a_denial():
     decision, links = reviewed(*vmsingle(None, WEAK), VMGUARD_ENFORCE="deny")
     event = of_admission(decision, links)
     assert _place(event) == ("PodDenied", "VMSingle", "mon", "db", "VMSingle-db")
@@ -113,7 +113,7 @@ def test_a_resource_with_a_wrong_type_is_named_by_its_field():
     assert "useStrictSecurity" in event.text
 
 
-def test_an_unknown_kind_is_told_on_its_resource():
+def test_an_unknown_kind_is_an_event_on_its_resource():
     event = _surveyed(*_unknown_kind())
     assert _place(event) == ("PodOfUnknownKind", "VMFoo", "mon", "x", "foo-x")
     assert event.text == (
@@ -127,7 +127,7 @@ def test_an_owner_that_only_the_pod_names_gets_no_event():
     assert _surveyed(pod(FOREIGN)) is None
 
 
-def test_a_denial_of_an_unknown_kind_is_told_there_too():
+def test_a_denial_of_an_unknown_kind_is_an_event_too():
     decision, links = reviewed(*_unknown_kind()[:1], _unknown_kind()[1], VMGUARD_ENFORCE="deny")
     assert _place(of_admission(decision, links)) == ("PodDenied", "VMFoo", "mon", "x", "foo-x")
 

@@ -12,7 +12,7 @@ def test_the_chain_counts_and_labels_do_not():
     assert decide(asked, objects).outcome == "patched"
 
 
-def test_labels_alone_make_nobodys_pod_and_a_warning():
+def test_a_pod_with_labels_alone_is_unmanaged_and_gets_a_warning():
     decision = decide(pod(), [resource("VMSingle")])
     assert decision.outcome == "unmanaged"
     assert decision.warnings == (
@@ -115,7 +115,7 @@ def test_a_pod_of_an_unknown_kind_is_denied_under_deny(owner, webhook):
 
 
 @pytest.mark.parametrize("mode", ["enforce", "audit"])
-def test_whoever_applies_a_resource_of_an_unknown_kind_is_warned(mode):
+def test_a_resource_of_an_unknown_kind_gets_a_warning_at_apply(mode):
     """The kind of its controller is unknown, so its pods are not secured; vmguard still checks its references."""
     parent = {**resource("VMDistributed", "p"), "kind": "VMGalaxy"}
     child = resource("VMSingle", "p-a", {"useStrictSecurity": False}, parent)

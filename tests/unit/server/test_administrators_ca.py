@@ -107,7 +107,7 @@ def test_a_ca_that_is_not_valid_by_the_clock_here_is_named_with_the_times(monkey
     assert leading.read(NOON - DAY) is None
     check = leading.certificate.check()
     assert check.startswith("the CA in the Secret mon/vmguard-ca is valid from ")
-    assert "and the clock here shows" in check
+    assert "but the clock of this replica shows" in check
 
 
 def test_with_watch_namespace_nothing_is_written_and_the_end_is_reported_too(monkeypatch):

@@ -47,7 +47,7 @@ def test_without_a_certificate_nobody_is_served(file, certificate):
     assert ClientCertificates(file).refusal(certificate) == "the client has no certificate"
 
 
-def test_the_context_asks_for_a_certificate_of_the_file(file):
+def test_the_context_requires_a_certificate_of_a_ca_of_the_file(file):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ClientCertificates(file).ask(context)
     assert context.verify_mode == ssl.CERT_OPTIONAL
@@ -86,7 +86,7 @@ def test_a_certificate_that_only_openssl_refuses_is_an_error_and_the_last_good_o
         load_verify_locations = refuse
 
     monkeypatch.setattr("webhook.server.client_certificates.ssl.SSLContext", Refusing)
-    with pytest.raises(CertificateError, match="OpenSSL does not take"):
+    with pytest.raises(CertificateError, match="OpenSSL rejects"):
         clients.look()
     monkeypatch.undo()
     assert clients.look() is False

@@ -138,7 +138,7 @@ def test_the_requests_that_wait_are_bounded_in_all():
         (WorkerStartError(), "failed"),
     ],
 )
-def test_whatever_the_worker_does_there_is_an_answer_and_the_next_is_asked(answer, reason):
+def test_whatever_the_worker_does_there_is_an_answer_and_the_next_one_works(answer, reason):
     answers, fake, counts = _answers([_request(), _request()], lambda: FakeWorker(answer))
     assert [each.reason for each in answers] == [reason] * 2
     assert len(fake.asked) == 2

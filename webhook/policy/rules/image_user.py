@@ -86,7 +86,7 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
     """A user that is not root, where runAsNonRoot stands; root for a collector of logs."""
     names = finding.about if isinstance(finding, Warn) else ()
     context: Raw = {"runAsUser": NOBODY, "runAsGroup": NOBODY, "fsGroup": NOBODY}
-    notes = (f"Files that root wrote on its volumes must be of user {NOBODY} or of group {NOBODY} then.",)
+    notes = (f"Before you apply this, change the owner or group of existing files on its volumes to {NOBODY}.",)
     if _is_collector(pod.spec, pod.posture):
         context, notes = {"runAsNonRoot": False}, ("It reads files of the node as root.",)
     fields: Raw = {}

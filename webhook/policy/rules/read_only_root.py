@@ -129,9 +129,7 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
             mounts = {field: mounts}
     elif row:
         mounts = pod.of_container(container, mounts)
-    keep = (
-        "emptyDir loses the files with the pod. For files to keep write persistentVolumeClaim: {claimName: <a claim>}"
-    )
+    keep = "emptyDir loses the files with the pod. To keep them, write persistentVolumeClaim: {claimName: <a claim>}"
     return Fix({"volumes": [{"name": name, "emptyDir": {}}], **mounts}, notes=(keep,))
 
 

@@ -74,7 +74,7 @@ def test_a_vmsingle_that_scrapes_gets_a_token(ingest_only, mounted):
     assert ("volumeMounts" in spec["containers"][0]) is mounted
 
 
-def test_a_collector_gets_the_mount_that_the_operator_forgot_and_is_told_so():
+def test_a_collector_gets_the_mount_that_the_operator_forgot_and_a_warning():
     cr = resource("VLAgent", "a", ASKED)
     ds = workload("DaemonSet", "vlagent-a", cr)
     spec = {"containers": [{"name": "vlagent"}], "volumes": [TOKEN_VOLUME], "automountServiceAccountToken": False}
@@ -261,7 +261,7 @@ def test_a_volume_of_our_name_without_a_token_is_a_violation_and_nothing_is_touc
     assert [violation.path for violation in decision.violations] == ["/spec/volumes/0/name"]
 
 
-def test_a_pod_that_asks_for_a_token_explicitly_is_a_violation_and_nothing_is_touched():
+def test_a_pod_with_automount_true_is_a_violation_and_stays_unchanged():
     containers = [{"name": "vmsingle", "volumeMounts": [MOUNT]}]
     _, decision = _out({"automountServiceAccountToken": True, "containers": containers, "volumes": [INJECTED]})
     assert not decision.patch

@@ -147,7 +147,7 @@ def test_both_halves_of_a_contradiction_are_named():
     )
 
 
-def test_a_resource_that_is_being_deleted_is_nobodys_to_judge():
+def test_a_resource_that_is_being_deleted_is_not_judged():
     thing = resource("VMSingle", spec={"securityContext": IMPOSSIBLE, "podSecurityPolicyName": "gone"})
     thing["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     old = {"oldObject": resource("VMSingle", spec={})}

@@ -165,7 +165,7 @@ def test_an_own_context_that_contradicts_itself_is_not_filled():
     assert decision.violations
 
 
-def test_a_field_that_differs_from_the_own_context_stays_and_is_told():
+def test_a_field_that_differs_from_the_own_context_stays_and_is_reported():
     spec, decision = _out({"securityContext": {"runAsUser": 5}}, {"securityContext": {"runAsUser": 6}})
     assert spec["securityContext"] == {"runAsUser": 5}
     assert decision.warnings == (
@@ -344,7 +344,7 @@ def test_a_root_container_that_will_not_start_is_named_and_one_that_says_so_itse
     assert decision.warnings[0].startswith("container 'shipper' runs as root though runAsNonRoot of the pod is true")
 
 
-def test_many_violations_are_told_in_few_lines():
+def test_many_violations_are_listed_in_few_lines():
     containers = [{"name": "vmsingle", "securityContext": {"privileged": True}}] * 500
     _, decision = _out({"containers": containers})
     assert len(decision.violations) == 1000
