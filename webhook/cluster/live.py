@@ -24,6 +24,7 @@ from webhook.cluster.collections import (
 )
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.fair_queue import OWN
+from webhook.cluster.permission import without_command
 from webhook.cluster.status import names_an_object, reason
 from webhook.facts import MOST_NAMES, Absent, Fact, Found, NotServed, Ref, Unknown
 from webhook.name_forms import is_subdomain
@@ -106,7 +107,8 @@ class LiveFacts:
             permissions = self._discovery.permissions
             where = ref.name if place is NAMESPACES and ref.name in self._namespaces else ref.namespace
             if status == 403:
-                return Unknown(permissions.forbidden(verb, place, where, reason(status, body)), "live")
+                told = permissions.forbidden(verb, place, where, reason(status, body))
+                return Unknown(without_command(told), "live")
             if status in {200, 404}:
                 permissions.allowed(verb, place, where)
             if status == 200:

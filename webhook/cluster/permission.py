@@ -98,6 +98,11 @@ def without_advice(text: str) -> str:
     return text.partition(_ADVICE)[0]
 
 
+def without_command(text: str) -> str:
+    """The text of a refusal for the owner of a pod: an Event has 1024 characters, and must not end within a command."""
+    return text.partition(": kubectl ")[0]
+
+
 def advised_rule(text: str) -> str:
     """The rule that the text of a refusal advises, "" for none."""
     return text.partition(_ADVICE)[2].partition(" the rule ")[2]

@@ -324,7 +324,10 @@ def test_with_watch_namespace_and_no_permission_a_weak_pod_is_refused_and_the_ru
         refusal = _created(plane, weak_pod(plane, namespace), namespace)
         assert f"vmguard does not know whether namespace {namespace} enforces deny: may not get namespaces" in refusal
         assert f"-watch in namespace {namespace} the rule" in refusal
-        assert f"[!]get namespaces {namespace} may not get" in server.operation("/readyz?verbose")[1]
+        assert "kubectl" not in refusal, "its Event would end within the command"
+        (note,) = (line for line in server.operation("/readyz?verbose")[1].splitlines() if "]get namespaces" in line)
+        assert note.startswith(f"[!]get namespaces {namespace} may not get")
+        assert f" --namespace {namespace} --type json --patch '" in note
         assert _created(plane, weak_pod(plane, namespace, privileged=False), namespace) == ""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from webhook.cluster.advice import general_advice
 from webhook.cluster.collections import LEASES, MUTATING_CONFIGURATIONS, PODS, PSP, ROLES, SECRETS, Collection, custom
-from webhook.cluster.permission import refusal
+from webhook.cluster.permission import refusal, without_command
 from webhook.manifests.role_advice import advice
 from webhook.manifests.roles import InstallationNames, default_policy_roles, roles
 from webhook.settings import Settings
@@ -84,3 +84,10 @@ def test_default_policies_have_a_role_of_their_own():
 @pytest.mark.parametrize(("verb", "resource"), [("list", SECRETS), ("use", PSP)])
 def test_what_no_role_grants_has_the_general_advice(verb, resource):
     assert _advice()(verb, resource, "monitoring") == general_advice(verb, resource, "monitoring")
+
+
+def test_the_reason_that_the_owner_of_a_pod_reads_ends_before_the_command():
+    told = refusal("get", SINGLES, "mon", "WHY", _advice())
+    assert without_command(told).endswith('verbs: ["get", "list", "watch"]}')
+    general = refusal("get", SINGLES, "mon", "WHY")
+    assert without_command(general) == general
