@@ -36,9 +36,9 @@ def _refused(samples):
 
 
 def _series(scrapes):
-    """The series of promtool: one sample a minute, `_` where a scrape does not have the series."""
+    """The series of promtool, one sample a minute. A series that a scrape lacks ends, as Prometheus marks it."""
     return {
-        series: " ".join(f"{scrape[series]:g}" if series in scrape else "_" for scrape in scrapes)
+        series: " ".join(f"{scrape[series]:g}" if series in scrape else "stale" for scrape in scrapes)
         for series in {series for scrape in scrapes for series in scrape}
     }
 
