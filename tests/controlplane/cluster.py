@@ -51,7 +51,8 @@ def main() -> int:
     overlays = sorted(each.name for each in (ROOT / "deploy" / "overlays").iterdir())
     parser.add_argument("--overlay", choices=overlays, help="install vmguard by this overlay of deploy/, in pods")
     options = parser.parse_args()
-    print(f"Starting a control plane of Kubernetes {options.version}, a node and vmguard.", flush=True)
+    parts = f"a control plane of Kubernetes {options.version}, a node and vmguard"
+    print(f"Starting {parts}: about half a minute when all programs are built.", flush=True)
     try:
         if options.overlay:
             with cluster(options.version, **_settings()) as made:

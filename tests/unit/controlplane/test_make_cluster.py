@@ -26,6 +26,7 @@ def test_what_the_first_run_does_is_printed_before_anything_is_installed(tmp_pat
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 def test_each_run_says_what_it_starts(tmp_path):
     """Also where it then fails, here without Go."""
     environment = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
