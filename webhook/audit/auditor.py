@@ -6,7 +6,7 @@ such as their claims, is looked at for each. What no pod runs of yet is predicte
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -19,10 +19,12 @@ from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.odd_objects import BROKEN, broken
 from webhook.audit.pod_judge import DEADLINE, LONGEST, JudgedPod, PodJudge, denials_of, of_violation, of_warning
 from webhook.audit.report import VERDICTS, AuditedNamespace, AuditedWorkload, AuditVerdict, NotJudged, ReportedFinding
+from webhook.audit.template_pod import has_template, pod_of_template
 from webhook.audit.type_fix import type_fix
 from webhook.audit.verify import Verifier
 from webhook.audit.workload_row import ShownPod, WorkloadRow, lowest
 from webhook.driver import drive_async
+from webhook.facts import Ref
 from webhook.offline.reply import LEVELS, LevelName
 from webhook.podsecurity import evaluate
 from webhook.policy.components import BY_KIND, PARENTS
@@ -49,6 +51,9 @@ _TOO_LARGE = ReportedFinding(
 _BY_LEVELS = "pod-security"
 """The rule whose warnings say what the levels of a workload say."""
 
+_MOST_READ = 200
+"""Controllers without pods that are read for their templates; the pods of more are predicted from their resources."""
+
 _Key = tuple[str, str, str, str]
 """Namespace, kind and name of a resource, and the name of the component."""
 
@@ -56,6 +61,7 @@ _Key = tuple[str, str, str, str]
 class Auditor:
     """Audits the pods of one cluster, and the resources of which no pod runs.
 
+    `read_controller` reads a controller with its pod template into the inventory, None where all is there.
     Without `diffs` rows have no diff and no predicted pod, which take half of the time. `audited_others` are the UIDs
     of pods without an owner of the operator's that were looked at all the same.
     """
@@ -68,11 +74,14 @@ class Auditor:
         *,
         verifier: Verifier | None = None,
         diffs: bool = True,
+        read_controller: Callable[[Ref], Awaitable[None]] | None = None,
     ) -> None:
         self._diffs = diffs
         self.audited_others: set[str] = set()
         self._cluster = cluster
         self._inventory = inventory
+        self._read_controller = read_controller
+        self._read = 0
         self._settings = settings
         self._rows: dict[_Key, WorkloadRow] = {}
         self._judge = PodJudge(inventory, settings, verifier, diffs=diffs)
@@ -123,11 +132,39 @@ class Auditor:
 
     async def add_resources(self) -> None:
         """Judge the predicted pods of each resource of which no pod runs."""
+        controllers = self._inventory.controllers()
         for resource in self._inventory.resources:
             kind = str(resource.get("kind"))
+            if kind not in PARENTS and not self._is_audited(kind, resource):
+                for ref in controllers.get(str(metadata_of(resource).get("uid")), ()):
+                    await self._add_controller(ref)
             if kind in PARENTS or not self._is_audited(kind, resource):
                 await asyncio.sleep(0)
                 await self._add_resource(resource)
+
+    async def _add_controller(self, ref: Ref) -> None:
+        """Judge the next pod of a controller, if its template is known and no pod of its component was judged."""
+        if self._read_controller and self._read < _MOST_READ:
+            self._read += 1
+            await self._read_controller(ref)
+        controller = self._inventory.controller(ref)
+        if controller is None or not has_template(controller):
+            return
+        pod = pod_of_template(controller, self._inventory.owner_for_pod(ref, controller))
+        judged = await self._judge.judge_new(ref.namespace, pod)
+        if isinstance(judged, str) or judged.why_not or not isinstance(judged.decision.identity, Workload):
+            return
+        workload = judged.decision.identity
+        if (workload.namespace, workload.kind, workload.name, workload.component.name) in self._rows:
+            return
+        row, is_changed = self._row(workload), bool(judged.decision.patch)
+        row.based_on = "template"
+        now, after = LEVELS[judged.now.level], LEVELS[judged.after.level]
+        changes = judged.decision.changes if is_changed else ()
+        shown = ShownPod(changes, tuple(map(str, judged.after.reasons)), judged.diff)
+        row.add_prediction(now, after, "changes" if is_changed else "ok", shown)
+        self.add_level(ref.namespace, after)
+        self._add_findings(row, judged.findings)
 
     def _is_audited(self, kind: str, resource: Raw) -> bool:
         """Whether a pod of each component of a resource was judged; true of a kind that makes no pods."""

@@ -67,7 +67,12 @@ async def audit_cluster(
     reader = ClusterReader(client, discovery, name, scope, watcher.progress, keep)
     await reader.read_objects()
     auditor = Auditor(
-        name, reader.inventory, settings, verifier=Verifier(client) if verify else None, diffs=watcher.diffs
+        name,
+        reader.inventory,
+        settings,
+        verifier=Verifier(client) if verify else None,
+        diffs=watcher.diffs,
+        read_controller=reader.read_controller,
     )
     async for pod, whole in reader.pods():
         await auditor.add_pod(pod, whole)

@@ -16,6 +16,7 @@ from webhook.audit.report import MissingPermission
 from webhook.audit.trimmed import trimmed
 from webhook.cluster.client import Client, UnreachableError
 from webhook.cluster.collections import (
+    JSON,
     MUTATING_CONFIGURATIONS,
     MUTATING_POLICIES,
     NAMESPACES,
@@ -23,6 +24,7 @@ from webhook.cluster.collections import (
     PSP,
     WORKLOADS,
     Collection,
+    InvalidNameError,
     custom,
 )
 from webhook.cluster.discovery import Discovery
@@ -30,6 +32,7 @@ from webhook.cluster.listing import FAILURES, ExpiredError, NotAllowedError, pag
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.permission import advised_rule, without_advice
 from webhook.cluster.running_pods import OTHERS, running
+from webhook.cluster.status import reason
 from webhook.facts import Ref
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.custom_resources import GROUP
@@ -43,6 +46,8 @@ OF_CLUSTER = (NAMESPACES, VOLUMES, DRIVERS, MUTATING_CONFIGURATIONS)
 """What is listed of the cluster. Without it an audit of some namespaces goes on, and knows less."""
 
 _ATTEMPTS = 3
+_SECONDS = 30.0
+"""For one object."""
 
 Report = Callable[[str], None]
 
@@ -112,6 +117,21 @@ class ClusterReader:
         async for page in pages(self._client, PODS, namespace, OTHERS):
             for raw in page.items or ():
                 yield trimmed({**msgspec.json.decode(raw), "apiVersion": "v1", "kind": "Pod"})
+
+    async def read_controller(self, ref: Ref) -> None:
+        """Read all of a controller into the inventory, with its pod template; what may not be read is noted."""
+        (collection,) = [each for each in WORKLOADS if each.kind == ref.kind]
+        deadline = asyncio.get_running_loop().time() + _SECONDS
+        try:
+            status, body = await self._client.get(collection.path(ref.namespace, ref.name), JSON, deadline)
+        except (UnreachableError, InvalidNameError) as error:
+            self._lack(ref.namespace, error)
+            return
+        if status == 403:
+            why = self._discovery.permissions.forbidden("get", collection, ref.namespace, reason(status, body))
+            self._lack(ref.namespace, NotAllowedError(why))
+        elif status == 200 and (found := self._decoded(msgspec.Raw(body), "apps/v1", ref.kind)):
+            self._add(found[0], collection)
 
     async def _places(self) -> tuple[str, ...]:
         """The namespaces to list pods of, one by one: "" for all at once where that is allowed."""

@@ -11,6 +11,7 @@ import msgspec
 from webhook.audit import foreign_mutations
 from webhook.audit.foreign_mutations import ForeignMutations
 from webhook.audit.storage import Storage
+from webhook.audit.template_pod import CONTROLLERS
 from webhook.cluster.live import LiveFacts
 from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Source, Unknown
 from webhook.objects import KubeObject
@@ -74,6 +75,32 @@ class Inventory:
     def namespaces(self) -> list[str]:
         """The names of the namespaces that were listed."""
         return sorted(name for _, kind, _, name in self._facts if kind == "Namespace")
+
+    def controllers(self) -> dict[str, list[Ref]]:
+        """The controllers of pods that a resource of the operator owns, by the UID of the owner."""
+        found: dict[str, list[Ref]] = {}
+        for (group, kind, namespace, name), fact in sorted(self._facts.items(), key=lambda each: each[0]):
+            if group == "apps" and kind in CONTROLLERS and isinstance(fact, Found):
+                for owner in fact.object.metadata.owner_references or ():
+                    if owner.controller and owner.group == GROUP:
+                        found.setdefault(owner.uid, []).append(Ref(group, "v1", kind, namespace, name))
+        return found
+
+    def owner_for_pod(self, ref: Ref, controller: KubeObject) -> Raw:
+        """The owner reference of a new pod of a controller; a Deployment gets a ReplicaSet for it."""
+        reference = {"apiVersion": "apps/v1", "kind": ref.kind, "name": ref.name, "controller": True}
+        reference["uid"] = controller.metadata.uid
+        if ref.kind != "Deployment":
+            return reference
+        metadata = {"name": f"{ref.name}-next", "namespace": ref.namespace, "uid": f"next-{controller.metadata.uid}"}
+        made = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {**metadata, "ownerReferences": [reference]}}
+        self._add_fact("apps", "ReplicaSet", made)
+        return {**reference, "kind": "ReplicaSet", "name": metadata["name"], "uid": metadata["uid"]}
+
+    def controller(self, ref: Ref) -> KubeObject | None:
+        """A controller as it was read; its spec is None where only its metadata were."""
+        fact = self._facts.get((ref.group, ref.kind, ref.namespace, ref.name))
+        return fact.object if isinstance(fact, Found) else None
 
     def resource(self, target: EditedResource) -> Raw | None:
         """A resource of the operator as far as an audit reads it, None where it was not listed."""

@@ -4,7 +4,7 @@ Pods of one workload that are identical apart from names are decided on once.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
 import msgspec
@@ -34,8 +34,9 @@ from webhook.policy.findings import Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.placed_fix import all_of, placed
 from webhook.policy.pod_subject import flawed_pod, previewed_pod, subject_of
-from webhook.policy.rules import check_running, fix_of
-from webhook.policy.rules.subject import FlawedPod
+from webhook.policy.posture import Posture
+from webhook.policy.rules import check_preview, check_running, fix_of
+from webhook.policy.rules.subject import FlawedPod, PreviewedPod
 from webhook.policy.token_volume import PLUGIN_PREFIX
 from webhook.policy.wording import complaint
 from webhook.policy.workload import Identity, Link, UnknownKind, UnknownOwner, Unmanaged, Workload
@@ -53,6 +54,9 @@ LONGEST = 500
 
 _SEVERITY: Mapping[str, AuditVerdict] = {"sidecar": "ok"}
 """What a warning of a rule that is not fatal means for the pods of a workload; CHECK for all other rules."""
+
+
+WarningsOf = Callable[[PreviewedPod, Posture], list[Warn]]
 
 
 class JudgedPod(msgspec.Struct, frozen=True):
@@ -90,13 +94,22 @@ class PodJudge:
             found = self._judged.get(key)
             if found is not None:
                 return found
-            judged = await self._decide(namespace, _as_created(pod), pod, whole)
+            judged = await self._decide(namespace, _as_created(pod), pod, whole, check_running)
         except BROKEN as error:
             return broken(error)
         self._judged.put(key, judged)
         return judged
 
-    async def _decide(self, namespace: str, created: Raw, running: Raw, whole: Raw | None) -> JudgedPod:
+    async def judge_new(self, namespace: str, pod: Raw) -> JudgedPod | str:
+        """The same for a pod that does not run, of which nothing ran before that is known."""
+        try:
+            return await self._decide(namespace, pod, pod, None, _check_new)
+        except BROKEN as error:
+            return broken(error)
+
+    async def _decide(
+        self, namespace: str, created: Raw, running: Raw, whole: Raw | None, check: WarningsOf
+    ) -> JudgedPod:
         name = str(metadata_of(created).get("name") or "")
         review = decode(review_of(created, uid="audit", namespace=namespace, name=name))
         labels = await self._inventory.labels_of(namespace)
@@ -114,7 +127,7 @@ class PodJudge:
                 why = f"vmguard is not called for pods of namespace {namespace}: {NOT_CALLED[where]}"
                 findings.append(ReportedFinding(ADMISSION, "ok", why, admission_chain.calling(namespace)))
             else:
-                findings += self._findings(decision, created, predicted, (now, after))
+                findings += self._findings(decision, created, predicted, (now, after), check)
                 findings += self._lower_level(decision, created, (now, after))
                 findings += self.unread_labels(namespace, labels)
                 findings += await self._chain(namespace, labels, created, whole, decision)
@@ -128,6 +141,7 @@ class PodJudge:
         created: Raw,
         predicted: Raw,
         verdicts: tuple[PodSecurityVerdict, PodSecurityVerdict],
+        check: WarningsOf,
     ) -> list[ReportedFinding]:
         if decision.refused:
             fix = admission_chain.right("", "namespaces", "get")
@@ -138,7 +152,7 @@ class PodJudge:
             (posture, *_) = decision.postures
             subject = subject_of(identity, msgspec.convert(created, Pod), self._settings, self._inventory.minor)
             previewed = previewed_pod(subject, posture, predicted, verdicts)
-            warnings += check_running(previewed, posture)
+            warnings += check(previewed, posture)
             pod = flawed_pod(identity, posture, previewed.pod, subject)
         findings = denials_of(decision, self._fix(pod, *decision.violations))
         if not findings:
@@ -200,6 +214,12 @@ class PodJudge:
             return []
         text = f"others change this pod too, by webhook or policy ({names}): what they change is not known here"
         return [ReportedFinding(ADMISSION, "unknown", text, admission_chain.ASK)]
+
+
+def _check_new(pod: PreviewedPod, posture: Posture) -> list[Warn]:
+    """Warnings about a new pod, but for its level, which its row says."""
+    found = check_preview(pod, posture)
+    return [each for each in found if isinstance(each, Warn) and each.rule != LOWER_LEVEL]
 
 
 def _lost(identity: Identity | None, links: Sequence[Link]) -> str:

@@ -277,7 +277,7 @@ _CHANGE: Mapping[str, _Redact] = {
 _WORKLOAD: Mapping[str, _Redact] = {
     **dict.fromkeys(("cluster", "namespace", "name"), hashed),
     **dict.fromkeys(("kind", "component", "controller"), _kind),
-    **dict.fromkeys(("pods", "levelNow", "levelAfter", "verdict"), _plain),
+    **dict.fromkeys(("pods", "levelNow", "levelAfter", "verdict", "basedOn"), _plain),
     **dict.fromkeys(("firstReason", "parent"), without_names),
     "changes": lambda value: [_by_field(each, _CHANGE) for each in value],
     "findings": lambda value: [_by_field(each, _FINDING) for each in value],

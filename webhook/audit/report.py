@@ -15,6 +15,8 @@ KIND = "Audit"
 
 AuditVerdict = Literal["DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown"]
 
+RowBasis = Literal["pods", "template", "resource"]
+
 VERDICTS: tuple[AuditVerdict, ...] = ("DENIED", "BREAKS", "CHECK", "changes", "ok", "unknown")
 """All verdicts, the worst first. `unknown` is never counted as ok."""
 
@@ -64,7 +66,8 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
     `pods` is how many run, 0 for pods that the resource will have. Levels, changes, findings and diff are those of the
     worst of the pods; the levels are the lowest of all. `not_restricted` are the reasons why the pods are not
     restricted afterwards. `predicted` is one of the pods as it would be stored, as far as an audit reads pods, None
-    where none runs.
+    where none runs. `based_on` is what the row is made from: running pods, the pod template of the controller (the next
+    pod will be made from it), or the resource where there is no controller yet.
     """
 
     cluster: str
@@ -84,6 +87,7 @@ class AuditedWorkload(msgspec.Struct, frozen=True, rename="camel"):
     diff: str = ""
     predicted: dict[str, Any] | None = None
     parent: str = ""
+    based_on: RowBasis = "pods"
 
     @property
     def title(self) -> str:

@@ -20,7 +20,7 @@ _COUNTED: dict[AuditVerdict, tuple[str, str]] = {
 
 
 def as_table(report: AuditReport, *, wide: bool = False) -> str:
-    """The table, its summary, and what was not judged; with `wide` whole reasons, controllers and parents."""
+    """The table, its summary, and what was not judged; with `wide` whole reasons and more columns."""
     lines = list(_rows(report, wide=wide)) if report.workloads else ["No pods and no resources of the operator found."]
     if not wide and any(len(each.first_reason) > _WIDEST_REASON for each in report.workloads):
         lines += ["", "A reason that ends with … is whole in -o wide."]
@@ -42,7 +42,7 @@ def _rows(report: AuditReport, *, wide: bool) -> Iterator[str]:
     several = len(report.clusters) > 1
     head = ["CLUSTER"] if several else []
     head += ["NAMESPACE", "WORKLOAD", "PODS", "LEVEL NOW → AFTER", "CHANGES", "VERDICT"]
-    head += ["CONTROLLER", "PARENT"] if wide else []
+    head += ["CONTROLLER", "PARENT", "BASED ON"] if wide else []
     table = [head, *(_cells(each, several=several, wide=wide) for each in report.workloads)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     reasons = ["FIRST REASON", *(one_line(each.first_reason, _longest(wide=wide)) for each in report.workloads)]
@@ -63,7 +63,7 @@ def _cells(each: AuditedWorkload, *, several: bool, wide: bool) -> list[str]:
     cells = [each.cluster] if several else []
     levels = f"{each.level_now} → {each.level_after}"
     cells += [each.namespace, each.title, str(each.pods), levels, str(len(each.changes) or ""), each.verdict]
-    cells += [each.controller, each.parent] if wide else []
+    cells += [each.controller, each.parent, each.based_on] if wide else []
     return [one_line(cell, _WIDEST) for cell in cells]
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from webhook.audit.template_pod import CONTROLLERS
 from webhook.policy.components import KINDS
 from webhook.policy.context_fields import FIELDS as FIELDS_OF_CONTEXTS
 from webhook.policy.custom_resources import GROUP
@@ -157,6 +158,8 @@ def trimmed(thing: Raw) -> Raw:
         return trimmed_pod(thing)
     if group == GROUP:
         return trimmed_resource(thing)
+    if group == "apps":
+        return _controller(thing)
     spec = _OTHERS.get(str(thing.get("kind")))
     result = {"apiVersion": thing.get("apiVersion"), "kind": thing.get("kind"), "metadata": _metadata(thing)}
     if spec == ("webhooks",):
@@ -165,6 +168,21 @@ def trimmed(thing: Raw) -> Raw:
         found = object_of(thing.get("spec"))
         result["spec"] = {field: _narrowed(found[field]) for field in spec if field in found}
     return result
+
+
+def _controller(thing: Raw) -> Raw:
+    """A controller of pods: its metadata, its pod template as a pod is trimmed, and the names of claims."""
+    result = {"apiVersion": thing.get("apiVersion"), "kind": thing.get("kind"), "metadata": _metadata(thing)}
+    spec = object_of(thing.get("spec"))
+    if thing.get("kind") not in CONTROLLERS or not isinstance(spec.get("template"), dict):
+        return result
+    pod = trimmed_pod(spec["template"])
+    kept: Raw = {"template": {"metadata": pod["metadata"], "spec": pod["spec"]}}
+    if claims := objects_of(spec.get("volumeClaimTemplates")):
+        kept["volumeClaimTemplates"] = [
+            {"metadata": {"name": metadata.get("name")}} for metadata in map(_metadata, claims)
+        ]
+    return {**result, "spec": kept}
 
 
 def _narrowed(value: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from webhook.audit.report import VERDICTS, AuditedWorkload, AuditVerdict, ReportedFinding
+from webhook.audit.report import VERDICTS, AuditedWorkload, AuditVerdict, ReportedFinding, RowBasis
 from webhook.offline.reply import LEVELS, LevelName, pod_change
 from webhook.policy.findings import Change
 from webhook.policy.json_access import Raw
@@ -32,6 +32,7 @@ class WorkloadRow:
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         self.is_uncertain = False
+        self.based_on: RowBasis = "resource"
         self._pods = 0
         self._now: list[LevelName] = []
         self._after: list[LevelName] = []
@@ -42,6 +43,7 @@ class WorkloadRow:
     def add_pod(self, now: LevelName, after: LevelName, verdict: AuditVerdict, shown: ShownPod) -> None:
         """Add a pod that runs: its levels, its verdict without evidence, and what to show of it."""
         self._pods += 1
+        self.based_on = "pods"
         self.add_prediction(now, after, verdict, shown)
 
     def add_prediction(self, now: LevelName, after: LevelName, verdict: AuditVerdict, shown: ShownPod) -> None:
@@ -85,6 +87,7 @@ class WorkloadRow:
             diff=shown.diff,
             predicted=shown.predicted,
             parent=str(workload.parentage.parent or ""),
+            based_on=self.based_on,
         )
 
 

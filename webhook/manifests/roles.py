@@ -207,7 +207,11 @@ _AUDITED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("", ("persistentvolumeclaims", "persistentvolumes"), "where the data of a pod are"),
     ("storage.k8s.io", ("csidrivers",), "whether a driver gives the files to fsGroup"),
     ("", ("namespaces",), "the labels of a namespace decide what is enforced there"),
-    ("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), "the owners of a pod"),
+    (
+        "apps",
+        ("daemonsets", "deployments", "replicasets", "statefulsets"),
+        "the owners of a pod, and their pod templates",
+    ),
     (GROUP, _JUDGED, "the resource of a pod decides what the pod must look like"),
     ("admissionregistration.k8s.io", _MUTATIONS, "which other webhooks and policies change a pod"),
     ("policy", ("podsecuritypolicies",), "below Kubernetes 1.25, whether a policy that is named exists"),

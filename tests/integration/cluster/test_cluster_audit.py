@@ -208,6 +208,28 @@ def test_a_command_that_comes_too_late_changes_nothing(plane):
     assert plane.api.get(thing["apiVersion"], "VMSingle", "db", namespace)["spec"] == written["spec"]
 
 
+def test_the_template_of_a_controller_without_pods_counts(plane, tmp_path):
+    """It is read by itself and saved; without the right to get it, the resource counts and the right is named."""
+    namespace = plane.namespace(unused("scaled-"))
+    case = next(case for case in WORKLOADS if case.kind == "VMSingle")
+    made = recreate(case, plane.api, namespace)
+    made.pod()
+    name = made.one("Deployment")["metadata"]["name"]
+    changed = {"spec": {"replicas": 0, "template": {"spec": {"hostNetwork": True}}}}
+    plane.api.patch("apps/v1", "Deployment", name, changed, namespace)
+    wait_for(lambda: not plane.api.list("v1", "Pod", namespace), "the pods to be gone")
+    file, user = tmp_path / "objects.json", unused("lister-")
+    _, report = audited(plane, "-n", namespace, "--save", str(file))
+    (row,) = report["workloads"]
+    assert (row["pods"], row["basedOn"], row["levelNow"]) == (0, "template", "privileged")
+    assert row["changes"]
+    assert json.loads(vmguard("audit", "--from", file, "-o", "json")[1])["workloads"] == report["workloads"]
+    granted(plane, user, [{**READ, "verbs": ["list"]}])
+    status, report = audited(plane, "-n", namespace, user=user)
+    assert (status, report["workloads"][0]["basedOn"]) == (2, "resource")
+    assert any("may not get deployments" in each["what"] for each in report["missing"]), report["missing"]
+
+
 def test_saved_objects_give_the_same_report(plane, tmp_path):
     namespace = plane.namespace(unused("saved-"))
     recreate(WORKLOADS[2], plane.api, namespace).pod()

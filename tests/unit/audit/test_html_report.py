@@ -21,7 +21,7 @@ HOSTILE = (
     "\ud800",
 )
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-CHOSEN = {"verdict", "levelNow", "levelAfter", "couldEnforce", "apiVersion", "op", "verdicts"}
+CHOSEN = {"basedOn", "verdict", "levelNow", "levelAfter", "couldEnforce", "apiVersion", "op", "verdicts"}
 """Fields that hold one of a few values, which their types check."""
 
 

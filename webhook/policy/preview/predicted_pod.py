@@ -127,7 +127,7 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
     }
     if part.get("hostNetwork") is True:
         spec["hostNetwork"] = True
-    _give_token(spec)
+    give_token(spec)
     metadata = object_of(part.get("podMetadata"))
     annotations = {str(key): value for key, value in object_of(metadata.get("annotations")).items()}
     pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": annotations}, "spec": spec}
@@ -245,7 +245,7 @@ def _merged_mounts(operators: Iterable[Raw], users: list[Raw]) -> list[Raw]:
     return [*(mount for mount in operators if str(mount.get("mountPath")) not in paths), *users]
 
 
-def _give_token(spec: Raw) -> None:
+def give_token(spec: Raw) -> None:
     """Give a token to every container that mounts nothing at its path, as the API server does."""
     for container in (*spec["containers"], *spec["initContainers"]):
         mounts = objects_of(container.get("volumeMounts"))
