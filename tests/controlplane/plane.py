@@ -4,6 +4,7 @@ It starts in seconds, any number side by side, with all its files in one tempora
 process that started it. The node is kwok's: pods on it become ready and run nothing.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -170,10 +171,23 @@ class ControlPlane:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """A new namespace that is ready for pods: with its service account and the authority's config map."""
-        self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
-        self._wait(lambda: self.api.find("v1", "ServiceAccount", "default", name), f"the service account of {name}")
-        return name
+        """The name of a new namespace that is ready for pods: with its service account and the authority's config map.
+
+        A name that is taken gets a number, because a fixture can be set up more than once on a server.
+        """
+        names = itertools.chain([name], (f"{name}-again-{turn}" for turn in itertools.count()))
+        made = next(each for each in names if self._makes_namespace(each, labels or {}))
+        self._wait(lambda: self.api.find("v1", "ServiceAccount", "default", made), f"the service account of {made}")
+        return made
+
+    def _makes_namespace(self, name: str, labels: Mapping[str, str]) -> bool:
+        try:
+            self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
 
     def install_resources(self) -> None:
         """Make the operator's resources known, and return when they are served."""

@@ -92,6 +92,7 @@ def test_the_api_server_comes_back_on_its_port_with_all_it_knew():
         plane.start_api_server()
         assert plane.api.get("v1", "Namespace", "before")["status"]["phase"] == "Active"
         assert plane.namespace("after") == "after"
+        assert plane.namespace("after") == "after-again-0"
 
 
 def test_flags_reach_their_program():
