@@ -82,7 +82,7 @@ class WebhookTrust:
         )
 
     def judge(self, found: tuple[FoundConfiguration, ...] | None, leaf: Leaf | None) -> None:
-        """CompareEntries a leaf with the configurations; report what is wrong."""
+        """Compare a leaf with the configurations; report what is wrong."""
         self._judged = True
         self._metrics.webhook_ca_bundle_ok.clear()
         wrong: dict[str, str] = {}
