@@ -16,7 +16,7 @@ from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
 from webhook.leader.audit_scan import AuditScan, exempt_note
-from webhook.manifests.weaker_entries import weaker
+from webhook.manifests.weaker_entries import weaker_entries
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE
 from webhook.policy.platform import refused_by_constraints
 from webhook.policy.policy_references import REMOVED
@@ -84,7 +84,7 @@ class Cluster:
         metrics.leader.labels(settings.lease).set_function(lambda: float(self._elector.leads))
         service = f"{namespace}/{settings.service}"
         name = settings.webhook_configuration
-        compare = partial(weaker, name=name, trial=settings.mode == "audit")
+        compare = partial(weaker_entries, name=name, trial=settings.mode == "audit")
         self._trust = WebhookTrust(leaders, name, service, log, metrics, compare)
         self._own = None if files else self._own_certificate(leaders, namespace, log, metrics)
         self.certificate = files or ServingCertificate(cast("OwnCertificate", self._own), log, metrics, clients=clients)

@@ -158,6 +158,15 @@ ALERTS = (
         "vmguard runs, but its MutatingWebhookConfiguration does not exist. So vmguard secures no new pod.",
     ),
     Alert(
+        "VmguardEntriesWeaker",
+        "warning",
+        "max by (namespace, job, configuration) (vmguard_weaker_entries) > 0",
+        "15m",
+        "Webhook entries of vmguard are weaker than the manifests",
+        "{{ $value }} entries of the {{ $labels.configuration }} are weaker or missing. So the API server creates pods"
+        " without vmguard, or does so when vmguard does not answer.",
+    ),
+    Alert(
         "VmguardCertificateExpiresSoon",
         "critical",
         "vmguard_certificate_expiry_timestamp_seconds - time() < 6 * 3600",

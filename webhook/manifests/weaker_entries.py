@@ -33,11 +33,25 @@ FoundEntries = Mapping[str, tuple[WebhookEntry, ...]]
 """The entries of each configuration that was found, by its kind."""
 
 
-def weaker(found: FoundEntries, *, name: str, trial: bool | None) -> tuple[str, ...]:
-    """A sentence for each way in which the entries of the configurations `name` are weaker, () for none.
+WeakerEntries = dict[str, dict[str, tuple[str, ...]]]
+"""Sentences by the kind of the configuration, then by the name of the weaker entry. Only compared kinds are in it."""
 
-    `trial` is whether VMGUARD_MODE is audit, None if that is not known: then it is a trial if all entries that a trial
-    changes have `Ignore`.
+
+def weaker(found: FoundEntries, *, name: str, trial: bool | None) -> tuple[str, ...]:
+    """The sentences of `weaker_entries`, () for none."""
+    return tuple(
+        sentence
+        for entries in weaker_entries(found, name=name, trial=trial).values()
+        for sentences in entries.values()
+        for sentence in sentences
+    )
+
+
+def weaker_entries(found: FoundEntries, *, name: str, trial: bool | None) -> WeakerEntries:
+    """A sentence for each way in which the entries of the configurations `name` are weaker.
+
+    A configuration without an entry that the manifests know is not compared. `trial` is whether VMGUARD_MODE is audit,
+    None if that is not known: then it is a trial if all entries that a trial changes have `Ignore`.
     """
     known = {kind: _form(kind, entries) for kind, entries in found.items()}
     compared = [
@@ -49,17 +63,18 @@ def weaker(found: FoundEntries, *, name: str, trial: bool | None) -> tuple[str, 
     shared = _shared([entry.scope for _, entry, _ in compared])
     changed = [entry for _, entry, forms in compared if _changes_in_trial(entry.name, forms)]
     is_trial = all(each.scope.failure_policy == "Ignore" for each in changed) if trial is None else trial
-    told = [
-        f"{field} of the entry {entry.name} of {kind} {name} {text}"
-        for kind, entry, forms in compared
-        for field, text in _differences(kind, entry, forms, shared, is_trial=is_trial)
-    ]
-    missing = (
-        f"{kind} {name} has no entry {each}: the API server does not call vmguard for its pods"
-        for kind, entries in found.items()
-        for each in _missing(known[kind], entries)
-    )
-    return (*told, *missing)
+    told: WeakerEntries = {kind: {} for kind in found if known[kind]}
+    for kind, entry, forms in compared:
+        sentences = tuple(
+            f"{field} of the entry {entry.name} of {kind} {name} {text}"
+            for field, text in _differences(kind, entry, forms, shared, is_trial=is_trial)
+        )
+        if sentences:
+            told[kind][entry.name] = sentences
+    for kind, entries in told.items():
+        for each in _missing(known[kind], found[kind]):
+            entries[each] = (f"{kind} {name} has no entry {each}: the API server does not call vmguard for its pods",)
+    return told
 
 
 EntryForm = dict[str, list[dict[str, Any]]]

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import chain
 
 import msgspec
 from cryptography import x509
@@ -34,8 +35,11 @@ class FoundConfiguration(msgspec.Struct, frozen=True):
     entries: tuple[WebhookEntry, ...] | None
 
 
-CompareEntries = Callable[[Mapping[str, tuple[WebhookEntry, ...]]], tuple[str, ...]]
-"""From the entries of each configuration, by its kind, to what they leave out that those of the manifests have."""
+CompareEntries = Callable[[Mapping[str, tuple[WebhookEntry, ...]]], Mapping[str, Mapping[str, tuple[str, ...]]]]
+"""From the entries of each configuration, by its kind, to what they leave out that those of the manifests have.
+
+The result has the kind of each compared configuration, and in it sentences by the name of each weaker entry.
+"""
 
 
 class WebhookTrust:
@@ -51,7 +55,7 @@ class WebhookTrust:
         service: str,
         log: Log,
         metrics: Metrics,
-        compare: CompareEntries = lambda _entries: (),
+        compare: CompareEntries = lambda _entries: {},
     ) -> None:
         self._client = client
         self._compare = compare
@@ -85,6 +89,7 @@ class WebhookTrust:
         """Compare a leaf with the configurations; report what is wrong."""
         self._judged = True
         self._metrics.webhook_ca_bundle_ok.clear()
+        self._metrics.weaker_entries.clear()
         wrong: dict[str, str] = {}
         for each in found or ():
             if each.entries is not None:
@@ -95,7 +100,11 @@ class WebhookTrust:
                     wrong[f"{each.kind.kind} {self.name}"] = why
         if found is not None:
             self._missing = tuple(each.kind.kind for each in found if each.entries is None)
-            self._report_weaker(self._compare({each.kind.kind: each.entries for each in found if each.entries}))
+            compared = self._compare({each.kind.kind: each.entries for each in found if each.entries})
+            for kind, entries in compared.items():
+                self._metrics.weaker_entries.labels(kind).set(len(entries))
+            told = chain.from_iterable(entries.values() for entries in compared.values())
+            self._report_weaker(tuple(chain.from_iterable(told)))
         if found is not None and leaf is not None and not wrong:
             self._once = True
         now = time.monotonic()

@@ -150,6 +150,12 @@ class Metrics:
             ("configuration",),
             registry=self.registry,
         )
+        self.weaker_entries = Gauge(
+            "vmguard_weaker_entries",
+            "Entries of a webhook configuration that are weaker than those of the manifests, or missing.",
+            ("configuration",),
+            registry=self.registry,
+        )
         self.tasks = Gauge(
             "vmguard_tasks",
             "Tasks of the event loop: watches, lookups and answers.",

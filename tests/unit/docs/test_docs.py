@@ -83,6 +83,8 @@ def test_every_metric_is_documented_with_its_labels():
         "vmguard_uncovered_pods": metrics.uncovered,
         "vmguard_policy_troubles": metrics.policy_troubles,
         "vmguard_watch_ok": metrics.watched,
+        "vmguard_webhook_ca_bundle_ok": metrics.webhook_ca_bundle_ok,
+        "vmguard_weaker_entries": metrics.weaker_entries,
         "vmguard_build_info": metrics.build,
         "vmguard_config_info": metrics.config,
     }.items():

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from tests.support.installed_entries import entries_of
-from webhook.manifests.weaker_entries import weaker
+from webhook.manifests.weaker_entries import weaker, weaker_entries
 from webhook.manifests.webhooks import MATCH_CONDITIONS, Service, configurations, denying, staged
 
 MUTATING, VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"
@@ -180,6 +180,22 @@ def test_an_entry_for_pods_that_is_missing_is_named():
         "MutatingWebhookConfiguration vmguard has no entry pods.vmguard.io: the API server does not call vmguard for "
         "its pods",
     )
+
+
+def test_weaker_and_missing_entries_are_told_by_configuration_and_entry():
+    """A compared configuration without weaker entries is told, too, and one without a known entry is not."""
+    entries = {name: entry for name, entry in _installed(trial=False)[MUTATING].items() if name != "pods.vmguard.io"}
+    changed = entries["pods-in-force.vmguard.io"]
+    changed |= {"failurePolicy": "Ignore", "matchConditions": [{"name": "a", "expression": "false"}]}
+    objects = [{"kind": MUTATING, "webhooks": list(entries.values())}]
+    told = weaker_entries(entries_of(objects), name="vmguard", trial=False)
+    counts = {name: len(sentences) for name, sentences in told[MUTATING].items()}
+    assert counts == {"pods-in-force.vmguard.io": 2, "pods.vmguard.io": 1}
+    objects = [
+        {"kind": MUTATING, "webhooks": list(_installed(trial=False)[MUTATING].values())},
+        {"kind": VALIDATING, "webhooks": [{"name": "renamed.example.com"}]},
+    ]
+    assert weaker_entries(entries_of(objects), name="vmguard", trial=False) == {MUTATING: {}}
 
 
 def test_nothing_is_said_of_what_was_not_found():

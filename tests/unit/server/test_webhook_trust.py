@@ -22,9 +22,10 @@ OURS = "mon/vmguard"
 class JudgedTrust:
     """A trust with its log."""
 
-    def __init__(self, compare=lambda _entries: ()):
+    def __init__(self, compare=lambda _entries: {}):
         self.stream = io.BytesIO()
-        self.trust = WebhookTrust(None, "vmguard", OURS, Log(stream=self.stream), Metrics(), compare)
+        self.metrics = Metrics()
+        self.trust = WebhookTrust(None, "vmguard", OURS, Log(stream=self.stream), self.metrics, compare)
 
     def judge(self, *bundles, service=OURS):
         entries = tuple(WebhookEntry(index, "pods", service, bundle) for index, bundle in enumerate(bundles))
@@ -118,7 +119,7 @@ def test_weaker_entries_are_reported_once_each_and_do_not_make_it_unready():
 
     def compare(entries):
         compared.append(entries)
-        return tuple(weaker)
+        return {"MutatingWebhookConfiguration": {"pods": tuple(weaker)}}
 
     judged = JudgedTrust(compare)
     for weaker[:] in ([], ["ONE"], ["ONE"], ["ONE", "TWO"], ["TWO"], []):
@@ -136,7 +137,30 @@ def test_weaker_entries_are_reported_once_each_and_do_not_make_it_unready():
 
 
 def test_what_was_weaker_is_not_forgotten_where_the_configurations_cannot_be_read():
-    judged = JudgedTrust(lambda _entries: ("ONE",))
+    judged = JudgedTrust(lambda _entries: {"MutatingWebhookConfiguration": {"pods": ("ONE",)}})
     judged.judge(CA.certificate_pem)
     judged.trust.judge(None, LEAF)
     assert judged.trust.weaker.startswith("ONE. ")
+
+
+def test_the_metric_counts_weaker_entries_and_is_absent_where_nothing_was_compared():
+    """An entry with two differences counts once; 0 would say that an unreadable configuration is as it should be."""
+    told = {}
+    judged = JudgedTrust(lambda _entries: told)
+
+    def value(kind="MutatingWebhookConfiguration"):
+        return judged.metrics.registry.get_sample_value("vmguard_weaker_entries", {"configuration": kind})
+
+    def counted(**entries):
+        told.clear()
+        told.update(entries)
+        judged.judge(CA.certificate_pem)
+        return value(), value("ValidatingWebhookConfiguration")
+
+    assert value() is None
+    weak = {"pods": ("ONE", "TWO"), "missing": ("THREE",)}
+    assert counted(MutatingWebhookConfiguration=weak) == (2, None)
+    assert counted(MutatingWebhookConfiguration={}, ValidatingWebhookConfiguration={"pods": ("ONE",)}) == (0, 1)
+    assert counted(ValidatingWebhookConfiguration={}) == (None, 0)
+    judged.trust.judge(None, LEAF)
+    assert value("ValidatingWebhookConfiguration") is None
