@@ -15,7 +15,7 @@ from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
-from webhook.leader.audit_scan import AuditScan, exempt_note
+from webhook.leader.audit_scan import AuditScan, LabelledNamespaces, exempt_note
 from webhook.manifests.weaker_entries import weaker_entries
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE
 from webhook.policy.platform import refused_by_constraints
@@ -74,7 +74,7 @@ class Cluster:
             settings,
             log,
             metrics,
-            exempt_namespaces=lambda: self._watching.exempt,
+            labelled_namespaces=lambda: LabelledNamespaces(self._watching.exempt, self._watching.mislabelled()),
             offer=self._events.offer if self._events else None,
         )
         namespace = settings.namespace or client.namespace

@@ -7,7 +7,7 @@ after a change of a resource or a policy.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -21,7 +21,7 @@ from webhook.cluster.reflector import Reflector
 from webhook.facts import Ref
 from webhook.objects import KubeObject, Metadata
 from webhook.policy.custom_resources import GROUP
-from webhook.policy.enforcement import coverage, unknown_values, without_effect
+from webhook.policy.enforcement import coverage, not_allowed
 from webhook.policy.projection import LARGEST_READ, ResourceTooLargeError, project, weight
 from webhook.policy.workload import bounded_controller
 from webhook.telemetry.log import Log
@@ -124,6 +124,10 @@ class Watching:
             if reflector.resource.group == GROUP:
                 for found in reflector.objects.values():
                     yield reflector.resource, found
+
+    def mislabelled(self) -> Iterable[str]:
+        """The names of namespaces with a label value that is not allowed, as far as Namespaces are watched."""
+        return self._labels.keys()
 
     def missing(self) -> str:
         """The collections that decisions need and that were never listed, with the reason; "" for none.
@@ -256,7 +260,7 @@ class Watching:
         vmguard reports such values before they deny a pod or leave a namespace without enforcement.
         """
         labels = (found.metadata.labels or {}) if found else {}
-        unknown = "; ".join(filter(None, (unknown_values(labels), without_effect(labels))))
+        unknown = not_allowed(labels)
         self._labels.pop(key[1], None)
         self.exempt.discard(key[1])
         if _is_exempt(key[1], labels):

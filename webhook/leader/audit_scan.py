@@ -10,9 +10,9 @@ operator's pods in kube-system.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,7 @@ from webhook.cluster.running_pods import running
 from webhook.driver import drive_async
 from webhook.facts import FactSource, Found, Lookup, Names, Ref, Resolved, Unknown
 from webhook.policy.decide import Decision
-from webhook.policy.enforcement import EXCLUDED, EXEMPT, EXEMPT_VALUE, NOT_CALLED, Coverage, coverage
+from webhook.policy.enforcement import EXCLUDED, EXEMPT, EXEMPT_VALUE, NOT_CALLED, Coverage, coverage, not_allowed
 from webhook.policy.findings import Change, Violation
 from webhook.policy.recreated import warnings_before_recreation
 from webhook.policy.resource_events import ResourceEvent, of_running_pod
@@ -57,7 +57,7 @@ OTHER_KINDS = "other"
 """The kind for the pods of further pairs."""
 
 MOST_NAMESPACES = 50
-"""Most namespaces without vmguard that one survey counts separately; all others count together, without a name."""
+"""Most namespaces of one metric that one survey counts separately; all others count together, without a name."""
 
 _ADVICE: Mapping[Coverage, str] = {
     "enforced": "",
@@ -110,9 +110,10 @@ class Wrong:
 class Result:
     """The result of one survey. `wrong` is by workload, `unknown` (pods that could not be judged) by namespace.
 
-    `exempt` are the names of all exempt namespaces. `uncovered` counts the operator's pods in these and in kube-system,
-    where the API server does not call vmguard. `excluded` counts those in kube-system by workload. `looked_into` counts
-    by namespace the pods for which the survey knows what breaks when they are created again.
+    `exempt` and `mislabelled` are the names of all such namespaces. `uncovered` counts the operator's pods in exempt
+    namespaces and in kube-system, where the API server does not call vmguard. `excluded` counts those in kube-system by
+    workload. `looked_into` counts by namespace the pods for which the survey knows what breaks when they are created
+    again.
     """
 
     judged: Counter[NamespaceAndKind] = field(default_factory=Counter)
@@ -122,6 +123,7 @@ class Result:
     unknown_kinds: Counter[NamespaceAndKind] = field(default_factory=Counter)
     unknown_why: str = ""
     exempt: tuple[str, ...] = ()
+    mislabelled: tuple[str, ...] = ()
     uncovered: Counter[str] = field(default_factory=Counter)
     excluded: Counter[str] = field(default_factory=Counter)
     looked_into: Counter[str] = field(default_factory=Counter)
@@ -132,11 +134,19 @@ class Result:
         return bool(self.wrong or self.unknown or self.unknown_kinds or self.exempt or self.excluded)
 
 
+class LabelledNamespaces(NamedTuple):
+    """The names of exempt namespaces, and of those where a label of vmguard has a value that is not allowed."""
+
+    exempt: Iterable[str] = ()
+    mislabelled: Iterable[str] = ()
+
+
 class AuditScan:
     """Surveys one cluster, or the watched namespaces. `trouble` is the reason of a failure, "" for none.
 
-    `exempt_namespaces` are those of a cluster that is watched whole; with WATCH_NAMESPACE the survey reads each one.
-    `offer` takes an event on a resource. `exempt` and `excluded` are from the last survey, for readiness.
+    `labelled_namespaces` are those of a cluster that is watched whole. With WATCH_NAMESPACE the survey reads the labels
+    of each namespace. `offer` takes an event on a resource. `exempt` and `excluded` are from the last survey, for
+    readiness.
     """
 
     def __init__(
@@ -148,7 +158,7 @@ class AuditScan:
         log: Log,
         metrics: Metrics,
         *,
-        exempt_namespaces: Callable[[], Iterable[str]] = tuple,
+        labelled_namespaces: Callable[[], LabelledNamespaces] = LabelledNamespaces,
         offer: Callable[[ResourceEvent], None] | None = None,
     ) -> None:
         self._client = client
@@ -157,7 +167,7 @@ class AuditScan:
         # the survey denies nothing, so it reads nothing again; under deny no label of a namespace matters
         self._settings = replace(settings, mode="audit", enforce="deny")
         self._mode = settings.mode
-        self._exempt_namespaces = exempt_namespaces
+        self._labelled_namespaces = labelled_namespaces
         self._offer = offer
         self._log = log
         self._metrics = metrics
@@ -195,22 +205,30 @@ class AuditScan:
         async for pod, raw in running(self._client, self._settings.watch_namespaces or ("",), self._is_owner):
             await asyncio.sleep(0)  # admissions go first
             await self._judge(*pod.place, pod.metadata.uid or "", raw, facts, result)
-        result.exempt = tuple([each async for each in self._exempt(facts)])
+        labelled = await self._labelled(facts)
+        result.exempt, result.mislabelled = tuple(sorted(labelled.exempt)), tuple(sorted(labelled.mislabelled))
         return result
 
-    async def _exempt(self, facts: "_Once") -> AsyncIterator[str]:
-        """The exempt namespaces, in order."""
+    async def _labelled(self, facts: "_Once") -> LabelledNamespaces:
+        """The namespaces that a label of vmguard makes noteworthy."""
         watched = self._settings.watch_namespaces
-        for namespace in sorted(watched or self._exempt_namespaces()):
-            if not watched or await self._coverage(namespace, facts) == "exempt":
-                yield namespace
+        if not watched:
+            return self._labelled_namespaces()
+        labels = {namespace: await self._labels(namespace, facts) for namespace in watched}
+        return LabelledNamespaces(
+            [each for each in watched if coverage(self._mode, each, labels[each]) == "exempt"],
+            [each for each in watched if not_allowed(labels[each])],
+        )
 
     async def _coverage(self, namespace: str, facts: "_Once") -> Coverage:
         """What vmguard does for new pods of a namespace; if its labels cannot be read, the setting counts."""
+        return coverage(self._mode, namespace, await self._labels(namespace, facts))
+
+    async def _labels(self, namespace: str, facts: "_Once") -> Mapping[str, str | None]:
+        """The labels of a namespace, none if they cannot be read."""
         lookup = Lookup(Ref("", "v1", "Namespace", "", namespace))
         fact = facts.cached(lookup) or await facts.get(lookup, asyncio.get_running_loop().time() + _DEADLINE)
-        labels = (fact.object.metadata.labels or {}) if isinstance(fact, Found) else {}
-        return coverage(self._mode, namespace, labels)
+        return (fact.object.metadata.labels or {}) if isinstance(fact, Found) else {}
 
     async def _judge(
         self, namespace: str, name: str, uid: str, raw: msgspec.Raw, facts: "_Once", result: Result
@@ -296,8 +314,8 @@ class AuditScan:
     def _show(self, result: Result) -> None:
         metrics = self._metrics
         noncompliant, unknown, unknown_kinds = metrics.noncompliant, metrics.unjudged, metrics.unknown_kinds
-        exempt, uncovered = metrics.exempt, metrics.uncovered
-        for gauge in (noncompliant, unknown, unknown_kinds, exempt, uncovered):
+        exempt, mislabelled, uncovered = metrics.exempt, metrics.mislabelled, metrics.uncovered
+        for gauge in (noncompliant, unknown, unknown_kinds, exempt, mislabelled, uncovered):
             gauge.clear()
         for key in result.judged:
             noncompliant.labels(*key).set(result.noncompliant[key])
@@ -307,6 +325,8 @@ class AuditScan:
             unknown_kinds.labels(*key).set(count)
         for namespace, count in _bounded(Counter(result.exempt)).items():
             exempt.labels(namespace).set(count)
+        for namespace, count in _bounded(Counter(result.mislabelled)).items():
+            mislabelled.labels(namespace).set(count)
         for namespace, count in _bounded(result.uncovered).items():
             uncovered.labels(namespace).set(count)
         self.exempt = result.exempt

@@ -22,7 +22,7 @@ OURS = 'name=~".+[.]vmguard[.]io"'
 _PLACE = "by (namespace, job)"
 """One installation: Prometheus gives each target the namespace and the job of its Service."""
 
-_EXEMPT = "{{ with $labels.exported_namespace }}{{ . }}{{ else }}{{ $labels.namespace }}{{ end }}"
+_NAMED_NAMESPACE = "{{ with $labels.exported_namespace }}{{ . }}{{ else }}{{ $labels.namespace }}{{ end }}"
 """The namespace that the metric names. Without `honorLabels` Prometheus renames that label."""
 
 
@@ -266,7 +266,17 @@ ALERTS = (
         "max by (namespace, exported_namespace) (vmguard_exempt_namespaces) > 0",
         "15m",
         "A namespace is exempt from vmguard",
-        f"The namespace {_EXEMPT} has the label vmguard.io/exempt=true: vmguard neither fills nor denies pods there.",
+        f"The namespace {_NAMED_NAMESPACE} has the label vmguard.io/exempt=true: vmguard neither fills nor denies pods"
+        " there.",
+    ),
+    Alert(
+        "VmguardUnknownLabel",
+        "warning",
+        "max by (namespace, exported_namespace) (vmguard_namespaces_with_unknown_label) > 0",
+        "15m",
+        "A namespace has a label with a value that vmguard does not know",
+        f"The namespace {_NAMED_NAMESPACE} has such a label. The label vmguard.io/mode or vmguard.io/exempt then has no"
+        " effect, and vmguard.io/enforce counts as deny.",
     ),
     Alert(
         "VmguardLeftInAudit",

@@ -88,6 +88,11 @@ _ONE_VALUE = {MODE_LABEL: (MODE_VALUE,), EXEMPT: (EXEMPT_VALUE, "false")}
 """The labels with one effective value, the first; other values that are no typing errors follow it."""
 
 
+def not_allowed(labels: Mapping[str, str | None]) -> str:
+    """One line on all labels of a namespace with a value that vmguard does not know, "" for none."""
+    return "; ".join(filter(None, (unknown_values(labels), without_effect(labels))))
+
+
 def without_effect(labels: Mapping[str, str | None]) -> str:
     """One line on the labels with a value that has no effect, "" for none."""
     return "; ".join(

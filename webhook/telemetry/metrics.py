@@ -192,6 +192,12 @@ class Metrics:
             ("namespace",),
             registry=self.registry,
         )
+        self.mislabelled = Gauge(
+            "vmguard_namespaces_with_unknown_label",
+            "Namespaces where a label of vmguard has a value that is not allowed; set by the leader.",
+            ("namespace",),
+            registry=self.registry,
+        )
         self.uncovered = Gauge(
             "vmguard_uncovered_pods",
             "Running pods of the operator in exempt namespaces and in kube-system; set by the leader.",

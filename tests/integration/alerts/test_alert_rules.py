@@ -58,12 +58,19 @@ def test_a_silent_case_has_the_metrics_of_the_alert(alert):
     assert metrics <= named
 
 
-def test_where_metrics_lose_their_namespace_label_the_exempt_namespace_is_still_named(promtool, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("VmguardExemptNamespace", "vmguard_exempt_namespaces"),
+        ("VmguardUnknownLabel", "vmguard_namespaces_with_unknown_label"),
+    ],
+)
+def test_where_metrics_lose_their_namespace_label_the_namespace_is_still_named(promtool, tmp_path, name, metric):
     """Without `honorLabels` Prometheus gives the metric the namespace of vmguard, and renames its own label."""
-    (alert,) = (each for each in ALERTS if each.name == "VmguardExemptNamespace")
+    (alert,) = (each for each in ALERTS if each.name == name)
     case = {
         **CASES[alert.name]["fires"],
-        "series": {'vmguard_exempt_namespaces{namespace="vmguard-system", exported_namespace="shop"}': "1x30"},
+        "series": {f'{metric}{{namespace="vmguard-system", exported_namespace="shop"}}': "1x30"},
         "labels": {"namespace": "vmguard-system", "exported_namespace": "shop"},
     }
     assert promtool_says(promtool, tmp_path, only(alert), [alert_test(alert, case, fires=True)]) == ""

@@ -7,6 +7,7 @@ from tests.support.command import vmguard
 from tests.support.release import ADMISSION, KINDS
 
 NOTE = "[!]weaker-entries "
+METRIC = 'vmguard_weaker_entries{configuration="MutatingWebhookConfiguration"}'
 SELECTOR = {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["dev"]}]}
 ENTRY = "of the entry pods.vmguard.io of MutatingWebhookConfiguration {name}"
 TOLD = (
@@ -54,6 +55,7 @@ def test_a_change_by_hand_is_named_until_it_is_undone_and_costs_no_readiness(ins
     told = [each.format(name=installation.name) for each in TOLD]
     line = f"{NOTE}{'; '.join(told)}. If this is not on purpose, apply the manifests"
     wait_for(lambda: line in server.operation("/readyz?verbose")[1], "the change to be named")
+    assert f"{METRIC} 1.0" in server.operation("/metrics")[1]
     assert server.operation("/readyz") == (200, "ok")
     status, out = _status(installation)
     assert status == 0
@@ -63,6 +65,7 @@ def test_a_change_by_hand_is_named_until_it_is_undone_and_costs_no_readiness(ins
 
     _change(installation, _restore)
     wait_for(lambda: NOTE not in server.operation("/readyz?verbose")[1], "the note to go")
+    assert f"{METRIC} 0.0" in server.operation("/metrics")[1]
     assert _status(installation)[1].endswith("All is well.\n")
     logged = [each["reason"] for each in server.lines() if each["message"] == "webhook entry weaker"]
     assert logged == told, "once each"

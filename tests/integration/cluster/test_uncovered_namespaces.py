@@ -17,6 +17,10 @@ def _label(plane, namespace, label, value):
     plane.api.patch("v1", "Namespace", namespace, {"metadata": {"labels": {label: value}}})
 
 
+def _unknown_label(namespace):
+    return f'vmguard_namespaces_with_unknown_label{{namespace="{namespace}"}} 1.0'
+
+
 def test_the_survey_counts_the_pods_of_an_exempt_namespace_until_the_label_goes(plane, namespace):
     recreate(VMSINGLE, plane.api, namespace).pod()
     _label(plane, namespace, EXEMPT, "true")
@@ -65,6 +69,7 @@ def test_pods_in_kube_system_are_counted_and_named_as_not_covered(plane, in_kube
 
 def test_readiness_names_an_exempt_namespace_at_once_and_the_metric_with_the_survey(plane, namespace, tmp_path):
     _label(plane, namespace, EXEMPT, "true")
+    _label(plane, namespace, MODE_LABEL, "Enforce")
     with serving_cluster(tmp_path, plane.kubeconfig(), POD_NAMESPACE=namespace, **STRICT_SECURITY) as server:
 
         def noted():
@@ -74,6 +79,7 @@ def test_readiness_names_an_exempt_namespace_at_once_and_the_metric_with_the_sur
         wait_for(noted, "the exempt namespace in readiness")
         metric = f'vmguard_exempt_namespaces{{namespace="{namespace}"}} 1.0'
         wait_for(lambda: metric in server.operation("/metrics")[1], "the exempt namespace in the metrics")
+        assert _unknown_label(namespace) in server.operation("/metrics")[1]
         _label(plane, namespace, EXEMPT, None)
         wait_for(lambda: not noted(), "the label to be gone from readiness")
 
@@ -82,6 +88,7 @@ def test_with_watch_namespace_the_leader_reads_the_labels_of_each(plane, namespa
     """A Role in the namespace allows that."""
     plane.api.create(custom_resource("s"), namespace)
     _label(plane, namespace, EXEMPT, "true")
+    _label(plane, namespace, MODE_LABEL, "Enforce")
     rules = [
         {"apiGroups": ["apps", GROUP], "resources": ["*"], "verbs": ["list", "watch", "get"]},
         {"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": ["list", "get"]},
@@ -92,3 +99,4 @@ def test_with_watch_namespace_the_leader_reads_the_labels_of_each(plane, namespa
         metric = f'vmguard_exempt_namespaces{{namespace="{namespace}"}} 1.0'
         wait_for(lambda: metric in server.operation("/metrics")[1], "the exempt namespace in the metrics")
         assert f"[!]exempt-namespaces {namespace}: " in server.operation("/readyz?verbose")[1]
+        assert _unknown_label(namespace) in server.operation("/metrics")[1]

@@ -49,3 +49,20 @@ def test_the_names_of_exempt_namespaces_follow_their_labels():
     changed("c", None)
     changed("plain", yes)
     assert watching.exempt == {"a", "plain"}
+
+
+def test_the_names_of_namespaces_with_an_unknown_label_follow_their_labels():
+    log = Log("error", io.BytesIO())
+    watching = Watching(NO_CLIENT, Discovery(NO_CLIENT, log), (), log, Metrics())
+
+    def changed(name, labels):
+        watching._namespace(("", name), None if labels is None else KubeObject(Metadata(name=name, labels=labels)))
+
+    changed("trial", {"vmguard.io/mode": "Enforce"})
+    changed("denies", {"vmguard.io/enforce": "Deny"})
+    changed("gone", {"vmguard.io/exempt": "yes"})
+    changed("good", {"vmguard.io/mode": "enforce", "vmguard.io/enforce": "deny", "team": "a"})
+    assert set(watching.mislabelled()) == {"trial", "denies", "gone"}
+    changed("trial", {"vmguard.io/mode": "enforce"})
+    changed("gone", None)
+    assert set(watching.mislabelled()) == {"denies"}

@@ -80,6 +80,7 @@ def test_every_metric_is_documented_with_its_labels():
         "vmguard_unjudged_pods": metrics.unjudged,
         "vmguard_unknown_kind_pods": metrics.unknown_kinds,
         "vmguard_exempt_namespaces": metrics.exempt,
+        "vmguard_namespaces_with_unknown_label": metrics.mislabelled,
         "vmguard_uncovered_pods": metrics.uncovered,
         "vmguard_policy_troubles": metrics.policy_troubles,
         "vmguard_watch_ok": metrics.watched,

@@ -83,6 +83,32 @@ def test_many_exempt_namespaces_are_bounded_everywhere(reports):
     assert f"and {len(names) - module.MOST_NAMED} more: " in note
 
 
+def test_namespaces_with_an_unknown_label_are_counted_by_name_up_to_a_limit(reports):
+    names = tuple(f"n{index:03}" for index in range(module.MOST_NAMESPACES + 7))
+    metric = "vmguard_namespaces_with_unknown_label"
+    reports.tell(module.Result(mislabelled=names))
+    assert reports.gauge(metric, names[module.MOST_NAMESPACES - 1]) == 1
+    assert reports.gauge(metric, names[module.MOST_NAMESPACES]) is None
+    assert reports.gauge(metric, "") == 7
+    reports.tell(module.Result())
+    assert reports.gauge(metric, names[0]) is None
+
+
+@pytest.mark.parametrize(("watched", "found"), [((), ["b", "z"]), (("trial", "good", "not-there"), ["trial"])])
+def test_unknown_labels_are_those_of_the_watch_or_are_read_with_watch_namespace(tmp_path, watched, found):
+    labels = {"trial": "Enforce", "good": "enforce"}
+    documents = (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"vmguard.io/mode": value}}}
+        for name, value in labels.items()
+    )
+    (tmp_path / "namespaces.yaml").write_text("\n---\n".join(map(json.dumps, documents)))
+    source = FileFacts(sort_documents(read_files([str(tmp_path / "namespaces.yaml")])).facts, 37, complete=True)
+    settings = Settings(watch_namespaces=watched)
+    told = module.LabelledNamespaces(mislabelled=["b", "z"])
+    scan = module.AuditScan(None, source, None, settings, Log("info"), Metrics(), labelled_namespaces=lambda: told)
+    assert asyncio.run(scan._labelled(source)).mislabelled == found
+
+
 def test_workloads_in_kube_system_are_named_in_the_line_and_in_readiness(reports):
     result = module.Result()
     result.uncovered["kube-system"] = 2
