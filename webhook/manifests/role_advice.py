@@ -55,7 +55,8 @@ def _text(role: dict[str, Any], rule: dict[str, Any]) -> str:
     fields = ", ".join(f"{field}: {json.dumps(values)}" for field, values in rule.items())
     place = f"{kind} {name} in namespace {namespace}" if namespace else f"{kind} {name}"
     target = f"{kind.lower()} {name}{f' --namespace {namespace}' if namespace else ''}"
-    return f"{place} the rule {{{fields}}}: kubectl patch {target} {_patch(role['rules'], rule)}"
+    binding = f"restore its {kind}Binding if the role has this rule"
+    return f"{place} the rule {{{fields}}}, or {binding}: kubectl patch {target} {_patch(role['rules'], rule)}"
 
 
 def _patch(rules: list[dict[str, Any]], rule: dict[str, Any]) -> str:

@@ -19,9 +19,6 @@ LEVELS: tuple[Enforce, ...] = ("off", "warn", "deny")
 
 _LEVEL: Mapping[str, Enforce] = {level: level for level in LEVELS}
 
-ALLOWED = ("warn", "deny")
-"""The documented values of the labels; `off` is accepted and changes nothing, because a label never weakens."""
-
 LABEL = "vmguard.io/enforce"
 """The namespace label; its value is a level."""
 
@@ -109,4 +106,4 @@ def unknown_values(labels: Mapping[str, str | None]) -> str:
     unknown = [f"{label}={one_line(value, _LONGEST)}" for label, value in values.items() if value not in _LEVEL]
     if not unknown:
         return ""
-    return f"the namespace label {' and '.join(unknown)} counts as deny: allowed are {' and '.join(ALLOWED)}"
+    return f"the namespace label {' and '.join(unknown)} counts as deny: allowed are {', '.join(LEVELS)}"

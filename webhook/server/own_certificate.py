@@ -187,6 +187,7 @@ class OwnCertificate:
         if secret is None:
             self._observe(found, self._rotation)
             self._is_newest = True
+            self._metrics.certificate_renewals.labels("ca", "error").inc()
             return (
                 f"The {self.place} does not exist, and vmguard may not create it. Run `kubectl create secret generic "
                 f"{self._installation.secret} --namespace {self._installation.namespace}`. Until then vmguard uses "

@@ -35,6 +35,8 @@ class FoundConfiguration(msgspec.Struct, frozen=True):
     entries: tuple[WebhookEntry, ...] | None
 
 
+_APPLY = "If this is not on purpose, apply the manifests with --force-conflicts"
+
 CompareEntries = Callable[[Mapping[str, tuple[WebhookEntry, ...]]], Mapping[str, Mapping[str, tuple[str, ...]]]]
 """From the entries of each configuration, by its kind, to what they leave out that those of the manifests have.
 
@@ -158,7 +160,7 @@ class WebhookTrust:
     @property
     def weaker(self) -> str:
         """What the entries leave out that those of the manifests have, "" for nothing."""
-        return f"{'; '.join(self._weaker)}. If this is not on purpose, apply the manifests" if self._weaker else ""
+        return f"{'; '.join(self._weaker)}. {_APPLY}" if self._weaker else ""
 
     def _calls_us(self, entry: WebhookEntry) -> bool:
         return entry.service in {"", self._service}

@@ -1,6 +1,7 @@
 """The metrics: names, help texts and labels, each once. Counts and observes; reads no clock and decides nothing."""
 
 import platform
+from itertools import product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,6 +25,9 @@ SHOWN_SETTINGS = (
     "psp_autocreate",
 )
 """The fields of `Settings` that `vmguard_config_info` has as labels: those that decide on pods."""
+
+CONNECTION_FAULTS = ("not-trusted", "client-certificate", "full", "refused", "body-budget", "no-files")
+"""The reasons for which vmguard ends a connection, as far as an alert watches them."""
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -136,9 +140,6 @@ class Metrics:
             ("what", "result"),
             registry=self.registry,
         )
-        for result in ("success", "error"):
-            for what in ("files", "leaf", "ca"):
-                self.certificate_renewals.labels(what, result)
         self.ca_expiry = Gauge(
             "vmguard_ca_certificate_expiry_timestamp_seconds",
             "When vmguard's own CA expires, in seconds since 1970 (UTC); 0 if vmguard has none.",
@@ -228,6 +229,7 @@ class Metrics:
             SHOWN_SETTINGS,
             registry=self.registry,
         )
+        self._start_at_zero()
 
     def show_settings(self, settings: Settings) -> None:
         """Show the settings that decide on pods; true and false as in the environment."""
@@ -237,6 +239,17 @@ class Metrics:
     def count_api_request(self, verb: str, resource: str, code: int) -> None:
         """Count one request to the API server."""
         self.api_requests.labels(verb, resource, str(code)).inc()
+
+    def _start_at_zero(self) -> None:
+        """Show each series that an alert watches before its first event: `increase` does not see a series appear."""
+        for counter, *values in (
+            (self.requests, ("mutate", "validate"), ("denied", "refused", "unknown", "error")),
+            (self.previews, ("previewed", "too-busy", "too-large", "failed")),
+            (self.ended_connections, ("webhook", "operations"), CONNECTION_FAULTS),
+            (self.certificate_renewals, ("files", "leaf", "ca"), ("success", "error")),
+        ):
+            for labels in product(*values):
+                counter.labels(*labels)
 
     def count_preview(self, outcome: str) -> None:
         """Count one preview, or that there was none."""

@@ -53,7 +53,7 @@ def test_a_change_by_hand_is_named_until_it_is_undone_and_costs_no_readiness(ins
 
     _change(installation, _weaken)
     told = [each.format(name=installation.name) for each in TOLD]
-    line = f"{NOTE}{'; '.join(told)}. If this is not on purpose, apply the manifests"
+    line = f"{NOTE}{'; '.join(told)}. If this is not on purpose, apply the manifests with --force-conflicts"
     wait_for(lambda: line in server.operation("/readyz?verbose")[1], "the change to be named")
     assert f"{METRIC} 1.0" in server.operation("/metrics")[1]
     assert server.operation("/readyz") == (200, "ok")

@@ -53,7 +53,10 @@ def test_the_command_restores_each_rule_of_each_role(watched):
 def test_a_lookup_in_one_namespace_leads_to_the_cluster_role_where_there_is_one():
     told = refusal("get", SINGLES, "mon", "WHY", _advice())
     assert told.startswith(f"may not get {SINGLES} in namespace mon: WHY; add to ClusterRole guard-mon the rule {{")
-    assert 'verbs: ["get", "list", "watch"]}: kubectl patch clusterrole guard-mon --type json' in told
+    assert (
+        'verbs: ["get", "list", "watch"]}, or restore its ClusterRoleBinding if the role has this rule: kubectl patch'
+        in told
+    )
 
 
 def test_with_watch_namespace_it_is_the_role_of_that_namespace():
@@ -88,6 +91,6 @@ def test_what_no_role_grants_has_the_general_advice(verb, resource):
 
 def test_the_reason_that_the_owner_of_a_pod_reads_ends_before_the_command():
     told = refusal("get", SINGLES, "mon", "WHY", _advice())
-    assert without_command(told).endswith('verbs: ["get", "list", "watch"]}')
+    assert without_command(told).endswith("or restore its ClusterRoleBinding if the role has this rule")
     general = refusal("get", SINGLES, "mon", "WHY")
     assert without_command(general) == general

@@ -63,7 +63,7 @@ def test_the_strictest_of_the_setting_and_both_labels_counts(enforce, new, old):
 def test_a_denial_names_a_label_with_an_unknown_value(webhook):
     asked, objects = vmsingle(None, PRIVILEGED)
     decision = decide(asked, [*objects, _namespace(**_labels("warn", "dney"))], webhook=webhook)
-    note = "the namespace label vmguard/enforce=dney counts as deny: allowed are warn and deny"
+    note = "the namespace label vmguard/enforce=dney counts as deny: allowed are off, warn, deny"
     assert decision.message.startswith("not compliant: ")
     assert decision.message.endswith(f"; {note}")
     assert decision.annotations["decision"] == f"denied: {decision.message}"

@@ -126,7 +126,9 @@ def test_weaker_entries_are_reported_once_each_and_do_not_make_it_unready():
         assert judged.judge(CA.certificate_pem) == ""
         assert judged.trust.check() == ""
         begins = "; ".join(weaker)
-        assert judged.trust.weaker == (f"{begins}. If this is not on purpose, apply the manifests" if weaker else "")
+        assert judged.trust.weaker == (
+            f"{begins}. If this is not on purpose, apply the manifests with --force-conflicts" if weaker else ""
+        )
     lines = [json.loads(line) for line in judged.stream.getvalue().splitlines()]
     assert [(line["message"], line.get("reason")) for line in lines] == [
         ("webhook entry weaker", "ONE"),
