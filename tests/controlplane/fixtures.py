@@ -79,6 +79,12 @@ def plane_with_nodes(plane: ControlPlane) -> ControlPlane:
     return plane
 
 
+def needs(plane: ControlPlane, minor: int, what: str) -> None:
+    """Skip the test where `make matrix` has it run on a version that is older than what it needs."""
+    if int(plane.version.partition(".")[2]) < minor:
+        pytest.skip(f"{what} needs Kubernetes 1.{minor}")
+
+
 @pytest.fixture
 def namespace(plane: ControlPlane) -> Iterator[str]:
     """A namespace of this test's own, ready for pods."""

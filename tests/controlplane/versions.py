@@ -76,6 +76,9 @@ NEWEST = os.environ.get(NEWEST_VERSION, "1.37")
 WITH_POLICIES = "1.24"
 """The last that serves PodSecurityPolicies."""
 
+OLDEST_AND_NEWEST = tuple(dict.fromkeys((WITH_POLICIES, NEWEST)))
+"""Both, once each: `make matrix` may have tests run on the oldest one alone."""
+
 ETCD = Module("etcd", "etcd v3.7.3", {"etcd": "go.etcd.io/etcd/server/v3"}, 1)
 
 KWOK = Module(

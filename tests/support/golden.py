@@ -50,7 +50,7 @@ class Case:
 
 
 class Older(Case):
-    """A case as far as Kubernetes 1.24 can have it: it knows no `sleep` before a stop."""
+    """A case as far as Kubernetes below 1.30 can have it: it knows no `sleep` before a stop."""
 
     @property
     def objects(self) -> list[dict[str, Any]]:
@@ -59,6 +59,11 @@ class Older(Case):
             for container in each.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
                 container.pop("lifecycle", None)
         return objects
+
+
+def for_version(case: Case, version: str) -> Case:
+    """A case as far as a version such as `1.24` can have it."""
+    return Older(case.path) if int(version.partition(".")[2]) < 30 else case
 
 
 CASES = [Case(path) for path in sorted(ROOT.iterdir()) if path.is_dir()]

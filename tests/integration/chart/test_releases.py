@@ -14,7 +14,7 @@ import pytest
 from certs import Authority
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
-from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.controlplane.versions import NEWEST, OLDEST_AND_NEWEST, WITH_POLICIES
 from tests.support.foreign_definitions import foreign_kinds
 from tests.support.helm import CHART, NAMESPACE, RELEASE
 from tests.support.installed import IMAGE, LATER, cluster
@@ -48,7 +48,7 @@ def installer(request, here):
     return replace(request.getfixturevalue(request.param), kubeconfig=here.plane.kubeconfig())
 
 
-on_both = pytest.mark.parametrize("here", [NEWEST, WITH_POLICIES], indirect=True, scope="module")
+on_both = pytest.mark.parametrize("here", OLDEST_AND_NEWEST, indirect=True, scope="module")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.support.applied_commands import commanded
 from tests.support.command import vmguard
 from tests.support.documentation import shell_lines
 from tests.support.flawed_resources import SAMPLES
-from tests.support.golden import CASES, Older, projection
+from tests.support.golden import CASES, for_version, projection
 from tests.support.injector import add_container, injecting, registration
 from tests.support.server import ROOT
 from webhook.policy.custom_resources import BY_KIND, GROUP
@@ -48,7 +48,7 @@ def audited(plane: ControlPlane, *arguments: str, user: str = "") -> tuple[int, 
 def test_the_predicted_pods_are_those_that_are_stored_afterwards(version, request):
     plane = request.getfixturevalue("plane" if version == "1.37" else "plane_124")
     guarding = request.getfixturevalue("guard" if version == "1.37" else "guard_124")()
-    cases = [case if version == "1.37" else Older(case.path) for case in WORKLOADS]
+    cases = [for_version(case, version) for case in WORKLOADS]
     made = {plane.namespace(unused("audited-")): case for case in cases}
     before = {namespace: recreate(case, plane.api, namespace).pod() for namespace, case in made.items()}
     status, report = audited(plane, *(f"--namespace={namespace}" for namespace in made), "--fail-on=never")

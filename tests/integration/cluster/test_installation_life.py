@@ -11,7 +11,7 @@ import yaml
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import had
 from tests.controlplane.stand_in_kubelet import VMGUARD
-from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.controlplane.versions import OLDEST_AND_NEWEST, WITH_POLICIES
 from tests.support.command import vmguard
 from tests.support.installed import IMAGE, LATER, NAMESPACE, cluster
 from tests.support.overlays import kustomization
@@ -30,7 +30,7 @@ def tagged(tag):
     return {"images": [{"name": IMAGE, "newTag": tag}]}
 
 
-@pytest.fixture(scope="module", params=[NEWEST, WITH_POLICIES])
+@pytest.fixture(scope="module", params=OLDEST_AND_NEWEST)
 def here(request, pytestconfig, can_have_control_plane):
     """One cluster of each version for all tests of this file; each test leaves it without vmguard."""
     if request.param == WITH_POLICIES:

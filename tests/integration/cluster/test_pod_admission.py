@@ -6,12 +6,13 @@ import re
 import pytest
 
 from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.fixtures import needs
 from tests.controlplane.guard import guarding
 from tests.controlplane.plane import control_plane
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, failed_create
 from tests.support.documentation import as_printed, shell_lines
-from tests.support.golden import ROOT, Case, projection
+from tests.support.golden import ROOT, Case, for_version, projection
 from tests.support.server import ROOT as PROJECT
 from tests.support.strict_creates import RESTRICTED
 
@@ -34,7 +35,7 @@ def test_pod_security_admits_the_hardened_pod_and_refuses_it_without_us(plane, g
 
 
 def test_the_second_pass_does_not_add_the_token_back(plane, guard):
-    pod = recreate(TOKEN, plane.api, guard(**STRICT_SECURITY).namespace()).pod()
+    pod = recreate(for_version(TOKEN, plane.version), plane.api, guard(**STRICT_SECURITY).namespace()).pod()
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert projection(pod)["apiVolumes"] == []
 
@@ -130,6 +131,7 @@ def test_a_server_side_dry_run_shows_the_patch_and_stores_nothing(plane, guard):
 def test_kubectl_debug_adds_its_container_as_it_wants(plane, guard):
     namespace = guard(**STRICT_SECURITY).namespace()
     name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    needs(plane, 27, "kubectl debug --profile=general")
     done = plane.kubectl("debug", name, "-n", namespace, "--image=busybox", "-c", "night", "--profile=general")
     assert done.returncode == 0, done.stderr
     (container,) = plane.api.get("v1", "Pod", name, namespace)["spec"]["ephemeralContainers"]
@@ -181,6 +183,7 @@ def test_audit_annotations_say_what_was_decided_and_why(plane, guard):
 
 
 def test_a_resource_that_names_a_policy_is_refused_where_there_are_none(plane, guard):
+    needs(plane, 25, "that PodSecurityPolicies are not served")
     namespace = guard(**STRICT_SECURITY).namespace()
     with pytest.raises(ApiError, match=r"policy/v1beta1 was removed in Kubernetes 1\.25"):
         plane.api.create(NAMING, namespace)

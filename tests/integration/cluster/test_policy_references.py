@@ -14,7 +14,7 @@ import pytest
 from tests.controlplane.api import ApiError, wait_for
 from tests.controlplane.registration import registered
 from tests.controlplane.stand_in_operator import recreate
-from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.controlplane.versions import OLDEST_AND_NEWEST, WITH_POLICIES
 from tests.support.accounts import Account
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, bare_pod, failed_create
 from tests.support.labelled_guard import LabelledGuard
@@ -36,7 +36,7 @@ PLACES = [
 ]
 
 
-@pytest.fixture(params=[WITH_POLICIES, NEWEST])
+@pytest.fixture(params=OLDEST_AND_NEWEST)
 def cluster(request):
     """A vmguard in each version."""
     old = request.param == WITH_POLICIES

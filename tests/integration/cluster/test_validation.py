@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.controlplane.api import ApiError, wait_for
+from tests.controlplane.fixtures import needs
 from tests.controlplane.stand_in_operator import recreate
 from tests.support.admission_pods import STRICT_SECURITY, VMSINGLE, weak_pod
 
@@ -124,6 +125,7 @@ def test_kubectl_debug_gets_warnings_and_is_never_denied(plane, guard):
     guarding = guard(VMGUARD_ENFORCE="deny", **STRICT_SECURITY)
     namespace = guarding.namespace()
     name = recreate(VMSINGLE, plane.api, namespace).pod()["metadata"]["name"]
+    needs(plane, 30, "kubectl debug --profile=sysadmin")
     done = plane.kubectl("debug", name, "-n", namespace, "--image=busybox", "-c", "night", "--profile=sysadmin")
     assert done.returncode == 0, done.stderr
     assert "Warning: ephemeral container 'night' does not pass Pod Security restricted: privileged" in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.controlplane.versions import NEWEST, WITH_POLICIES
+from tests.controlplane.versions import NEWEST, OLDEST_AND_NEWEST, WITH_POLICIES
 from tests.support.patience import PATIENCE
 from tests.support.programs import started
 from tests.support.server import ROOT, environment
@@ -54,7 +54,7 @@ def _as_printed(version, processes, *options):
     return done, folder
 
 
-@pytest.mark.parametrize("version", [NEWEST, WITH_POLICIES])
+@pytest.mark.parametrize("version", OLDEST_AND_NEWEST)
 def test_what_it_prints_works_until_ctrl_c(version, request):
     if version == WITH_POLICIES:
         request.getfixturevalue("can_have_policies")
