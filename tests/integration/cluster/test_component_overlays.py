@@ -60,10 +60,16 @@ def _accepted_pod(plane, objects, namespace):
     return pod
 
 
+SWITCHED_OFF = {("match-conditions", "1.27")}
+"""Components with a field that this version knows, and drops because its feature gate is off."""
+
+
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_component_is_valid_on_exactly_the_versions_that_it_claims(plane_of_version, tmp_path, name):
     """On an older or newer one a field is not known, or no such kind is served."""
     plane, component = plane_of_version, COMPONENTS[name]
+    if (name, plane.version) in SWITCHED_OFF:
+        pytest.skip(f"Kubernetes {plane.version} knows the field and has it switched off")
     objects = rendered(overlay(tmp_path / "overlay", [name]))
     namespace = plane.namespace(f"component-{name}", RESTRICTED)
     why = _refused(plane, objects, namespace)
