@@ -50,7 +50,8 @@ def test_a_permission_that_is_missing_at_the_start_is_named_until_it_is_granted(
     patch = json.dumps([{"op": "add", "path": "/rules/-", "value": rule}], separators=(",", ":"))
     ends = (
         "; add to ClusterRole vmguard the rule "
-        f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}: '
+        f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}, or '
+        "restore its ClusterRoleBinding if the role has this rule: "
         f"kubectl patch clusterrole vmguard --type json --patch '{patch}'"
     )
     with starting_cluster(tmp_path, account.kubeconfig, **STRICT_SECURITY) as server:
@@ -77,7 +78,8 @@ def test_in_one_namespace_it_is_that_namespaces_role_that_is_named(plane, namesp
             begins, _ = told.split("WHY")
             ends = (
                 f"; add to Role vmguard-watch in namespace {namespace} the rule "
-                f'{{apiGroups: ["{GROUP}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}: '
+                f'{{apiGroups: ["{GROUP}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}, or '
+                "restore its RoleBinding if the role has this rule: "
                 f"kubectl patch role vmguard-watch --namespace {namespace} --type json --patch "
             )
             wait_for(lambda begins=begins: begins in _readiness(server)[1], f"{verb} {plural} in /readyz")
