@@ -230,7 +230,7 @@ class Auditor:
             self.fail(namespace, f"{kind} {namespace}/{name}: {why}")
             return
         spec = object_of(resource.get("spec"))
-        if denials_of(decision, Copyable()) and not decision.predicted_levels:
+        if decision.denies and not decision.predicted_levels:
             for component in BY_KIND.get(kind, ()):
                 row = self._row(Workload(kind, namespace, name, component, "", spec))
                 what = self._fix_in_resource(resource, row.workload, decision.violations)

@@ -10,7 +10,7 @@ the old pod still runs.
 from collections.abc import Mapping
 
 from webhook.audit.fix_commands import ResourceOf
-from webhook.audit.fixes import Copyable, copyable, fix_text
+from webhook.audit.fixes import Copyable, copyable, fix_text, reported
 from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.policy.findings import Fix
 from webhook.policy.json_access import Raw, joined, laid_over, object_of, objects_of, texts_of
@@ -47,10 +47,10 @@ def evidence(
     for change in changes_of(pod):
         what = _fix(change, pod, workload, resource_of)
         text = one_line(change.text, _LONGEST)
-        found.append(ReportedFinding("volume-ownership", VERDICT[change.certainty], text, what.fix, what.command))
+        found.append(reported("volume-ownership", VERDICT[change.certainty], text, what))
     for each in inherited_users(pod):
         what = _own_user(each, pod, workload, resource_of, restricted_since)
-        found.append(ReportedFinding("sidecar", "CHECK", one_line(each.text, _LONGEST), what.fix, what.command))
+        found.append(reported("sidecar", "CHECK", one_line(each.text, _LONGEST), what))
     return found
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from webhook.audit.fix_commands import ResourceOf, patch_command
+from webhook.audit.report import AuditVerdict, ReportedFinding
 from webhook.policy.placed_fix import PlacedFix
 from webhook.text import one_line
 from webhook.yaml_output import as_yaml
@@ -15,6 +16,11 @@ class Copyable(msgspec.Struct, frozen=True):
 
     fix: str = ""
     command: str = ""
+
+
+def reported(rule: str, verdict: AuditVerdict, text: str, what: Copyable) -> ReportedFinding:
+    """A finding with what someone can copy for it."""
+    return ReportedFinding(rule, verdict, text, what.fix, what.command)
 
 
 def copyable(fix: PlacedFix | None, resource_of: ResourceOf) -> Copyable:

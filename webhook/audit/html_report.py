@@ -163,16 +163,8 @@ def _rows(workloads: Iterable[AuditedWorkload]) -> list[_Row]:
         changes = _without_names(each, map(_key, each.changes))
         reasons = [f"{one.id}\0{one.verdict}\0{one.text}\0{one.fix}\0{one.command}" for one in each.findings]
         key = (
-            *(
-                each.verdict,
-                each.level_now,
-                each.level_after,
-                each.kind,
-                each.component,
-                each.controller,
-                each.based_on,
-                changes,
-            ),
+            *(each.verdict, each.level_now, each.level_after, each.kind, each.component, each.controller),
+            *(each.based_on, changes),
             _without_names(each, (each.first_reason, *each.not_restricted, "", *reasons)),
         )
         if (row := rows.get(key)) is None:

@@ -13,7 +13,7 @@ from webhook.admission.admission_review import decode, review_of
 from webhook.admit import admit
 from webhook.audit import admission_chain, foreign_mutations
 from webhook.audit.admission_chain import ID as ADMISSION
-from webhook.audit.fixes import Copyable, copyable
+from webhook.audit.fixes import Copyable, copyable, reported
 from webhook.audit.inventory import Inventory, metadata_of
 from webhook.audit.lower_level import ID as LOWER_LEVEL
 from webhook.audit.lower_level import lower_level
@@ -167,7 +167,7 @@ class PodJudge:
         if not found or not isinstance(decision.identity, Workload):
             return []
         what = copyable(placed(found[1], decision.identity), self._inventory.resource)
-        return [ReportedFinding(LOWER_LEVEL, "CHECK", one_line(found[0], LONGEST), what.fix, what.command)]
+        return [reported(LOWER_LEVEL, "CHECK", one_line(found[0], LONGEST), what)]
 
     def _fix(self, pod: FlawedPod | None, *findings: Violation | Warn) -> Copyable:
         """What someone can copy for findings on one pod."""
@@ -243,22 +243,22 @@ def _not_judgeable(identity: Identity | None) -> str:
 
 def denials_of(decision: Decision, what: Copyable) -> list[ReportedFinding]:
     """Why a decision denies, or would deny where the setting is audit, with what to copy; [] where it does not."""
-    if decision.outcome not in {"denied", "would-deny"}:
+    if not decision.denies:
         return []
     text = decision.message or decision.annotations.get("decision", "").partition(": ")[2]
     rule = decision.violations[0].rule if decision.violations else ADMISSION
-    return [ReportedFinding(rule, "DENIED", one_line(text, LONGEST), what.fix, what.command)]
+    return [reported(rule, "DENIED", one_line(text, LONGEST), what)]
 
 
 def of_violation(violation: Violation, text: str, what: Copyable, verdict: AuditVerdict = "CHECK") -> ReportedFinding:
     """A violation of a rule as evidence."""
-    return ReportedFinding(violation.rule, verdict, one_line(text, LONGEST), what.fix, what.command)
+    return reported(violation.rule, verdict, one_line(text, LONGEST), what)
 
 
 def of_warning(warning: Warn, what: Copyable) -> ReportedFinding:
     """A warning of a rule as evidence."""
     verdict: AuditVerdict = "BREAKS" if warning.fatal else _SEVERITY.get(warning.rule, "CHECK")
-    return ReportedFinding(warning.rule, verdict, one_line(warning.text, LONGEST), what.fix, what.command)
+    return reported(warning.rule, verdict, one_line(warning.text, LONGEST), what)
 
 
 def _as_created(pod: Raw) -> Raw:

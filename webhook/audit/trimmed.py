@@ -213,20 +213,8 @@ _INNER = (
 
 FIELD_NAMES = frozenset(
     [
-        *(
-            "spec",
-            "status",
-            *_POD,
-            *_CONTAINER,
-            *_PORT,
-            *_SERVICE,
-            *_GROUPS,
-            *_PROBES,
-            *_HOOKS,
-            *_METADATA,
-            *_SOURCES,
-            *_INNER,
-        ),
+        *("spec", "status", *_POD, *_CONTAINER, *_PORT, *_SERVICE, *_GROUPS, *_PROBES, *_HOOKS),
+        *(*_METADATA, *_SOURCES, *_INNER),
         *(field for fields in (*_SOURCES.values(), *_OTHERS.values()) for field in fields),
         *("annotations", "args", "host", "httpGet", "tcpSocket", "lifecycle", "ports", "securityContext", "volumes"),
         *("mountPath", "mountPropagation", "readOnly", "subPath", "subPathExpr", "recursiveReadOnly", "uid", "user"),

@@ -107,8 +107,8 @@ class LiveFacts:
             permissions = self._discovery.permissions
             where = ref.name if place is NAMESPACES and ref.name in self._namespaces else ref.namespace
             if status == 403:
-                told = permissions.forbidden(verb, place, where, reason(status, body))
-                return Unknown(without_command(told), "live")
+                why = permissions.forbidden(verb, place, where, reason(status, body))
+                return Unknown(without_command(why), "live")
             if status in {200, 404}:
                 permissions.allowed(verb, place, where)
             if status == 200:

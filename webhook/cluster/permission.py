@@ -51,12 +51,12 @@ class Permissions:
 
     def forbidden(self, verb: str, resource: Collection, namespace: str, why: str) -> str:
         """Store and log that this is forbidden; return the text for the person who grants permissions."""
-        told = refusal(verb, resource, namespace, why, self._advise)
+        text = refusal(verb, resource, namespace, why, self._advise)
         everywhere, here = (verb, str(resource), ""), (verb, str(resource), namespace)
         if everywhere not in self._missing and here not in self._missing and len(self._missing) < MOST:
-            self._log.write("warning", "permission missing", resource=str(resource), reason=told)
-            self._missing[here] = told
-        return told
+            self._log.write("warning", "permission missing", resource=str(resource), reason=text)
+            self._missing[here] = text
+        return text
 
     def allowed(self, verb: str, resource: Collection, namespace: str) -> None:
         """Store that this is allowed, in a namespace or ("") in all of them."""

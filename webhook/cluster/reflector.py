@@ -182,8 +182,8 @@ class Reflector:
                     event = await decoded(_event, line)
                     if event.type == "ERROR":
                         said = status_of(event.object)
-                        refusal = (said.code, bytes(event.object), "watch", self.resource, self.namespace)
-                        check(*refusal, self._client.advise)
+                        body = bytes(event.object)
+                        check(said.code, body, "watch", self.resource, self.namespace, self._client.advise)
                     await self._take(event)
             finally:
                 self._watched = asyncio.get_running_loop().time() - began

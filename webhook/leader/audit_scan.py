@@ -323,12 +323,13 @@ class AuditScan:
             unknown.labels(namespace).set(count)
         for key, count in result.unknown_kinds.items():
             unknown_kinds.labels(*key).set(count)
-        for namespace, count in _bounded(Counter(result.exempt)).items():
-            exempt.labels(namespace).set(count)
-        for namespace, count in _bounded(Counter(result.mislabelled)).items():
-            mislabelled.labels(namespace).set(count)
-        for namespace, count in _bounded(result.uncovered).items():
-            uncovered.labels(namespace).set(count)
+        for gauge, counts in (
+            (exempt, Counter(result.exempt)),
+            (mislabelled, Counter(result.mislabelled)),
+            (uncovered, result.uncovered),
+        ):
+            for namespace, count in _bounded(counts).items():
+                gauge.labels(namespace).set(count)
         self.exempt = result.exempt
         pods, workloads = result.excluded.total(), named(sorted(result.excluded))
         self.excluded = f"{pods} running pods in {EXCLUDED}, {_NOT_COVERED}: {workloads}" if pods else ""

@@ -63,18 +63,18 @@ def weaker_entries(found: FoundEntries, *, name: str, trial: bool | None) -> Wea
     shared = _shared([entry.scope for _, entry, _ in compared])
     changed = [entry for _, entry, forms in compared if _changes_in_trial(entry.name, forms)]
     is_trial = all(each.scope.failure_policy == "Ignore" for each in changed) if trial is None else trial
-    told: WeakerEntries = {kind: {} for kind in found if known[kind]}
+    result: WeakerEntries = {kind: {} for kind in found if known[kind]}
     for kind, entry, forms in compared:
         sentences = tuple(
             f"{field} of the entry {entry.name} of {kind} {name} {text}"
             for field, text in _differences(kind, entry, forms, shared, is_trial=is_trial)
         )
         if sentences:
-            told[kind][entry.name] = sentences
-    for kind, entries in told.items():
+            result[kind][entry.name] = sentences
+    for kind, entries in result.items():
         for each in _missing(known[kind], found[kind]):
             entries[each] = (f"{kind} {name} has no entry {each}: the API server does not call vmguard for its pods",)
-    return told
+    return result
 
 
 EntryForm = dict[str, list[dict[str, Any]]]

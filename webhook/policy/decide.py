@@ -127,6 +127,11 @@ class Decision(msgspec.Struct, frozen=True):
             raise ValueError("encoded_patch must be the encoded form of patch")
 
     @property
+    def denies(self) -> bool:
+        """Whether it denies, or would deny outside a trial."""
+        return self.outcome in {"denied", "would-deny"}
+
+    @property
     def changes(self) -> tuple[Change, ...]:
         return tuple(finding for finding in self.findings if type(finding) is Change)
 

@@ -123,7 +123,7 @@ def summary(decisions: Sequence[tuple[str, Decision, Sequence[Link]]]) -> str:
     if others:
         parts.append(_count(len(others), "resource"))
     manual = sum(_to_correct(decision) for _, decision, _ in decisions)
-    denied = sum(1 for _, decision, _ in decisions if decision.outcome in {"denied", "would-deny"})
+    denied = sum(1 for _, decision, _ in decisions if decision.denies)
     return f"Summary: {'; '.join(parts) or 'nothing to judge'}; {manual} need manual changes; {denied} denied"
 
 

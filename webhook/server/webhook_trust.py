@@ -105,8 +105,8 @@ class WebhookTrust:
             compared = self._compare({each.kind.kind: each.entries for each in found if each.entries})
             for kind, entries in compared.items():
                 self._metrics.weaker_entries.labels(kind).set(len(entries))
-            told = chain.from_iterable(entries.values() for entries in compared.values())
-            self._report_weaker(tuple(chain.from_iterable(told)))
+            by_entry = chain.from_iterable(entries.values() for entries in compared.values())
+            self._report_weaker(tuple(chain.from_iterable(by_entry)))
         if found is not None and leaf is not None and not wrong:
             self._once = True
         now = time.monotonic()

@@ -29,6 +29,6 @@ def test_values_that_a_person_may_choose_are_not_reported(helm, mode, values):
 def test_ignore_for_all_entries_is_reported_where_vmguard_enforces(helm):
     """It can be on purpose. An edit by hand looks the same, and the pods are not secured without vmguard."""
     found = entries_of(helm.rendered(values={"mode": "enforce", "webhook": {"failurePolicy": "Ignore"}}))
-    told = weaker(found, name="vmguard", trial=False)
-    assert told
-    assert all(each.startswith("failurePolicy of the entry ") for each in told)
+    sentences = weaker(found, name="vmguard", trial=False)
+    assert sentences
+    assert all(each.startswith("failurePolicy of the entry ") for each in sentences)

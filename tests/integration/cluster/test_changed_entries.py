@@ -10,7 +10,7 @@ NOTE = "[!]weaker-entries "
 METRIC = 'vmguard_weaker_entries{configuration="MutatingWebhookConfiguration"}'
 SELECTOR = {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["dev"]}]}
 ENTRY = "of the entry pods.vmguard.io of MutatingWebhookConfiguration {name}"
-TOLD = (
+SENTENCES = (
     f"failurePolicy {ENTRY} is Ignore instead of Fail: without an answer of vmguard the API server admits the pods",
     f"namespaceSelector {ENTRY} also requires team NotIn (dev): vmguard does not fill the pods that this leaves out",
 )
@@ -52,23 +52,23 @@ def test_a_change_by_hand_is_named_until_it_is_undone_and_costs_no_readiness(ins
     assert _status(installation)[1].endswith("All is well.\n")
 
     _change(installation, _weaken)
-    told = [each.format(name=installation.name) for each in TOLD]
-    line = f"{NOTE}{'; '.join(told)}. If this is not on purpose, apply the manifests with --force-conflicts"
+    sentences = [each.format(name=installation.name) for each in SENTENCES]
+    line = f"{NOTE}{'; '.join(sentences)}. If this is not on purpose, apply the manifests with --force-conflicts"
     wait_for(lambda: line in server.operation("/readyz?verbose")[1], "the change to be named")
     assert f"{METRIC} 1.0" in server.operation("/metrics")[1]
     assert server.operation("/readyz") == (200, "ok")
     status, out = _status(installation)
     assert status == 0
-    assert all(f"Weaker than the manifests, on purpose or not: {each}.\n" in out for each in told)
+    assert all(f"Weaker than the manifests, on purpose or not: {each}.\n" in out for each in sentences)
     assert out.endswith("The certificates are well.\n")
-    assert json.loads(_status(installation, "--output", "json")[1])["weaker"] == told
+    assert json.loads(_status(installation, "--output", "json")[1])["weaker"] == sentences
 
     _change(installation, _restore)
     wait_for(lambda: NOTE not in server.operation("/readyz?verbose")[1], "the note to go")
     assert f"{METRIC} 0.0" in server.operation("/metrics")[1]
     assert _status(installation)[1].endswith("All is well.\n")
     logged = [each["reason"] for each in server.lines() if each["message"] == "webhook entry weaker"]
-    assert logged == told, "once each"
+    assert logged == sentences, "once each"
 
 
 def test_in_a_trial_ignore_is_not_named(installation):

@@ -104,8 +104,8 @@ def test_unknown_labels_are_those_of_the_watch_or_are_read_with_watch_namespace(
     (tmp_path / "namespaces.yaml").write_text("\n---\n".join(map(json.dumps, documents)))
     source = FileFacts(sort_documents(read_files([str(tmp_path / "namespaces.yaml")])).facts, 37, complete=True)
     settings = Settings(watch_namespaces=watched)
-    told = module.LabelledNamespaces(mislabelled=["b", "z"])
-    scan = module.AuditScan(None, source, None, settings, Log("info"), Metrics(), labelled_namespaces=lambda: told)
+    labelled = module.LabelledNamespaces(mislabelled=["b", "z"])
+    scan = module.AuditScan(None, source, None, settings, Log("info"), Metrics(), labelled_namespaces=lambda: labelled)
     assert asyncio.run(scan._labelled(source)).mislabelled == found
 
 

@@ -51,17 +51,17 @@ def test_the_command_restores_each_rule_of_each_role(watched):
 
 
 def test_a_lookup_in_one_namespace_leads_to_the_cluster_role_where_there_is_one():
-    told = refusal("get", SINGLES, "mon", "WHY", _advice())
-    assert told.startswith(f"may not get {SINGLES} in namespace mon: WHY; add to ClusterRole guard-mon the rule {{")
+    text = refusal("get", SINGLES, "mon", "WHY", _advice())
+    assert text.startswith(f"may not get {SINGLES} in namespace mon: WHY; add to ClusterRole guard-mon the rule {{")
     assert (
         'verbs: ["get", "list", "watch"]}, or restore its ClusterRoleBinding if the role has this rule: kubectl patch'
-        in told
+        in text
     )
 
 
 def test_with_watch_namespace_it_is_the_role_of_that_namespace():
-    told = _advice(WATCH_NAMESPACE="a,b")("list", PODS, "b")
-    assert told.startswith('Role guard-mon-watch in namespace b the rule {apiGroups: [""], resources: ["pods"], ')
+    text = _advice(WATCH_NAMESPACE="a,b")("list", PODS, "b")
+    assert text.startswith('Role guard-mon-watch in namespace b the rule {apiGroups: [""], resources: ["pods"], ')
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ def test_objects_of_vmguards_own_have_a_role_in_its_namespace(verb, resource, ro
 
 
 def test_where_others_make_the_certificate_no_write_is_advised():
-    told = _advice(makes_certificates=False)("get", MUTATING_CONFIGURATIONS, "")
-    assert 'verbs: ["get"]' in told
-    assert 'resourceNames: ["guard-mon"]' in told
+    text = _advice(makes_certificates=False)("get", MUTATING_CONFIGURATIONS, "")
+    assert 'verbs: ["get"]' in text
+    assert 'resourceNames: ["guard-mon"]' in text
 
 
 def test_default_policies_have_a_role_of_their_own():
     (role, _) = default_policy_roles(NAMES)
-    told = _advice(VM_PSPAUTOCREATEENABLED="true")("create", ROLES, "mon")
-    assert told.startswith(f"ClusterRole {role['metadata']['name']} the rule ")
+    text = _advice(VM_PSPAUTOCREATEENABLED="true")("create", ROLES, "mon")
+    assert text.startswith(f"ClusterRole {role['metadata']['name']} the rule ")
 
 
 @pytest.mark.parametrize(("verb", "resource"), [("list", SECRETS), ("use", PSP)])
@@ -90,7 +90,7 @@ def test_what_no_role_grants_has_the_general_advice(verb, resource):
 
 
 def test_the_reason_that_the_owner_of_a_pod_reads_ends_before_the_command():
-    told = refusal("get", SINGLES, "mon", "WHY", _advice())
-    assert without_command(told).endswith("or restore its ClusterRoleBinding if the role has this rule")
+    text = refusal("get", SINGLES, "mon", "WHY", _advice())
+    assert without_command(text).endswith("or restore its ClusterRoleBinding if the role has this rule")
     general = refusal("get", SINGLES, "mon", "WHY")
     assert without_command(general) == general

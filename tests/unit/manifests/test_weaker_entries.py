@@ -78,16 +78,16 @@ def test_entries_are_not_weaker_by_what_a_person_may_choose():
 
 def test_ignore_is_weaker_where_vmguard_enforces():
     """In a trial only the entries for namespaces in force must have Fail."""
-    told = _weaker(_installed(trial=True), trial=False)
-    assert len(told) == 5
-    assert told[0] == (
+    sentences = _weaker(_installed(trial=True), trial=False)
+    assert len(sentences) == 5
+    assert sentences[0] == (
         "failurePolicy of the entry pods.vmguard.io of MutatingWebhookConfiguration vmguard is Ignore instead of Fail: "
         "without an answer of vmguard the API server admits the pods"
     )
     installed = _installed(trial=True)
     installed[MUTATING]["pods-in-force.vmguard.io"]["failurePolicy"] = "Ignore"
-    (told,) = _weaker(installed, trial=True)
-    assert told.startswith("failurePolicy of the entry pods-in-force.vmguard.io ")
+    (sentence,) = _weaker(installed, trial=True)
+    assert sentence.startswith("failurePolicy of the entry pods-in-force.vmguard.io ")
 
 
 def test_where_the_mode_is_not_known_one_entry_with_ignore_is_weaker_and_all_of_them_are_a_trial():
@@ -98,7 +98,7 @@ def test_where_the_mode_is_not_known_one_entry_with_ignore_is_weaker_and_all_of_
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "change", "told"),
+    ("kind", "name", "change", "sentence"),
     [
         (
             MUTATING,
@@ -145,11 +145,11 @@ def test_where_the_mode_is_not_known_one_entry_with_ignore_is_weaker_and_all_of_
         ),
     ],
 )
-def test_what_an_entry_leaves_out_is_named_with_the_consequence(kind, name, change, told):
+def test_what_an_entry_leaves_out_is_named_with_the_consequence(kind, name, change, sentence):
     installed = _installed(trial=False)
     installed[kind][name] |= change
     (found,) = _weaker(installed, trial=False)
-    assert told in found
+    assert sentence in found
 
 
 def test_of_many_resources_that_are_left_out_five_are_named():
@@ -157,9 +157,9 @@ def test_of_many_resources_that_are_left_out_five_are_named():
     (rule,) = installed[VALIDATING]["resources.vmguard.io"]["rules"]
     resources = rule["resources"]
     rule["resources"] = resources[:1]
-    (told,) = _weaker(installed, trial=False)
-    assert f"lack CREATE of {resources[1]}, " in told
-    assert f" and {2 * (len(resources) - 1) - 5} more: " in told
+    (sentence,) = _weaker(installed, trial=False)
+    assert f"lack CREATE of {resources[1]}, " in sentence
+    assert f" and {2 * (len(resources) - 1) - 5} more: " in sentence
 
 
 def test_a_condition_on_a_label_of_vmguard_is_never_on_purpose():
@@ -168,9 +168,9 @@ def test_a_condition_on_a_label_of_vmguard_is_never_on_purpose():
         kind: {name: entry for name, entry in entries.items() if "-in-force" not in name}
         for kind, entries in _installed(trial=False).items()
     }
-    told = _weaker(installed, trial=False)
-    assert len(told) == len(_every(installed))
-    assert all("also requires vmguard.io/mode NotIn (enforce): " in each for each in told)
+    sentences = _weaker(installed, trial=False)
+    assert len(sentences) == len(_every(installed))
+    assert all("also requires vmguard.io/mode NotIn (enforce): " in each for each in sentences)
 
 
 def test_an_entry_for_pods_that_is_missing_is_named():
@@ -182,14 +182,14 @@ def test_an_entry_for_pods_that_is_missing_is_named():
     )
 
 
-def test_weaker_and_missing_entries_are_told_by_configuration_and_entry():
-    """A compared configuration without weaker entries is told, too, and one without a known entry is not."""
+def test_weaker_and_missing_entries_are_listed_by_configuration_and_entry():
+    """A compared configuration without weaker entries is in the result, too, and one without a known entry is not."""
     entries = {name: entry for name, entry in _installed(trial=False)[MUTATING].items() if name != "pods.vmguard.io"}
     changed = entries["pods-in-force.vmguard.io"]
     changed |= {"failurePolicy": "Ignore", "matchConditions": [{"name": "a", "expression": "false"}]}
     objects = [{"kind": MUTATING, "webhooks": list(entries.values())}]
-    told = weaker_entries(entries_of(objects), name="vmguard", trial=False)
-    counts = {name: len(sentences) for name, sentences in told[MUTATING].items()}
+    by_kind = weaker_entries(entries_of(objects), name="vmguard", trial=False)
+    counts = {name: len(sentences) for name, sentences in by_kind[MUTATING].items()}
     assert counts == {"pods-in-force.vmguard.io": 2, "pods.vmguard.io": 1}
     objects = [
         {"kind": MUTATING, "webhooks": list(_installed(trial=False)[MUTATING].values())},

@@ -147,15 +147,15 @@ def test_what_was_weaker_is_not_forgotten_where_the_configurations_cannot_be_rea
 
 def test_the_metric_counts_weaker_entries_and_is_absent_where_nothing_was_compared():
     """An entry with two differences counts once; 0 would say that an unreadable configuration is as it should be."""
-    told = {}
-    judged = JudgedTrust(lambda _entries: told)
+    current = {}
+    judged = JudgedTrust(lambda _entries: current)
 
     def value(kind="MutatingWebhookConfiguration"):
         return judged.metrics.registry.get_sample_value("vmguard_weaker_entries", {"configuration": kind})
 
     def counted(**entries):
-        told.clear()
-        told.update(entries)
+        current.clear()
+        current.update(entries)
         judged.judge(CA.certificate_pem)
         return value(), value("ValidatingWebhookConfiguration")
 
