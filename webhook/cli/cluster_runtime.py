@@ -1,7 +1,7 @@
 """The parts of a webhook that serves a cluster, put together: what is watched, who answers by it, what leads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, cast
@@ -15,7 +15,7 @@ from webhook.cluster.lease import Lease
 from webhook.cluster.live import LiveFacts
 from webhook.cluster.schemas import Schemas
 from webhook.cluster.watching import Watching
-from webhook.leader.audit_scan import AuditScan, LabelledNamespaces, exempt_note
+from webhook.leader.audit_scan import AuditScan, LabelledNamespaces, exempt_note, namespace_notes
 from webhook.manifests.weaker_entries import weaker_entries
 from webhook.policy.enforcement import MODE_LABEL, MODE_VALUE
 from webhook.policy.platform import refused_by_constraints
@@ -150,6 +150,7 @@ class Cluster:
     def _troubles(self) -> dict[str, str]:
         return {
             **self._watching.troubles(),
+            **namespace_notes(self._mislabelled()),
             "ca-bundles": self._trust.note,
             "not-registered": self._trust.absent,
             "weaker-entries": self._trust.weaker,
@@ -165,6 +166,10 @@ class Cluster:
     def _exempt(self) -> Collection[str]:
         """The exempt namespaces; with WATCH_NAMESPACE as the leader's last survey read them."""
         return self._watching.exempt if self._watching.whole_cluster else self._survey.exempt
+
+    def _mislabelled(self) -> Mapping[str, str]:
+        """The namespaces with an unknown label; with WATCH_NAMESPACE as the leader's last survey read them."""
+        return self._watching.mislabelled() if self._watching.whole_cluster else self._survey.mislabelled
 
     def _warn_of_platform(self) -> None:
         """Log, once, that the platform refuses what vmguard fills in; readiness has it as long as that is so."""

@@ -7,7 +7,7 @@ after a change of a resource or a policy.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -125,9 +125,9 @@ class Watching:
                 for found in reflector.objects.values():
                     yield reflector.resource, found
 
-    def mislabelled(self) -> Iterable[str]:
-        """The names of namespaces with a label value that is not allowed, as far as Namespaces are watched."""
-        return self._labels.keys()
+    def mislabelled(self) -> Mapping[str, str]:
+        """The namespaces with a label value that is not allowed, and the reason, as far as Namespaces are watched."""
+        return self._labels
 
     def missing(self) -> str:
         """The collections that decisions need and that were never listed, with the reason; "" for none.
@@ -155,9 +155,8 @@ class Watching:
             for each in self._reflectors.values()
             for key, why in islice(each.unreadable.items(), MOST_NAMED)
         }
-        labels = {f"namespace {name}": why for name, why in islice(self._labels.items(), MOST_NAMED)}
         permissions = self._discovery.permissions.missing
-        return {"discovery": self._discovery.trouble} | collections | unreadable | labels | permissions
+        return {"discovery": self._discovery.trouble} | collections | unreadable | permissions
 
     def _start(
         self,

@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -110,7 +111,8 @@ class Wrong:
 class Result:
     """The result of one survey. `wrong` is by workload, `unknown` (pods that could not be judged) by namespace.
 
-    `exempt` and `mislabelled` are the names of all such namespaces. `uncovered` counts the operator's pods in exempt
+    `exempt` are the names of all exempt namespaces, `mislabelled` those with a label value that vmguard does not know,
+    and the reason. `uncovered` counts the operator's pods in exempt
     namespaces and in kube-system, where the API server does not call vmguard. `excluded` counts those in kube-system by
     workload. `looked_into` counts by namespace the pods for which the survey knows what breaks when they are created
     again.
@@ -123,7 +125,7 @@ class Result:
     unknown_kinds: Counter[NamespaceAndKind] = field(default_factory=Counter)
     unknown_why: str = ""
     exempt: tuple[str, ...] = ()
-    mislabelled: tuple[str, ...] = ()
+    mislabelled: Mapping[str, str] = field(default_factory=dict)
     uncovered: Counter[str] = field(default_factory=Counter)
     excluded: Counter[str] = field(default_factory=Counter)
     looked_into: Counter[str] = field(default_factory=Counter)
@@ -135,18 +137,18 @@ class Result:
 
 
 class LabelledNamespaces(NamedTuple):
-    """The names of exempt namespaces, and of those where a label of vmguard has a value that is not allowed."""
+    """The names of exempt namespaces, and those where a label of vmguard has a value that is not allowed, and why."""
 
     exempt: Iterable[str] = ()
-    mislabelled: Iterable[str] = ()
+    mislabelled: Mapping[str, str] = {}
 
 
 class AuditScan:
     """Surveys one cluster, or the watched namespaces. `trouble` is the reason of a failure, "" for none.
 
     `labelled_namespaces` are those of a cluster that is watched whole. With WATCH_NAMESPACE the survey reads the labels
-    of each namespace. `offer` takes an event on a resource. `exempt` and `excluded` are from the last survey, for
-    readiness.
+    of each namespace. `offer` takes an event on a resource. `exempt`, `mislabelled` and `excluded` are from the last
+    survey, for readiness.
     """
 
     def __init__(
@@ -175,6 +177,7 @@ class AuditScan:
         self._told_at = 0.0
         self.trouble = ""
         self.exempt: tuple[str, ...] = ()
+        self.mislabelled: Mapping[str, str] = {}
         self.excluded = ""
 
     async def run(self) -> None:
@@ -206,7 +209,7 @@ class AuditScan:
             await asyncio.sleep(0)  # admissions go first
             await self._judge(*pod.place, pod.metadata.uid or "", raw, facts, result)
         labelled = await self._labelled(facts)
-        result.exempt, result.mislabelled = tuple(sorted(labelled.exempt)), tuple(sorted(labelled.mislabelled))
+        result.exempt, result.mislabelled = tuple(sorted(labelled.exempt)), dict(labelled.mislabelled)
         return result
 
     async def _labelled(self, facts: "_Once") -> LabelledNamespaces:
@@ -215,9 +218,12 @@ class AuditScan:
         if not watched:
             return self._labelled_namespaces()
         labels = {namespace: await self._labels(namespace, facts) for namespace in watched}
+        mislabelled = {each: why for each in watched if (why := not_allowed(labels[each]))}
+        for namespace, why in mislabelled.items():
+            if self.mislabelled.get(namespace) != why:
+                self._log.write("warning", "namespace label not known", namespace=namespace, reason=why)
         return LabelledNamespaces(
-            [each for each in watched if coverage(self._mode, each, labels[each]) == "exempt"],
-            [each for each in watched if not_allowed(labels[each])],
+            [each for each in watched if coverage(self._mode, each, labels[each]) == "exempt"], mislabelled
         )
 
     async def _coverage(self, namespace: str, facts: "_Once") -> Coverage:
@@ -325,12 +331,12 @@ class AuditScan:
             unknown_kinds.labels(*key).set(count)
         for gauge, counts in (
             (exempt, Counter(result.exempt)),
-            (mislabelled, Counter(result.mislabelled)),
+            (mislabelled, Counter(result.mislabelled.keys())),
             (uncovered, result.uncovered),
         ):
             for namespace, count in _bounded(counts).items():
                 gauge.labels(namespace).set(count)
-        self.exempt = result.exempt
+        self.exempt, self.mislabelled = result.exempt, result.mislabelled
         pods, workloads = result.excluded.total(), named(sorted(result.excluded))
         self.excluded = f"{pods} running pods in {EXCLUDED}, {_NOT_COVERED}: {workloads}" if pods else ""
 
@@ -345,6 +351,11 @@ def named(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"{', '.join(names[:MOST_NAMED])}{more}"
+
+
+def namespace_notes(mislabelled: Mapping[str, str]) -> dict[str, str]:
+    """The lines of readiness on the first namespaces with an unknown label, by the name of the line."""
+    return {f"namespace {name}": why for name, why in islice(mislabelled.items(), MOST_NAMED)}
 
 
 def exempt_note(names: Sequence[str]) -> str:

@@ -86,7 +86,7 @@ def test_many_exempt_namespaces_are_bounded_everywhere(reports):
 def test_namespaces_with_an_unknown_label_are_counted_by_name_up_to_a_limit(reports):
     names = tuple(f"n{index:03}" for index in range(module.MOST_NAMESPACES + 7))
     metric = "vmguard_namespaces_with_unknown_label"
-    reports.tell(module.Result(mislabelled=names))
+    reports.tell(module.Result(mislabelled=dict.fromkeys(names, "why")))
     assert reports.gauge(metric, names[module.MOST_NAMESPACES - 1]) == 1
     assert reports.gauge(metric, names[module.MOST_NAMESPACES]) is None
     assert reports.gauge(metric, "") == 7
@@ -104,9 +104,18 @@ def test_unknown_labels_are_those_of_the_watch_or_are_read_with_watch_namespace(
     (tmp_path / "namespaces.yaml").write_text("\n---\n".join(map(json.dumps, documents)))
     source = FileFacts(sort_documents(read_files([str(tmp_path / "namespaces.yaml")])).facts, 37, complete=True)
     settings = Settings(watch_namespaces=watched)
-    labelled = module.LabelledNamespaces(mislabelled=["b", "z"])
-    scan = module.AuditScan(None, source, None, settings, Log("info"), Metrics(), labelled_namespaces=lambda: labelled)
-    assert asyncio.run(scan._labelled(source)).mislabelled == found
+    labelled = module.LabelledNamespaces(mislabelled={"b": "why", "z": "why"})
+    log = Log("info", stream := io.BytesIO())
+    scan = module.AuditScan(None, source, None, settings, log, Metrics(), labelled_namespaces=lambda: labelled)
+    for _ in range(2):  # a warning comes once
+        result = module.Result(mislabelled=asyncio.run(scan._labelled(source)).mislabelled)
+        assert list(result.mislabelled) == found
+        scan._show(result)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["message"], line["namespace"]) for line in lines] == [
+        ("namespace label not known", name) for name in found if watched
+    ]
+    assert list(module.namespace_notes(scan.mislabelled)) == [f"namespace {name}" for name in found]
 
 
 def test_workloads_in_kube_system_are_named_in_the_line_and_in_readiness(reports):
