@@ -132,7 +132,7 @@ class Elector:
             if not self._current:
                 self._observe(await self._lease.read(until - self._clock()))
             if not self._may_take:
-                self._troubled("")
+                self._troubled(self._stranger)
                 return False
             began = self._clock()
             self._may_hold, self._current = True, False
@@ -160,6 +160,17 @@ class Elector:
         if state.holder not in {"", self._lease.identity} and (not self._state or state.holder != self._state.holder):
             self._log.write("info", "following", lease=str(self._lease), leader=state.holder)
         self._state, self._seen = state, self._clock()
+
+    @property
+    def _stranger(self) -> str:
+        """Why the holder is no replica of vmguard, "" if it may be one."""
+        if self._state is None or self._state.seconds <= self._timing.lease:
+            return ""
+        return (
+            f"{self._state.holder} holds the Lease for {self._state.seconds} s, and a replica of vmguard for at most "
+            f"{self._timing.lease} s: another client wrote it. Until it ends, no replica renews the CA or surveys the "
+            "running pods. Stop that client, then delete the Lease."
+        )
 
     @property
     def _may_take(self) -> bool:

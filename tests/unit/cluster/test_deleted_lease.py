@@ -37,6 +37,11 @@ class TimedCandidate:
         self._elector = Elector(self.lease, {}, Log("error"))
         self._elector._clock = lambda: self.now
 
+    @property
+    def trouble(self):
+        """What readiness shows of the election."""
+        return self._elector.trouble
+
     def attempt(self):
         """Whether an attempt takes the Lease."""
         return asyncio.run(self._elector._attempt())
@@ -50,8 +55,12 @@ def test_a_holder_that_has_not_renewed_for_long_ends_with_the_lease(seconds):
     candidate.now += USUAL.lease
     if seconds > USUAL.lease:
         assert not candidate.attempt(), "as long as it is there, its own time counts"
+        assert f"stranger holds the Lease for {seconds} s" in candidate.trouble
+    else:
+        assert not candidate.trouble
     candidate.lease.state = None
     assert candidate.attempt()
+    assert not candidate.trouble
     assert candidate.lease.state.holder == "this"
 
 
