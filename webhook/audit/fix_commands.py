@@ -3,13 +3,14 @@
 A fix without lists of objects is a merge patch: it says what it changes, and nothing else. A merge patch would replace
 a whole list, with values that an audit does not read, such as those of environment variables. So any other fix is a
 JSON Patch. It names an element by its index, and tests that the element at the index still has its name. It tests that
-an object or a list that it brings whole is not there yet, by null, as API servers do (not in RFC 6902). So the API
-server refuses a command that comes too late, and changes nothing.
+an object or a list that it brings whole is not there yet, by null, as API servers do (not in RFC 6902). A new element
+comes before the last one, after a test that the last one is still there: a second run finds the new element in that
+place. So the API server refuses a command that comes too late or twice, and changes nothing.
 """
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from webhook.policy.custom_resources import BY_KIND, GROUP
@@ -67,16 +68,17 @@ def _operations(base: Raw, fields: Raw, at: str) -> Iterator[Raw]:
         elif isinstance(value, dict) and isinstance(there, dict):
             yield from _operations(there, value, path)
         elif isinstance(there, list) and (key := _key_of(value)):
+            elements = list(there)
             for each in value:
-                yield from _into_list(there, each, key, path)
+                yield from _into_list(elements, each, key, path)
         else:
             if isinstance(value, dict | list):
                 yield {"op": "test", "path": path, "value": there}
             yield {"op": "add", "path": path, "value": _without_nulls(value)}
 
 
-def _into_list(there: Sequence[Any], wanted: Raw, key: str, path: str) -> Iterator[Raw]:
-    """The operations that bring an element into a list at a JSON pointer."""
+def _into_list(there: list[Any], wanted: Raw, key: str, path: str) -> Iterator[Raw]:
+    """The operations that bring an element into a list at a JSON pointer; a new element is added to `there` too."""
     name = wanted[key]
     index = next((n for n, each in enumerate(there) if object_of(each).get(key) == name), None)
     if index is not None:
@@ -88,7 +90,13 @@ def _into_list(there: Sequence[Any], wanted: Raw, key: str, path: str) -> Iterat
     elif path == "/spec/zones":
         raise _NoSuchElementError
     else:
-        yield {"op": "add", "path": f"{path}/-", "value": _without_nulls(wanted)}
+        last = len(there) - 1
+        if there:
+            yield {"op": "test", "path": f"{path}/{last}/{key}", "value": object_of(there[last]).get(key)}
+        else:
+            yield {"op": "test", "path": path, "value": []}
+        yield {"op": "add", "path": f"{path}/{max(last, 0)}", "value": _without_nulls(wanted)}
+        there.insert(last, wanted)
 
 
 def _key_of(value: Any) -> str:

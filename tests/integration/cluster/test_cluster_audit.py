@@ -160,6 +160,10 @@ def _created(plane, namespace, kind, name, spec):
     return plane.api.create({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}, namespace)
 
 
+def _spec(plane, namespace, made):
+    return plane.api.get(made["apiVersion"], made["kind"], made["metadata"]["name"], namespace)["spec"]
+
+
 def _findings(plane, namespace):
     """The findings with a command, by kind and name of the resource that the command is for."""
     _, report = audited(plane, "-n", namespace, "--fail-on=never")
@@ -187,9 +191,12 @@ def test_each_printed_command_makes_its_finding_go_away(plane):
             forms.add(words[words.index("--type") + 1])
     assert forms == {"merge", "json"}
     chosen = {place: next(iter(commands.items())) for place, commands in before.items()}
-    for _, command in chosen.values():
+    for (_, name), (_, command) in chosen.items():
         done = plane.kubectl(*shlex.split(command)[1:])
         assert done.returncode == 0, f"{command}: {done.stderr}"
+        written = _spec(plane, namespace, made[name])
+        plane.kubectl(*shlex.split(command)[1:])
+        assert _spec(plane, namespace, made[name]) == written, "a second run changes nothing"
     after = _findings(plane, namespace)
     for place, (finding, command) in chosen.items():
         assert finding not in after.get(place, {}), command

@@ -44,7 +44,7 @@ def test_a_list_is_changed_at_its_elements_and_keeps_all_that_an_audit_does_not_
     assert "canary" not in command
     assert commanded(resource, command)["spec"] == {
         "containers": [{"name": "first", "env": [SECRET]}, {**side, "securityContext": {"privileged": False}}],
-        "volumes": [{"name": "v", "secret": {}}, {"name": "w", "emptyDir": {}}],
+        "volumes": [{"name": "w", "emptyDir": {}}, {"name": "v", "secret": {}}],
         "volumeMounts": [{"name": "w", "mountPath": "/x"}],
     }
 
@@ -68,6 +68,19 @@ def test_a_command_that_comes_too_late_is_refused(meanwhile):
         commanded(_resource(**meanwhile), command)
 
 
+@pytest.mark.parametrize("there", [[], [{"name": "v"}], [{"name": "v"}, {"emptyDir": {}}]], ids=["0", "1", "unnamed"])
+def test_a_second_run_of_a_command_that_adds_elements_is_refused(there):
+    fields = {"volumes": [{"name": "w", "emptyDir": {}}, {"name": "x", "emptyDir": {}}]}
+    resource = _resource(volumes=there)
+    command = _command(resource, fields)
+    once = commanded(resource, command)
+    assert sorted(each.get("name", "") for each in once["spec"]["volumes"]) == sorted(
+        ["w", "x", *(each.get("name", "") for each in there)]
+    )
+    with pytest.raises(jsonpatch.JsonPatchTestFailed):
+        commanded(once, command)
+
+
 def test_annotations_and_ports_of_a_service_that_an_audit_does_not_read_stay():
     service = {"metadata": {"name": "x"}, "spec": {"type": "NodePort", "ports": [{"name": "own", "port": 1}]}}
     resource = _resource(
@@ -82,7 +95,7 @@ def test_annotations_and_ports_of_a_service_that_an_audit_does_not_read_stay():
     spec = commanded(resource, _command(resource, fields))["spec"]
     assert spec["podMetadata"] == {"labels": {"a": "b"}, "annotations": {"vault.hashicorp.com/x~y": "v"}}
     assert spec["serviceSpec"]["spec"]["type"] == "NodePort"
-    assert [each["name"] for each in spec["serviceSpec"]["spec"]["ports"]] == ["own", "http"]
+    assert [each["name"] for each in spec["serviceSpec"]["spec"]["ports"]] == ["http", "own"]
     assert spec["extraArgs"] == {"a": "canary", "httpListenAddr": ":8080"}
 
 

@@ -267,7 +267,7 @@ def test_a_command_that_patches_keeps_its_form_and_no_name(name):
         program, _, namespace, verb, kind, of, _, form, _, patch = shlex.split(module._patch_command(command))
         assert (program, verb, kind, form) == ("kubectl", "patch", "vmagents.operator.victoriametrics.com", "json")
         assert (namespace, of) == (hashed(name), hashed(name))
-        assert json.loads(patch) == _hashed(json.loads(shlex.split(command)[-1]), name)
+        assert json.loads(patch) == _hashed(_hashed(json.loads(shlex.split(command)[-1]), name), "y")
     merge = patch_command(
         PlacedFix(target, (), {"spec": {"podSecurityPolicyName": None, "port": "8080"}}), lambda _: None
     )
