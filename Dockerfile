@@ -32,7 +32,7 @@ ARG PYTHON_IMAGE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="vmguard" \
-      org.opencontainers.image.description="Admission webhook that makes the pods of the VictoriaMetrics operator secure" \
+      org.opencontainers.image.description="Admission webhook that makes VictoriaMetrics pods secure" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="https://github.com/vmguard/vmguard" \

@@ -1,3 +1,3 @@
-"""vmguard: the admission webhook that makes the VictoriaMetrics operator's pods secure."""
+"""vmguard: the admission webhook that makes VictoriaMetrics pods secure."""
 
 __version__ = "0.1.0"

@@ -150,7 +150,12 @@ class Settings:
     """The settings after defaults, environment and options."""
 
     strict_security: Annotated[
-        bool, Variable("VM_ENABLESTRICTSECURITY", _boolean, "strict security context if the resource does not set it")
+        bool,
+        Variable(
+            "VM_ENABLESTRICTSECURITY",
+            _boolean,
+            "strict security context where the resource sets neither `securityContext` nor `useStrictSecurity`",
+        ),
     ] = True
     psp_autocreate: Annotated[
         bool, Variable("VM_PSPAUTOCREATEENABLED", _boolean, "the leader makes default PodSecurityPolicies")
@@ -186,17 +191,22 @@ class Settings:
             "VMGUARD_UNKNOWN",
             _one_of("refuse", "allow"),
             "a pod whose resource vmguard cannot find out: `refuse` answers HTTP 500, `allow` admits it unchanged,"
-            " also under deny",
+            " also where deny is enforced",
         ),
     ] = "refuse"
     psp_bindable: Annotated[
         tuple[str, ...],
         Variable(
-            "VMGUARD_PSP_BINDABLE", _names, "comma-separated list of policies that the leader may bind for a resource"
+            "VMGUARD_PSP_BINDABLE",
+            _names,
+            "comma-separated list of PodSecurityPolicies that the leader may bind for a resource",
         ),
     ] = ()
     harden_sidecars: Annotated[
-        bool, Variable("VMGUARD_HARDEN_SIDECARS", _boolean, "fill in the user's containers too")
+        bool,
+        Variable(
+            "VMGUARD_HARDEN_SIDECARS", _boolean, "also fill and judge the containers that a user adds to a resource"
+        ),
     ] = False
     disable_automount: Annotated[
         bool,
@@ -211,7 +221,7 @@ class Settings:
         Variable(
             "VMGUARD_RUN_AS",
             _one_of("65534", "platform"),
-            "user and group ids that vmguard fills in; `platform`: the platform assigns them",
+            "user and group ids that vmguard fills in; `platform`: none, because the platform assigns them",
         ),
     ] = "65534"
     events: Annotated[
@@ -244,7 +254,7 @@ class Settings:
         Variable(
             "VMGUARD_CLIENT_NAMES",
             _names,
-            "comma-separated list of names; the client's certificate must have one of them",
+            "comma-separated list of names; the client's certificate must have one of them as common name or SAN",
         ),
     ] = ()
     service: Annotated[
@@ -267,7 +277,7 @@ class Settings:
         Variable(
             "VMGUARD_SHUTDOWN_DELAY",
             duration,
-            "how long vmguard serves on, not ready, after the signal to end; a number is seconds",
+            "how long vmguard still serves after the signal to end; it is not ready in this time",
         ),
     ] = 5
     namespace: Annotated[
@@ -279,18 +289,19 @@ class Settings:
         ),
     ] = ""
     kube_api_qps: Annotated[
-        float, Variable("VMGUARD_KUBE_API_QPS", _rate, "most requests a second to the API server")
+        float,
+        Variable("VMGUARD_KUBE_API_QPS", _rate, "most requests a second to the API server for watches and lookups"),
     ] = 50
     kube_api_burst: Annotated[
         int,
-        Variable("VMGUARD_KUBE_API_BURST", _count, "most requests at once to the API server after a quiet time"),
+        Variable("VMGUARD_KUBE_API_BURST", _count, "most requests at once for watches and lookups, after a quiet time"),
     ] = 100
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Variable(
             "VMGUARD_LOG_LEVEL",
             _one_of("debug", "info", "warning", "error"),
-            "least severe level that the log has",
+            "least severe level that vmguard logs",
         ),
     ] = "info"
     log_format: Annotated[

@@ -55,10 +55,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE",
         help="audit this namespace; repeat for more; default that of the context",
     )
-    parser.add_argument("-l", "--selector", default="", metavar="SELECTOR", help="audit only pods with these labels")
+    parser.add_argument(
+        "-l",
+        "--selector",
+        default="",
+        metavar="SELECTOR",
+        help="audit only running pods with these labels, and no resources without pods",
+    )
     add_cluster(parser)
     parser.add_argument(
-        "--qps", type=_rate, default=QPS, metavar="N", help=f"most requests a second; default {QPS:.0f}"
+        "--qps",
+        type=_rate,
+        default=QPS,
+        metavar="N",
+        help=f"most requests a second to the API server; default {QPS:.0f}",
     )
     parser.add_argument("-o", "--output", choices=tuple(_OUTPUTS), default="table", help="default table")
     parser.add_argument("--output-file", metavar="FILE", help="write the report to this file; default standard output")
@@ -67,7 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="assume this setting of vmguard; repeat for more; default strict and enforce",
+        help="assume this setting of vmguard instead of its default; repeat for more",
     )
     parser.add_argument(
         "--verify",

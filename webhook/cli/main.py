@@ -40,7 +40,7 @@ def parser(asked: Sequence[str]) -> argparse.ArgumentParser:
 
 def _parser(wanted: Collection[str]) -> argparse.ArgumentParser:
     """The parser with the options of the wanted subcommands."""
-    top = _Parser(prog="vmguard", description="Makes the VictoriaMetrics operator's pods secure at admission.")
+    top = _Parser(prog="vmguard", description="Makes VictoriaMetrics pods secure at admission.")
     top.add_argument("--version", action="version", version=f"vmguard {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, description in COMMANDS.items():

@@ -26,8 +26,10 @@ _PODS_ONLY = ("pod", "patch", "diff")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    add_files(parser, "AdmissionReviews, Pods, VM resources, Lists")
-    parser.add_argument("--objects", action="append", default=[], metavar="FILE", help="objects that are facts only")
+    add_files(parser, "AdmissionReviews, Pods, resources of the operator, Lists")
+    parser.add_argument(
+        "--objects", action="append", default=[], metavar="FILE", help="more objects of the cluster, not judged"
+    )
     parser.add_argument(
         "--kubernetes-version",
         type=kubernetes_version,

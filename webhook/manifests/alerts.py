@@ -92,9 +92,9 @@ ALERTS = (
         "critical",
         "absent(vmguard_build_info)",
         "5m",
-        "No replica of vmguard is scraped",
-        "No replica runs, or its metrics cannot be read. Where an entry has failurePolicy Fail, the API server creates"
-        " no pod of the operator without a replica.",
+        "There are no metrics of vmguard",
+        "No replica runs, or Prometheus cannot read its metrics. While no replica runs, the API server refuses"
+        " VictoriaMetrics pods where a webhook entry has failurePolicy Fail.",
     ),
     Alert(
         "VmguardCallsFail",
@@ -127,8 +127,8 @@ ALERTS = (
         f'sum {_PLACE} (increase(vmguard_admission_requests_total{{outcome=~"refused|unknown|error"}}[20m])) > 0',
         "",
         "vmguard cannot decide on some pods",
-        "vmguard refuses such pods with HTTP 500. With VMGUARD_UNKNOWN=allow it admits pods with unknown owners"
-        " unchanged.",
+        "vmguard refuses such pods with HTTP 500. In audit mode, or with VMGUARD_UNKNOWN=allow, it admits pods with"
+        " unknown owners unchanged.",
     ),
     Alert(
         "VmguardPodsDenied",
@@ -136,7 +136,8 @@ ALERTS = (
         _repeated('vmguard_admission_requests_total{outcome="denied"}', _PLACE),
         "1m",
         "vmguard denies pods or resources again and again",
-        "A controller repeats a pod that is denied, so its pods are missing. An Event on the resource has the reason.",
+        "A controller's pods are missing because vmguard denies them, or a user applies a denied resource again and"
+        " again. For pods, an Event on their resource has the reason.",
     ),
     Alert(
         "VmguardCABundleWrong",
@@ -144,8 +145,8 @@ ALERTS = (
         "vmguard_webhook_ca_bundle_ok == 0",
         "2m",
         "A CA bundle does not verify vmguard's certificate",
-        "The API server cannot call {{ $labels.instance }} for an entry of the {{ $labels.configuration }}, and"
-        " nothing repairs that.",
+        "The API server cannot call {{ $labels.instance }} through an entry of the {{ $labels.configuration }}."
+        " vmguard has not repaired the CA bundle.",
     ),
     Alert(
         "VmguardNotRegistered",
@@ -162,26 +163,27 @@ ALERTS = (
         "warning",
         "max by (namespace, job, configuration) (vmguard_weaker_entries) > 0",
         "15m",
-        "Webhook entries of vmguard are weaker than the manifests",
-        "{{ $value }} entries of the {{ $labels.configuration }} are weaker or missing. So the API server creates pods"
-        " without vmguard, or does so when vmguard does not answer.",
+        "Webhook entries of vmguard are weaker than those of the manifests",
+        "{{ $value }} entries of the {{ $labels.configuration }} are weaker or missing. The API server does not call"
+        " vmguard for some objects, or creates them when vmguard does not answer.",
     ),
     Alert(
         "VmguardCertificateExpiresSoon",
         "critical",
         "vmguard_certificate_expiry_timestamp_seconds - time() < 6 * 3600",
         "",
-        "vmguard's certificate ends within six hours",
-        "The certificate that {{ $labels.instance }} shows ends in {{ $value | humanizeDuration }}. After that, the"
-        " API server cannot call this replica.",
+        "vmguard's certificate expires within six hours",
+        "The certificate of {{ $labels.instance }} expires in {{ $value | humanizeDuration }}. After that, the API"
+        " server cannot call this replica.",
     ),
     Alert(
         "VmguardCertificateRenewalFails",
         "warning",
         'increase(vmguard_certificate_renewals_total{result="error"}[15m]) > 0',
         "",
-        "A certificate of vmguard cannot be renewed",
-        "What cannot be renewed by {{ $labels.instance }}: {{ $labels.what }}.",
+        "vmguard cannot renew a certificate",
+        "{{ $labels.instance }} reports an error for {{ $labels.what }}: files are those in VMGUARD_CERT_DIR, leaf is"
+        " its own certificate, ca is the CA.",
     ),
     Alert(
         "VmguardCAExpiresSoon",
@@ -189,8 +191,8 @@ ALERTS = (
         "vmguard_ca_certificate_expiry_timestamp_seconds > 0"
         " and vmguard_ca_certificate_expiry_timestamp_seconds - time() < 60 * 86400",
         "",
-        "vmguard's CA ends within 60 days",
-        "vmguard renews its own CA 120 days before its end, so that failed, or an administrator must renew the CA.",
+        "vmguard's CA expires within 60 days",
+        "Either an administrator must renew the CA, or vmguard failed to do so 120 days before its end.",
     ),
     Alert(
         "VmguardCertificateNotTrusted",
@@ -198,24 +200,24 @@ ALERTS = (
         'rate(vmguard_connections_ended_total{reason="not-trusted"}[5m]) > 0',
         "",
         "A client does not trust vmguard's certificate",
-        "If the client is the API server, it refuses pods. The log of {{ $labels.instance }} has its address.",
+        "If the client is the API server, it refuses pods. The log of {{ $labels.instance }} has the client's address.",
     ),
     Alert(
         "VmguardClientCertificateRefused",
         "warning",
         'rate(vmguard_connections_ended_total{reason="client-certificate"}[5m]) > 0',
         "",
-        "A client has no certificate that vmguard admits",
-        "If the client is the API server, it refuses pods. The log of {{ $labels.instance }} has its address.",
+        "A client has no certificate that vmguard accepts",
+        "If the client is the API server, it refuses pods. The log of {{ $labels.instance }} has the client's address.",
     ),
     Alert(
         "VmguardNoLeader",
         "warning",
         "sum by (namespace, name) (leader_election_master_status) != 1",
         "1m",
-        "Not exactly one replica of vmguard leads",
-        "{{ $value }} replicas in {{ $labels.namespace }} hold the Lease {{ $labels.name }}. Without a leader no"
-        " replica surveys the running pods or renews the CA.",
+        "vmguard has no leader, or more than one",
+        "{{ $value }} replicas in {{ $labels.namespace }} report that they hold the Lease {{ $labels.name }}. Without a"
+        " leader no replica surveys the running pods or renews the CA.",
     ),
     Alert(
         "VmguardNoSurvey",
@@ -231,8 +233,8 @@ ALERTS = (
         "min by (namespace, job, instance, resource) (vmguard_watch_ok) == 0",
         "5m",
         "vmguard does not see changes in the cluster",
-        "{{ $labels.instance }} cannot watch {{ $labels.resource }}. It decides by what it saw last, and reads what it"
-        " does not know one by one.",
+        "{{ $labels.instance }} cannot watch {{ $labels.resource }}. It uses the last state that it has seen, and reads"
+        " other objects one by one.",
     ),
     Alert(
         "VmguardPermissionMissing",
@@ -241,8 +243,8 @@ ALERTS = (
         'vmguard_watch_ok{resource="namespaces"}',
         "5m",
         "The role of vmguard lacks a permission",
-        "vmguard may not get {{ $labels.resource }}. /readyz?verbose and the log of vmguard have the role and the"
-        " command that repairs it.",
+        "vmguard may not get {{ $labels.resource }}. /readyz?verbose and the log of vmguard name the role, and the"
+        " command that adds the permission.",
     ),
     Alert(
         "VmguardPodsNotCompliant",
@@ -250,15 +252,17 @@ ALERTS = (
         f'sum {_PLACE} (vmguard_noncompliant_pods) > 0 and on (job) vmguard_config_info{{mode="enforce"}}',
         "1h",
         "Noncompliant pods run although vmguard enforces",
-        "vmguard has not secured some running pods of the operator. They are older than vmguard, or it is not called.",
+        "These VictoriaMetrics pods are older than vmguard, have a value that vmguard does not change, or the API"
+        " server did not call vmguard for them.",
     ),
     Alert(
         "VmguardUnknownKind",
         "warning",
         f"sum {_PLACE} (vmguard_unknown_kind_pods) > 0",
         "",
-        "Pods of a kind run that vmguard does not know",
-        "vmguard does not secure {{ $value }} running pods, because this version does not know their kinds.",
+        "The resources of running pods have a kind that vmguard does not know",
+        "vmguard does not secure {{ $value }} running pods, because this version does not know the kind of their"
+        " resource.",
     ),
     Alert(
         "VmguardExemptNamespace",
@@ -274,9 +278,9 @@ ALERTS = (
         "warning",
         "max by (namespace, exported_namespace) (vmguard_namespaces_with_unknown_label) > 0",
         "15m",
-        "A namespace has a label with a value that vmguard does not know",
-        f"The namespace {_NAMED_NAMESPACE} has such a label. The label vmguard.io/mode or vmguard.io/exempt then has no"
-        " effect, and vmguard.io/enforce counts as deny.",
+        "A namespace has a label of vmguard with a value that is not allowed",
+        f"The namespace is {_NAMED_NAMESPACE}. With such a value, vmguard.io/mode and vmguard.io/exempt have no effect,"
+        " and vmguard.io/enforce counts as deny.",
     ),
     Alert(
         "VmguardLeftInAudit",
@@ -300,7 +304,7 @@ ALERTS = (
         "warning",
         'rate(vmguard_connections_ended_total{reason=~"full|refused|body-budget|no-files"}[5m]) > 0',
         "",
-        "Clients take the connections or the memory of vmguard",
+        "vmguard refuses or closes connections because a limit is reached",
         "The listener {{ $labels.listener }} of {{ $labels.instance }} ends connections early: {{ $labels.reason }}.",
     ),
     Alert(
@@ -308,8 +312,8 @@ ALERTS = (
         "info",
         f'sum {_PLACE} (rate(vmguard_previews_total{{outcome=~"too-busy|failed"}}[5m])) > 0',
         "",
-        "Resources are admitted without the warnings of a preview",
-        "A client applies very many costly resources, or the preview worker fails. No pod is less secure for it.",
+        "vmguard admits resources without the warnings of a preview",
+        "A client applies very many costly resources, or the preview worker fails. The pods are as secure as before.",
     ),
 )
 """In the order of docs/alerts.md: the API server's calls, certificates, the leader, connections."""

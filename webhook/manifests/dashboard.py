@@ -217,7 +217,7 @@ ROWS = (
             ),
             Panel(
                 "Not covered",
-                "Pods of the operator in exempt namespaces and in kube-system. The API server does not call vmguard"
+                "VictoriaMetrics pods in exempt namespaces and in kube-system. The API server does not call vmguard"
                 " for them.",
                 (
                     Query(f"max by (namespace) (vmguard_uncovered_pods{{{_JOB}}})", "{{namespace}}"),

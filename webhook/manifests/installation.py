@@ -123,7 +123,7 @@ def _pod(names: InstallationNames) -> dict[str, Any]:
 
 
 def _container(names: InstallationNames) -> dict[str, Any]:
-    """No CPU limit: a throttled webhook makes each pod of the operator wait."""
+    """No CPU limit: a throttled webhook delays each VictoriaMetrics pod."""
     return {
         "name": CONTAINER,
         "image": f"vmguard:{VERSION}",

@@ -107,7 +107,7 @@ class ServingCertificate:
         if now > leaf.not_after:
             return (
                 f"The certificate expired at {end}: the API server refuses it. With failurePolicy Fail it creates no "
-                "operator-managed pod, with Ignore it creates them without vmguard. Renew the certificate."
+                "VictoriaMetrics pod, with Ignore it creates them without vmguard. Renew the certificate."
             )
         if leaf.not_after - now < (leaf.not_after - leaf.not_before) * _SOON:
             return f"The certificate expires at {end}: after that the API server refuses it. Renew the certificate."

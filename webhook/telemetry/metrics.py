@@ -64,7 +64,7 @@ class Metrics:
         )
         self.findings = Counter(
             "vmguard_findings",
-            "Findings of rules, by rule and kind (change, violation, warn); also in audit mode.",
+            "Findings of rules, by rule and kind of the finding (change, violation, warn); also in audit mode.",
             ("rule", "kind"),
             registry=self.registry,
         )
@@ -102,13 +102,13 @@ class Metrics:
         )
         self.watched = Gauge(
             "vmguard_watch_ok",
-            "Whether the watch of a collection is open (1), or broken while the last known objects serve (0).",
+            "1 while vmguard watches a collection; 0 while the watch is broken, and vmguard uses the last known state.",
             ("resource", "namespace"),
             registry=self.registry,
         )
         self.connections = Gauge(
             "vmguard_connections",
-            "Open connections, with handshakes, by listener.",
+            "Open connections, including TLS handshakes, by listener.",
             ("listener",),
             registry=self.registry,
         )
@@ -142,7 +142,7 @@ class Metrics:
         )
         self.ca_expiry = Gauge(
             "vmguard_ca_certificate_expiry_timestamp_seconds",
-            "When vmguard's own CA expires, in seconds since 1970 (UTC); 0 if vmguard has none.",
+            "When the CA of vmguard's certificates expires, in seconds since 1970 (UTC); 0 if vmguard has none.",
             registry=self.registry,
         )
         self.webhook_ca_bundle_ok = Gauge(
@@ -177,19 +177,19 @@ class Metrics:
         )
         self.unjudged = Gauge(
             "vmguard_unjudged_pods",
-            "Running pods with an unknown resource at the last survey; set by the leader.",
+            "Running pods that vmguard could not judge at the last survey; set by the leader.",
             ("namespace",),
             registry=self.registry,
         )
         self.unknown_kinds = Gauge(
             "vmguard_unknown_kind_pods",
-            "Running pods of a kind that this version does not know, by namespace and kind; set by the leader.",
+            "Running pods whose resource has a kind that this version does not know, by namespace; set by the leader.",
             ("namespace", "kind"),
             registry=self.registry,
         )
         self.exempt = Gauge(
             "vmguard_exempt_namespaces",
-            "Namespaces that the label vmguard.io/exempt takes out of every entry; set by the leader.",
+            "Namespaces that the label vmguard.io/exempt exempts from vmguard; set by the leader.",
             ("namespace",),
             registry=self.registry,
         )
@@ -201,7 +201,7 @@ class Metrics:
         )
         self.uncovered = Gauge(
             "vmguard_uncovered_pods",
-            "Running pods of the operator in exempt namespaces and in kube-system; set by the leader.",
+            "Running VictoriaMetrics pods in exempt namespaces and in kube-system; set by the leader.",
             ("namespace",),
             registry=self.registry,
         )
