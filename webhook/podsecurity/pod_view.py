@@ -79,7 +79,7 @@ class PodView:
 
     @property
     def user_namespace(self) -> bool:
-        """Whether it runs in a user namespace of its own, where root is nobody on the node."""
+        """Whether it runs in a user namespace of its own, where root is an unprivileged user on the node."""
         return self.spec.get("hostUsers") is False
 
 
