@@ -85,7 +85,7 @@ class PodView:
 
 def read_pod(raw: object) -> PodView:
     """The pod in the raw object."""
-    # The outermost object may be another Mapping than dict: a pod that nobody could read would pass every check.
+    # The outermost object may be another Mapping than dict: a pod that is not read would pass every check.
     root: Json = raw if isinstance(raw, Mapping) else _EMPTY
     spec = object_at(root, "spec") or _EMPTY
     return PodView(

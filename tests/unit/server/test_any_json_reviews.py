@@ -299,7 +299,7 @@ def test_a_huge_number_is_an_answer_or_a_400(number):
 @pytest.mark.parametrize("thing", [None, {}, {"kind": "Pod"}, {"metadata": None}, [], "x", 5])
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE", "DELETE", "CONNECT", "", "create"])
 @pytest.mark.parametrize("kind", ["Pod", "VMSingle"])
-def test_an_object_that_is_null_or_nothing_never_fails(kind, operation, thing):
+def test_a_null_or_malformed_object_never_causes_an_internal_error(kind, operation, thing):
     group = "" if kind == "Pod" else "operator.victoriametrics.com"
     named = {"group": group, "version": "v1", "kind": kind}
     for old in (None, thing):

@@ -85,7 +85,7 @@ def test_a_container_keeps_the_user_that_its_pod_gives_it():
     assert not decision.violations
 
 
-def test_nothing_says_non_root_where_the_pod_runs_as_root():
+def test_run_as_non_root_is_not_filled_where_the_pod_runs_as_root():
     spec, decision = _out({"securityContext": {"runAsUser": 0}})
     assert "runAsNonRoot" not in spec["securityContext"]
     assert "runAsNonRoot" not in spec["containers"][0]["securityContext"]
