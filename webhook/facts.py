@@ -83,7 +83,7 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
     """One object that a decision needs to know; the answer is a `Fact`.
 
     `generation` is the generation of pods that the request is about, "" for none: a source that caches facts reads
-    the resource live for the first pod of a generation. `requester` is the namespace whose budget pays for a live read
+    the resource live for the first pod of a generation. `requester` is the namespace that is charged for a live read
     of an object that belongs to the cluster. A `fresh` fact is read live for this lookup alone, never from a cache.
     """
 

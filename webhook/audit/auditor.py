@@ -201,7 +201,7 @@ class Auditor:
         return [self._not_judged[namespace] for namespace in sorted(self._not_judged)]
 
     async def namespaces(self) -> list[AuditedNamespace]:
-        """All namespaces with pods of the operator, and the level that each could enforce afterwards."""
+        """All namespaces with VictoriaMetrics pods, and the level that each could enforce afterwards."""
         found = []
         for namespace in sorted(self._pods):
             labels = await self._inventory.labels_of(namespace)

@@ -158,7 +158,7 @@ class ClusterReader:
             await self._read(collection, "")
         except FAILURES as error:
             self._unreadable(collection, str(error))
-            if collection is not NAMESPACES and not self._namespaces:  # a Role in a namespace cannot grant it
+            if collection is not NAMESPACES and not self._namespaces:  # a namespaced Role cannot grant it
                 self._lack("", error)
 
     async def _read_where_served(self, collection: Collection) -> None:

@@ -1,7 +1,7 @@
-"""Evidence against the new users of a running pod's containers, each with a fix to copy.
+"""What can break when the containers of a running pod get other user ids, each finding with a fix to copy.
 
-What is found, and in which words, is that of the rules `volume-ownership` and `sidecar`, as in a review of a running
-pod. An audit adds what it knows of the storage, and what to copy.
+The findings and their texts are those of the rules `volume-ownership` and `sidecar`, as in a review of a running pod.
+An audit adds what it knows of the storage, and the fix.
 
 To keep the old user, set it in the securityContext of the resource. To change it, change the owner of the files while
 the old pod still runs.

@@ -1,4 +1,4 @@
-"""Fixes as text to copy: YAML for a resource, commands that look, and the command that changes the resource. Pure."""
+"""Fixes as text to copy: YAML for a resource, read-only commands, and the command that changes the resource. Pure."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""What a redacted report may show beside the words of vmguard's texts: values, fields and places that nobody chose."""
+"""What a redacted report may show beside the words of vmguard's texts: values, fields and places that no user chose."""
 
 import re
 
@@ -16,7 +16,7 @@ WELL_KNOWN = frozenset(
         *(VOLUME, TOKEN_PATH, "kube-root-ca.crt", "vm-operator", "net.ipv4.ip_unprivileged_port_start"),
     }
 )
-"""Names that every cluster has, so that nobody chose them."""
+"""Names that every cluster has, so no user chose them."""
 
 VALUES = frozenset(
     {
@@ -30,7 +30,7 @@ VALUES = frozenset(
         *NO_DATA,
     }
 )
-"""Values of fields that nobody chose."""
+"""Values of fields that no user chose."""
 
 BARE = frozenset({"true", "false", "null", "{}", "[]"})
 """What YAML has without quotation marks and is no text."""

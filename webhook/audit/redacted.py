@@ -1,9 +1,13 @@
-"""A report without names: each name that somebody chose is replaced by a hash of it, the same one everywhere. Pure.
+"""A report without names: the same hash replaces each occurrence of a name that a user chose. Pure.
 
-Nothing looks for names. What a report may show is listed instead, and all else is replaced: a field for a name always,
-a value unless it is one of Kubernetes' own, and a word of a text unless vmguard's own texts have it. So a name that
-vmguard has never seen is replaced, and a name that is also a word changes no other text. Where a text has a name it is
-known by its place: in quotation marks or brackets, after the kind or the thing that it names, or beside a slash.
+This module does not search for names. It lists what a report may show, and replaces everything else:
+
+- a field that holds a name, always
+- another value, unless it is one of Kubernetes' own
+- a word of a text, unless vmguard's own texts have it
+
+In a text, the place shows that a word is a name: in quotation marks or brackets, after a kind, or beside a slash. Such
+a word is replaced although vmguard's own texts may have it.
 """
 
 import json
@@ -209,7 +213,7 @@ def _word_of_command(words: list[str], index: int) -> str:
 
 
 def _key(text: str) -> str:
-    """The name of a field, or the key of a label or an annotation that nobody chose."""
+    """The name of a field, or the key of a label or an annotation that no user chose."""
     bare = text.strip("'\"")
     return text if bare in KEYS or ("/" in bare and bare in own_words()) else hashed(bare)
 

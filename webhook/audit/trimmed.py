@@ -102,7 +102,7 @@ _FIELDS = frozenset(
     [
         *FIELDS,
         *INNER_FIELDS,
-        *("backendType", "serviceSpec"),  # the latter is in fixes
+        *("backendType", "serviceSpec"),  # only fixes read serviceSpec
         *(field for kind in TREES for path in paths_of_kind(kind) for field in path),
         *_texts(msgspec.to_builtins(KINDS)),
     ]

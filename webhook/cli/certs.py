@@ -1,4 +1,4 @@
-"""`vmguard certs`: see, begin and prepare the rotation of the CA that vmguard's certificates are from."""
+"""`vmguard certs`: show, prepare and start the rotation of the CA that signs vmguard's certificates."""
 
 import argparse
 import importlib

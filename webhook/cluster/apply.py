@@ -42,7 +42,7 @@ async def create(client: Client, resource: Collection, thing: dict[str, Any]) ->
         objects: Any = CustomObjectsApi(api)
         make = objects.create_namespaced_custom_object if resource.namespaced else objects.create_cluster_custom_object
         where = _where(resource, namespace)
-        if not resource.group:  # ServiceAccounts, the only ones of the core group
+        if not resource.group:  # the only objects of the core group here are ServiceAccounts
             make, where = CoreV1Api(api).create_namespaced_service_account, [namespace]
         made: Awaitable[object] = make(*where, thing, field_manager=MANAGER)
         return made

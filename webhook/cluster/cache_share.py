@@ -1,7 +1,7 @@
 """The weight of the cached objects of one collection, and the share of one namespace. Pure.
 
-Each tenant pays for its own objects: one object, and the objects of one namespace, get a limited part of each replica's
-memory. An object that does not fit is not cached, and vmguard reads it live for each pod.
+One object, and the objects of one namespace, may use a limited part of each replica's memory. So no tenant can fill it.
+An object that does not fit is not cached, and vmguard reads it live for each pod.
 """
 
 from collections import Counter

@@ -34,7 +34,7 @@ BUDGET = (20.0, 200.0)
 
 
 FREE_BYTES = 32 * 1024
-"""Bytes of an answer that one live read pays for; a larger answer costs more, because it takes longer to decode."""
+"""Bytes of an answer that cost one live read; a larger answer costs more, because it takes longer to decode."""
 
 _UNSEEN = "-"
 """The payer for all namespaces that the watch has not seen; no namespace has this name."""
@@ -151,9 +151,9 @@ class CachedFacts:
             self._budget(payer).spend(size / FREE_BYTES, asyncio.get_running_loop().time())
 
     def _payer(self, lookup: Lookup | Names) -> str:
-        """The namespace whose budget pays for a live read, "" for none.
+        """The namespace that is charged for a live read, "" for none.
 
-        All namespaces that the watch has not seen pay together: a client can invent any number of them.
+        All namespaces that the watch has not seen share one budget: a client can invent any number of them.
         """
         payer = lookup.ref.namespace or lookup.requester
         if not payer:

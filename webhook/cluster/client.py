@@ -373,12 +373,12 @@ async def connected(
 
 async def _api(source: _Source) -> _Configured:
     configuration = Configuration()
-    configuration.connection_pool_maxsize = 0  # no bound of the library's
+    configuration.connection_pool_maxsize = 0  # no limit by the library
     configuration.retries = None
     try:
         namespace, context = await _configure(configuration, source)
         api = ApiClient(configuration)
-    except Exception as error:  # noqa: BLE001 - the loader raises whatever its parsers do, on a file of the user's
+    except Exception as error:  # noqa: BLE001 - the loader raises any error of its parsers, on the user's file
         raise NoClusterError(str(error) or type(error).__name__) from None
     api.user_agent = f"vmguard/{__version__}"
     return _Configured(api, namespace, context)

@@ -1,4 +1,4 @@
-"""Errors of writes that the API server refuses, with one for a namespace that is being deleted."""
+"""The errors of refused writes. `EndingError` is for a write to a namespace that is being deleted."""
 
 from webhook.cluster.advice import Advise, general_advice
 from webhook.cluster.collections import Collection

@@ -1,9 +1,9 @@
 """The running pods that may be the operator's, page by page, without caching them.
 
 It lists pods with the operator's label whole. A pod without the label can also be the operator's, because owners count
-and labels do not. So of all other pods it lists the metadata, and reads a pod if vmguard knows its owner as the
-operator's. To list all pods whole would cost several times as much, and to watch them would cost memory for each. Both
-lists need only the permission to list pods. This module judges nothing.
+and labels do not. So of all other pods it lists the metadata, and reads a pod if `is_owner` accepts its controller. To
+list all pods whole would cost several times as much, and to watch them would cost memory for each. Both lists need only
+the permission to list pods. This module judges nothing.
 
 The caller may need more time than the API server stores the position of a list (5 minutes). Then this module lists the
 whole pods again and skips those that it has returned. It lists the metadata to its end first.

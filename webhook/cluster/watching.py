@@ -84,7 +84,7 @@ class Watching:
                 self._start(DEFINITIONS, _named, self._definition)
                 if self._discovery.serves_policies:
                     self._start(PSP, _named, self._tell)
-            else:  # their labels are read one by one, if the path of an entry does not show their effect
+            else:  # vmguard reads the labels live, unless the path of the request shows the level
                 asking = [self._ask_for_look_ups(NAMESPACES, namespace) for namespace in self._namespaces]
                 self._asking = [asyncio.create_task(each) for each in asking]
             while True:
@@ -185,7 +185,7 @@ class Watching:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(reflector.run())
                     tasks.create_task(self._take_over(place, reflector))
-                    if reflector.resource is not DEFINITIONS:  # which nobody looks up
+                    if reflector.resource is not DEFINITIONS:  # no decision looks these up
                         tasks.create_task(self._ask_for_look_ups(reflector.resource, reflector.namespace))
             except* Exception as errors:  # noqa: BLE001 - one collection that fails must not end the others
                 why = one_line(repr(errors.exceptions[0]), 500)

@@ -1,11 +1,11 @@
-"""The survey: it reports noncompliant running pods of the operator in a gauge and a log line.
+"""The survey: it reports noncompliant running VictoriaMetrics pods in a gauge and a log line.
 
 Only the survey finds pods that are older than vmguard, or that passed without it. It judges each pod like `/validate`,
 with the same code as every admission. It changes and denies nothing. It takes facts from the caches. It reads other
 facts once in each survey, over the leader's own connection, so that no admission waits.
 
 Where the API server does not call vmguard, only the survey knows of the pods. It names exempt namespaces, and the
-operator's pods in kube-system.
+VictoriaMetrics pods in kube-system.
 """
 
 import asyncio
@@ -112,7 +112,7 @@ class Result:
     """The result of one survey. `wrong` is by workload, `unknown` (pods that could not be judged) by namespace.
 
     `exempt` are the names of all exempt namespaces, `mislabelled` those with a label value that vmguard does not know,
-    and the reason. `uncovered` counts the operator's pods in exempt
+    and the reason. `uncovered` counts the VictoriaMetrics pods in exempt
     namespaces and in kube-system, where the API server does not call vmguard. `excluded` counts those in kube-system by
     workload. `looked_into` counts by namespace the pods for which the survey knows what breaks when they are created
     again.

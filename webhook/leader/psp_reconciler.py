@@ -1,10 +1,10 @@
 """The leader's reconciler of default PodSecurityPolicies: it compares the wanted objects with the existing ones.
 
-`psp_objects` computes the wanted objects. Each round lists the existing ones again and writes the differences,
-whatever happened before (level-triggered). Between rounds the reconciler caches only which versions of objects were
-right. It never changes an object that vmguard did not create, and binds nobody to such a policy. It removes a policy
-when a live lookup finds no resource that needs it. A write that fails does not stop the other writes. Memory is bounded
-by the number of resources: of objects that tenants can write, it holds pages of metadata and one whole object.
+`psp_objects` computes the wanted objects. Each round lists the existing ones again and writes the differences, whatever
+happened before (level-triggered). Between rounds the reconciler caches only which versions of objects were right. It
+never changes an object that vmguard did not create, and binds no account to such a policy. It removes a policy when a
+live lookup finds no resource that needs it. A write that fails does not stop the other writes. Memory is bounded by the
+number of resources: of objects that tenants can write, it holds pages of metadata and one whole object.
 
 No tenant waits for another's objects. A new or changed resource is bound at once, beside the rounds and without a list.
 A round creates first and removes afterwards. In both, the namespaces take turns, and a round removes a bounded number
@@ -230,7 +230,7 @@ class PolicyReconciler:
         roles = await self._bind(ROLES, safe.roles, safe.owners, leftovers[ROLES])  # the right ones
         bindings = {place: safe.bindings[place] for place in roles}
         await self._bind(BINDINGS, bindings, safe.owners, leftovers[BINDINGS])
-        not_ours = safe.roles.keys() - roles  # nobody stays bound to these
+        not_ours = safe.roles.keys() - roles  # no account stays bound to these
         for resource in (BINDINGS, ROLES):
             for leftover in leftovers[resource].taken():
                 if resource is BINDINGS and leftover.place in not_ours:

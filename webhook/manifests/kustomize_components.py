@@ -155,7 +155,7 @@ COMPONENTS: Mapping[str, KustomizeComponent] = {
     "fence": KustomizeComponent(
         (
             "The fence: of webhook configurations vmguard's ServiceAccount may change the CA bundles and nothing else.",
-            "An overlay for another namespace than vmguard-system must use namespace.yaml: else it limits nobody.",
+            "An overlay for another namespace than vmguard-system must use namespace.yaml: else it has no effect.",
         ),
         since="1.30",
         resources={"fence.yaml": lambda: fence(ServiceAccount())},
@@ -168,7 +168,7 @@ COMPONENTS: Mapping[str, KustomizeComponent] = {
         settings={"namespace.yaml": lambda: (optional_objects.namespace_of_flow_schemas(),)},
     ),
     "unhealthy-pod-eviction": KustomizeComponent(
-        ("A drain of nodes also evicts a replica that is not ready, as it serves nobody.",),
+        ("A drain of nodes also evicts a replica that is not ready, because it serves no requests.",),
         since="1.26",
         patches={
             "budget.yaml": _patch(

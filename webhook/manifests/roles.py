@@ -164,7 +164,7 @@ def default_policies() -> tuple[Permission, ...]:
     """Every permission that VM_PSPAUTOCREATEENABLED needs besides; docs/design.md says why they suffice."""
     return (
         Permission(
-            "the API server lets nobody grant the use of a policy who may not use it",
+            "the API server lets an account grant the use of a policy only if the account may use it",
             "policy",
             ("podsecuritypolicies",),
             ("get", "list", "watch", "create", "patch", "delete", "use"),

@@ -1,12 +1,13 @@
 """What the entries of the installed webhook configurations leave out, compared with the entries of the manifests.
 
-It compares entries of the same name. It reports only differences by which the API server calls vmguard for less, or
-goes on without its answer. It does not report what a person may choose:
+It compares entries of the same name. It reports a difference only if the API server calls vmguard for fewer objects, or
+admits objects without its answer. It does not report what an administrator may choose:
 
-- `Ignore` in a trial, and any `timeoutSeconds`: with `Fail` a shorter time denies, and `Ignore` is reported itself.
-- A condition of a selector that all entries have, such as those of an overlay or of the chart's values. A condition on
-  one of vmguard's own labels does not count as such.
-- More: another rule, a selector without a condition, `Fail` where the manifests have `Ignore`.
+- `failurePolicy: Ignore` in a trial.
+- `timeoutSeconds`: with `Fail` a shorter time lets no pod pass, and `Ignore` is reported anyway.
+- A selector condition that all entries have, such as one from an overlay or from the chart's values. A condition on one
+  of vmguard's own labels is always reported.
+- Stricter entries: one more rule, one condition less in a selector, `Fail` where the manifests have `Ignore`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -73,12 +73,12 @@ def judge(item: Input, source: FactSource, settings: Settings, webhook: Webhook 
     """The decision on one input; `webhook` is mutate for pods and validate for anything else unless it is said.
 
     Raises:
-        ReviewError: the review or the object in it has a shape that none has.
+        ReviewError: the review or the object in it is malformed.
 
     """
     asked: Webhook = webhook or ("mutate" if item.kind == "Pod" else "validate")
     review = decode(item.review)
-    if item.kind == "Pod":  # a pod that is none is a mistake that a person wants to hear of, whosever it is
+    if item.kind == "Pod":  # a malformed pod is an error, also if vmguard would ignore the pod
         decode_pod(pod_object(review.request.object))
     namespace = review.request.namespace or ""
     labels = _labels_of(namespace, source)

@@ -3,7 +3,7 @@
 Fields, of every kind of container:
     securityContext.allowPrivilegeEscalation
 
-Allowed: false. Every version. From 1.25 not asked of pods with spec.os.name "windows", which cannot set it.
+Allowed: false. Every version. From 1.25 not required of pods with spec.os.name "windows", which cannot set it.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed

@@ -6,7 +6,7 @@ Fields, of every kind of container:
     securityContext.capabilities.add
         Allowed: absent, empty, "NET_BIND_SERVICE".
 
-From 1.22. From 1.25 not asked of pods with spec.os.name "windows", which cannot set it.
+From 1.22. From 1.25 not required of pods with spec.os.name "windows", which cannot set it.
 """
 
 from webhook.podsecurity.check import Check, Forbidden, Level, listed, quoted

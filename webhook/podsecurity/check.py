@@ -98,6 +98,6 @@ def listed(word: str, items: Collection[str]) -> str:
 
 
 def setters(names: Collection[str], *, pod: bool) -> str:
-    """Who sets a field: `pod and container "a"`, "" if nobody."""
+    """Who sets a field: `pod and container "a"`, "" if it is not set."""
     parts = (["pod"] if pod else []) + ([listed("container", names)] if names else [])
     return " and ".join(parts)

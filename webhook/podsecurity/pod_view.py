@@ -79,13 +79,13 @@ class PodView:
 
     @property
     def user_namespace(self) -> bool:
-        """Whether it runs in a user namespace of its own, where root is nobody on the node."""
+        """Whether it runs in a user namespace of its own, where root is an unprivileged user on the node."""
         return self.spec.get("hostUsers") is False
 
 
 def read_pod(raw: object) -> PodView:
     """The pod in the raw object."""
-    # The outermost object may be another Mapping than dict: a pod that nobody could read would pass every check.
+    # The outermost object may be another Mapping than dict: a pod that is not read would pass every check.
     root: Json = raw if isinstance(raw, Mapping) else _EMPTY
     spec = object_at(root, "spec") or _EMPTY
     return PodView(

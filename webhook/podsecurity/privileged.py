@@ -1,4 +1,4 @@
-"""Containers must not be privileged: such a container is root on the node with next to nothing in its way.
+"""Containers must not be privileged: such a container has almost all rights of root on the node.
 
 Fields, of every kind of container:
     securityContext.privileged

@@ -4,7 +4,7 @@ Fields, of the pod and of every kind of container:
     securityContext.runAsNonRoot
 
 Allowed: true; absent from a container if it is true for the pod, absent from the pod if it is true for every
-container. Every version. From 1.35 not asked of pods with spec.hostUsers false.
+container. Every version. From 1.35 not required of pods with spec.hostUsers false.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed, setters

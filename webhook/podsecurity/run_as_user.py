@@ -3,7 +3,7 @@
 Fields, of the pod and of every kind of container:
     securityContext.runAsUser
 
-Allowed: absent, anything but 0. From 1.23. From 1.35 not asked of pods with spec.hostUsers false.
+Allowed: absent, anything but 0. From 1.23. From 1.35 not required of pods with spec.hostUsers false.
 """
 
 from webhook.podsecurity.check import Check, Forbidden, Level, setters

@@ -4,7 +4,8 @@ Fields, of the pod and of every kind of container:
     securityContext.seccompProfile.type
 
 Allowed: "RuntimeDefault", "Localhost"; absent from a container if the pod sets it, absent from the pod if every
-container does. Every version since 1.19. From 1.25 not asked of pods with spec.os.name "windows", which cannot set it.
+container does. Every version since 1.19. From 1.25 not required of pods with spec.os.name "windows", which cannot set
+it.
 """
 
 from webhook.podsecurity.check import OLDEST, Check, Forbidden, Level, listed

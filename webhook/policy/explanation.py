@@ -215,7 +215,7 @@ def _advice(decision: Decision, workload: Workload) -> list[str]:
     rules = {finding.rule for finding in decision.findings if isinstance(finding, Change | Violation)}
     path = ".".join(workload.component.path)
     applied = str(workload)
-    if workload.parentage.layers:  # the operator writes the child again from its parent
+    if workload.parentage.layers:  # the operator overwrites the child with the parent's fields
         place = ".".join((workload.parentage.layers[0][0], *workload.component.path[1:]))
         applied, _, path = place.rpartition(" ")
     if decision.violations:

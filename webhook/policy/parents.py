@@ -1,8 +1,8 @@
 """The children that the operator makes from a parent, and what the parent's spec sets for each.
 
 In every zone the operator makes the agent and one backend, also if the zone does not list them. It makes one VMAuth for
-all zones unless the parent turns it off. Without a `backendType`, a zone that has only the other backend counts as one
-of it, although the operator refuses such a parent.
+all zones unless the parent turns it off. Without a `backendType`, a zone has the default backend, or the other one if
+only that one is set, although the operator refuses such a parent.
 
 A child's name is from its zone, or from `zoneCommon` with `%ZONE%` for the zone's name, or is `<parent>-<zone>`. A
 shared child is one for all zones. The fields of a zone have precedence over those of zoneCommon. A parent may have many

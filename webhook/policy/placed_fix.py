@@ -29,7 +29,7 @@ class EditedResource(msgspec.Struct, frozen=True):
 
 
 class PlacedFix(msgspec.Struct, frozen=True):
-    """What someone can copy: lines for a person, fields to merge into a resource as in a `Fix`, and commands that look.
+    """What someone can copy: comments, fields to merge into a resource as in a `Fix`, and commands that only read.
 
     The first of the `notes` names the resource, which is the `target`. `renames` are operations of a JSON Patch for it
     that rename volumes and their mounts.

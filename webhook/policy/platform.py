@@ -1,4 +1,4 @@
-"""The text on a platform that refuses the values that vmguard fills in. Pure."""
+"""The warning that OpenShift refuses the user id that vmguard fills in. Pure."""
 
 OVERLAY = "deploy/overlays/openshift"
 """The overlay that leaves users and groups to OpenShift."""

@@ -1,4 +1,7 @@
-"""The subjects of the rules: a pod with what its resource brings to it, as it is, as it will be, and both. Pure."""
+"""The input of the rules: a pod with the data of its resource. Pure.
+
+It is the pod as sent, the pod as vmguard would admit it, or a running pod with the pod that will replace it.
+"""
 
 from collections.abc import Mapping
 

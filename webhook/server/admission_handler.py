@@ -279,6 +279,6 @@ def _time_allowed(query: bytes) -> float:
     timeout = DEFAULT_TIMEOUT
     if query:
         text = parse_qs(query.decode("ascii", "replace")).get("timeout", [""])[0]
-        if _DURATION.fullmatch(text):  # first: it matches from one place only, where findall tries each
+        if _DURATION.fullmatch(text):  # first, because it is fast: findall tries every position
             timeout = min(sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(text)), 30.0)
     return max(timeout - max(0.2, timeout / 10), 0.0)

@@ -1,4 +1,4 @@
-"""The open connections of one listener, from their acceptance, and the choice of one to close when there are too many.
+"""The open connections of one listener, handshakes included, and the choice of one to close when there are too many.
 
 A client that opens connections without using them must not shut the API server out. So a full listener accepts the new
 connection and closes another one. It first closes connections without a request, and last those that had a valid

@@ -226,7 +226,8 @@ async def serve(
         ready()
         await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
     state.draining = True
-    delay = plan.settings.shutdown_delay if state.ready else 0.0  # no endpoint leads to what never was ready
+    # the API server sends nothing to a replica that never was ready
+    delay = plan.settings.shutdown_delay if state.ready else 0.0
     log.write("info", "ending", seconds=delay)
     leaving = asyncio.ensure_future(plan.leave())
     await asyncio.sleep(delay)

@@ -132,7 +132,7 @@ def _standard_error() -> BinaryIO:
     """Standard error with a buffer of its own: PYTHONUNBUFFERED, which images often set, takes Python's away."""
     try:
         return open(sys.stderr.fileno(), "wb", _BUFFER, closefd=False)
-    except (OSError, ValueError):  # replaced by something that is no file
+    except (OSError, ValueError):  # a program has replaced it by an object without a file
         return sys.stderr.buffer
 
 

@@ -47,7 +47,7 @@ def test_two_renderings_are_the_same(helm):
     assert helm.text(*command) == helm.text(*command)
 
 
-def test_no_object_has_a_ca_bundle_a_secrets_data_or_a_hook_but_the_test(helm):
+def test_the_chart_has_no_ca_bundle_no_secret_data_and_no_hook_except_the_test_pod(helm):
     text = helm.text("template", RELEASE, str(CHART), "--namespace", NAMESPACE)
     assert "caBundle" not in text
     hooks = set()

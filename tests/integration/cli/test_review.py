@@ -173,7 +173,7 @@ def test_kubectl_output_is_judged_with_its_own_owners():
     assert "Summary: 1 pod: 1 would change, 0 would not; 1 resource" in out
 
 
-def test_without_owners_labels_and_defaults_are_used_and_said():
+def test_without_owners_labels_and_defaults_are_used_and_reported():
     status, out, err = vmguard("review", "--output", "patch", "-", stdin=pod())
     assert status == 0
     assert json.loads(out)
@@ -194,7 +194,7 @@ def test_an_object_that_owns_nothing_leaves_labels_to_judge_by(files):
     assert "judged by its labels" in err
 
 
-def test_nothing_to_judge_is_said_and_empty_input_is_an_error():
+def test_input_without_pods_or_resources_is_reported_and_empty_input_is_an_error():
     status, out, err = vmguard("review", "-", stdin={"apiVersion": "v1", "kind": "List", "items": []})
     assert (status, out) == (0, "")
     assert err == (

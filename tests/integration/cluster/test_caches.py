@@ -96,7 +96,7 @@ def _created(plane, resource, namespace):
         return None
 
 
-def test_an_outage_is_answered_from_memory_and_said(tmp_path):
+def test_an_outage_is_answered_from_the_cache_and_reported(tmp_path):
     """The API server dies and comes back: vmguard decides on known pods, refuses unknown ones, and reports the
     outage."""
     with control_plane() as plane:

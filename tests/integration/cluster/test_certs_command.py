@@ -223,7 +223,7 @@ def test_trust_writes_the_certificates_of_its_files_into_every_entry_that_calls_
     assert "cannot be read as certificates" in err
 
 
-def test_rotate_forgets_the_old_ca_and_refuses_no_pod(installation):
+def test_rotate_removes_the_old_ca_without_refused_pods(installation):
     servers = [installation.replica(), installation.replica()]
     installation.ready(*servers)
     before = installation.state()

@@ -45,7 +45,7 @@ def _warnings(server):
     return [line for line in server.lines() if line["message"] == "OpenShift refuses pods"]
 
 
-def test_it_is_said_at_the_start_in_readiness_and_once_in_the_log(plane, namespace, tmp_path):
+def test_refused_users_are_reported_in_readiness_and_once_in_the_log(plane, namespace, tmp_path):
     settings = {"POD_NAMESPACE": namespace, **STRICT_SECURITY}
     with _openshift(plane), serving_cluster(tmp_path, plane.kubeconfig(), **settings) as server:
         (note,) = _notes(server)
@@ -65,13 +65,13 @@ def test_it_is_noticed_when_the_group_appears_later_and_when_it_goes(plane, name
         wait_for(lambda: not _notes(server), "the note to be gone")
 
 
-def test_with_users_left_to_the_platform_nothing_is_said(plane, namespace, tmp_path):
+def test_with_users_left_to_the_platform_nothing_is_reported(plane, namespace, tmp_path):
     settings = {"POD_NAMESPACE": namespace, "VMGUARD_RUN_AS": "platform"}
     with _openshift(plane), serving_cluster(tmp_path, plane.kubeconfig(), **settings) as server:
         assert _notes(server) == _warnings(server) == []
 
 
-def test_with_watch_namespace_it_is_said_too(plane, namespace, tmp_path):
+def test_with_watch_namespace_refused_users_are_reported_too(plane, namespace, tmp_path):
     settings = {"POD_NAMESPACE": namespace, "WATCH_NAMESPACE": namespace}
     with _openshift(plane), serving_cluster(tmp_path, plane.kubeconfig(), **settings) as server:
         assert len(_notes(server)) == 1

@@ -182,7 +182,7 @@ def test_what_is_changed_or_deleted_is_put_back(enforcing, guarding):
     assert bound(enforcing, namespace, made) == [made]
 
 
-def test_a_foreign_policy_of_the_name_is_left_as_it_is_and_nobody_is_bound_to_it(enforcing, guarding):
+def test_a_foreign_policy_of_the_name_is_not_changed_and_no_account_is_bound_to_it(enforcing, guarding):
     """Otherwise a user who may name a resource could get a policy that has this name by chance."""
     namespace = guarding.namespace()
     name = unused("foreign")

@@ -118,7 +118,7 @@ def test_an_api_server_that_always_says_too_old_gets_fewer_and_fewer_requests(pl
     assert names_in(reflector) == {"a"}
 
 
-def test_what_is_listed_and_not_watched_is_named(plane, namespace):
+def test_a_collection_without_an_open_watch_is_reported(plane, namespace):
     class Unwatched(Reflector):
         async def _watch(self, version):
             await asyncio.Event().wait()

@@ -194,9 +194,7 @@ def test_nothing_is_denied_that_kubernetes_1_24_takes(plane_124, namespace_124, 
 @pytest.mark.parametrize("network", [True, False])
 @pytest.mark.parametrize("of_container", [True, False, None])
 @pytest.mark.parametrize("of_pod", [True, False, None])
-def test_a_process_of_the_windows_host_is_all_containers_and_the_hosts_network(
-    plane, namespace, of_pod, of_container, network
-):
+def test_a_windows_host_process_needs_all_containers_and_host_network(plane, namespace, of_pod, of_container, network):
     said = ({} if each is None else _windows(hostProcess=each) for each in (of_pod, of_container))
     own, context = said
     side = {"name": "side", "image": "x", "securityContext": context}

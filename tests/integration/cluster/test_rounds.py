@@ -214,7 +214,7 @@ def test_a_loosened_policy_is_made_anew(plane_124, place):
     run(plane_124, steps)
 
 
-def test_what_somebody_makes_after_the_list_is_left_as_it_is_and_nobody_is_bound(plane_124, place, monkeypatch):
+def test_an_object_made_after_the_list_is_not_changed_and_no_account_is_bound(plane_124, place, monkeypatch):
     """Between a list and a write there is always time for it."""
     other = plane_124.namespace(f"{place}-other")
     for each in (place, other):
@@ -244,7 +244,7 @@ def test_what_somebody_makes_after_the_list_is_left_as_it_is_and_nobody_is_bound
     plane_124.api.delete(*SINGLE, place, other)
 
 
-def test_nobody_stays_bound_to_a_role_that_is_not_ours_but_to_one_that_cannot_be_read(plane_124, place, monkeypatch):
+def test_no_account_stays_bound_to_a_foreign_role_but_to_one_that_cannot_be_read(plane_124, place, monkeypatch):
     plane_124.api.create(custom_resource(place), place)
     where = f"vmguard:vmsingle-{place}", place
 

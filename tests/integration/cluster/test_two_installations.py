@@ -37,7 +37,7 @@ def both(plane, tmp_path_factory):
         yield pairs
 
 
-def test_each_leads_its_own_lease(both, plane):
+def test_each_installation_holds_its_own_lease(both, plane):
     holders = set()
     for installation, server in both:
         lease = plane.api.get("coordination.k8s.io/v1", "Lease", installation.service, installation.namespace)

@@ -82,7 +82,7 @@ def test_kubectl_apply_shows_every_line_whole(plane, guarded):
     assert re.fullmatch(r"and \d+ warnings more \[workload\]", said[-1])
 
 
-def test_kubectl_apply_of_what_no_pod_can_be_is_refused(plane, guarded):
+def test_kubectl_apply_of_a_resource_with_an_invalid_security_context_is_denied(plane, guarded):
     done = apply(plane, guarded, single({"securityContext": IMPOSSIBLE}))
     assert done.returncode != 0
     assert DENIED in done.stderr

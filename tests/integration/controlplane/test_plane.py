@@ -54,7 +54,7 @@ def test_two_side_by_side_know_nothing_of_each_other_and_end_whole():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_everything_ends_with_whoever_started_it(number):
+def test_all_processes_end_with_the_process_that_started_them(number):
     program = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background with it ignored

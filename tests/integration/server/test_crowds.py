@@ -63,7 +63,7 @@ CROWDS: dict[str, Callable[[Server], socket.socket]] = {
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_a_thousand_connections_of_one_client_shut_nobody_out(server, crowd):
+def test_a_thousand_connections_of_one_client_shut_no_other_client_out(server, crowd):
     """vmguard accepts the victim's new connections, and the connection with an earlier review stays open."""
     known = server.connect()
     try:

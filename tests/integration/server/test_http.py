@@ -266,7 +266,7 @@ def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reas
         (b" " * (512 * 1024 + 1), 413, "larger than"),
     ],
 )
-def test_a_broken_or_unsafe_question_is_refused_with_a_reason(server, body, status, reason):
+def test_an_invalid_dry_run_request_gets_an_error_with_the_reason(server, body, status, reason):
     code, _, answer = server.dry_run(body)
     assert (code, answer["code"]) == (status, status)
     assert reason in answer["message"]

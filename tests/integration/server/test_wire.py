@@ -185,7 +185,7 @@ def test_a_client_that_goes_on_sending_is_cut_off(server):
         raise AssertionError("it may send for ever")
 
 
-def test_what_is_no_tls_ends_and_is_not_answered(server):
+def test_a_connection_without_tls_is_closed_without_an_answer(server):
     for data in (b"GET /healthz HTTP/1.1\r\n\r\n", os.urandom(500), b"\x16\x03\x01\xff\xff" + b"a" * 70_000, b"\0"):
         with contextlib.closing(plain(server)) as connection, contextlib.suppress(OSError):
             connection.sendall(data)

@@ -319,7 +319,7 @@ def test_an_init_container_that_does_not_surely_give_the_data_changes_nothing(co
     assert [each.verdict for each in check(_chowned(*command, **context), _storage(NFS))] == ["BREAKS"]
 
 
-def test_a_user_that_the_image_decides_is_no_finding_without_a_platform():
+def test_an_unknown_user_of_an_image_is_a_finding_only_with_a_platform():
     change = _change({"runAsUser": 7}, {"runAsNonRoot": True}, name="side")
     assert check(change, _storage(NFS)) == []
     assert [each.verdict for each in check(change, _storage(NFS), **PLATFORM)] == ["CHECK"]

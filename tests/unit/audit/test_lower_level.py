@@ -64,7 +64,7 @@ def test_a_lower_level_afterwards_is_to_be_checked_and_names_container_and_field
 
 @given(cases())
 @settings(max_examples=examples(400), deadline=None)
-def test_a_level_gets_lower_only_by_the_resources_own_context_and_never_silently(case):
+def test_only_a_resources_own_context_can_lower_a_level_and_this_is_reported(case):
     asked, objects, minor, environment = case
     decision = decide(asked, objects, minor=minor, **environment)
     now, after = evaluate(asked, minor), evaluate(patched(asked, decision), minor)

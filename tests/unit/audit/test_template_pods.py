@@ -72,7 +72,7 @@ def test_controllers_of_others_and_without_a_template_do_not_count():
     assert (row.level_after, row.based_on) == ("restricted", "resource")
 
 
-def test_a_pod_that_runs_counts_before_the_template():
+def test_a_running_pod_has_precedence_over_the_pod_template():
     thing = resource("VMSingle")
     *controllers, pod = pods_of(thing)
     controllers[0]["spec"] = templated(thing, hostNetwork=True)[0]["spec"]

@@ -124,7 +124,7 @@ def test_keys_and_serials_are_new_each_time():
     assert len(identifiers) == 20
 
 
-def test_the_key_of_an_authority_is_its_certificates_and_on_p256():
+def test_the_key_of_a_new_authority_matches_its_certificate_and_is_on_p256():
     root = new_authority()
     key = key_in(root.key_pem, "key")
     assert isinstance(key, ec.EllipticCurvePrivateKey)

@@ -59,7 +59,7 @@ def test_what_is_not_known_is_not_trusted():
     assert installed.lasting([A], at=9) is None
 
 
-def test_what_nobody_is_concerned_with_is_not_remembered():
+def test_only_the_authorities_of_interest_are_recorded():
     installed = Installed()
     installed.observe([(A, B)], (A,), at=0)
     assert installed.lasting([B], at=1) is None

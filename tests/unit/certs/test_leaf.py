@@ -23,7 +23,7 @@ def test_a_good_leaf_has_nothing_against_it():
     assert fault(name="127.0.0.1") is None
 
 
-def test_it_is_usable_from_its_first_to_its_last_second():
+def test_a_leaf_is_valid_from_not_before_to_not_after_inclusive():
     second = timedelta(seconds=1)
     assert fault(now=LEAF.not_before - second) is FaultKind.NOT_YET_VALID
     assert fault(now=LEAF.not_before) is None

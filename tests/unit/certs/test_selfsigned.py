@@ -96,7 +96,7 @@ def test_it_is_completed_when_files_of_ours_are_gone(store: DirectoryStore, gone
     assert store.load() == bundle
 
 
-def test_an_authority_of_ours_that_did_not_sign_is_replaced(store: DirectoryStore):
+def test_an_own_ca_that_did_not_sign_the_leaf_is_replaced(store: DirectoryStore):
     ensure(store, NAMES, now=NOON)
     other, _ = ensure(DirectoryStore(store.path / "other"), NAMES, now=NOON)
     (store.path / AUTHORITY_FILE).write_bytes(other.authority_pem)

@@ -54,7 +54,7 @@ def short(authority):
     ("state", "phase"), [(ONE, "none"), (BOTH, "waiting"), (RETIRING, "retiring")], ids=["one", "both", "retiring"]
 )
 @pytest.mark.parametrize("administrator", [False, True])
-def test_nobody_must_act_while_each_entry_trusts_what_the_secret_has(state, phase, administrator):
+def test_no_action_is_needed_while_each_entry_trusts_the_ca_of_the_secret(state, phase, administrator):
     report = reported(state, administrator=administrator)
     assert (report.status, report.ok, report.complete, report.problems) == (0, True, True, ())
     assert report.phase == phase
@@ -73,7 +73,7 @@ def test_the_text_says_which_ca_it_is_and_how_long_it_is_valid():
         assert part in text
 
 
-def test_what_is_wrong_with_several_entries_is_said_once():
+def test_a_fault_of_several_entries_is_reported_once():
     entries = tuple(WebhookEntry(index, name, SERVICE, b"") for index, name in enumerate(("pods", "resources")))
     report = of_secret(HERE, ReadSecret(ONE), [ReadConfiguration(KINDS[0], "vmguard", entries)], now=NOON)
     (problem,) = report.problems

@@ -42,7 +42,7 @@ def test_a_rotation_that_cannot_go_on_does_not_begin(state, reason):
 
 
 @pytest.mark.parametrize("managed_by", [None, "vmguard"])
-def test_nothing_speaks_against_a_rotation_of_a_valid_ca(managed_by):
+def test_a_valid_ca_can_be_rotated(managed_by):
     for rotation in (Rotation(CURRENT), replace(FULL, old=FULL.old[1:])):
         assert why_not(found(rotation, (), managed_by), "", NOON) == ""
 

@@ -25,5 +25,5 @@ def test_where_there_is_no_hope_the_longest_comes_at_once():
     assert [backoff.longest(), backoff.after(9), backoff.after(11)] == _near(10, 10, 0.2)
 
 
-def test_no_two_replicas_wait_alike():
+def test_replicas_wait_for_different_times():
     assert len({Backoff().after() for _ in range(20)}) > 1

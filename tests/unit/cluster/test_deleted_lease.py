@@ -75,7 +75,7 @@ def test_a_holder_that_may_still_work_has_the_time_of_a_replica():
     assert candidate.attempt()
 
 
-def test_a_lease_that_the_holder_made_again_counts_as_before():
+def test_a_recreated_lease_counts_for_its_whole_duration():
     candidate = TimedCandidate(LeaseState("stranger", 60, ("old", "1")))
     assert not candidate.attempt()
     candidate.lease.state = None

@@ -134,7 +134,7 @@ def test_after_its_burst_a_namespace_gets_one_event_in_thirty_seconds(written):
     assert total <= _BURST_OF_ONE + 3600 * OF_ONE[0] + 1
 
 
-def test_all_namespaces_together_have_a_rate(written):
+def test_all_namespaces_together_have_a_rate_limit(written):
     written.offer(*(event(f"n{index}") for index in range(400)))
     assert len(written.write()) == _BURST_OF_ALL
     written.now += 10
@@ -151,7 +151,7 @@ def test_what_waits_is_bounded_and_a_full_queue_takes_from_the_namespace_with_th
     assert len(waiting) == len(written.writer._queued) == MOST_WAITING
 
 
-def test_what_is_remembered_is_bounded(written, monkeypatch):
+def test_the_number_of_stored_events_and_budgets_is_limited(written, monkeypatch):
     for kept in (written.writer._written, written.writer._budgets):
         monkeypatch.setattr(kept, "_most", 3)
     written.offer(*(event(f"n{index}") for index in range(10)))
@@ -250,7 +250,7 @@ def test_neither_denials_nor_the_survey_of_many_namespaces_end_the_other(written
     assert "victim/db" in names[before : before + 2]
 
 
-def test_what_was_written_last_is_remembered_longest(written, monkeypatch):
+def test_the_latest_events_and_budgets_are_stored_longest(written, monkeypatch):
     """Writing an event again counts, and so does a budget that is used again."""
     for kept in (written.writer._written, written.writer._budgets):
         monkeypatch.setattr(kept, "_most", 3)

@@ -21,7 +21,7 @@ def test_what_belongs_to_the_cluster_is_not_in_all_namespaces():
     )
 
 
-def test_what_is_forbidden_is_remembered_within_bounds_and_forgotten_when_granted():
+def test_missing_permissions_are_stored_within_a_limit_and_removed_when_granted():
     permissions = Permissions(Log("error"))
     for index in range(MOST * 2):
         permissions.forbidden("get", OWNERS, f"n{index}", "WHY")

@@ -61,7 +61,7 @@ def _built(machine):
 
 
 @pytest.mark.slow
-def test_processes_that_come_together_build_once(machine):
+def test_processes_that_start_at_the_same_time_build_once(machine):
     command = [sys.executable, "-m", "tests.controlplane.build"]
     with ExitStack() as stack:
         running = [stack.enter_context(started(command, stderr=subprocess.DEVNULL)) for _ in range(3)]

@@ -42,7 +42,7 @@ def settings(bindable):
 
 @pytest.mark.slow
 @given(customs(), BINDABLE, FOREIGN)
-def test_nobody_may_use_more_than_their_own_default_and_what_is_listed(some, bindable, foreign):
+def test_an_account_may_use_only_its_own_default_policy_and_listed_ones(some, bindable, foreign):
     asked = wanted(some, settings(bindable), foreign)
     listed = set(settings(bindable).psp_bindable)
     for place, role in asked.roles.items():
@@ -150,7 +150,7 @@ OWNED = {
         ({"managedFields": [{"manager": "kubectl"}]}, False),
     ],
 )
-def test_what_only_looks_like_ours_is_somebody_elses(metadata, ours):
+def test_only_an_object_with_all_marks_is_vmguards(metadata, ours):
     assert is_ours(made(OWNED | metadata), PREFIX) is ours
 
 

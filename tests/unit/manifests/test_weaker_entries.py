@@ -198,6 +198,6 @@ def test_weaker_and_missing_entries_are_listed_by_configuration_and_entry():
     assert weaker_entries(entries_of(objects), name="vmguard", trial=False) == {MUTATING: {}}
 
 
-def test_nothing_is_said_of_what_was_not_found():
+def test_a_missing_configuration_and_an_unknown_entry_are_not_reported():
     assert _weaker({}) == ()
     assert _weaker({MUTATING: {"renamed.example.com": {"name": "renamed.example.com"}}}) == ()

@@ -135,7 +135,7 @@ def test_a_scalar_becomes_what_kubectl_makes_of_it(text, value):
         ("a: \x00", "", None),
     ],
 )
-def test_what_is_refused_is_said_with_its_line(text, message, line):
+def test_a_refused_document_is_reported_with_its_line(text, message, line):
     with pytest.raises(DocumentError) as refused:
         read(text)
     assert str(refused.value).startswith(message)

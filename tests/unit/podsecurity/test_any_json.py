@@ -129,7 +129,7 @@ def test_a_sysctl_without_a_name_is_forbidden_and_has_no_detail():
 
 @_settings
 @given(pod=_POD, container=_CONTAINER, minor=_MINOR)
-def test_another_container_never_raises_the_level(pod: Any, container: Any, minor: int):
+def test_an_additional_container_never_makes_the_level_stricter(pod: Any, container: Any, minor: int):
     assert evaluate(_with(pod, container), minor).level <= evaluate(_with(pod), minor).level
 
 

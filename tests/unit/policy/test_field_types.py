@@ -81,7 +81,7 @@ def test_each_deciding_field_with_each_wrong_type_is_reported(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_right_type_and_null_are_no_fault(kind):
+def test_the_right_type_and_null_are_accepted(kind):
     right = {"boolean": True, "integer": 7, "string": "x", "object": {}, "array": []}
     for path, expected in _typed_paths(kind).items():
         assert wrong_types(kind, _spec(path, right[expected])) == ()

@@ -14,5 +14,5 @@ def test_the_overlay_is_named_where_constraints_meet_a_fixed_user():
 
 
 @pytest.mark.parametrize(("run_as", "served"), [("65534", False), ("platform", True), ("platform", False)])
-def test_elsewhere_nothing_is_said(run_as, served):
+def test_users_that_the_platform_accepts_are_not_reported(run_as, served):
     assert refused_by_constraints(run_as, serves_constraints=served) == ""

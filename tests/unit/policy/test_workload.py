@@ -6,7 +6,7 @@ from tests.support.sample_pods import UNREACHABLE, Answers, decide, owned_by, po
 from webhook.facts import Unknown
 
 
-def test_the_chain_counts_and_labels_do_not():
+def test_the_owner_chain_decides_and_labels_do_not():
     asked, objects = vmsingle()
     asked["metadata"]["labels"] = {}
     assert decide(asked, objects).outcome == "patched"

@@ -156,7 +156,7 @@ SETTINGS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("minor", "settings"), list(zip([30, 24, 19], SETTINGS, strict=True)))
-def test_any_value_at_any_place_of_a_pod_with_every_field_gets_an_answer_that_can_be_used(settings, minor):
+def test_any_json_value_in_any_field_of_a_pod_gets_a_valid_answer(settings, minor):
     notes = {"kubernetes.io/psp": "x", "container.apparmor.security.beta.kubernetes.io/vmsingle": "unconfined"}
     pod, objects = vmsingle(RICH_SPEC, RICH_POD, annotations=notes)
     count, wrong = asyncio.run(_every_place(admission(objects, minor, **settings), _review(pod)))
@@ -299,7 +299,7 @@ def test_a_huge_number_is_an_answer_or_a_400(number):
 @pytest.mark.parametrize("thing", [None, {}, {"kind": "Pod"}, {"metadata": None}, [], "x", 5])
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE", "DELETE", "CONNECT", "", "create"])
 @pytest.mark.parametrize("kind", ["Pod", "VMSingle"])
-def test_an_object_that_is_null_or_nothing_never_fails(kind, operation, thing):
+def test_a_null_or_malformed_object_never_causes_an_internal_error(kind, operation, thing):
     group = "" if kind == "Pod" else "operator.victoriametrics.com"
     named = {"group": group, "version": "v1", "kind": kind}
     for old in (None, thing):
@@ -309,7 +309,7 @@ def test_an_object_that_is_null_or_nothing_never_fails(kind, operation, thing):
 
 
 @pytest.mark.parametrize("parts", [1, 200])
-def test_a_body_over_the_limit_is_a_413_said_or_not(parts):
+def test_a_body_over_the_limit_is_a_413_with_or_without_a_content_length(parts):
     whole = b" " * (MAX_BODY + 1)
     step = len(whole) // parts + 1
     body = [whole[at : at + step] for at in range(0, len(whole), step)]

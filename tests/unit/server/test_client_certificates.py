@@ -43,7 +43,7 @@ def test_a_certificate_without_one_of_the_names_is_refused_with_its_names(file, 
 
 
 @pytest.mark.parametrize("certificate", [None, {}])
-def test_without_a_certificate_nobody_is_served(file, certificate):
+def test_a_client_without_a_certificate_is_not_served(file, certificate):
     assert ClientCertificates(file).refusal(certificate) == "the client has no certificate"
 
 

@@ -216,7 +216,7 @@ def test_without_one_of_the_two_there_is_no_start(tmp_path, file):
         Shown(tmp_path)
 
 
-def test_an_error_that_nobody_foresaw_ends_no_reading(shown, monkeypatch):
+def test_an_unexpected_error_does_not_end_the_readings(shown, monkeypatch):
     def fails(_self):
         raise RuntimeError("what?")
 

@@ -138,7 +138,7 @@ def test_weaker_entries_are_reported_once_each_and_do_not_make_it_unready():
     assert [entry.name for entry in compared[0]["MutatingWebhookConfiguration"]] == ["pods"]
 
 
-def test_what_was_weaker_is_not_forgotten_where_the_configurations_cannot_be_read():
+def test_weaker_entries_stay_reported_while_the_configurations_cannot_be_read():
     judged = JudgedTrust(lambda _entries: {"MutatingWebhookConfiguration": {"pods": ("ONE",)}})
     judged.judge(CA.certificate_pem)
     judged.trust.judge(None, LEAF)

@@ -107,7 +107,7 @@ def test_the_last_line_before_a_loop_ends_is_not_lost(pipe):
     assert pipe.read() == ["last"]
 
 
-def test_what_waits_is_written_at_the_end_of_a_process_that_fails():
+def test_waiting_lines_are_written_when_the_process_fails():
     program = """
 import logging, uvloop
 from webhook.telemetry.log import Handler, Log

@@ -54,7 +54,7 @@ def test_a_hostile_value_stays_on_its_line_and_in_its_quotes(value):
     assert json.loads(line.partition("name=")[2]) == value
 
 
-def test_a_line_of_a_struct_is_written_alike():
+def test_a_line_from_a_struct_has_the_same_form():
     stream = _Stream(terminal=True)
     log = Log("info", stream, "text")
     log.write_line(_Answer(log.stamp(), "info", "admission", "VMSingle mon/db", ["spec.hostPID: true"]))

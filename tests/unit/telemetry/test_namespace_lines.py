@@ -20,7 +20,7 @@ def test_lines_beyond_the_budget_are_left_out_and_counted():
     assert [lines.take("attacker", "info") for _ in range(2)] == [50, None]
 
 
-def test_only_so_many_namespaces_are_remembered():
+def test_the_number_of_counted_namespaces_is_limited():
     lines = NamespaceLines(lambda: 0.0)
     for number in range(2 * MOST_NAMESPACES):
         assert lines.take(f"invented-{number}", "info") == 0

@@ -117,7 +117,7 @@ def check_resource(resource: ResourceObject) -> list[Warn]:
 
 
 def check_operator_pod(pod: OperatorPod) -> list[Violation]:
-    """What no pod can have, for a predicted pod as the operator alone makes it."""
+    """Values that no pod can have, in a predicted pod without vmguard's changes."""
     return [violation for check in _OPERATOR_POD for violation in check(pod)]
 
 

@@ -18,7 +18,7 @@ volumeMounts, containers or initContainers contain it. The plugin mounts the fir
 
 - a mount at the token path that neither the resource nor the operator brings, as another webhook may have added a token
   there; not where the resource is not known, and not in a container that is neither the operator's nor in the resource
-- a volume that takes the place of the token but is no use to a client of the API: it holds no token, a token for
+- a volume in place of the token that a client of the API cannot use: it holds no token, a token for
   another audience or in another file, or no certificate of the API server
 - a container of the user that clearly calls the API and has no token: its image is a well-known client, or its command
   names kubectl, the API's address or the path of the token
@@ -210,7 +210,7 @@ def _no_token(container: Container, volumes: Mapping[str, Volume]) -> list[Warn]
 
 
 def _useless_mount(container: Container, name: str, volumes: Mapping[str, Volume]) -> list[Warn]:
-    """A warning if the volume that is mounted at the token path is no use to a container that needs the API."""
+    """A warning if a container that needs the API cannot use the volume that is mounted at the token path."""
     volume = volumes.get(name)
     fault = unusable(volume) if volume and volume.secret is None else ""
     if not fault:

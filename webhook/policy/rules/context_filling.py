@@ -84,7 +84,7 @@ def fill_container(
         if name in of_pod and of_pod[name] != value and rows[name].inherited:
             continue
         if name == "runAsNonRoot" and value is True and user == 0:
-            if "runAsUser" not in pod:  # else the pod's own violation names it
+            if "runAsUser" not in pod:  # otherwise the violation of the pod already reports it
                 yield wanted.violation(f"{base}/runAsUser", 0, "not 0", _USER_0_IS_WRONG)
         elif name == "runAsUser" and value == 0 and present.get("runAsNonRoot", pod.get("runAsNonRoot")) is True:
             yield wanted.violation(leaf, None, 0, _not_filled("the container or its pod"))

@@ -1,4 +1,4 @@
-"""A field of a resource at the place where it belongs, and null where it stands. A part of `misplaced-field`."""
+"""Moves a misplaced field: its value to the right place, null to the wrong one. A part of `misplaced-field`."""
 
 import re
 from typing import Any

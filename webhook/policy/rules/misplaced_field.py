@@ -130,7 +130,7 @@ def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
         for component in BY_KIND.get(kind, ()):
             yield from _in_part(component, spec, place)
         return
-    if not any(each.without_part for each in parts):  # else fields of the root may stand for all components
+    if not any(each.without_part for each in parts):  # otherwise fields of the root may apply to all components
         yield from _in(spec, f"{place}.", frozenset({_STRICT}), _right_at_root(kind, spec, place))
     yield from _misspelt(spec, f"{place}.", tuple(dict.fromkeys(each.path[1] for each in parts)))
     for component in parts:

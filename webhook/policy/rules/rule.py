@@ -6,7 +6,7 @@ pod                  a pod at admission, real or predicted: what must be filled,
 preview              a predicted pod as vmguard would admit it: warnings for the person who applies the resource
 replaced_pod         a running pod and the pod that will take its place: warnings for the person who asks
 resource             a custom resource as it is written: warnings for the person who applies it
-operator_pod         a predicted pod as the operator alone makes it: violations that deny the resource
+operator_pod         a predicted pod without vmguard's changes: violations that deny the resource
 ephemeral_container  a new ephemeral container of a running pod
 policy_reference     a PodSecurityPolicy that a resource names; the flag is True for one that its pods name themselves
 """

@@ -1,7 +1,7 @@
-"""What Windows cannot run in the windowsOptions of a pod and its containers. A part of `pod-validity`.
+"""Values of windowsOptions that the API server refuses, of a pod and of its containers. A part of `pod-validity`.
 
-The API server checks them whatever the pod's operating system is. Of a user's name this checks only what is wrong in
-any domain.
+The API server checks them for pods of every operating system. Of the domain in a user name this checks only that it has
+no backslash and no control character.
 """
 
 import re

@@ -66,7 +66,7 @@ def test_null_and_empty_count_as_absent(context):
         ({"capabilities": {"drop": ["ALL", "NET_RAW"], "add": ["NET_BIND_SERVICE"]}}, []),
     ],
 )
-def test_what_is_there_stays_and_is_a_violation_where_it_is_weaker(context, complaint):
+def test_existing_values_are_not_changed_and_weaker_ones_are_violations(context, complaint):
     spec, decision = _out(_container(context))
     out = spec["containers"][0]["securityContext"]
     assert all(out[field] == value or field == "capabilities" for field, value in context.items())
@@ -85,7 +85,7 @@ def test_a_container_keeps_the_user_that_its_pod_gives_it():
     assert not decision.violations
 
 
-def test_nothing_says_non_root_where_the_pod_runs_as_root():
+def test_run_as_non_root_is_not_filled_where_the_pod_runs_as_root():
     spec, decision = _out({"securityContext": {"runAsUser": 0}})
     assert "runAsNonRoot" not in spec["securityContext"]
     assert "runAsNonRoot" not in spec["containers"][0]["securityContext"]
@@ -264,7 +264,7 @@ def test_an_empty_own_context_is_not_judged():
     assert _final({"privileged": True, "runAsUser": 0, "runAsNonRoot": False}, {"securityContext": {}}).allowed
 
 
-def test_a_daemonset_pod_keeps_root_and_a_collector_its_container_too():
+def test_a_daemonset_pod_gets_no_user_and_the_container_of_a_collector_neither():
     pod_context = {k: v for k, v in STRICT_POD.items() if not k.startswith("runAs")}
     for kind, root in (("VMAgent", False), ("VLAgent", True)):
         name = kind.lower()
@@ -352,7 +352,7 @@ def test_many_violations_are_listed_in_few_lines():
     assert decision.warnings[-1] == "and 995 more like these [security-context]"
 
 
-def test_what_is_empty_in_the_resources_own_context_is_not_said():
+def test_empty_fields_of_the_resources_own_context_are_not_reported():
     spec, decision = _out(None, {"securityContext": {"runAsUser": [], "supplementalGroups": [], "capabilities": {}}})
     assert not decision.patch
     assert spec["containers"] == [{"name": "vmsingle"}]
