@@ -12,8 +12,11 @@ def as_yaml(value: Any) -> str:
     return text
 
 
-_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|0o[0-7]+$")
+_NUMBER = re.compile(r"[-+]?(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9][0-9_]*)?$|0o[0-7]+$")
 """Numbers of YAML 1.2, as kubectl reads them. PyYAML knows those of 1.1 only, and would write the text `1e3` bare."""
+
+_SHORT_BOOLEAN = re.compile(r"[yYnN]$")
+"""Booleans for kubectl, and texts for PyYAML, which would write the text `y` bare."""
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -31,3 +34,4 @@ def _text(dumper: Any, text: str) -> Any:
 
 _Dumper.add_representer(str, _text)
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", _SHORT_BOOLEAN, list("yYnN"))

@@ -109,6 +109,23 @@ def read_each(data: bytes, *, limits: Limits) -> Iterator[Document | DocumentErr
             return
 
 
+_LARGEST_WHOLE = 2**63
+
+
+def _number(number: float) -> int | float:
+    """A number as kubectl sends it: `1e3` and `1000.0` are 1000, which is an integer for the API server."""
+    return int(number) if number.is_integer() and abs(number) < _LARGEST_WHOLE else number
+
+
+def _json_number(text: str) -> int | float:
+    number = float(text)
+    if abs(number) == inf:
+        raise ValueError("Number out of range")
+    return _number(number)
+
+
+_decode = msgspec.json.Decoder(float_hook=_json_number).decode
+
 # msgspec counts bytes from 1 where it names one
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
@@ -211,14 +228,14 @@ class _Reader:
         """
         view = memoryview(self._data)[start:end]
         try:
-            return msgspec.json.decode(view), end
+            return _decode(view), end
         except RecursionError:
             raise DocumentError("nested too deeply", line) from None
         except msgspec.DecodeError as error:
             more = _TRAILING.search(str(error))
             if more is not None:
                 length = int(more[1]) - 1
-                return msgspec.json.decode(view[:length]), start + length
+                return _decode(view[:length]), start + length
             at = _BYTE.search(str(error))
             kind, offset = (DocumentError, start + int(at[1]) - 1) if at else (_TruncatedError, end)
             text = f"not valid JSON: {_BYTE.sub('', str(error)).strip()}"
@@ -295,10 +312,10 @@ def _place(data: bytes, offset: int, start: int = 0, line: int = 1) -> tuple[int
 # --- YAML ---
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_TRUE = frozenset(form for word in ("true", "yes", "on") for form in (word, word.title(), word.upper()))
-_FALSE = frozenset(form for word in ("false", "no", "off") for form in (word, word.title(), word.upper()))
+_TRUE = frozenset(form for word in ("true", "yes", "on", "y") for form in (word, word.title(), word.upper()))
+_FALSE = frozenset(form for word in ("false", "no", "off", "n") for form in (word, word.title(), word.upper()))
 _INT = re.compile(r"[-+]?(?:0b_*[01][01_]*|0o?_*[0-7][0-7_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|(?:0|[1-9][0-9_]*))")
-_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9][0-9_]*)?")
 _NOT_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _CORE = "tag:yaml.org,2002:"
 _TAGS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "map", "seq"))
@@ -439,7 +456,7 @@ def _scalar(event: Any, line: int) -> Any:
         number = float(text.replace("_", ""))
         if number in {float("inf"), float("-inf")}:
             raise DocumentError(f"number {one_line(text, _SHORT)} is too large", line)
-        return number
+        return _number(number)
     if _NOT_JSON.fullmatch(text):
         raise DocumentError(f"{text} is no JSON number", line)
     return text

@@ -52,11 +52,24 @@ def test_yaml_comes_back_as_it_was(value):
 
 
 @pytest.mark.parametrize(
-    "text", ["0E0", "1e3", "-.5e1", "1.e2", "0o17", "1_000", "0x1f", "017", "1:30", "yes", "null", "~"]
+    "text",
+    ["0E0", "1e3", "-.5e1", "1.e2", "0o17", "1_000", "0x1f", "017", "1:30", "yes", "null", "~", "y", "N", "1e1_0"],
 )
 def test_a_text_that_looks_like_another_type_stays_a_text(text):
     """A version or a generation may look like a number."""
     assert read(as_yaml({"kind": text})) == [{"kind": text}]
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e3", 1000), ("1000.0", 1000), ("0.5", 0.5), ("1e21", 1e21)])
+def test_a_json_number_becomes_what_kubectl_makes_of_it(text, value):
+    (found,) = read(f'{{"a":{text}}}')
+    assert type(found["a"]) is type(value)
+    assert found == {"a": value}
+
+
+def test_a_json_number_without_end_is_refused():
+    with pytest.raises(DocumentError, match="Number out of range"):
+        read('{"a":1e400}')
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
@@ -83,7 +96,9 @@ def test_whatever_the_syntax_only_a_document_error_is_raised(text):
         ("yes", True),
         ("No", False),
         ("ON", True),
-        ("y", "y"),
+        ("y", True),
+        ("N", False),
+        ("'y'", "y"),
         ("~", None),
         ("'~'", "~"),
         ("0x1F", 31),
@@ -92,12 +107,18 @@ def test_whatever_the_syntax_only_a_document_error_is_raised(text):
         ("0b101", 5),
         ("1_000", 1000),
         ("-7", -7),
-        ("1.5e3", 1500.0),
+        ("1.5e3", 1500),
+        ("1e3", 1000),
+        ("1000.0", 1000),
+        ("1_0.0", 10),
+        ("1e1_0", 10_000_000_000),
+        ("1000.5", 1000.5),
+        ("1e21", 1e21),
         (".5", 0.5),
         ("2026-11-24", "2026-11-24"),
         ("1.2.3", "1.2.3"),
         ("12:30:45", "12:30:45"),
-        ("089", 89.0),
+        ("089", 89),
         ("!!str 5", "5"),
         ('"yes"', "yes"),
         ("|-\n  yes", "yes"),
@@ -144,8 +165,8 @@ def test_a_refused_document_is_reported_with_its_line(text, message, line):
 
 
 def test_merge_keys_fill_what_is_missing():
-    assert read("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [*a, {z: 4}]}") == [
-        {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 1, "y": 2, "z": 4}}
+    assert read("a: &a {u: 1, v: 2}\nb: {<<: *a, v: 3}\nc: {<<: [*a, {w: 4}]}") == [
+        {"a": {"u": 1, "v": 2}, "b": {"u": 1, "v": 3}, "c": {"u": 1, "v": 2, "w": 4}}
     ]
 
 
@@ -286,7 +307,7 @@ def test_another_error_in_a_document_with_templates_in_strings_is_that_error(fau
 
 PIECES = st.sampled_from(
     (
-        *("a: 1\n", "b: [x, {y: z}]\n", "- 1\n", "--- \n", "---\n", "...\n", "{a: 1}\n", '{"b": [1]}\n', "# c\n", "\n"),
+        *("a: 1\n", "b: [x, {v: z}]\n", "- 1\n", "--- \n", "---\n", "...\n", "{a: 1}\n", '{"b": [1]}\n', "# c\n", "\n"),
         *("c: |\n", "  ---\n", " d\n", "'e\n", "f'\n", "...\n%YAML 1.1\n---\n", "&a g\n", "x: *a\n", "--- >\n", "\t\n"),
         "\r",
     )
