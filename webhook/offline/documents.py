@@ -92,6 +92,9 @@ def read_each(data: bytes, *, limits: Limits) -> Iterator[Document | DocumentErr
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         yield DocumentError("UTF-16 text; save it as UTF-8")
         return
+    if data.startswith(b"\x1f\x8b"):
+        yield DocumentError("compressed by gzip; unpack it first")
+        return
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         data.decode()

@@ -1,5 +1,6 @@
 """Untrusted text becomes plain values, or is refused in one line."""
 
+import gzip
 import json
 
 import pytest
@@ -250,6 +251,10 @@ def test_an_unreadable_document_hides_no_other_one(text, found):
 
 def test_utf_16_is_named():
     assert errors('{"a":1}'.encode("utf-16")) == [(None, "UTF-16 text; save it as UTF-8")]
+
+
+def test_gzip_is_named():
+    assert errors(gzip.compress(b'{"a":1}')) == [(None, "compressed by gzip; unpack it first")]
 
 
 def test_the_limit_on_values_holds_for_all_documents_together():
