@@ -183,12 +183,17 @@ def command_in(pod: str, container: str, *command: str) -> str:
 
 
 def user_of(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> int | None:
-    """The user that a container runs as; `images` has the users of images by the container's name."""
+    """The user that a container runs as; `images` has the users of images by the container's name.
+
+    None where it is not known, or where runAsNonRoot forbids the image's user, root: someone must set another one.
+    """
     for holder in (container, spec):
         user = value_at(holder, ("securityContext", "runAsUser"))
         if type(user) is int:
             return user
-    return images.get(text_at(container, ("name",)))
+    user = images.get(text_at(container, ("name",)))
+    forbidden = user == ROOT and {**_pod(spec), **_pod(container)}.get("runAsNonRoot") is True
+    return None if forbidden else user
 
 
 def lacks(context: Raw, capability: str) -> bool:

@@ -88,3 +88,11 @@ def test_on_the_network_of_the_node_the_runtime_does_not_help():
 def test_a_port_that_a_container_of_the_user_declares_counts():
     (warning,) = warnings_on("VMAuth", {"containers": [{"name": "side", "ports": [{"containerPort": 80}]}]}, "low-port")
     assert warning.startswith("vmauth: container 'side' declares port 80 (containerPort) as user 65534 without")
+
+
+def test_root_of_an_image_does_not_count_where_run_as_non_root_forbids_it():
+    for more in ({}, {"capabilities": {"drop": ["ALL"]}}):
+        (warning,) = warnings_on(
+            "VMAuth", {"port": "80", "securityContext": {"runAsNonRoot": True, **more}}, "low-port"
+        )
+        assert "as another user than root without NET_BIND_SERVICE" in warning

@@ -134,3 +134,16 @@ def test_a_resources_own_user_counts_as_the_strict_one_does(kind, context):
     assert any("volume v (hostPath" in each for each in warnings_on(kind, spec, "volume-ownership"))
     daemonset = {**spec, "daemonSetMode": True}
     assert any("volume v (hostPath" in each for each in warnings_on("VMAgent", daemonset, "volume-ownership"))
+
+
+def test_root_of_an_image_does_not_count_where_run_as_non_root_forbids_it():
+    """No advice to give files to root, and no "runs as root" of a container that may not."""
+    mounts = {
+        "volumes": [{"name": "v", "hostPath": {"path": "/x"}}],
+        "volumeMounts": [{"name": "v", "mountPath": "/x"}],
+    }
+    context = {"securityContext": {"runAsNonRoot": True}}
+    (warning,) = warnings_on("VMSingle", {**mounts, **context}, "volume-ownership")
+    assert warning.endswith("can write there only if the owner of the files lets it [volume-ownership]")
+    collector = warnings_on("VLAgent", {"k8sCollector": {"enabled": True}, **context}, "volume-ownership")
+    assert any("container 'vlagent' runs as another user than root and cannot read" in each for each in collector)
