@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from webhook.policy.conditions import text_at
-from webhook.policy.json_access import Raw
+from webhook.policy.json_access import Raw, object_of, objects_of
 
 Group = Literal["applied", "ignored", "unknown"]
 """Whether the kubelet applies fsGroup to a volume; `unknown` where its PersistentVolume or driver is not known."""
@@ -88,3 +88,15 @@ def of_source(name: str, source: str) -> VolumeGroup:
 def source_of(volume: Raw) -> str:
     """The source of a pod's volume; the API server makes a volume without a source an emptyDir."""
     return next((source for source, value in volume.items() if source != "name" and value is not None), "emptyDir")
+
+
+def read_only_volumes(spec: Raw) -> frozenset[str]:
+    """The names of the volumes of a raw pod spec that no container can write to, however it mounts them.
+
+    A claim, NFS and most other sources have a field `readOnly`; the content of an image is never writable.
+    """
+    return frozenset(
+        text_at(volume, ("name",))
+        for volume in objects_of(spec.get("volumes"))
+        if (source := source_of(volume)) == "image" or object_of(volume.get(source)).get("readOnly") is True
+    )

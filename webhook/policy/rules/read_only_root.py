@@ -1,8 +1,8 @@
 """read-only-root: a path that an argument names, and that the component writes to, must be on a volume.
 
 vmguard warns the person who applies a resource that changes such a path and mounts no writable volume there. Secret,
-ConfigMap, downward API, projected volumes and read-only mounts are not writable. A backup with a `destination` of
-`fs://` writes to that path too.
+ConfigMap, downward API, projected and image volumes are not writable, and neither is a volume or a mount with
+`readOnly: true`. A backup with a `destination` of `fs://` writes to that path too.
 
 Why: with a read-only root filesystem the component ends at its start. The operator mounts a volume of its own at the
 default path only.
@@ -33,6 +33,7 @@ from webhook.policy.json_access import Raw, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import FlawedPod, PreviewedPod, arguments_of
+from webhook.policy.volume_groups import read_only_volumes
 
 ID = "read-only-root"
 
@@ -55,6 +56,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     findings: list[Finding] = []
     spec = pod.pod["spec"]
     fixed = {v.get("name") for v in spec["volumes"] if any(v.get(kind) is not None for kind in _NEVER_WRITABLE)}
+    fixed |= read_only_volumes(spec)
     for container in (*spec["containers"], *spec["initContainers"]):
         if container["name"] not in posture.component.containers:
             continue

@@ -58,6 +58,11 @@ def test_a_path_on_no_writable_volume_is_a_warning_where_the_root_is_read_only(k
         ({"emptyDir": {}}, {"mountPath": "/x", "readOnly": True}, 1),
         ({"secret": {"secretName": "s"}}, {"mountPath": "/x"}, 1),
         ({"configMap": {"name": "s"}}, {"mountPath": "/x"}, 1),
+        ({"persistentVolumeClaim": {"claimName": "c"}}, {"mountPath": "/x"}, 0),
+        ({"persistentVolumeClaim": {"claimName": "c", "readOnly": True}}, {"mountPath": "/x"}, 1),
+        ({"nfs": {"server": "s", "path": "/", "readOnly": True}}, {"mountPath": "/x"}, 1),
+        ({"csi": {"driver": "d", "readOnly": True}}, {"mountPath": "/x"}, 1),
+        ({"image": {"reference": "i"}}, {"mountPath": "/x"}, 1),
     ],
 )
 def test_a_writable_mount_that_contains_the_path_suffices(volume, mount, count):
