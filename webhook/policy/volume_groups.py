@@ -5,6 +5,8 @@ GlusterFS and Quobyte in the tree. The volume of a claim depends on its Persiste
 audit reads.
 """
 
+import posixpath
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -45,17 +47,28 @@ NO_DATA = frozenset({"configMap", "downwardAPI", "emptyDir", "ephemeral", "gitRe
 
 CLAIM = "persistentVolumeClaim"
 
+_NODES_FOLDERS = re.compile(
+    r"/(?:bin|boot|dev|etc|lib|lib32|lib64|proc|run|sbin|sys|usr|var/run|var/log"
+    r"|var/lib/(?:containerd|containers|docker|etcd|kubelet))(?:/.*)?|/|/(?:home|opt|root|var|var/lib)"
+)
+"""Paths of a node with files of its system, which must keep their owner."""
+
+_NO_FOLDERS = frozenset({"Socket", "CharDevice", "BlockDevice"})
+"""Types of a hostPath with neither files nor folders."""
+
 
 class VolumeGroup(msgspec.Struct, frozen=True):
     """What becomes of `fsGroup` for one volume. `name` names it, such as `claim data`; `why` is the reason, or "".
 
-    `source` is that of the volume or of its PersistentVolume, "" where it is not known.
+    `source` is that of the volume or of its PersistentVolume, "" where it is not known. `of_node` is whether it is a
+    hostPath to files of the node's system.
     """
 
     handling: Group
     name: str
     why: str = ""
     source: str = ""
+    of_node: bool = False
 
     @property
     def shown(self) -> str:
@@ -74,9 +87,16 @@ def group_in_pod(volume: Raw, pod: str = "") -> VolumeGroup | None:
         return None
     name = text_at(volume, ("name",))
     if source != CLAIM:
-        return of_source(f"volume {name}", source)
+        group = of_source(f"volume {name}", source)
+        return msgspec.structs.replace(group, of_node=_is_of_node(object_of(volume.get("hostPath"))))
     claim = text_at(volume, (CLAIM, "claimName"))
     return VolumeGroup("unknown", f"claim {name if claim == f'{name}-{pod}' else claim}")
+
+
+def _is_of_node(host_path: Raw) -> bool:
+    """Whether a hostPath leads to files of the node's system, or to a socket or device."""
+    path = re.sub("^//+", "/", posixpath.normpath(text_at(host_path, ("path",)) or "."))
+    return host_path.get("type") in _NO_FOLDERS or bool(_NODES_FOLDERS.fullmatch(path))
 
 
 def of_source(name: str, source: str) -> VolumeGroup:

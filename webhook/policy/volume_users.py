@@ -23,7 +23,7 @@ import msgspec
 from webhook.policy.components import Component
 from webhook.policy.conditions import text_at, value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.volume_groups import VolumeGroup, group_in_pod
+from webhook.policy.volume_groups import VolumeGroup, group_in_pod, read_only_volumes
 from webhook.text import printable
 
 ROOT = 0
@@ -90,6 +90,9 @@ EFFECTS: Mapping[Effect, Meaning] = {
 }
 """Every effect, the worst first."""
 
+KEEP_OWNER = "the files are the node's own and must keep their owner: mount it with readOnly: true"
+"""What to do about a hostPath to files of the node's system."""
+
 _WORST = tuple(EFFECTS)
 
 _STAYS_ROOT: Effect = "root without DAC_OVERRIDE"
@@ -146,6 +149,8 @@ class OwnerChange(msgspec.Struct, frozen=True):
     @property
     def advice(self) -> str:
         """What to do, "" for nothing."""
+        if self.volume.of_node and self.effect == "fsGroup ignored":
+            return KEEP_OWNER
         return self._filled(EFFECTS[self.effect].advice)
 
     def _filled(self, text: str) -> str:
@@ -246,15 +251,17 @@ def mounts_of(
 ) -> dict[str, tuple[UsedMount, ...]]:
     """The mounts of each volume, by the volume's name; containers come before init containers."""
     found: dict[str, list[UsedMount]] = {}
+    never_written = read_only_volumes(spec)
     for container in _containers(spec):
         name = text_at(container, ("name",))
         context = {**_pod(spec), **_pod(container)}
         user = _running_user(container, spec, images, reported)
         sets_user, non_root = type(context.get("runAsUser")) is int, context.get("runAsNonRoot") is True
         for mount in objects_of(container.get("volumeMounts")):
-            path, read_only = text_at(mount, ("mountPath",)), mount.get("readOnly") is True
+            path, volume = text_at(mount, ("mountPath",)), text_at(mount, ("name",))
+            read_only = mount.get("readOnly") is True or volume in never_written
             each = UsedMount(name, path, read_only, user, sets_user, non_root, not lacks(context, "DAC_OVERRIDE"))
-            found.setdefault(text_at(mount, ("name",)), []).append(each)
+            found.setdefault(volume, []).append(each)
     return {name: tuple(each) for name, each in found.items()}
 
 

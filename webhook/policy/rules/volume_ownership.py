@@ -16,7 +16,9 @@ root. With VMGUARD_RUN_AS=platform the platform chooses the user, and vmguard do
 
 vmguard also warns the person who applies a resource:
 
-- a container without root may write to a hostPath or NFS volume: the owner of the files must let it
+- a container without root may write to a hostPath or NFS volume: the owner of the files must let it. Do not chown
+  files of the node's system, such as /etc, /var/log or a socket: mount them with `readOnly: true`. A user of another
+  group can use a socket if `supplementalGroups` has the socket's group
 - a log collector that is not root: on the node, root owns its own data and the logs that it reads
 
 What to do: see who owns the data. The command of a warning shows it. An image from scratch has no `stat`: use `kubectl
@@ -46,9 +48,10 @@ from webhook.policy.rules.owner_changers import RESTRICTED_REFUSES, gives
 from webhook.policy.rules.replaced_users import changes_of, unsolved
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import THIS_POD, FlawedPod, PreviewedPod, ReplacedPod
-from webhook.policy.volume_groups import group_in_pod
+from webhook.policy.volume_groups import group_in_pod, read_only_volumes
 from webhook.policy.volume_users import (
     EFFECTS,
+    KEEP_OWNER,
     ROOT,
     OwnerChange,
     check_command,
@@ -121,6 +124,8 @@ def _unheeding(spec: Raw, images: Mapping[str, int | None], posture: Posture, ch
         path = object_of(volume.get("hostPath")).get("path")
         if data_path and path == data_path:
             yield Warn(ID, f"{text} and cannot write to {path}, which root owns: {_AS_ROOT}", about=("root",))
+        elif group.of_node:
+            yield Warn(ID, f"{text}; {KEEP_OWNER}", about=("node", container, mounted_at))
         else:
             owner = "" if user is None else f": chown them to {user}"
             text = f"{text} and can write there only if the owner of the files lets it{owner}"
@@ -149,10 +154,11 @@ def _written_without_root(spec: Raw, images: Mapping[str, int | None]) -> dict[s
     With it come its user, None where that is not known, and where it mounts the volume.
     """
     found: dict[str, tuple[str, int | None, str]] = {}
+    never_written = read_only_volumes(spec)
     for container in (*spec["initContainers"], *spec["containers"]):
         if _is_not_root(container, spec, images):
             for mount in objects_of(container.get("volumeMounts")):
-                if not mount.get("readOnly"):
+                if not mount.get("readOnly") and mount.get("name") not in never_written:
                     user = user_of(container, spec, images)
                     path = str(mount.get("mountPath"))
                     found.setdefault(str(mount.get("name")), (str(container["name"]), user, path))
@@ -175,6 +181,9 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:  # noqa: ARG001 - the
     kind, *names = finding.about if isinstance(finding, Warn) and finding.about else ("",)
     if kind == "root":
         return Fix({"securityContext": {"runAsUser": None, "runAsNonRoot": None}})
+    if kind == "node":
+        container, path = names
+        return Fix(notes=(f"Mount {path} in container {container!r} with readOnly: true, or <a user that may write>",))
     if kind != "owner":
         return Fix()
     volume, path, user = names

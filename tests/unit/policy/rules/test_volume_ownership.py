@@ -147,3 +147,44 @@ def test_root_of_an_image_does_not_count_where_run_as_non_root_forbids_it():
     assert warning.endswith("can write there only if the owner of the files lets it [volume-ownership]")
     collector = warnings_on("VLAgent", {"k8sCollector": {"enabled": True}, **context}, "volume-ownership")
     assert any("container 'vlagent' runs as another user than root and cannot read" in each for each in collector)
+
+
+@pytest.mark.parametrize(
+    ("host_path", "of_node"),
+    [
+        ({"path": "/"}, True),
+        ({"path": "/etc/"}, True),
+        ({"path": "/var/log/pods"}, True),
+        ({"path": "//run//containerd/containerd.sock"}, True),
+        ({"path": "/mnt/agent.sock", "type": "Socket"}, True),
+        ({"path": "/var/lib"}, True),
+        ({"path": "/var/lib/metrics"}, False),
+        ({"path": "/etcetera"}, False),
+        ({"path": "/mnt/data", "type": "DirectoryOrCreate"}, False),
+    ],
+    ids=str,
+)
+def test_files_of_the_nodes_system_keep_their_owner(host_path, of_node):
+    spec = {"volumes": [{"name": "v", "hostPath": host_path}], "volumeMounts": [{"name": "v", "mountPath": "/x"}]}
+    (warning,) = warnings_on("VMAgent", spec, "volume-ownership")
+    assert ("must keep their owner: mount it with readOnly: true" in warning) == of_node
+    assert ("chown them to 65534" in warning) != of_node
+    update = _updated("VMAgent", {**spec, "useStrictSecurity": False}, spec)
+    assert ("must keep their owner: mount it with readOnly: true" in update[0]) == of_node
+    assert ("chown it to 65534" in update[0]) != of_node
+
+
+READ_ONLY = [{"nfs": {"server": "s", "path": "/x", "readOnly": True}}, {"image": {"reference": "i"}}]
+
+
+@pytest.mark.parametrize("source", READ_ONLY, ids=str)
+def test_a_read_only_volume_is_written_by_nobody(source):
+    spec = {"volumes": [{"name": "v", **source}], "volumeMounts": [{"name": "v", "mountPath": "/x"}]}
+    assert warnings_on("VMSingle", spec, "volume-ownership") == []
+
+
+def test_another_user_of_a_read_only_volume_only_reads_it():
+    claim = {"persistentVolumeClaim": {"claimName": "c", "readOnly": True}}
+    spec = {"volumes": [{"name": "v", **claim}], "volumeMounts": [{"name": "v", "mountPath": "/x"}]}
+    (warning,) = _updated("VMSingle", {**spec, "useStrictSecurity": False}, spec)
+    assert "they may not be able to read it" in warning
