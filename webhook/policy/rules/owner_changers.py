@@ -17,6 +17,14 @@ _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": 
 """The capability that each tool needs for the files of others."""
 
 _IN_SCRIPT = re.compile(r"(?:^|[\s;&|(`/])(chown|chgrp|chmod|setfacl|install)[ \t]+([^;&|\n)`]{0,1000})")
+_NOT_RUN = re.compile(
+    r"""^[ \t]*\#[^\n]*  # a comment: a whole line
+    |(?<=\s)\#[^\n'"]*$  # or the end of one, where no quote tells that it may be part of a text
+    |(?:^|(?<=[\s;&|(]))(?:echo|printf)[ \t][^;&|\n]*""",
+    re.MULTILINE | re.VERBOSE,
+)
+"""What a script only says."""
+
 _LONGEST_SCRIPT = 20_000
 _OWNER_OPTION = re.compile(r"-[a-zA-Z]*[og]|--(?:owner|group)")
 _OWNER = re.compile(r"[0-9]{1,10}(?::[0-9]{0,10})?")
@@ -145,7 +153,7 @@ def _calls(words: list[str]) -> Iterator[tuple[str, list[str]]]:
         if posixpath.basename(word) in _CAPABILITY:
             yield posixpath.basename(word), words[index + 1 :]
         elif any(character.isspace() for character in word):
-            for match in _IN_SCRIPT.finditer(word[:_LONGEST_SCRIPT]):
+            for match in _IN_SCRIPT.finditer(_NOT_RUN.sub("", word[:_LONGEST_SCRIPT])):
                 yield match[1], match[2].split()
 
 
