@@ -62,12 +62,15 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     findings: list[Finding] = []
     for container in (*spec["containers"], *spec["initContainers"]):
         of_operator = container["name"] in posture.component.containers
-        low = {port: where for port, where in _ports(container) if 0 < port < limit}
+        low: dict[int, list[str]] = {}
+        for port, where in _ports(container):
+            if 0 < port < limit and where not in low.setdefault(port, []):
+                low[port].append(where)
         if not low or not _may_not(container, spec, pod.image_users):
             continue
         user = user_of(container, spec, pod.image_users)
         who = "another user than root" if user is None else "root" if user == ROOT else f"user {user}"
-        listed = ", ".join(f"{port} ({where})" for port, where in low.items())
+        listed = ", ".join(f"{port} ({' and '.join(where)})" for port, where in low.items())
         verb = "listens on" if of_operator else "declares"
         text = f"container {container['name']!r} {verb} port {listed} as {who} without NET_BIND_SERVICE: it cannot,"
         why = (

@@ -30,6 +30,11 @@ def test_a_low_port_of_a_strict_pod_is_a_warning():
         ("VMCluster", {"vmselect": {"clusterNativeListenPort": "85"}}, "85 (clusternativeListenAddr)"),
         ("VMCluster", {"requestsLoadBalancer": {"enabled": True, "spec": {"port": "80"}}}, "80 (httpListenAddr)"),
         ("VLSingle", {"syslogSpec": {"tcpListeners": [{"listenPort": 514}]}}, "514 (syslog.listenAddr.tcp)"),
+        (
+            "VLSingle",
+            {"syslogSpec": {"tcpListeners": [{"listenPort": 514}], "udpListeners": [{"listenPort": 514}]}},
+            "514 (syslog.listenAddr.tcp and syslog.listenAddr.udp)",
+        ),
         ("VLSingle", {"extraArgs": {"syslog.listenAddr.udp": ":514"}}, "514 (syslog.listenAddr.udp)"),
         ("VMSingle", {"port": "8428"}, ""),
         ("VMSingle", {"extraArgs": {"httpListenAddr.useProxyProtocol": "80"}}, ""),
