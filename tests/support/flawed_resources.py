@@ -246,6 +246,18 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "VMSingle",
         {"securityContext": {"windowsOptions": {"hostProcess": True}}},
     ),
+    "a sysctl of the network of the node": (
+        "VMSingle",
+        {
+            "hostNetwork": True,
+            "securityContext": {
+                "sysctls": [
+                    {"name": "net.core.somaxconn", "value": "1"},
+                    {"name": "kernel.shm_rmid_forced", "value": "1"},
+                ]
+            },
+        },
+    ),
     "a policy that is not served": ("VMSingle", {"podSecurityPolicyName": "old"}),
     "a policy of a component": ("VMCluster", {"vmselect": {"podSecurityPolicyName": "old"}}),
     "a policy in an annotation": ("VMSingle", {"podMetadata": {"annotations": {"kubernetes.io/psp": "old"}}}),

@@ -98,11 +98,17 @@ def _ports(container: Raw) -> Iterator[tuple[int, str]]:
 
 
 def _limit(spec: Raw) -> int:
-    """The first port that needs no capability, as far as the pod says."""
+    """The first port that needs no capability, as far as the pod says; on the node's network its sysctls are void."""
+    if spec.get("hostNetwork") is True:
+        return _LIMIT
     for each in objects_of(value_at(spec, ("securityContext", "sysctls"))):
-        if each.get("name") == _SYSCTL and str(each.get("value")).isdecimal():
+        if _is_limit(each) and str(each.get("value")).isdecimal():
             return min(int(str(each.get("value"))[:_LONGEST]), _LIMIT)
     return _LIMIT
+
+
+def _is_limit(sysctl: Raw) -> bool:
+    return str(sysctl.get("name")).replace("/", ".") == _SYSCTL
 
 
 def _may_not(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> bool:
@@ -156,9 +162,7 @@ def _with_sysctl(pod: FlawedPod) -> Raw:
         base: Raw = {}
     else:
         base = laid_over(pod.filling_pod, pod.filling_container)
-    others = [
-        each for each in objects_of(value_at(pod.spec, ("securityContext", "sysctls"))) if each.get("name") != _SYSCTL
-    ]
+    others = [each for each in objects_of(value_at(pod.spec, ("securityContext", "sysctls"))) if not _is_limit(each)]
     return {**base, "sysctls": [*others, {"name": _SYSCTL, "value": "0"}]}
 
 

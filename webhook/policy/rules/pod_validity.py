@@ -10,7 +10,7 @@ once. These are the cases:
 - `runAsUser`, `runAsGroup`, `fsGroup`, `supplementalGroups`: not from 0 to 2147483647
 - `fsGroupChangePolicy`: an unknown value
 - `supplementalGroupsPolicy`, `seLinuxChangePolicy`, `procMount` (Kubernetes >= 1.33): an unknown value
-- `sysctls`: a name that no sysctl has, or the same name twice
+- `sysctls`: a name that no sysctl has, or the same name twice; a sysctl of the network (`net.*`) with `hostNetwork`
 - `windowsOptions`: a name that Windows does not allow; `hostProcess` (Kubernetes >= 1.23) of some containers only, or
   without `hostNetwork`
 
@@ -77,7 +77,7 @@ def check(pod: OperatorPod) -> list[Violation]:
 def _faults(spec: Raw, minor: int) -> Iterator[tuple[str, Fault]]:
     """JSON pointer of the pod's spec or the container whose context has the fault, and the fault."""
     pod = _context(spec)
-    for fault in (*_of_any(pod, minor), *_of_pod(pod, minor)):
+    for fault in (*_of_any(pod, minor), *_of_pod(pod, minor), *_of_network(spec, pod)):
         yield "/spec", fault
     for group in _GROUPS:
         for index, container in enumerate(spec.get(group) or ()):
@@ -119,6 +119,21 @@ def _of_pod(pod: Raw, minor: int) -> Iterator[Fault]:
             yield {"sysctls": name}, "that is no name of a sysctl"
         elif counts[name] > 1:
             yield {"sysctls": name}, "the same sysctl must not be set twice"
+
+
+def _of_network(spec: Raw, pod: Raw) -> Iterator[Fault]:
+    """The sysctls of the network where the pod has that of its node.
+
+    Every kubelet refuses such a pod (`allowlist.go`), and the API server too (`ValidateHostSysctl`; 1.27 does not yet).
+    """
+    if spec.get("hostNetwork") is True:
+        for each in objects_of(pod.get("sysctls")):
+            if _is_of_network(each):
+                yield {"sysctls": each.get("name")}, "no pod with hostNetwork: true may set a sysctl of the network"
+
+
+def _is_of_network(sysctl: Raw) -> bool:
+    return str(sysctl.get("name")).replace("/", ".").startswith("net.")
 
 
 def _ids(context: Raw, fields: tuple[str, ...]) -> Iterator[Fault]:
@@ -191,7 +206,10 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
         outer, _, inner = field.partition(".")
         in_container = outer in own and bool(name)
         holder = own if in_container else common
-        value = {inner: _valid(field, holder)} if inner else _valid(field, holder)
+        value = _valid(field, holder)
+        if field == "sysctls" and pod.spec.get("hostNetwork") is True:
+            value = [each for each in value if not _is_of_network(each)]
+        value = {inner: value} if inner else value
         context = {"securityContext": {outer: value}}
         fields |= pod.of_container(name, context) if in_container else context
     root = "runAsNonRoot" in finding.found

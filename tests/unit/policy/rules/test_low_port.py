@@ -78,6 +78,15 @@ def test_every_field_and_argument_with_a_port_counts(kind, spec, what):
             },
             0,
         ),
+        (
+            {
+                "securityContext": {
+                    "runAsUser": 5,
+                    "sysctls": [{"name": "net/ipv4/ip_unprivileged_port_start", "value": "80"}],
+                }
+            },
+            0,
+        ),
     ],
     ids=str,
 )

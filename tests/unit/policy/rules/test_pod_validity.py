@@ -179,3 +179,17 @@ def test_app_armor_fields_count_where_the_api_server_has_them():
 def test_a_field_counts_from_the_version_on_that_does_not_drop_it(context, since):
     assert asked("VMSingle", {"securityContext": context}, minor=since - 1).allowed
     assert not asked("VMSingle", {"securityContext": context}, minor=since).allowed
+
+
+@pytest.mark.parametrize("name", ["net.core.somaxconn", "net/ipv4/ip_unprivileged_port_start"])
+def test_a_sysctl_of_the_network_needs_a_network_of_the_pods_own(name):
+    spec = {"port": "80", "securityContext": {"runAsUser": 5, "sysctls": [{"name": name, "value": "0"}]}}
+    assert asked("VMAuth", spec).allowed
+    decision = asked("VMAuth", {**spec, "hostNetwork": True})
+    assert decision.message == (
+        f'VMAuth mon/db spec.securityContext has sysctls: "{name}": no pod with hostNetwork: true may set a sysctl of'
+        " the network, so that no such pod can run; correct it"
+    )
+    assert any("it cannot, as on the node ports begin at 1024" in each for each in decision.warnings)
+    spec["securityContext"]["sysctls"][0]["name"] = "kernel.shm_rmid_forced"
+    assert asked("VMAuth", {**spec, "hostNetwork": True}).allowed
