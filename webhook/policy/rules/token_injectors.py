@@ -1,7 +1,8 @@
 """Webhooks that use the token of a pod, which an annotation calls, where the pod may have none. A part of `api-access`.
 
 Source: vault-k8s, whose agent gets the token mount of a container of the pod, or the projected volume that an
-annotation names; the secrets webhook of Bank-Vaults, whose vault-env logs in to Vault with the token of its container.
+annotation names, and which reads booleans as Go's `strconv.ParseBool` does; the secrets webhook of Bank-Vaults, whose
+vault-env logs in to Vault with the token of its container.
 """
 
 from collections.abc import Iterator
@@ -17,14 +18,14 @@ from webhook.policy.token_volume import TOKEN_PATH, VOLUME, is_token_path
 
 
 class _Injector(msgspec.Struct, frozen=True):
-    """A webhook: the annotation that calls it, and the value, "" for any; what it does, and what to do.
+    """A webhook: the annotation that calls it, and the values, none for any; what it does, and what to do.
 
     `names_volume` is the annotation that names a volume with a token; `logs_in_by` is the annotation with the way to
     log in, and the ways that use the token.
     """
 
     annotation: str
-    value: str
+    values: frozenset[str]
     does: str
     fix: str
     names_volume: str = ""
@@ -38,7 +39,7 @@ _MOUNT = f"mount a projected one at {TOKEN_PATH}"
 _INJECTORS = (
     _Injector(
         annotation="vault.hashicorp.com/agent-inject",
-        value="true",
+        values=frozenset({"true", "t", "1"}),
         does="the Vault injector copies a container's token mount",
         fix=f"add a projected token volume, named in annotation {_VOLUME}",
         names_volume=_VOLUME,
@@ -47,7 +48,7 @@ _INJECTORS = (
     *(
         _Injector(
             annotation=f"{prefix}/vault-addr",
-            value="",
+            values=frozenset(),
             does="vault-env of Bank-Vaults logs in with its container's token",
             fix=_MOUNT,
             logs_in_by=f"{prefix}/vault-auth-method",
@@ -71,7 +72,7 @@ def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tup
     spec = pod.pod["spec"]
     for injector in _INJECTORS:
         value = annotations.get(injector.annotation)
-        if value is None or (injector.value and str(value).lower() != injector.value):
+        if value is None or (injector.values and str(value).lower() not in injector.values):
             continue
         if str(annotations.get(injector.logs_in_by, "")) not in injector.with_token:
             continue

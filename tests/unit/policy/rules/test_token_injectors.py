@@ -27,6 +27,9 @@ def test_the_vault_injector_finds_no_token():
     ("annotations", "spec", "count"),
     [
         ({INJECT: "false"}, {}, 0),
+        ({INJECT: "1"}, {}, 1),
+        ({INJECT: "T"}, {}, 1),
+        ({INJECT: "yes"}, {}, 0),
         ({INJECT: "true"}, {"disableAutomountServiceAccountToken": False}, 0),
         ({INJECT: "true", VOLUME: "t"}, {"volumes": [TOKEN]}, 0),
         ({INJECT: "true", VOLUME: "other"}, {"volumes": [TOKEN]}, 1),
