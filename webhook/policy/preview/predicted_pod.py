@@ -17,7 +17,7 @@ from webhook.policy.components import Component, DaemonSetMode, Data, OperatorCo
 from webhook.policy.conditions import Path, holds, text_at, value_at
 from webhook.policy.json_access import Raw, laid_over, object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
-from webhook.policy.token_volume import TOKEN_PATH, TOKEN_VOLUME, VOLUME, is_token_path
+from webhook.policy.token_volume import PLUGIN_PREFIX, TOKEN_PATH, TOKEN_VOLUME, VOLUME, is_token_path
 from webhook.policy.workload import Workload
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -246,10 +246,16 @@ def _merged_mounts(operators: Iterable[Raw], users: list[Raw]) -> list[Raw]:
 
 
 def give_token(spec: Raw) -> None:
-    """Give a token to every container that mounts nothing at its path, as the API server does."""
+    """Give a token to every container that mounts nothing at its path, as the API server does.
+
+    It takes the first volume with the prefix of its own name, whatever that holds.
+    """
+    names = (text_at(volume, ("name",)) for volume in objects_of(spec["volumes"]))
+    adopted = next((name for name in names if name.startswith(PLUGIN_PREFIX)), "")
     for container in (*spec["containers"], *spec["initContainers"]):
         mounts = objects_of(container.get("volumeMounts"))
         if not any(is_token_path(text_at(mount, ("mountPath",))) for mount in mounts):
-            mounts = [*mounts, {"name": _TOKEN, "mountPath": TOKEN_PATH, "readOnly": True}]
+            mounts = [*mounts, {"name": adopted or _TOKEN, "mountPath": TOKEN_PATH, "readOnly": True}]
         container["volumeMounts"] = mounts
-    spec["volumes"].append({**TOKEN_VOLUME, "name": _TOKEN})
+    if not adopted:
+        spec["volumes"].append({**TOKEN_VOLUME, "name": _TOKEN})
