@@ -54,14 +54,23 @@ def unusable(volume: Volume) -> str:
     """Why a client of the Kubernetes API cannot rely on a volume at TOKEN_PATH, "" if it can."""
     if volume.secret is not None:
         return "is a Secret, and vmguard does not read what it holds"
-    sources = (volume.projected.sources or []) if volume.projected else []
-    tokens = [source.service_account_token for source in sources if source.service_account_token is not None]
-    if not tokens:
-        return "holds no token"
+    fault = token_fault(volume)
+    if fault:
+        return fault
+    return "" if any(map(_brings_certificate, _sources(volume))) else f"holds no {_CA_FILE}"
+
+
+def token_fault(volume: Volume) -> str:
+    """Why the API server, or a client of it, takes no token of a projected volume, "" if it takes one."""
+    tokens = [each.service_account_token for each in _sources(volume) if each.service_account_token is not None]
     reasons = [_unusable_token(token) for token in tokens]
-    if all(reasons):
-        return reasons[0]
-    return "" if any(map(_brings_certificate, sources)) else f"holds no {_CA_FILE}"
+    if not reasons:
+        return "holds no token"
+    return reasons[0] if all(reasons) else ""
+
+
+def _sources(volume: Volume) -> list[ProjectedSource]:
+    return (volume.projected.sources or []) if volume.projected else []
 
 
 def _unusable_token(token: dict[str, Any]) -> str:

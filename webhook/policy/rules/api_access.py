@@ -64,7 +64,7 @@ from webhook.policy.posture import Posture
 from webhook.policy.rules.api_users import signs, users_without_token
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import PreviewedPod, Subject, arguments_of
-from webhook.policy.rules.token_fixes import INJECT, MOUNT, MOVE, RENAME, SWITCH, USE, fix
+from webhook.policy.rules.token_fixes import INJECT, MOVE, RENAME, SWITCH, USE, fix
 from webhook.policy.rules.token_injectors import ANNOTATIONS, injectors_without_token
 from webhook.policy.token_volume import (
     PLUGIN_PREFIX,
@@ -100,7 +100,7 @@ def check(subject: Subject, posture: Posture) -> list[Finding]:
 def check_users(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Warnings about the user's containers of one pod, and about webhooks that use the pod's token."""
     return [
-        *(Warn(ID, text, about=(MOUNT, name)) for text, name in users_without_token(pod, posture)),
+        *(Warn(ID, text, about=about) for text, about in users_without_token(pod, posture)),
         *(Warn(ID, text, about=(INJECT, annotation)) for text, annotation in injectors_without_token(pod, posture)),
     ]
 

@@ -8,18 +8,23 @@ the path of the token.
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
+from webhook.objects import Volume
+from webhook.policy.conditions import text_at
 from webhook.policy.json_access import object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.subject import PreviewedPod
-from webhook.policy.token_volume import TOKEN_PATH
+from webhook.policy.rules.token_fixes import MOUNT, MOVE
+from webhook.policy.token_volume import TOKEN_PATH, is_token_path, token_fault
 
 _CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
 _KUBECTL = "kubectl"
 _SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
 
 
-def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tuple[str, str]]:
-    """A text for each such container, and its name."""
+def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """A text for each such container, and what it is about."""
     if posture.api_access != "explicit":
         return
     spec = pod.pod["spec"]
@@ -27,12 +32,20 @@ def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tuple[s
     for container in (*spec["initContainers"], *spec["containers"]):
         if container["name"] in posture.component.containers:
             continue
-        mounted = {mount.get("name") for mount in container.get("volumeMounts") or ()}
+        mounts = objects_of(container.get("volumeMounts"))
         sign = _sign(container)
-        if sign and tokens.isdisjoint(mounted):
-            text = f"container {container['name']!r} calls the Kubernetes API ({sign}) and gets no token with"
-            text += f" {posture.api_setting.place.rpartition('.')[2]}: mount a projected one"
-            yield f"{text} at {TOKEN_PATH}", str(container["name"])
+        if not sign:
+            continue
+        name = str(container["name"])
+        text = f"container {name!r} calls the Kubernetes API ({sign})"
+        if tokens.isdisjoint(mount.get("name") for mount in mounts):
+            text += f" and gets no token with {posture.api_setting.place.rpartition('.')[2]}: mount a projected one"
+            yield f"{text} at {TOKEN_PATH}", (MOUNT, name)
+            continue
+        in_place = next((mount.get("name") for mount in mounts if is_token_path(text_at(mount, ("mountPath",)))), None)
+        volume: dict[str, Any] = next((each for each in spec["volumes"] if each.get("name") == in_place), {})
+        if holds_token(volume) and (fault := token_fault(msgspec.convert(volume, Volume))):
+            yield f"{text}, but the volume {in_place!r} at its token path {fault}", (MOVE, name, str(in_place))
 
 
 def _sign(container: dict[str, Any]) -> str:

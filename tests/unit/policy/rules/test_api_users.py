@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.preview_warnings import PASSES_RESTRICTED, warnings_on
 
+PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
 
 
@@ -27,3 +28,32 @@ def test_a_sidecar_that_clearly_calls_the_api_without_a_token_is_a_warning(conta
     assert warnings_on("VMSingle", {"containers": [side]}) == []
     side["volumeMounts"] = [{"name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]
     assert warnings_on("VMSingle", {**spec, "volumes": [TOKEN]}) == []
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "fault"),
+    [
+        ({"path": "token", "audience": "vault"}, PATH, "a token for audience 'vault', which the API server answers"),
+        ({"path": "jwt"}, f"{PATH}/", "its token in the file 'jwt', and clients read 'token'"),
+        ({"path": "token"}, PATH, ""),
+        ({"path": "token", "audience": "vault"}, "/vault", ""),
+    ],
+    ids=str,
+)
+def test_a_token_in_place_must_be_one_for_the_api(token, path, fault):
+    sources = [{"serviceAccountToken": token}, {"configMap": {"name": "kube-root-ca.crt"}}]
+    mounts = [{"name": "t", "mountPath": path}]
+    side = {"name": "side", "image": "kubectl", "securityContext": PASSES_RESTRICTED, "volumeMounts": mounts}
+    volumes = [{"name": "t", "projected": {"sources": sources}}]
+    spec = {"disableAutomountServiceAccountToken": True, "volumes": volumes, "containers": [side]}
+    warnings = warnings_on("VMSingle", spec)
+    assert len(warnings) == bool(fault)
+    assert not fault or f"(image kubectl), but the volume 't' at its token path holds {fault}" in warnings[0]
+
+
+def test_the_api_server_takes_any_volume_with_the_prefix_of_its_own_for_the_token():
+    spec = {"volumes": [{"name": "kube-api-access-mine", "configMap": {"name": "c"}}]}
+    warnings = warnings_on("VMAgent", spec, "api-access")
+    assert len(warnings) == 3
+    assert all("the volume 'kube-api-access-mine' at its token path holds no token: rename it" in w for w in warnings)
+    assert warnings_on("VMAgent", {**spec, "disableAutomountServiceAccountToken": True}, "api-access") == []
