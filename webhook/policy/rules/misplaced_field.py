@@ -6,8 +6,13 @@ vmguard warns of a field that decides about security and stands elsewhere, and n
 - in a VMDistributed or VLDistributed: in the `spec` of a child, such as `zoneCommon.vmagent.spec`
 - beside `spec`, or in `metadata`, `podMetadata`, `template` or `requestsLoadBalancer`
 - with another name: `podSecurityContext`, `securitycontext`, `automountServiceAccountToken: false`
-- in `securityContext`: its fields stand there themselves, not under `pod` or `container`
+- a component with the name from another kind: `storage` in a VLCluster, `vtstorage` in a VTCluster
+- in `securityContext`: its fields stand there themselves, not under `pod` or `container`. They stand nowhere else, and
+  the fields of a component do not stand there. Fields of a pod, such as `fsGroup`, are none of a single container
 - in `vmBackup`: in an element of `containers` that is named `vmbackuper`
+
+It also warns of an element of `containers` or `initContainers` that has no image and almost the name of a container of
+the operator. `vmalertmanager` instead of `alertmanager` is an example. The API server refuses such a pod.
 
 Why: the API server drops fields that a kind does not have. So the operator makes the pods without them. `kubectl`
 before 1.25 does not report a dropped field.
@@ -21,12 +26,14 @@ What to do: move the field to the place that the warning names. For example, in 
 Source: definitions of operator v0.42 to v0.76.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 
 from webhook.policy.components import BY_KIND, PARENTS, Component
 from webhook.policy.conditions import text_at, value_at
+from webhook.policy.context_fields import ROWS
 from webhook.policy.findings import Fix, NothingToCopy, Violation, Warn
 from webhook.policy.json_access import Raw, joined, object_of, objects_of
 from webhook.policy.rules.field_moves import ITSELF, found_at, placed_at, steps_of
@@ -64,15 +71,37 @@ _OTHER_NAMES = {
     "automountserviceaccounttoken": "disableAutomountServiceAccountToken",
     "strictsecurity": _STRICT,
     "enablestrictsecurity": _STRICT,
+    "usestrict": _STRICT,
     "podannotations": "podMetadata",
+    "sidecars": "containers",
+    **{
+        f"{word}{field.lower()}": field
+        for word in ("extra", "additional")
+        for field in ("containers", "initContainers", "volumes", "volumeMounts")
+    },
 }
 """What people call these fields elsewhere, in small letters."""
 
 _TEMPLATES = ("template", "podTemplate")
-_WITHIN_CONTEXT = frozenset({"pod", "container", *(each for each in _OTHER_NAMES if each.endswith("context"))})
+_WITHIN_CONTEXT = frozenset(
+    {"pod", "container", _CONTEXT.lower(), *(each for each in _OTHER_NAMES if each.endswith("context"))}
+)
 _NONE: frozenset[str] = frozenset()
+_OF_POD_ALONE = frozenset(ROWS["pod"]) - frozenset(ROWS["container"])
+"""The fields of a pod's securityContext that a container's does not have."""
+
 _LONGEST_NAME = 64
 _ALMOST = 0.9
+_NEAR = 0.85
+"""How similar a name must be among few names."""
+
+_OF_DATABASE = re.compile("^v[mlt](?=[a-z])")
+"""What names of components and children begin with: `vmstorage`, `vlstorage`."""
+
+_OPERATORS = frozenset(name for components in BY_KIND.values() for each in components for name in each.containers)
+"""The names of all containers that the operator makes."""
+
+_DROPPED = "the API server drops it, so it has no effect"
 
 Right = Callable[[str], str]
 """Where a field belongs, by its name."""
@@ -81,14 +110,11 @@ Right = Callable[[str], str]
 def check(resource: ResourceObject) -> list[Warn]:
     """A warning for each field of a resource that stands where its kind has none."""
     found = islice(_misplaced(resource.kind, resource.object), _MOST)
-    return [
-        Warn(
-            ID,
-            f"{place} is no field of {resource.kind}: the API server drops it, so it has no effect. Write {right}",
-            about=(place, right),
-        )
+    dropped = [
+        Warn(ID, f"{place} is no field of {resource.kind}: {_DROPPED}. Write {right}", about=(place, right))
         for place, right in found
     ]
+    return [*dropped, *islice(_without_image(resource.kind, object_of(resource.object.get("spec"))), _MOST)]
 
 
 def _misplaced(kind: str, resource: Raw) -> Iterator[tuple[str, str]]:
@@ -96,6 +122,7 @@ def _misplaced(kind: str, resource: Raw) -> Iterator[tuple[str, str]]:
     spec = object_of(resource.get("spec"))
     root = _right_at_root(kind, spec)
     yield from _in(resource, "", _NONE, root)
+    yield from _misspelt(resource, "", ("spec",))
     yield from _in(object_of(resource.get("metadata")), "metadata.", _NONE, root)
     if kind in PARENTS:
         yield from _in_parent(kind, spec)
@@ -151,22 +178,68 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
         template = object_of(part.get(name))
         yield from _in(template, f"{place}.{name}.", _NONE, right)
         yield from _in(object_of(template.get("spec")), f"{place}.{name}.spec.", _NONE, right)
-    yield from _in_context(object_of(part.get(_CONTEXT)), f"{place}.{_CONTEXT}")
-    for group in ("containers", "initContainers"):
-        for each in objects_of(part.get(group))[:_MOST_ELEMENTS]:
-            context = object_of(each.get(_CONTEXT))
-            yield from _in_context(context, f"{place}.{group}[{text_at(each, ('name',))}].{_CONTEXT}")
+    context = object_of(part.get(_CONTEXT))
+    yield from _in_context(context, f"{place}.{_CONTEXT}")
+    strange = {name: value for name, value in context.items() if not _nests(name) and not _nearest(name, OWN_FIELDS)}
+    yield from _in(strange, f"{place}.{_CONTEXT}.", _NONE, right)
+    for element, each in _containers(part, place):
+        of_one = object_of(each.get(_CONTEXT))
+        yield from _in_context(of_one, f"{element}.{_CONTEXT}")
+        for field, value in of_one.items():
+            if field in _OF_POD_ALONE and value is not None:
+                yield f"{element}.{_CONTEXT}.{field}", f"{place}.{_CONTEXT}.{field}"
+        outside = {field: value for field, value in each.items() if _meant(field).startswith(_CONTEXT)}
+        yield from _in(outside, f"{element}.", frozenset({_CONTEXT}), _within(element))
     for row in component.beside:
         if row.settings and not row.init:
             settings = object_of(value_at(part, row.settings))
             own = _within(f"{place}.containers[{row.name}]")
-            wrong = {field: value for field, value in settings.items() if _meant(field) == _CONTEXT}
+            wrong = {field: value for field, value in settings.items() if _meant(field).startswith(_CONTEXT)}
             yield from _in(wrong, ".".join((place, *row.settings, "")), _NONE, own)
+
+
+def _containers(part: Raw, place: str) -> Iterator[tuple[str, Raw]]:
+    """The elements of a part's containers and initContainers, each with its place."""
+    for group in ("containers", "initContainers"):
+        for each in objects_of(part.get(group))[:_MOST_ELEMENTS]:
+            yield f"{place}.{group}[{text_at(each, ('name',))}]", each
+
+
+def _without_image(kind: str, spec: Raw) -> Iterator[Warn]:
+    """Containers that patch none of the operator's, and are none of their own."""
+    for component, part, place in _parts_with_places(kind, spec):
+        for element, each in _containers(part, place):
+            name = text_at(each, ("name",))
+            if each.get("image") is not None or name in component.containers:
+                continue
+            meant = _nearest(name, component.containers) or (component.main if name in _OPERATORS else "")
+            if not meant:
+                continue
+            right = f"{element.removesuffix(f'[{name}]')}[{meant}]"
+            why = f"{element} has no image and is no container of the operator: the API server refuses such a pod"
+            yield Warn(ID, f"{why}. Write {right}, or an image", about=(element, right))
+
+
+def _parts_with_places(kind: str, spec: Raw) -> Iterator[tuple[Component, Raw, str]]:
+    """The components of a resource, or of the children of a parent, each with its part and the place of that."""
+    if kind not in PARENTS:
+        for component in BY_KIND.get(kind, ()):
+            yield component, component.part_of(spec), ".".join(("spec", *component.path[1:]))
+    for child in PARENTS.get(kind, {}).values():
+        for holder_place, holder in [("spec", spec)] if child.shared else _zone_holders(spec):
+            child_spec = object_of(object_of(holder.get(child.field)).get("spec"))
+            for component in BY_KIND[child.kind]:
+                place = ".".join((holder_place, child.field, "spec", *component.path[1:]))
+                yield component, component.part_of(child_spec), place
+
+
+def _nests(field: str) -> bool:
+    return _plain(field) in _WITHIN_CONTEXT
 
 
 def _in_context(context: Raw, place: str) -> Iterator[tuple[str, str]]:
     for field, value in context.items():
-        if isinstance(value, dict) and _plain(field) in _WITHIN_CONTEXT:
+        if isinstance(value, dict) and _nests(field):
             yield f"{place}.{field}", f"its fields in {place} itself"
     yield from _misspelt(context, f"{place}.", OWN_FIELDS)
 
@@ -178,18 +251,27 @@ def _in_parent(kind: str, spec: Raw) -> Iterator[tuple[str, str]]:
     yield from _misspelt(
         spec, "spec.", ("zones", "zoneCommon", *(each.field for each in children.values() if each.shared))
     )
-    zones = objects_of(spec.get("zones"))[:_MOST_ELEMENTS]
-    holders = [(f"spec.zones[{text_at(zone, ('name',)) or index}]", zone) for index, zone in enumerate(zones)]
-    holders.append(("spec.zoneCommon", object_of(spec.get("zoneCommon"))))
+    holders = _zone_holders(spec)
     of_zones = tuple(each.field for each in children.values() if not each.shared)
+    yield from _misspelt(spec, "spec.", of_zones, "spec.zoneCommon.")
     for place, holder in holders:
         yield from _in(holder, f"{place}.", _NONE, _within(f"{place}.{of_zones[0]}.spec"))
         yield from _misspelt(holder, f"{place}.", of_zones)
     for child in children.values():
+        parts = tuple(dict.fromkeys(each.path[1] for each in _parts(child.kind)))
         for place, holder in [("spec", spec)] if child.shared else holders:
-            own = object_of(holder.get(child.field))
-            yield from _in(own, f"{place}.{child.field}.", _NONE, _within(f"{place}.{child.field}.spec"))
-            yield from _in_spec(child.kind, object_of(own.get("spec")), f"{place}.{child.field}.spec")
+            own, within = object_of(holder.get(child.field)), f"{place}.{child.field}.spec"
+            yield from _in(own, f"{place}.{child.field}.", _NONE, _within(within))
+            yield from _misspelt(own, f"{place}.{child.field}.", parts, f"{within}.")
+            yield from _misspelt(holder, f"{place}.", parts, f"{within}.")
+            yield from _in_spec(child.kind, object_of(own.get("spec")), within)
+
+
+def _zone_holders(spec: Raw) -> list[tuple[str, Raw]]:
+    """The zones of a parent and zoneCommon, each with its place."""
+    zones = objects_of(spec.get("zones"))[:_MOST_ELEMENTS]
+    holders = [(f"spec.zones[{text_at(zone, ('name',)) or index}]", zone) for index, zone in enumerate(zones)]
+    return [*holders, ("spec.zoneCommon", object_of(spec.get("zoneCommon")))]
 
 
 def _within(place: str) -> Right:
@@ -212,19 +294,47 @@ def _in(holder: Raw, place: str, allowed: frozenset[str], right: Right) -> Itera
         yield f"{place}{field}", belongs
 
 
-def _misspelt(holder: Raw, place: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """The fields of one object that are a known name but for its case."""
-    known = {_plain(name): name for name in names}
+def _misspelt(holder: Raw, place: str, names: tuple[str, ...], belongs: str = "") -> Iterator[tuple[str, str]]:
+    """The fields of one object that are almost a known name, or one of another kind.
+
+    `belongs` is the place of these names, where that is not the object itself.
+    """
     for field, value in holder.items():
-        name = known.get(_plain(field))
-        if value is not None and name and field != name and field not in names:
-            yield f"{place}{field}", f"{place}{name}"
+        name = "" if value is None or (field in names and not belongs) else _nearest(field, names)
+        if name:
+            yield f"{place}{field}", f"{belongs or place}{name}"
+
+
+def _nearest(field: str, names: tuple[str, ...]) -> str:
+    """The one of a few names that a field is meant to be, "" for none."""
+    return _nearest_plain(_plain(field), names)
 
 
 @lru_cache(1024)
+def _nearest_plain(plain: str, names: tuple[str, ...]) -> str:
+    known = {form: name for name in names for form in (_of_any_kind(_plain(name)), _plain(name))}
+    forms = dict.fromkeys((plain, _of_any_kind(plain)))
+    found = next((known[form] for form in forms if form in known), "")
+    near = {name for name in known for form in forms if abs(len(form) - len(name)) <= 1}
+    if found or not near:
+        return found
+    from rapidfuzz.distance import Indel  # noqa: PLC0415 - hardly ever needed
+
+    similar = max((Indel.normalized_similarity(form, name), name) for form in forms for name in near)
+    return known[similar[1]] if similar[0] >= _NEAR else ""
+
+
+def _of_any_kind(plain: str) -> str:
+    return _OF_DATABASE.sub("", plain)
+
+
 def _meant(field: str) -> str:
     """The field that a name is meant to be, "" for none: the same but for case, another name, or one letter off."""
-    plain = _plain(field)
+    return _meant_plain(_plain(field))
+
+
+@lru_cache(1024)
+def _meant_plain(plain: str) -> str:
     found = _PLAIN.get(plain) or _OTHER_NAMES.get(plain)
     if found or not _PLAIN_LENGTHS.intersection(range(len(plain) - 1, len(plain) + 2)):
         return found or ""
@@ -237,7 +347,7 @@ def _plain(field: str) -> str:
     return field[:_LONGEST_NAME].lower().replace("_", "").replace("-", "")
 
 
-_PLAIN = {_plain(field): field for field in _FIELDS}
+_PLAIN = {_plain(field): field for field in _FIELDS} | {_plain(field): f"{_CONTEXT}.{field}" for field in OWN_FIELDS}
 _PLAIN_LENGTHS = frozenset(map(len, _PLAIN))
 
 _NAMES = frozenset(
@@ -249,10 +359,20 @@ _NAMES = frozenset(
     )
 )
 
+_PARTS = tuple(
+    dict.fromkeys(
+        (
+            *("spec", "zones", "zoneCommon"),
+            *(field for components in BY_KIND.values() for each in components for field in each.path[1:]),
+            *(each.field for children in PARENTS.values() for each in children.values()),
+        )
+    )
+)
+
 
 def reads(field: str) -> bool:
     """Whether a field of that name may be one that stands in the wrong place or has a wrong case."""
-    return _plain(field) in _NAMES or bool(_meant(field))
+    return _plain(field) in _NAMES or bool(_meant(field)) or bool(_nearest(field, _PARTS))
 
 
 _OF_PODS = NothingToCopy("it finds nothing in pods, as the API server has dropped the field")

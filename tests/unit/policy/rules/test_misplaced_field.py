@@ -55,6 +55,63 @@ def test_a_context_at_the_root_of_a_cluster_belongs_in_its_components():
         ),
         (
             "VMSingle",
+            {"runAsUser": 5, "readonlyRootFilesystem": True},
+            [
+                ("spec.runAsUser", "spec.securityContext.runAsUser"),
+                ("spec.readonlyRootFilesystem", "spec.securityContext.readOnlyRootFilesystem"),
+            ],
+        ),
+        (
+            "VMCluster",
+            {"fsGroup": 5, "vmselect": {"a": 1}},
+            [("spec.fsGroup", "spec.vmselect.securityContext.fsGroup")],
+        ),
+        (
+            "VMSingle",
+            {"securityContext": {"useStrictSecurity": True, "securityContext": {}, "runAsUsr": 5}},
+            [
+                ("spec.securityContext.securityContext", "its fields in spec.securityContext itself"),
+                ("spec.securityContext.runAsUsr", "spec.securityContext.runAsUser"),
+                ("spec.securityContext.useStrictSecurity", "spec.useStrictSecurity"),
+            ],
+        ),
+        (
+            "VLSingle",
+            {"containers": [{"name": "s", "image": "i", "runAsUser": 5, "securityContext": {"fsGroup": 5}}]},
+            [
+                ("spec.containers[s].securityContext.fsGroup", "spec.securityContext.fsGroup"),
+                ("spec.containers[s].runAsUser", "spec.containers[s].securityContext.runAsUser"),
+            ],
+        ),
+        (
+            "VLCluster",
+            {"vlstorage": {"initContainers": [{"name": "s", "image": "i", "securitycontext": CONTEXT}]}},
+            [("spec.vlstorage.initContainers[s].securitycontext", "spec.vlstorage.initContainers[s].securityContext")],
+        ),
+        ("VMSingle", {"vmBackup": {"runAsUser": 5}}, [("spec.vmBackup.runAsUser", "spec.containers[vmbackuper].")]),
+        ("VMSingle", {"extraVolumes": []}, [("spec.extraVolumes", "spec.volumes")]),
+        ("VMSingle", {"sidecars": []}, [("spec.sidecars", "spec.containers")]),
+        ("VMSingle", {"useStrict": True}, [("spec.useStrict", "spec.useStrictSecurity")]),
+        ("VTCluster", {"vtstorage": {"a": 1}}, [("spec.vtstorage", "spec.storage")]),
+        ("VLCluster", {"storage": {"a": 1}}, [("spec.storage", "spec.vlstorage")]),
+        ("VMCluster", {"vlselects": {"a": 1}}, [("spec.vlselects", "spec.vmselect")]),
+        (
+            "VMDistributed",
+            {"zone": [], "vmagent": {}, "zoneCommon": {"vlcluster": {}}, "zones": [{"name": "a", "vmstorage": {}}]},
+            [
+                ("spec.zone", "spec.zones"),
+                ("spec.vmagent", "spec.zoneCommon.vmagent"),
+                ("spec.zoneCommon.vlcluster", "spec.zoneCommon.vmcluster"),
+                ("spec.zones[a].vmstorage", "spec.zones[a].vmcluster.spec.vmstorage"),
+            ],
+        ),
+        (
+            "VMDistributed",
+            {"zoneCommon": {"vmcluster": {"vmselect": {"a": 1}}}},
+            [("spec.zoneCommon.vmcluster.vmselect", "spec.zoneCommon.vmcluster.spec.vmselect")],
+        ),
+        (
+            "VMSingle",
             {"securityContext": {"runAsuser": 5}},
             [("spec.securityContext.runAsuser", "spec.securityContext.runAsUser")],
         ),
@@ -135,3 +192,45 @@ def test_only_so_many_fields_are_named():
         field: [] for field in ("containers", "initContainers", "volumes", "volumeMounts", "extraArgs", "podMetadata")
     }
     assert len(check_resource(ResourceObject("VMCluster", {"spec": spec}))) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "place", "right"),
+    [
+        ("VMAlertmanager", {"containers": [{"name": "vmalertmanager"}]}, "spec.containers", "alertmanager"),
+        ("VLSingle", {"containers": [{"name": "vmsingle"}]}, "spec.containers", "vlsingle"),
+        ("VMAuth", {"initContainers": [{"name": "config-int"}]}, "spec.initContainers", "config-init"),
+        (
+            "VMDistributed",
+            {"zones": [{"name": "a", "vmagent": {"spec": {"containers": [{"name": "agent"}, {"name": "side"}]}}}]},
+            "spec.zones[a].vmagent.spec.containers",
+            "vmagent",
+        ),
+    ],
+)
+def test_a_container_without_an_image_must_patch_one_of_the_operators(kind, spec, place, right):
+    *_, elements = _lists(spec)
+    (warning,) = warnings_on(kind, spec, "misplaced-field")
+    assert warning == (
+        f"{place}[{elements[0]['name']}] has no image and is no container of the operator: the API server refuses such"
+        f" a pod. Write {place}[{right}], or an image [misplaced-field]"
+    )
+    elements[0]["image"] = "i"
+    assert warnings_on(kind, spec, "misplaced-field") == []
+    elements[0] = {"name": right}
+    assert warnings_on(kind, spec, "misplaced-field") == []
+
+
+def _lists(value):
+    """The lists in an object, the innermost last."""
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, list):
+            yield each
+        if isinstance(each, dict | list):
+            yield from _lists(each)
+
+
+@pytest.mark.parametrize("field", ["Spec", "specs"])
+def test_a_spec_with_another_name_is_a_warning(field):
+    (warning,) = check_resource(ResourceObject("VMSingle", {field: {"securityContext": {}}}))
+    assert warning.text == f"{field} is no field of VMSingle: the API server drops it, so it has no effect. Write spec"
