@@ -3,6 +3,7 @@
 Otherwise a user who can write an object could forge lines of a log or an explanation, or control the reader's terminal.
 """
 
+import re
 from collections.abc import Sequence
 
 LONGEST_QUOTE = 60
@@ -35,3 +36,21 @@ def nearest(name: str, existing: Sequence[str], least: float = 0.5) -> tuple[str
 def printable(line: str) -> str:
     """The line with every unprintable character as `?`; its spaces do not change."""
     return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)
+
+
+_MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `\$\.?(.*)`)?")
+_JSON_TYPES = {"str": "a string", "int": "an integer", "float": "a number", "bool": "a boolean"} | {
+    "object": "an object",
+    "array": "an array",
+    "null": "null",
+}
+
+
+def mismatch(error: object) -> str:
+    """The text of msgspec about a wrong type in plain words; any other text unchanged."""
+    found = _MISMATCH.fullmatch(str(error))
+    if not found:
+        return str(error)
+    wanted, got, place = found.groups()
+    named = [_JSON_TYPES.get(each, each) for each in wanted.split(" | ") if each != "null"]
+    return f"{place or 'it'} is {_JSON_TYPES.get(got, got)} but must be {' or '.join(named)}"

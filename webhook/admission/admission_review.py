@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from webhook.objects import KubeObject, Metadata, Pod
-from webhook.text import one_line
+from webhook.text import mismatch, one_line
 
 T = TypeVar("T")
 
@@ -221,7 +221,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, what: 
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise ReviewError(f"not a valid {what}: {one_line(error, _LONGEST)}") from None
+        raise ReviewError(f"not a valid {what}: {one_line(mismatch(error), _LONGEST)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReviewError(f"{what} is not valid JSON: {error}") from None
     except RecursionError:

@@ -26,7 +26,7 @@ from webhook.facts import NEWEST_MINOR
 from webhook.offline.documents import DocumentError
 from webhook.settings import SETTINGS, Settings, SettingsError
 from webhook.telemetry.log import Log
-from webhook.text import one_line, quoted
+from webhook.text import mismatch, one_line, quoted
 
 QPS = 20.0
 """Requests a second to the API server."""
@@ -197,7 +197,7 @@ async def _audit_files(options: argparse.Namespace, settings: Settings) -> list[
         try:
             audits.append(await audit_saved(saved, name, options.kubernetes_version, scope, settings, diffs=diffs))
         except msgspec.ValidationError as error:
-            raise UsageError(f"vmguard audit: {shown}: {one_line(error, 500)}") from None
+            raise UsageError(f"vmguard audit: {shown}: {one_line(mismatch(error), 500)}") from None
     return audits
 
 

@@ -20,7 +20,7 @@ from webhook.podsecurity import Verdict
 from webhook.policy.posture import Posture
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
-from webhook.text import one_line
+from webhook.text import mismatch, one_line
 
 _LONGEST = 300
 """Most characters of the error on a question."""
@@ -62,7 +62,7 @@ def _asked(values: list[Any], minor: int) -> tuple[Input, Sorted, int]:
         try:
             question = msgspec.convert(values[0], Question)
         except msgspec.ValidationError as error:
-            raise InputError(one_line(error, _LONGEST)) from None
+            raise InputError(one_line(mismatch(error), _LONGEST)) from None
         if question.kubernetes_version:
             minor = parse_kubernetes_version(question.kubernetes_version)
         inputs = sort_documents([("pod", question.pod)]).inputs

@@ -7,7 +7,7 @@ import msgspec
 
 from webhook.facts import Absent, Fact, Found, Lookup, Names, NotServed, Ref, Resolved, Unknown
 from webhook.objects import KubeObject
-from webhook.text import LONGEST_QUOTE, one_line, quoted
+from webhook.text import LONGEST_QUOTE, mismatch, one_line, quoted
 
 POLICIES_REMOVED = 25
 """The Kubernetes 1.x minor version that no longer serves PodSecurityPolicies."""
@@ -34,7 +34,7 @@ def known_object(raw: dict[str, Any]) -> KubeObject:
         return msgspec.convert(raw, KubeObject)
     except msgspec.ValidationError as error:
         name = raw.get("metadata", {}).get("name", "") if isinstance(raw.get("metadata"), dict) else ""
-        text = f"{one_line(raw.get('kind', ''), LONGEST_QUOTE)} {quoted(name)}: {one_line(error, _LONGEST)}"
+        text = f"{one_line(raw.get('kind', ''), LONGEST_QUOTE)} {quoted(name)}: {one_line(mismatch(error), _LONGEST)}"
         raise ObjectError(text) from None
 
 

@@ -82,7 +82,7 @@ def test_an_unreadable_document_among_the_objects_hides_no_verdict(tmp_path):
     )
     status, titles, err = explained("--objects", "objects.json", "-", stdin=thing, cwd=tmp_path)
     assert (status, titles) == (2, ["Pod mon/db-0  (stdin:1)"])
-    what = "Expected `str | null`, got `int` - at `$.metadata.name`"
+    what = "metadata.name is an integer but must be a string"
     assert err.splitlines() == [
         f"vmguard review: objects.json:{2 * len(objects)}: ServiceAccount '5': {what}",
         f"objects.json:{2 * len(objects) + 3}: {RENDER}",

@@ -99,7 +99,7 @@ def test_a_pod_of_the_wrong_shape_is_a_400_that_names_the_place(server, spec):
     thing["spec"] = spec
     status, _, answer = server.ask("POST", "/mutate", pod_review(thing))
     assert status == 400
-    assert "$.spec" in answer["message"]
+    assert ": spec" in answer["message"]
 
 
 def test_a_chunked_body_is_bounded_too(server):
@@ -261,7 +261,11 @@ def test_a_dry_run_of_a_resource_says_the_lowest_level_of_its_pods_with_the_reas
         (b"5", 422, "no kind"),
         (b'{"pod": {}, "more": 1}', 422, "more"),
         (b'{"pod": {"kind": "Pod", "apiVersion": "v1"}, "kubernetesVersion": "x"}', 422, "no Kubernetes version"),
-        (b'{"kind":"Pod","apiVersion":"v1","spec":{"containers":5}}', 422, "$.spec.containers"),
+        (
+            b'{"kind":"Pod","apiVersion":"v1","spec":{"containers":5}}',
+            422,
+            "spec.containers is an integer but must be an array",
+        ),
         (b'{"kind":"Pod","apiVersion":"v1","metadata":5}', 422, "metadata"),
         (b" " * (512 * 1024 + 1), 413, "larger than"),
     ],

@@ -72,7 +72,7 @@ def test_a_value_of_a_wrong_type_is_refused_or_the_patch_applies_and_is_enough(c
             {"spec": {"containers": [{"name": "a", "volumeMounts": [{"name": "a", "mountPath": "/a"}] * 20_001}]}},
             "20001 mounts are too many: at most 20000",
         ),
-        ({"spec": None}, "$.spec"),
+        ({"spec": None}, "spec is null but must be an object"),
         ({"spec": {"containers": [{"name": "a", "securityContext": {"capabilities": "x"}}]}}, "capabilities"),
     ],
 )

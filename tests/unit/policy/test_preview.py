@@ -151,8 +151,8 @@ def test_there_are_as_many_warnings_as_an_api_server_passes_on_whole():
 
 def test_a_field_that_cannot_be_read_is_a_warning_and_never_guessed():
     assert warnings_on("VMSingle", {"containers": [{"name": "side", "args": "x"}]}) == [
-        "vmsingle: what it says of its pods cannot be read: Expected `array | null`, got `str` -"
-        " at `$.spec.containers[1].args` [workload]"
+        "vmsingle: what it says of its pods cannot be read: spec.containers[1].args is a string but must be an"
+        " array [workload]"
     ]
 
 

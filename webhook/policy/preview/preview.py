@@ -32,6 +32,7 @@ from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.wording import as_json, postures_line
 from webhook.policy.workload import Workload
 from webhook.settings import Settings
+from webhook.text import mismatch
 
 MOST = 40
 """Most different pods of one resource that are judged."""
@@ -191,7 +192,7 @@ def _judge(
     try:
         subject = _subject(predicted, settings, minor)
     except msgspec.ValidationError as error:
-        return _Judged((Warn("workload", f"what it says of its pods cannot be read: {error}"),))
+        return _Judged((Warn("workload", f"what it says of its pods cannot be read: {mismatch(error)}"),))
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)
     admitted: dict[str, Any] = jsonpatch.apply_patch(predicted.pod, msgspec.to_builtins(edits))
