@@ -20,9 +20,9 @@ from webhook.policy.posture import Posture
 from webhook.policy.token_volume import PLUGIN_PREFIX, TOKEN_PATH, TOKEN_VOLUME, VOLUME, is_token_path
 from webhook.policy.workload import Workload
 
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
-_PORTS: tuple[tuple[str, Path], ...] = (
+PORTS: tuple[tuple[str, Path], ...] = (
     ("httpInternalListenAddr", ("internalListenPort",)),
     ("clusternativeListenAddr", ("clusterNativeListenPort",)),
     ("vminsertAddr", ("vmInsertPort",)),
@@ -36,10 +36,10 @@ _PORTS: tuple[tuple[str, Path], ...] = (
 
 _SYSLOG = (("syslog.listenAddr.tcp", "tcpListeners"), ("syslog.listenAddr.udp", "udpListeners"))
 
-_ACCEPTS = "acceptEULA"
+ACCEPTS = "acceptEULA"
 
 INNER_FIELDS = frozenset(
-    [_ACCEPTS, *(path[-1] for _, path in _PORTS), *(field for _, field in _SYSLOG), "listenPort", "repository"]
+    [ACCEPTS, *(path[-1] for _, path in PORTS), *(field for _, field in _SYSLOG), "listenPort", "repository"]
 )
 """The fields that a prediction reads within others, beside those that the table of components names."""
 
@@ -50,12 +50,12 @@ FIELDS = (
     "image",
     "port",
     "syslogSpec",
-    *dict.fromkeys(path[0] for _, path in _PORTS),
+    *dict.fromkeys(path[0] for _, path in PORTS),
     "initContainers",
     "podMetadata",
     "volumeMounts",
     "volumes",
-    *_PROBES,
+    *PROBES,
 )
 """The fields of every component's part that a prediction reads, beside those that its row in the table names."""
 
@@ -129,7 +129,9 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
         spec["hostNetwork"] = True
     give_token(spec)
     metadata = object_of(part.get("podMetadata"))
-    annotations = {str(key): value for key, value in object_of(metadata.get("annotations")).items()}
+    annotations = {
+        str(key): value for key, value in object_of(metadata.get("annotations")).items() if isinstance(value, str)
+    }
     pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": annotations}, "spec": spec}
     return PredictedPod(workload, posture, pod, storage.claim, texts_of((*containers, *init), "name"))
 
@@ -137,7 +139,7 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
 def _is_licensed(row: OperatorContainer, workload: Workload, part: Raw) -> bool:
     """Whether the operator makes a container that may need a license; the license of a parent is not known here."""
     given = value_at(workload.spec, ("license", "key")) or value_at(workload.spec, ("license", "keyRef"))
-    accepted = value_at(part, (*row.settings, _ACCEPTS)) is True
+    accepted = value_at(part, (*row.settings, ACCEPTS)) is True
     return not row.licensed or accepted or bool(given) or workload.parentage.parent is not None
 
 
@@ -147,14 +149,14 @@ def _main(component: Component, part: Raw, storage: _Storage) -> Raw:
     if isinstance(component.writes, Data) and component.writes.flag:
         flags[component.writes.flag] = storage.path
     mounts = _merged_mounts(storage.mounts, objects_of(part.get("volumeMounts")))
-    probes = {probe: part[probe] for probe in _PROBES if isinstance(part.get(probe), dict)}
+    probes = {probe: part[probe] for probe in PROBES if isinstance(part.get(probe), dict)}
     args = _flags(flags | object_of(part.get("extraArgs")))
     return {"name": component.main, **_image(part), "args": args, "volumeMounts": mounts, **probes}
 
 
 def _listening(component: Component, part: Raw) -> Raw:
     """The flags of the addresses that the main container listens at, where the resource sets the port."""
-    ports = ((flag, value_at(part, path)) for flag, path in ((component.listens, ("port",)), *_PORTS))
+    ports = ((flag, value_at(part, path)) for flag, path in ((component.listens, ("port",)), *PORTS))
     flags = {flag: f":{port}" for flag, port in ports if isinstance(port, str | int) and port}
     for flag, listeners in _SYSLOG:
         found = [each.get("listenPort") for each in objects_of(value_at(part, ("syslogSpec", listeners)))]

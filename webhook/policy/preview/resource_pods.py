@@ -5,6 +5,7 @@ and zoneCommon. Pure; takes time in proportion to the size of the resource.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -13,10 +14,12 @@ from webhook.facts import Ref
 from webhook.policy.components import BY_KIND, COMPONENTS, PARENTS
 from webhook.policy.conditions import Path, paths_of, value_at
 from webhook.policy.custom_resources import GROUP
+from webhook.policy.field_types import MOST
 from webhook.policy.json_access import Raw
 from webhook.policy.parents import MOST_ZONES, Layers, made_children, zones
 from webhook.policy.posture import ROOT_FIELDS, Posture, Setting, paths_in, posture_of
 from webhook.policy.preview.predicted_pod import FIELDS, PredictedPod, predict
+from webhook.policy.preview.predicted_types import wrongly_predicted
 from webhook.policy.rules.wanted_context import OWN_FIELDS
 from webhook.policy.workload import Parentage, Workload
 from webhook.settings import Settings
@@ -65,7 +68,10 @@ class PodsOfResource(msgspec.Struct, frozen=True):
 
     def notes(self) -> tuple[str, ...]:
         """What a person should know about how the pods were found, and what was left out."""
-        return tuple(note for note in (self.parentage.note, self._zones_left_out(), self.not_predicted()) if note)
+        most = self._predicted_zones()
+        wrong = islice(wrongly_predicted(self.resource, self.spec, most), MOST) if most else ()
+        notes = (self.parentage.note, *wrong, self._zones_left_out(), self.not_predicted())
+        return tuple(note for note in notes if note)
 
     def not_predicted(self) -> str:
         """Which part of the resource is too large to be predicted, for a person; "" for none."""

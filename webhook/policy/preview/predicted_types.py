@@ -1,0 +1,101 @@
+"""The JSON types of the fields that only predictions of pods read.
+
+The decision on a pod reads none of these fields, so a wrong type of one denies nothing. But the API server refuses the
+resource, or the operator does where the definition has no schema. Source: definitions of operator v0.42 to v0.76. Pure;
+takes time in proportion to the number of components.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from webhook.facts import Ref
+from webhook.policy.components import BY_KIND, PARENTS, Component, Data
+from webhook.policy.conditions import Path, Present, value_at
+from webhook.policy.field_types import JsonType, WrongType, type_of
+from webhook.policy.json_access import Raw, object_of
+from webhook.policy.parents import made_children
+from webhook.policy.preview.predicted_pod import ACCEPTS, PORTS, PROBES
+from webhook.text import one_line
+
+_LONGEST = 60
+
+_OF_ALL: dict[Path, JsonType] = {
+    ("extraArgs",): "object",
+    ("hostNetwork",): "boolean",
+    ("image",): "object",
+    ("port",): "string",
+    ("syslogSpec",): "object",
+    **{(probe,): "object" for probe in PROBES},
+    **{path: "string" for _, path in PORTS},
+}
+"""The fields of every component's part."""
+
+_REFUSED = "so the API server or the operator refuses it"
+
+
+def wrongly_predicted(ref: Ref, spec: Raw, most_zones: int) -> Iterator[str]:
+    """A sentence for each field of a resource with a wrong type, in the first zones if it is a parent."""
+    yield from (_refused(each) for each in _in_kind(ref.kind, spec, "spec"))
+    known: set[str] = set()
+    for kind, child in PARENTS.get(ref.kind, {}).items():
+        own = object_of(spec.get(child.field))
+        if child.shared and (wrong := _wrong(own, ("enabled",), "boolean", f"spec.{child.field}")):
+            yield _refused(wrong)
+        for _, layers in made_children(ref, spec, kind, most_zones):
+            for place, child_spec in layers:
+                if place not in known:
+                    known.add(place)
+                    yield from (_refused(each) for each in _in_kind(kind, child_spec, place.removeprefix(f"{ref} ")))
+    backends = [child.kind for child in PARENTS.get(ref.kind, {}).values() if child.backend]
+    backend = spec.get("backendType")
+    if backends and backend not in (*backends, "", None):
+        shown = one_line(repr(backend), _LONGEST)
+        yield f"spec.backendType is {shown} but must be {' or '.join(backends)}, {_REFUSED}"
+
+
+def _refused(wrong: WrongType) -> str:
+    how = ""
+    if wrong.expected == "boolean" and wrong.found == "string":
+        how = ": write true or false without quotes"
+    elif wrong.expected == "string" and wrong.found in {"integer", "number", "boolean"}:
+        how = ": write it in quotes"
+    return f"{wrong}, {_REFUSED}{how}"
+
+
+def _in_kind(kind: str, spec: Raw, place: str) -> Iterator[WrongType]:
+    for component in BY_KIND.get(kind, ()):
+        part, own = component.part_of(spec), ".".join((place, *component.path[1:]))
+        for path, expected in _types(component).items():
+            if wrong := _wrong(part, path, expected, own):
+                yield wrong
+        for name, value in object_of(value_at(part, ("podMetadata", "annotations"))).items():
+            if not isinstance(value, str | None):
+                yield WrongType(f"{own}.podMetadata.annotations[{one_line(name, _LONGEST)}]", type_of(value), "string")
+
+
+def _wrong(part: Raw, path: Path, expected: JsonType, place: str) -> WrongType | None:
+    value: Any = value_at(part, path)
+    found = type_of(value)
+    return None if value is None or found == expected else WrongType(".".join((place, *path)), found, expected)
+
+
+@cache
+def _types(component: Component) -> dict[Path, JsonType]:
+    """The types of the fields of a component's part, the outer fields before the inner ones."""
+    types = dict(_OF_ALL)
+    for condition in (*component.controllers, *(each.when for each in component.beside)):
+        if not isinstance(condition, bool):
+            types[condition.path] = "object" if isinstance(condition, Present) else "boolean"
+    for row in component.beside:
+        if row.settings:
+            types |= {row.settings: "object", (*row.settings, ACCEPTS): "boolean"}
+            for _, path in row.flags:
+                types[(*row.settings, *path)] = "string"
+    if isinstance(data := component.writes, Data):
+        for path in data.claims:
+            types[path] = "object"
+        for path in (*data.moves_mount, *data.moves_flag):
+            types[path] = "string"
+    outer: dict[Path, JsonType] = {path[:length]: "object" for path in types for length in range(1, len(path))}
+    return outer | types
