@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.field_cases import FIELD
 from tests.support.golden import CASES
-from tests.support.preview_warnings import CLAIM
+from tests.support.preview_warnings import CLAIM, PASSES_RESTRICTED
 from tests.support.sample_pods import resource
 from webhook.cli.files import read_files
 from webhook.offline.inputs import sort_documents
@@ -265,6 +265,17 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "VMCluster",
         {"securityContext": {"runAsUser": 5}, "vmselect": {"port": "1"}},
     ),
+    "a patch of no container": ("VMAlertmanager", {"containers": [{"name": "vmalertmanager"}]}),
+    "a socket of the node": (
+        "VMSingle",
+        {
+            "volumes": [{"name": "v", "hostPath": {"path": "/run/x.sock", "type": "Socket"}}],
+            "volumeMounts": [{"name": "v", "mountPath": "/x.sock"}],
+        },
+    ),
+    "a setting in a context that has nothing else": ("VMSingle", {"securityContext": {"useStrictSecurity": True}}),
+    "a user beside the context": ("VMSingle", {"runAsUser": 5}),
+    "a group of the pod in a container": ("VMSingle", _sidecar({**PASSES_RESTRICTED, "fsGroup": 5})),
     "a context under pod": ("VMSingle", {"securityContext": {"pod": {"runAsUser": 5}}}),
     "a context with another name": ("VMSingle", {"podSecurityContext": {"runAsUser": 5}}),
     "a token with another name": ("VMAgent", _vmagent({"automountServiceAccountToken": False})),

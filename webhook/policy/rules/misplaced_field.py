@@ -23,6 +23,8 @@ What to do: move the field to the place that the warning names. For example, in 
       vmstorage:
         securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000}
 
+A component's own securityContext takes the place of the strict one, so write all of it.
+
 Source: definitions of operator v0.42 to v0.76.
 """
 
@@ -82,6 +84,7 @@ _OTHER_NAMES = {
 }
 """What people call these fields elsewhere, in small letters."""
 
+_GROUPS = ("containers", "initContainers")
 _TEMPLATES = ("template", "podTemplate")
 _WITHIN_CONTEXT = frozenset(
     {"pod", "container", _CONTEXT.lower(), *(each for each in _OTHER_NAMES if each.endswith("context"))}
@@ -200,7 +203,7 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
 
 def _containers(part: Raw, place: str) -> Iterator[tuple[str, Raw]]:
     """The elements of a part's containers and initContainers, each with its place."""
-    for group in ("containers", "initContainers"):
+    for group in _GROUPS:
         for each in objects_of(part.get(group))[:_MOST_ELEMENTS]:
             yield f"{place}.{group}[{text_at(each, ('name',))}]", each
 
@@ -387,13 +390,20 @@ def fix(finding: Violation | Warn, resource: ResourceObject) -> Fix:
     wrong = steps_of(place)
     targets = right.removesuffix(", or in another child").removesuffix(" itself")
     value = found_at(resource.object, wrong)
+    *outer, last = wrong or [("", "")]
+    if last[0] in _OF_POD_ALONE and any(name for field, name in outer if field in _GROUPS):
+        note = f"A container has no such field. To set it for the whole pod, write {right}."
+        return Fix(placed_at(wrong, None), notes=(note,), of_resource=True)
     if targets.endswith(": true"):
         targets, value = targets.removesuffix(": true"), True
     into = [steps_of(each.removeprefix(ITSELF)) for each in targets.split(" and ")]
     by_name = all(each for each in (*into, wrong)) and value is not None
     if not by_name or not _WHOLE.intersection(field for each in into for field, _ in each):
         return Fix(notes=(f"Move the value of {place} to {targets}: <the value>",), of_resource=True)
-    fields: Raw = placed_at(wrong, None)
+    # an empty context would turn strict security off
+    is_last = bool(outer) and outer[-1][0] == _CONTEXT and len(object_of(found_at(resource.object, outer))) == 1
+    leaves = is_last and all(each[: len(outer)] != outer for each in into)
+    fields: Raw = placed_at(outer if leaves else wrong, None)
     for each in into:
         fields = joined(fields, placed_at(each, value))
     return Fix(fields, of_resource=True)

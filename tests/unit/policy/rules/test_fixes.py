@@ -22,6 +22,8 @@ from webhook.policy.workload import Workload
 MARKED = {
     "a low port with hostNetwork",
     "another mount at the place of the token",
+    "a patch of no container",
+    "a socket of the node",
 }
 """Resources with a finding whose fix only a person can write."""
 
