@@ -18,7 +18,8 @@ where nothing else is known.
 - A kind or component of the operator that this version of vmguard does not know is an unknown kind. With
   VMGUARD_ENFORCE=deny vmguard denies its pods, else it allows them with a warning.
 - Where an owner cannot be looked up, the pod is refused. With VMGUARD_UNKNOWN=allow it is let through unchanged.
-- A resource with a field of the wrong JSON type is denied, and nothing is read from it.
+- A resource with a field of the wrong JSON type is denied, and nothing is read from it. If only a prediction of its
+  pods reads the field, such as `port`, that is a warning.
 
 Why: a wrong user id can lock a database out of its files, so vmguard never guesses to whom a pod belongs.
 
@@ -75,8 +76,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the text."""
-    if options.rule not in TEXTS:
+    """Print the text; an id may be copied with its brackets."""
+    text = TEXTS.get(options.rule.strip("[]").lower())
+    if text is None:
         raise UsageError(f"vmguard explain: no rule {quoted(options.rule)}; there are {', '.join(TEXTS)}")
-    print(TEXTS[options.rule])
+    print(text)
     return 0

@@ -1,13 +1,14 @@
 """`vmguard explain` says of each id what it means, why, and what to do, with YAML to copy."""
 
 import re
+from argparse import Namespace
 from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 
 from tests.support.server import ROOT
-from webhook.cli.explain import TEXTS
+from webhook.cli.explain import TEXTS, run
 from webhook.policy.posture import Posture
 
 BLOCK = re.compile(r"\n\n((?:    .*\n)+)")
@@ -43,3 +44,9 @@ def test_each_word_of_a_posture_is_explained(part):
     for word in get_args(get_type_hints(Posture)[part]):
         assert f"\n- `{word}`: " in TEXTS["posture"]
         assert f" | `{word}` | " in (ROOT / "docs" / "rules.md").read_text()
+
+
+@pytest.mark.parametrize("written", ["low-port", "[low-port]", "Low-Port"])
+def test_an_id_may_be_copied_as_it_stands_in_a_warning(written, capsys):
+    assert run(Namespace(rule=written)) == 0
+    assert capsys.readouterr().out.startswith("low-port: ")
