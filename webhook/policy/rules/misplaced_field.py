@@ -29,9 +29,10 @@ Source: definitions of operator v0.42 to v0.76.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 
 from webhook.policy.components import BY_KIND, PARENTS, Component
 from webhook.policy.conditions import text_at, value_at
@@ -47,6 +48,9 @@ ID = "misplaced-field"
 
 _MOST = 5
 """Fields of one resource that are named."""
+
+_MOST_FIELDS = 200
+"""Fields of one object that are looked at; the largest that an operator knows has about 120."""
 
 _MOST_ELEMENTS = 20
 """Zones, and containers of a component, that are looked at."""
@@ -183,7 +187,7 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
         yield from _in(object_of(template.get("spec")), f"{place}.{name}.spec.", _NONE, right)
     context = object_of(part.get(_CONTEXT))
     yield from _in_context(context, f"{place}.{_CONTEXT}")
-    strange = {name: value for name, value in context.items() if not _nests(name) and not _nearest(name, OWN_FIELDS)}
+    strange = {name: value for name, value in _first(context) if not _nests(name) and not _nearest(name, OWN_FIELDS)}
     yield from _in(strange, f"{place}.{_CONTEXT}.", _NONE, right)
     for element, each in _containers(part, place):
         of_one = object_of(each.get(_CONTEXT))
@@ -191,13 +195,13 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
         for field, value in of_one.items():
             if field in _OF_POD_ALONE and value is not None:
                 yield f"{element}.{_CONTEXT}.{field}", f"{place}.{_CONTEXT}.{field}"
-        outside = {field: value for field, value in each.items() if _meant(field).startswith(_CONTEXT)}
+        outside = {field: value for field, value in _first(each) if _meant(field).startswith(_CONTEXT)}
         yield from _in(outside, f"{element}.", frozenset({_CONTEXT}), _within(element))
     for row in component.beside:
         if row.settings and not row.init:
             settings = object_of(value_at(part, row.settings))
             own = _within(f"{place}.containers[{row.name}]")
-            wrong = {field: value for field, value in settings.items() if _meant(field).startswith(_CONTEXT)}
+            wrong = {field: value for field, value in _first(settings) if _meant(field).startswith(_CONTEXT)}
             yield from _in(wrong, ".".join((place, *row.settings, "")), _NONE, own)
 
 
@@ -241,7 +245,7 @@ def _nests(field: str) -> bool:
 
 
 def _in_context(context: Raw, place: str) -> Iterator[tuple[str, str]]:
-    for field, value in context.items():
+    for field, value in _first(context):
         if isinstance(value, dict) and _nests(field):
             yield f"{place}.{field}", f"its fields in {place} itself"
     yield from _misspelt(context, f"{place}.", OWN_FIELDS)
@@ -277,13 +281,18 @@ def _zone_holders(spec: Raw) -> list[tuple[str, Raw]]:
     return [*holders, ("spec.zoneCommon", object_of(spec.get("zoneCommon")))]
 
 
+def _first(holder: Raw) -> Iterable[tuple[str, Any]]:
+    """The first fields of an object: an API server keeps unknown fields in a part without a schema."""
+    return islice(holder.items(), _MOST_FIELDS)
+
+
 def _within(place: str) -> Right:
     return lambda field: f"{place}.{field}"
 
 
 def _in(holder: Raw, place: str, allowed: frozenset[str], right: Right) -> Iterator[tuple[str, str]]:
     """The fields of one object that are none of its kind's, by the fields that they are meant to be."""
-    for field, value in holder.items():
+    for field, value in _first(holder):
         if value is None or field in allowed:
             continue
         meant = _meant(field)
@@ -302,7 +311,7 @@ def _misspelt(holder: Raw, place: str, names: tuple[str, ...], belongs: str = ""
 
     `belongs` is the place of these names, where that is not the object itself.
     """
-    for field, value in holder.items():
+    for field, value in _first(holder):
         name = "" if value is None or (field in names and not belongs) else _nearest(field, names)
         if name:
             yield f"{place}{field}", f"{belongs or place}{name}"
@@ -318,13 +327,18 @@ def _nearest_plain(plain: str, names: tuple[str, ...]) -> str:
     known = {form: name for name in names for form in (_of_any_kind(_plain(name)), _plain(name))}
     forms = dict.fromkeys((plain, _of_any_kind(plain)))
     found = next((known[form] for form in forms if form in known), "")
-    near = {name for name in known for form in forms if abs(len(form) - len(name)) <= 1}
-    if found or not near:
-        return found
-    from rapidfuzz.distance import Indel  # noqa: PLC0415 - hardly ever needed
+    return found or next((known[near] for form in forms if (near := _similar(form, known, _NEAR))), "")
 
-    similar = max((Indel.normalized_similarity(form, name), name) for form in forms for name in near)
-    return known[similar[1]] if similar[0] >= _NEAR else ""
+
+def _similar(plain: str, known: Mapping[str, str], least: float) -> str:
+    """The known name that is most like a name, "" for none; a name of about the same length."""
+    if not any(abs(len(plain) - len(each)) <= 1 for each in known):
+        return ""
+    from rapidfuzz import process  # noqa: PLC0415 - hardly ever needed
+    from rapidfuzz.distance import Indel  # noqa: PLC0415
+
+    found = process.extractOne(plain, known.keys(), scorer=Indel.normalized_similarity, score_cutoff=least)
+    return str(found[0]) if found else ""
 
 
 def _of_any_kind(plain: str) -> str:
@@ -338,12 +352,7 @@ def _meant(field: str) -> str:
 
 @lru_cache(1024)
 def _meant_plain(plain: str) -> str:
-    found = _PLAIN.get(plain) or _OTHER_NAMES.get(plain)
-    if found or not _PLAIN_LENGTHS.intersection(range(len(plain) - 1, len(plain) + 2)):
-        return found or ""
-    from rapidfuzz.distance import Indel  # noqa: PLC0415 - hardly ever needed
-
-    return next((name for known, name in _PLAIN.items() if Indel.normalized_similarity(plain, known) >= _ALMOST), "")
+    return _PLAIN.get(plain) or _OTHER_NAMES.get(plain) or _PLAIN.get(_similar(plain, _PLAIN, _ALMOST), "")
 
 
 def _plain(field: str) -> str:
@@ -351,7 +360,6 @@ def _plain(field: str) -> str:
 
 
 _PLAIN = {_plain(field): field for field in _FIELDS} | {_plain(field): f"{_CONTEXT}.{field}" for field in OWN_FIELDS}
-_PLAIN_LENGTHS = frozenset(map(len, _PLAIN))
 
 _NAMES = frozenset(
     _plain(name)

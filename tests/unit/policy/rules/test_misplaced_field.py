@@ -234,3 +234,11 @@ def _lists(value):
 def test_a_spec_with_another_name_is_a_warning(field):
     (warning,) = check_resource(ResourceObject("VMSingle", {field: {"securityContext": {}}}))
     assert warning.text == f"{field} is no field of VMSingle: the API server drops it, so it has no effect. Write spec"
+
+
+def test_an_object_with_very_many_fields_is_looked_at_in_part():
+    """A part without a schema keeps unknown fields, and all other requests wait for this check."""
+    many = {f"unknown{number}": 1 for number in range(100_000)}
+    assert check_resource(ResourceObject("VMSingle", {"spec": {**many, "runAsUser": 5}})) == []
+    (warning,) = check_resource(ResourceObject("VMSingle", {"spec": {"runAsUser": 5, **many}}))
+    assert warning.text.startswith("spec.runAsUser is no field of VMSingle")
