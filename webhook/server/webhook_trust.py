@@ -113,13 +113,15 @@ class WebhookTrust:
         if not wrong or not self._wrong:
             self._wrong_since = now
         self._wrong = wrong
-        self._report(wrong if self._once or now - self._wrong_since >= AT_START else {})
+        if found is not None:
+            gone = {f"{kind} {self.name}" for kind in self._missing}
+            self._report(wrong if self._once or now - self._wrong_since >= AT_START else {}, gone)
 
-    def _report(self, wrong: Mapping[str, str]) -> None:
-        """Log what became wrong since the last reading, and what is right again."""
+    def _report(self, wrong: Mapping[str, str], gone: set[str]) -> None:
+        """Log what became wrong since the last reading, and what is right again; `gone` configurations are neither."""
         for name in wrong.keys() - self._reported:
             self._log.write("error", "CA bundle wrong", configuration=name, reason=wrong[name])
-        for name in self._reported - wrong.keys():
+        for name in self._reported - wrong.keys() - gone:
             self._log.write("info", "CA bundle right again", configuration=name)
         self._reported = set(wrong)
 

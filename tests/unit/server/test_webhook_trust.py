@@ -82,6 +82,15 @@ def test_later_it_is_reported_once_and_when_it_is_right_again():
     assert judged.trust.note == ""
 
 
+@pytest.mark.parametrize("found", [None, (FoundConfiguration(MUTATING_CONFIGURATIONS, None),)])
+def test_a_wrong_bundle_is_not_right_again_while_its_configuration_is_missing_or_cannot_be_read(found):
+    judged = JudgedTrust()
+    judged.judge(CA.certificate_pem)
+    judged.judge(OTHER.certificate_pem)
+    judged.trust.judge(found, LEAF)
+    assert judged.messages() == ["CA bundle wrong"]
+
+
 def test_a_url_without_a_bundle_is_verified_by_public_authorities():
     assert JudgedTrust().judge(b"", service="") == ""
 
