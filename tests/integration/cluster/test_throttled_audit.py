@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,10 +17,7 @@ from tests.support.command import vmguard
 FLOW_CONTROL = "flowcontrol.apiserver.k8s.io/v1"
 ADMISSION = "admissionregistration.k8s.io/v1"
 CONFIG_MAPS = {"apiGroups": [""], "resources": ["configmaps"]}
-RULES = [
-    {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]},
-    {**CONFIG_MAPS, "verbs": ["create"]},
-]
+READ = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}
 ONE_SEAT = {
     "type": "Limited",
     "limited": {
@@ -47,14 +45,23 @@ def create(plane):
 
 @pytest.fixture
 def throttled(plane, namespace, create):
-    """A user for whom the API server serves one request at a time, and a webhook that makes a ConfigMap last 30 s."""
+    """A user whose requests the API server rejects while this lasts, because a slow request takes the only seat.
+
+    A webhook that does not answer makes the creation of a ConfigMap last 30 s. Two other users of the same
+    priority level create one again and again.
+    """
     needs(plane, 29, "a priority level without shares")
-    user = f"throttled-{namespace}"
+    name = f"throttled-{namespace}"
+    slow = [f"slow-{number}-{namespace}" for number in range(2)]
     every = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
-    rule = {"subjects": [{"kind": "User", "user": {"name": user}}], "resourceRules": [every]}
-    schema = {"priorityLevelConfiguration": {"name": user}, "matchingPrecedence": 2, "rules": [rule]}
-    create(FLOW_CONTROL, "PriorityLevelConfiguration", user, spec=ONE_SEAT)
-    create(FLOW_CONTROL, "FlowSchema", user, spec=schema)
+    create(FLOW_CONTROL, "PriorityLevelConfiguration", name, spec=ONE_SEAT)
+    for schema, users in ((name, [name]), (f"slow-{namespace}", slow)):
+        subjects = [{"kind": "User", "user": {"name": each}} for each in users]
+        rules = [{"subjects": subjects, "resourceRules": [every]}]
+        spec = {"priorityLevelConfiguration": {"name": name}, "matchingPrecedence": 2, "rules": rules}
+        create(FLOW_CONTROL, "FlowSchema", schema, spec=spec)
+    for each in slow:
+        granted(plane, each, [{**CONFIG_MAPS, "verbs": ["create"]}])
     with socket.create_server(("127.0.0.1", 0)) as silent:
         entry = {
             "name": "silent.example.org",
@@ -71,12 +78,25 @@ def throttled(plane, namespace, create):
             "failurePolicy": "Ignore",
             "timeoutSeconds": 30,
         }
-        create(ADMISSION, "ValidatingWebhookConfiguration", user, webhooks=[entry])
-        wait_for(
-            lambda: plane.kubectl("get", "configmaps", user=user) and _flow(plane, user, "dispatched_requests_total"),
-            "a request that belongs to the FlowSchema",
-        )
-        yield user
+        create(ADMISSION, "ValidatingWebhookConfiguration", name, webhooks=[entry])
+        stopped = threading.Event()
+
+        def create_slowly(user):
+            while not stopped.is_set():
+                plane.kubectl("create", "configmap", "x", "-n", namespace, "--dry-run=server", user=user)
+
+        with ThreadPoolExecutor(len(slow)) as threads:
+            try:
+                for each in slow:
+                    threads.submit(create_slowly, each)
+                wait_for(
+                    lambda: _flow(plane, f"slow-{namespace}", "rejected_requests_total"),
+                    "one slow request rejects the other",
+                )
+                yield name
+            finally:
+                stopped.set()
+                silent.close()
 
 
 def _flow(plane, user, what):
@@ -87,13 +107,13 @@ def _flow(plane, user, what):
 
 
 def test_an_audit_goes_on_when_the_api_server_has_time_again(plane, namespace, throttled):
-    kubeconfig = granted(plane, throttled, RULES)
-    slow = ("create", "configmap", "slow", "-n", namespace, "--dry-run=server")
-    with ThreadPoolExecutor(2) as threads:
-        threads.submit(plane.kubectl, *slow, user=throttled)
-        wait_for(lambda: _flow(plane, throttled, "current_executing_requests"), "the slow request")
+    kubeconfig = granted(plane, throttled, [READ])
+    with ThreadPoolExecutor(1) as threads:
         audit = threads.submit(vmguard, "audit", "--kubeconfig", kubeconfig, "-n", namespace, "-o", "json")
-        wait_for(lambda: audit.done() or _flow(plane, throttled, "rejected_requests_total"), "a rejected request")
+        wait_for(
+            lambda: audit.done() or _flow(plane, throttled, "rejected_requests_total"),
+            "a rejected request of the audit",
+        )
         assert not audit.done(), audit.result()
         plane.api.delete(FLOW_CONTROL, "FlowSchema", throttled)
         status, out, err = audit.result()
