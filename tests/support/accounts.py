@@ -12,6 +12,9 @@ RBAC_GROUP = "rbac.authorization.k8s.io"
 RBAC = f"{RBAC_GROUP}/v1"
 """The apiVersion of roles and bindings."""
 
+READ = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}
+"""The rule to get and list everything."""
+
 _WATCHED = (*BUILT_IN.values(), *(custom(kind, BY_KIND[kind].storage) for kind in JUDGED))
 _NEVER_TAKEN = [
     {

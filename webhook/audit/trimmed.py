@@ -17,7 +17,7 @@ from webhook.policy.components import KINDS
 from webhook.policy.context_fields import FIELDS as FIELDS_OF_CONTEXTS
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS
+from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS, PROBES
 from webhook.policy.projection import TREES, paths_of_kind
 from webhook.policy.rules import FOREIGN_ANNOTATIONS, reads_field, words_read
 
@@ -43,7 +43,6 @@ _CONTAINER = ("name", "image", "volumeMounts")
 _PORT = ("containerPort", "hostPort", "name", "protocol")
 _SERVICE = ("name", "port", "targetPort")
 _GROUPS = ("initContainers", "containers", "ephemeralContainers")
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HOOKS = ("postStart", "preStop")
 
 _SOURCES: Mapping[str, tuple[str, ...]] = {
@@ -135,7 +134,7 @@ def _field(field: str, value: Any) -> Any:
         return {"annotations": _annotations(value["annotations"])} if "annotations" in value else {}
     if field == "serviceSpec":
         return {"spec": _service(object_of(value["spec"]))} if "spec" in value else {}
-    if field in _PROBES:
+    if field in PROBES:
         return _hosts(value)
     if field == "storage" or field.endswith("Storage"):
         return {**{each: {} for each in _STORAGE if value.get(each) is not None}, **_part(value)}
@@ -213,7 +212,7 @@ _INNER = (
 
 FIELD_NAMES = frozenset(
     [
-        *("spec", "status", *_POD, *_CONTAINER, *_PORT, *_SERVICE, *_GROUPS, *_PROBES, *_HOOKS),
+        *("spec", "status", *_POD, *_CONTAINER, *_PORT, *_SERVICE, *_GROUPS, *PROBES, *_HOOKS),
         *(*_METADATA, *_SOURCES, *_INNER),
         *(field for fields in (*_SOURCES.values(), *_OTHERS.values()) for field in fields),
         *("annotations", "args", "host", "httpGet", "tcpSocket", "lifecycle", "ports", "securityContext", "volumes"),
@@ -247,7 +246,7 @@ def _container(container: Raw) -> Raw:
     ports = [{field: port[field] for field in _PORT if field in port} for port in objects_of(container.get("ports"))]
     if ports:
         kept["ports"] = ports
-    for probe in _PROBES:
+    for probe in PROBES:
         if hosts := _hosts(container.get(probe)):
             kept[probe] = hosts
     lifecycle = object_of(container.get("lifecycle"))

@@ -12,7 +12,7 @@ from tests.controlplane.api import wait_for
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.registration import LABEL
 from tests.controlplane.stand_in_operator import recreate
-from tests.support.accounts import granted
+from tests.support.accounts import READ, granted
 from tests.support.applied_commands import commanded
 from tests.support.command import vmguard
 from tests.support.documentation import shell_lines
@@ -23,8 +23,6 @@ from tests.support.server import ROOT
 from webhook.policy.custom_resources import BY_KIND, GROUP
 
 _COUNT = itertools.count(1)
-
-READ = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}
 
 _STRICT = [case for case in CASES if case.category == "strict" and case.request["kind"]["kind"] == "Pod"]
 WORKLOADS = list({case.kind: case for case in reversed(_STRICT)}.values())

@@ -11,13 +11,12 @@ import pytest
 
 from tests.controlplane.api import wait_for
 from tests.controlplane.fixtures import needs
-from tests.support.accounts import granted
+from tests.support.accounts import READ, granted
 from tests.support.command import vmguard
 
 FLOW_CONTROL = "flowcontrol.apiserver.k8s.io/v1"
 ADMISSION = "admissionregistration.k8s.io/v1"
 CONFIG_MAPS = {"apiGroups": [""], "resources": ["configmaps"]}
-READ = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}
 ONE_SEAT = {
     "type": "Limited",
     "limited": {
@@ -70,9 +69,7 @@ def throttled(plane, namespace, create):
                 "caBundle": base64.b64encode(plane.identities.ca.read_bytes()).decode(),
             },
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-            "rules": [
-                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
-            ],
+            "rules": [{**CONFIG_MAPS, "apiVersions": ["v1"], "operations": ["CREATE"]}],
             "sideEffects": "None",
             "admissionReviewVersions": ["v1"],
             "failurePolicy": "Ignore",

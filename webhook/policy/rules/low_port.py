@@ -41,7 +41,7 @@ from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, laid_over, object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import FlawedPod, PreviewedPod, arguments_of
+from webhook.policy.rules.subject import FlawedPod, PreviewedPod, arguments_of, sysctl_name
 from webhook.policy.volume_users import ROOT, user_of
 
 ID = "low-port"
@@ -102,13 +102,9 @@ def _limit(spec: Raw) -> int:
     if spec.get("hostNetwork") is True:
         return _LIMIT
     for each in objects_of(value_at(spec, ("securityContext", "sysctls"))):
-        if _is_limit(each) and str(each.get("value")).isdecimal():
+        if sysctl_name(each) == _SYSCTL and str(each.get("value")).isdecimal():
             return min(int(str(each.get("value"))[:_LONGEST]), _LIMIT)
     return _LIMIT
-
-
-def _is_limit(sysctl: Raw) -> bool:
-    return str(sysctl.get("name")).replace("/", ".") == _SYSCTL
 
 
 def _may_not(container: Raw, spec: Raw, images: Mapping[str, int | None]) -> bool:
@@ -162,7 +158,9 @@ def _with_sysctl(pod: FlawedPod) -> Raw:
         base: Raw = {}
     else:
         base = laid_over(pod.filling_pod, pod.filling_container)
-    others = [each for each in objects_of(value_at(pod.spec, ("securityContext", "sysctls"))) if not _is_limit(each)]
+    others = [
+        each for each in objects_of(value_at(pod.spec, ("securityContext", "sysctls"))) if sysctl_name(each) != _SYSCTL
+    ]
     return {**base, "sysctls": [*others, {"name": _SYSCTL, "value": "0"}]}
 
 

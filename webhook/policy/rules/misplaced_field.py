@@ -157,6 +157,11 @@ def _parts(kind: str) -> tuple[Component, ...]:
     return tuple(each for each in BY_KIND.get(kind, ()) if len(each.path) > 1)
 
 
+def _part_fields(kind: str) -> tuple[str, ...]:
+    """The fields of a kind's spec that hold these parts."""
+    return tuple(dict.fromkeys(each.path[1] for each in _parts(kind)))
+
+
 def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
     """Of the spec of a kind that makes pods."""
     parts = _parts(kind)
@@ -166,7 +171,7 @@ def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
         return
     if not any(each.without_part for each in parts):  # otherwise fields of the root may apply to all components
         yield from _in(spec, f"{place}.", frozenset({_STRICT}), _right_at_root(kind, spec, place))
-    yield from _misspelt(spec, f"{place}.", tuple(dict.fromkeys(each.path[1] for each in parts)))
+    yield from _misspelt(spec, f"{place}.", _part_fields(kind))
     for component in parts:
         *outer, _ = component.path[1:]
         if outer:
@@ -265,7 +270,7 @@ def _in_parent(kind: str, spec: Raw) -> Iterator[tuple[str, str]]:
         yield from _in(holder, f"{place}.", _NONE, _within(f"{place}.{of_zones[0]}.spec"))
         yield from _misspelt(holder, f"{place}.", of_zones)
     for child in children.values():
-        parts = tuple(dict.fromkeys(each.path[1] for each in _parts(child.kind)))
+        parts = _part_fields(child.kind)
         for place, holder in [("spec", spec)] if child.shared else holders:
             own, within = object_of(holder.get(child.field)), f"{place}.{child.field}.spec"
             yield from _in(own, f"{place}.{child.field}.", _NONE, _within(within))

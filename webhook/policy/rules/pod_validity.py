@@ -41,7 +41,7 @@ from webhook.policy.context_fields import NOBODY, ROWS
 from webhook.policy.findings import Fix, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.rules.rule import Rule
-from webhook.policy.rules.subject import FlawedPod, OperatorPod
+from webhook.policy.rules.subject import FlawedPod, OperatorPod, sysctl_name
 from webhook.policy.rules.windows_options import of_host, wrong_options
 
 ID = "pod-validity"
@@ -133,7 +133,7 @@ def _of_network(spec: Raw, pod: Raw) -> Iterator[Fault]:
 
 
 def _is_of_network(sysctl: Raw) -> bool:
-    return str(sysctl.get("name")).replace("/", ".").startswith("net.")
+    return sysctl_name(sysctl).startswith("net.")
 
 
 def _ids(context: Raw, fields: tuple[str, ...]) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ import msgspec
 from webhook.facts import Fact
 from webhook.objects import Container, Pod
 from webhook.podsecurity import Verdict
-from webhook.policy.json_access import object_of, objects_of, texts_of
+from webhook.policy.json_access import Raw, object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
 from webhook.policy.volume_groups import VolumeGroup
 from webhook.policy.workload import Workload, user_containers
@@ -66,6 +66,11 @@ class Subject(msgspec.Struct, frozen=True):
             for group, containers in groups
             for index, container in enumerate(containers or ())
         ]
+
+
+def sysctl_name(sysctl: Raw) -> str:
+    """The name of an entry of `sysctls`, with dots: Kubernetes also reads slashes as separators."""
+    return str(sysctl.get("name")).replace("/", ".")
 
 
 def arguments_of(container: dict[str, Any]) -> list[str]:
