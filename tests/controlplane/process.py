@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,11 +64,15 @@ class Process:
             self._popen.wait()
 
 
+def leashed(command: Sequence[str]) -> list[str]:
+    """A command that ends together with the thread of this process that starts it; its program is an absolute path."""
+    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
+
+
 def _start(command: list[str], log: Path, environment: dict[str, str] | None, network: str) -> subprocess.Popen[bytes]:
-    leashed = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
     with log.open("ab") as output, inside(network):
         return subprocess.Popen(
-            leashed,
+            leashed(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

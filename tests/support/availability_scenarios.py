@@ -23,6 +23,7 @@ from certs import AUTHORITY_LIFETIME, AUTHORITY_NAME, Authority
 from tests.controlplane.api import wait_for
 from tests.controlplane.network_namespace import network_namespace
 from tests.controlplane.plane import API_SERVER, CONTROLLERS, ControlPlane, control_plane
+from tests.controlplane.process import leashed
 from tests.controlplane.registration import LABEL
 from tests.controlplane.service_network import ServiceNetwork, service_network
 from tests.support.altered_vmguard import LEAF_EVERY_SECOND, NO_OVERLAP, SHORT_KEEP_ALIVE, SHORT_OVERLAP
@@ -134,7 +135,7 @@ def _flood(play: Play) -> None:
         for server in play.replicas:
             words = [server.host, str(server.port), play.release.server_name]
             command = [sys.executable, "-m", "tests.support.flood_of_clients", *words]
-            flood = stack.enter_context(subprocess.Popen(command, env=environment(), cwd=ROOT))
+            flood = stack.enter_context(subprocess.Popen(leashed(command), env=environment(), cwd=ROOT))
             stack.callback(flood.kill)
         play.wait(300)
 

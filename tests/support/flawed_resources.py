@@ -51,6 +51,22 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
             }
         },
     ),
+    "a backup to a folder of no absolute path": (
+        "VMSingle",
+        {**CLAIM, "vmBackup": {"acceptEULA": True, "destination": "fs://backup"}},
+    ),
+    "a low port of a configuration file": (
+        "VMAnomaly",
+        {"monitoring": {"pull": {"port": "80"}}, "server": {"port": "443"}},
+    ),
+    "strict security without effect": ("VMAuth", {"useStrictSecurity": True, "securityContext": {"runAsUser": 1000}}),
+    "strict security without effect in all zones": (
+        "VMDistributed",
+        {
+            "zones": [{"name": "a"}],
+            "zoneCommon": {"vmagent": {"spec": {"useStrictSecurity": True, "securityContext": {}}}},
+        },
+    ),
     "data on a volume of the node": (
         "VMSingle",
         {

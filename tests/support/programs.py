@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tests.controlplane.process import leashed
 from tests.support.patience import PATIENCE
 from tests.support.server import ROOT, environment
 
@@ -30,7 +31,8 @@ def program(name: str) -> str:
 @contextmanager
 def started(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
     """A process in the project's folder with text streams; it is killed at the end of the block if it still runs."""
-    with subprocess.Popen(command, text=True, cwd=ROOT, env=options.pop("env", environment()), **options) as process:
+    absolute = leashed([program(command[0]), *command[1:]])
+    with subprocess.Popen(absolute, text=True, cwd=ROOT, env=options.pop("env", environment()), **options) as process:
         try:
             yield process
         finally:

@@ -22,6 +22,7 @@ from random import SystemRandom
 from typing import Any
 
 from certs import DirectoryStore, ensure
+from tests.controlplane.process import leashed
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -217,7 +218,7 @@ def _started(folder: Path, command: Sequence[str], variables: dict[str, str]) ->
     with (
         (folder / "log").open("wb") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=variables, cwd=folder
+            leashed(command), stdout=subprocess.PIPE, stderr=stderr, text=True, env=variables, cwd=folder
         ) as process,
     ):
         try:

@@ -52,7 +52,7 @@ DEADLINE = 30.0
 LONGEST = 500
 """Characters of a text in a report."""
 
-_SEVERITY: Mapping[str, AuditVerdict] = {"sidecar": "ok"}
+_SEVERITY: Mapping[str, AuditVerdict] = {"sidecar": "ok", "ignored-strict": "ok"}
 """What a warning of a rule that is not fatal means for the pods of a workload; CHECK for all other rules."""
 
 

@@ -196,6 +196,7 @@ class Child(msgspec.Struct, frozen=True):
     A parent makes the child whether anything stands there or not. It has a `shared` child once, at `spec.FIELD`, for
     all zones, unless `spec.FIELD.enabled` is false. It makes a `backend` in each zone, one kind of them: the one that
     `spec.backendType` names, else the `default` one. `turns_on` are fields that the operator sets to true in the child.
+    `without` are fields of the child's kind that the parent does not have there: the API server drops them.
     """
 
     kind: str
@@ -204,6 +205,7 @@ class Child(msgspec.Struct, frozen=True):
     backend: bool = False
     default: bool = False
     turns_on: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -458,7 +460,7 @@ KINDS: tuple[Kind, ...] = (
     _parent(
         "VMDistributed",
         "v1alpha1",
-        Child("VMAgent", "vmagent", turns_on=("ingestOnlyMode",)),
+        Child("VMAgent", "vmagent", turns_on=("ingestOnlyMode",), without=("daemonSetMode", "insertPorts")),
         Child("VMCluster", "vmcluster", backend=True, default=True),
         Child("VMSingle", "vmsingle", backend=True),
         Child("VMAuth", "vmauth", shared=True),
@@ -466,7 +468,7 @@ KINDS: tuple[Kind, ...] = (
     _parent(
         "VLDistributed",
         "v1alpha1",
-        Child("VLAgent", "vlagent"),
+        Child("VLAgent", "vlagent", without=("k8sCollector", "syslogSpec", "tmpDataPath")),
         Child("VLCluster", "vlcluster", backend=True, default=True),
         Child("VLSingle", "vlsingle", backend=True),
         Child("VMAuth", "vmauth", shared=True),

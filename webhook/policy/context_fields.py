@@ -124,6 +124,10 @@ class ContextField(msgspec.Struct, frozen=True):
         """Whether a value that is set is no violation at Kubernetes 1.`minor`."""
         return (value == self.strict and type(value) is type(self.strict)) or self.accepted.allows(value, minor)
 
+    def accepts_unset(self, minor: int) -> bool:
+        """Whether a context without the field is as good as one with an accepted value."""
+        return self.unset is not None and self.accepts(self.unset, minor)
+
     def no_weaker(self, value: Any, own: Any) -> bool:
         """Whether a value is surely no weaker than `own`, which may be None for no value."""
         if own is None and self.unset is not None and value is self.unset:
@@ -139,7 +143,9 @@ _SCHEMAS: dict[type, Schema] = {bool: "boolean", int: "integer", str: "string", 
 _PROFILE: Schema = {"type": "string", "localhostProfile": "string"}
 
 FIELDS: tuple[ContextField, ...] = (
-    ContextField("privileged", CONTAINER, False, NOTHING_ELSE, "a privileged container is root on the node"),
+    ContextField(
+        "privileged", CONTAINER, False, NOTHING_ELSE, "a privileged container is root on the node", unset=False
+    ),
     ContextField(
         "allowPrivilegeEscalation", CONTAINER, False, NOTHING_ELSE, "a process could gain more privileges", unset=True
     ),
@@ -170,6 +176,7 @@ FIELDS: tuple[ContextField, ...] = (
         "vmguard knows no other",
         since=20,
         platform=True,
+        unset="Always",
     ),
     ContextField(
         "supplementalGroups",

@@ -1,6 +1,6 @@
 """Reads raw JSON for the package policy: a value of another type than object, list or text counts as absent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 Raw = dict[str, Any]
@@ -19,6 +19,13 @@ def objects_of(value: Any) -> list[Raw]:
 def texts_of(things: Iterable[Raw], field: str) -> frozenset[str]:
     """The texts that objects have in a field."""
     return frozenset(text for thing in things if isinstance(text := thing.get(field), str))
+
+
+def within(path: Sequence[str], fields: Raw) -> Raw:
+    """Fields inside nested objects: `within(("a", "b"), fields)` is `{"a": {"b": fields}}`."""
+    for field in reversed(path):
+        fields = {field: fields}
+    return fields
 
 
 def joined(first: Raw, second: Raw) -> Raw:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from webhook.policy.findings import Fix
-from webhook.policy.json_access import Raw, joined, object_of, objects_of
+from webhook.policy.json_access import Raw, joined, object_of, objects_of, within
 from webhook.policy.parents import Layers
 from webhook.policy.workload import Workload
 
@@ -89,13 +89,13 @@ def _resource_fields(fix: Fix, workload: Workload) -> Raw:
     """The fields of a fix as fields of the resource that someone edits: the parent's of a child, else its own."""
     layers = workload.parentage.layers
     if not fix.fields or not layers:
-        return fix.fields if fix.of_resource else _nested(workload.component.path, fix.fields) if fix.fields else {}
+        return fix.fields if fix.of_resource else within(workload.component.path, fix.fields) if fix.fields else {}
     if fix.of_resource:
         return _placed(layers[0][0], workload, object_of(fix.fields.get("spec")))
     result: Raw = {}
     for field, value in fix.fields.items():
         for place, part in _split(layers, workload, field, value):
-            result = joined(result, _placed(place, workload, _nested(workload.component.path[1:], {field: part})))
+            result = joined(result, _placed(place, workload, within(workload.component.path[1:], {field: part})))
     return result
 
 
@@ -118,14 +118,8 @@ def _placed(place: str, workload: Workload, spec: Raw) -> Raw:
     if found is None:
         return {}
     if found["common"]:
-        return {"spec": _nested((*found["common"].split("."), "spec"), spec)}
+        return {"spec": within((*found["common"].split("."), "spec"), spec)}
     return {"spec": {"zones": [{"name": found["zone"], found["of_zone"]: {"spec": spec}}]}}
-
-
-def _nested(path: tuple[str, ...], fields: Raw) -> Raw:
-    for field in reversed(path):
-        fields = {field: fields}
-    return fields
 
 
 def _renaming(workload: Workload, old: str, new: str) -> Iterator[Raw]:

@@ -5,10 +5,13 @@ It is the pod as sent, the pod as vmguard would admit it, or a running pod with 
 
 from collections.abc import Mapping
 
+import msgspec
+
 from webhook.objects import Metadata, Pod
 from webhook.podsecurity import Verdict
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
+from webhook.policy.rules.context_filling import left_out
 from webhook.policy.rules.subject import FlawedPod, PolicyReference, PreviewedPod, ReplacedPod, Subject
 from webhook.policy.rules.wanted_context import nested, wanted_context
 from webhook.policy.volume_groups import VolumeGroup
@@ -46,6 +49,9 @@ def previewed_pod(
 ) -> PreviewedPod:
     """A pod as it will be admitted, raw, with the Pod Security verdicts before and after; `earlier` is as there."""
     spec = admitted["spec"]
+    as_admitted = (
+        msgspec.structs.replace(subject, pod=msgspec.convert(admitted, Pod)) if posture.ignores_strict else None
+    )
     return PreviewedPod(
         pod={**admitted, "spec": {**spec, **{field: objects_of(spec.get(field)) for field in _LISTS}}},
         minor=subject.minor,
@@ -55,6 +61,7 @@ def previewed_pod(
         filling=nested(wanted_context(subject, posture)[1]),
         image_users={} if subject.run_as_platform else image_users(posture.component),
         run_as_platform=subject.run_as_platform,
+        left_out=left_out(as_admitted, posture) if as_admitted else (),
     )
 
 

@@ -46,7 +46,8 @@ class Posture(msgspec.Struct, frozen=True):
 
     `security_context` is strict, custom (the resource's own, in `own_context`) or off. `api_access` is automount (the
     API server's default) or explicit (a token only for containers that need it). `needs_api` is whether the main
-    container calls the Kubernetes API, whatever runs it.
+    container calls the Kubernetes API, whatever runs it. With `ignores_strict` the part that has the resource's own
+    context sets `useStrictSecurity: true` as well, which has no effect there.
     """
 
     component: Component
@@ -58,6 +59,7 @@ class Posture(msgspec.Struct, frozen=True):
     needs_api: bool
     pod_security_policy: Setting | None = None
     place: str = ""
+    ignores_strict: bool = False
 
     @property
     def title(self) -> str:
@@ -96,6 +98,7 @@ def posture_of(workload: Workload, settings: Settings) -> Posture:
         own_context=own if isinstance(own, dict) else {},
         needs_api=holds(component.api, part),
         pod_security_policy=_policy(workload, part),
+        ignores_strict=mode == "custom" and _strict_beside_context(workload),
     )
 
 
@@ -109,6 +112,14 @@ def _strict(workload: Workload, settings: Settings) -> tuple[bool, Setting]:
         if isinstance(value, bool):
             return value, Setting(place, "true" if value else "false")
     return settings.strict_security, Setting(_STRICT_NAME, "true" if settings.strict_security else "false")
+
+
+def _strict_beside_context(workload: Workload) -> bool:
+    """Whether one part has `useStrictSecurity: true` and a context of its own; the operator reads the context alone."""
+    layers = workload.parentage.layers
+    specs = (workload.spec,) if layers is None else tuple(spec for _, spec in layers)
+    parts = map(workload.component.part_of, specs)
+    return any(part.get(_STRICT_FIELD) is True and part.get(_CONTEXT_FIELD) is not None for part in parts)
 
 
 def _strict_fields(workload: Workload) -> list[tuple[str, Any]]:

@@ -196,8 +196,8 @@ def complaint(violation: Violation, place: str = "") -> str:
         return violation.why
     wanted = violation.wanted
     what = wanted if isinstance(wanted, str) else as_json(wanted)
-    found = f"{place or dotted(violation.path)} is {as_json(violation.found)}"
-    return f"{found}, wanted {what}: {violation.why} ({violation.source})"
+    found = "not set" if violation.found is None else as_json(violation.found)
+    return f"{place or dotted(violation.path)} is {found}, wanted {what}: {violation.why} ({violation.source})"
 
 
 def as_json(value: object, widest: int = 80) -> str:

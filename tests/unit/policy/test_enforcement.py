@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -117,8 +118,13 @@ def test_mutate_denies_exactly_the_pods_that_validate_denies_once_filled(case):
     mutated = decide(asked, objects, minor=minor, **environment)
     validated = decide(filled, objects, minor=minor, webhook="validate", **environment)
     assert mutated.allowed == validated.allowed
-    assert {each.path for each in validated.violations} <= {each.path for each in mutated.violations}
+    assert set(map(_place, validated.violations)) <= set(map(_place, mutated.violations))
     assert not validated.changes
+
+
+def _place(violation):
+    """The path and value without the index of a mount or volume, which is lower once vmguard has removed another."""
+    return re.sub(r"/(volumeMounts|volumes)/\d+", r"/\1", violation.path), json.dumps(violation.found)
 
 
 @pytest.mark.parametrize("webhook", ["mutate", "validate"])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.sample_pods import UNREACHABLE, Answers, decide, owned_by, pod, resource, settings, workload
+from tests.support.sample_pods import GROUP, UNREACHABLE, Answers, decide, owned_by, pod, resource, settings, workload
 from webhook.facts import Absent, Ref
 from webhook.policy.explanation import explain_pod
 from webhook.policy.parents import layers_of_child
@@ -151,6 +151,29 @@ def test_the_children_are_those_that_the_operator_makes(spec, titles):
 def test_an_agent_of_a_zone_only_passes_data_on():
     (agent, _) = PodsOfResource(PARENT, {"zones": [{"name": "a"}]}).predicted(settings())
     assert [each["name"] for each in agent.spec["containers"]] == ["vmagent"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "agent", "field"),
+    [
+        ("VMDistributed", "vmagent", {"daemonSetMode": True}),
+        ("VLDistributed", "vlagent", {"k8sCollector": {"enabled": True}}),
+    ],
+)
+def test_a_field_that_the_parent_does_not_have_decides_nothing(parent, agent, field):
+    """The API server drops it, so the operator makes no DaemonSet."""
+    ref = Ref(GROUP, "v1alpha1", parent, "mon", "d")
+    spec = {"zones": [{"name": "a"}], "zoneCommon": {agent: {"spec": field}}}
+    predicted = PodsOfResource(ref, spec).predicted(settings())
+    assert [each.workload.workload for each in predicted if each.workload.component.name == agent] != ["DaemonSet"]
+    assert len(predicted) == 2
+
+
+def test_zones_without_a_name_have_rows_of_their_own():
+    off = {"vmagent": {"spec": {"useStrictSecurity": False}}}
+    decision = decide(resource("VMDistributed", "d", {"zones": [{}, off]}), [], webhook="validate", minor=37)
+    levels = [(each.who, each.changes > 0) for each in decision.predicted_levels if each]
+    assert levels[:2] == [("zones[0].vmagent", True), ("zones[1].vmagent", False)]
 
 
 def test_a_setting_is_named_where_the_parent_has_it():

@@ -29,6 +29,7 @@ def test_the_ids_are_those_that_users_know():
         "pod-validity",
         "pod-security-policy",
         "security-context",
+        "ignored-strict",
         "image-user",
         "pod-security",
         "api-access",

@@ -34,12 +34,20 @@ PORTS: tuple[tuple[str, Path], ...] = (
 )
 """Flags of main containers that name an address to listen at, and the fields with its port."""
 
+CONFIGURED_PORTS: tuple[Path, ...] = (("monitoring", "pull", "port"), ("server", "port"))
+"""Fields with ports that a main container reads from its configuration file."""
+
 _SYSLOG = (("syslog.listenAddr.tcp", "tcpListeners"), ("syslog.listenAddr.udp", "udpListeners"))
 
 ACCEPTS = "acceptEULA"
 
 INNER_FIELDS = frozenset(
-    [ACCEPTS, *(path[-1] for _, path in PORTS), *(field for _, field in _SYSLOG), "listenPort", "repository"]
+    [
+        *(ACCEPTS, "listenPort", "repository"),
+        *(path[-1] for _, path in PORTS),
+        *(field for _, field in _SYSLOG),
+        *(field for _, *inner in CONFIGURED_PORTS for field in inner),
+    ]
 )
 """The fields that a prediction reads within others, beside those that the table of components names."""
 
@@ -50,7 +58,7 @@ FIELDS = (
     "image",
     "port",
     "syslogSpec",
-    *dict.fromkeys(path[0] for _, path in PORTS),
+    *dict.fromkeys(path[0] for path in (*(path for _, path in PORTS), *CONFIGURED_PORTS)),
     "initContainers",
     "podMetadata",
     "volumeMounts",
@@ -58,6 +66,8 @@ FIELDS = (
     *PROBES,
 )
 """The fields of every component's part that a prediction reads, beside those that its row in the table names."""
+
+_LONGEST_PORT = 5
 
 _TOKEN = f"{VOLUME}-xxxxx"
 
@@ -151,7 +161,13 @@ def _main(component: Component, part: Raw, storage: _Storage) -> Raw:
     mounts = _merged_mounts(storage.mounts, objects_of(part.get("volumeMounts")))
     probes = {probe: part[probe] for probe in PROBES if isinstance(part.get(probe), dict)}
     args = _flags(flags | object_of(part.get("extraArgs")))
-    return {"name": component.main, **_image(part), "args": args, "volumeMounts": mounts, **probes}
+    ports = [
+        {"name": ".".join(path), "containerPort": int(port)}
+        for path in CONFIGURED_PORTS
+        if (port := text_at(part, path)).isdecimal() and len(port) <= _LONGEST_PORT
+    ]
+    declared: Raw = {"ports": ports} if ports else {}
+    return {"name": component.main, **_image(part), "args": args, **declared, "volumeMounts": mounts, **probes}
 
 
 def _listening(component: Component, part: Raw) -> Raw:

@@ -15,7 +15,7 @@ from webhook.policy.conditions import Path, Present, value_at
 from webhook.policy.field_types import JsonType, WrongType, type_of
 from webhook.policy.json_access import Raw, object_of
 from webhook.policy.parents import made_children
-from webhook.policy.preview.predicted_pod import ACCEPTS, PORTS, PROBES
+from webhook.policy.preview.predicted_pod import ACCEPTS, CONFIGURED_PORTS, PORTS, PROBES
 from webhook.text import one_line
 
 _LONGEST = 60
@@ -27,7 +27,7 @@ _OF_ALL: dict[Path, JsonType] = {
     ("port",): "string",
     ("syslogSpec",): "object",
     **{(probe,): "object" for probe in PROBES},
-    **{path: "string" for _, path in PORTS},
+    **dict.fromkeys((*(path for _, path in PORTS), *CONFIGURED_PORTS), "string"),
 }
 """The fields of every component's part."""
 

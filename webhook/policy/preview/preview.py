@@ -49,8 +49,8 @@ _MOST_NAMED = 4
 _Place = tuple[str, str]
 """The places of the fields that make a violation, and why it is one."""
 
-_Key = tuple[str, str, str]
-"""Kind and name of a resource, and name of the component."""
+_Key = tuple[str, str, str, str]
+"""Kind and name of a resource, name of the component, and the place in a parent: zones without a name are alike."""
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -315,7 +315,8 @@ def _without_place(key: _Place, violation: Violation) -> tuple[str, bytes]:
 def _all_that_matters(predicted: PredictedPod) -> bytes:
     """All that the findings on a predicted pod depend on, beside settings and version."""
     posture, workload = predicted.posture, predicted.workload
-    settings = posture.security_context, posture.own_context, posture.api_access, posture.needs_api
+    context = posture.security_context, posture.own_context, posture.ignores_strict
+    settings = *context, posture.api_access, posture.needs_api
     parts = workload.component.name, predicted.pod, workload.in_daemonset, settings
     try:
         return msgspec.json.encode(parts)
@@ -324,4 +325,5 @@ def _all_that_matters(predicted: PredictedPod) -> bytes:
 
 
 def _key(workload: Workload) -> _Key:
-    return workload.kind, workload.name, workload.component.name
+    layers = workload.parentage.layers
+    return workload.kind, workload.name, workload.component.name, layers[0][0] if layers else ""

@@ -144,6 +144,7 @@ def _workloads(ref: Ref, spec: Raw, parentage: Parentage, most: int, fields: _Fi
         for name, layers in made_children(ref, spec, kind, most):
             child_ref = Ref(GROUP, "", kind, ref.namespace, name)
             child_spec = _merged_spec(kind, layers, fields) | dict.fromkeys(child.turns_on, True)
+            child_spec = {field: value for field, value in child_spec.items() if field not in child.without}
             yield from _workloads(child_ref, child_spec, Parentage(ref, layers), most, fields)
     for component in BY_KIND.get(ref.kind, ()):
         if component.runs_in(spec):

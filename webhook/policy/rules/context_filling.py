@@ -20,7 +20,9 @@ from webhook.admission.patch import Edit
 from webhook.objects import Container
 from webhook.policy.context_fields import ROWS, ContextLevel
 from webhook.policy.findings import Change, Violation
+from webhook.policy.posture import Posture
 from webhook.policy.rules.subject import Subject
+from webhook.policy.rules.wanted_context import flat, strict_context_of
 
 _ESCALATING = ("CAP_SYS_ADMIN", "SYS_ADMIN", "ALL")
 """Capabilities with which a process can always gain more privileges."""
@@ -95,6 +97,20 @@ def fill_container(
             yield wanted.violation(leaf, None, False, f"a container with {escalation} always can escalate privileges")
         else:
             yield wanted.change(leaf, value, _missing_parent(base, name, container.security_context), whole)
+
+
+def left_out(subject: Subject, posture: Posture) -> tuple[str, ...]:
+    """The fields that a pod lacks of strict security, whatever its posture wants, by row; each once."""
+    wanted = Wanted(*strict_context_of(subject, posture), "", "", "")
+    pod = flat(subject.pod.spec.security_context)
+    found = list(fill_pod(subject, wanted, pod))
+    for path, container in subject.containers():
+        if container.name in posture.component.containers:
+            present = flat(container.security_context)
+            found += fill_container(subject, wanted, pod, f"{path}/securityContext", container, present)
+    names = [each.edit.path.partition("/securityContext/")[2] for each in found if isinstance(each, Change)]
+    rows = {**ROWS["container"], **ROWS["pod"]}
+    return tuple(name for name in dict.fromkeys(names) if not rows[name].accepts_unset(subject.minor))
 
 
 def annotations_of(subject: Subject, level: ContextLevel, container: str | None) -> dict[str, tuple[str, str]]:

@@ -38,7 +38,7 @@ from collections.abc import Iterator, Mapping
 
 from webhook.policy.conditions import value_at
 from webhook.policy.findings import Finding, Fix, Violation, Warn
-from webhook.policy.json_access import Raw, laid_over, object_of, objects_of
+from webhook.policy.json_access import Raw, joined, laid_over, object_of, objects_of, within
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import FlawedPod, PreviewedPod, arguments_of, sysctl_name
@@ -94,7 +94,8 @@ def _ports(container: Raw) -> Iterator[tuple[int, str]]:
     for each in objects_of(container.get("ports")):
         port = each.get("containerPort")
         if type(port) is int:
-            yield port, "containerPort"
+            field = str(each.get("name"))  # a predicted port of a configuration file has the name of its field
+            yield port, field if "." in field else "containerPort"
 
 
 def _limit(spec: Raw) -> int:
@@ -141,6 +142,9 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
         elif name == component.main and flag in arguments and str(arguments[flag]).endswith(f":{port}"):
             higher_address = str(arguments[flag]).removesuffix(str(port)) + str(higher)
             fields["extraArgs"] = {**fields.get("extraArgs", {}), flag: higher_address}
+        elif name == component.main and "." in flag and value_at(pod.part, tuple(flag.split("."))) == str(port):
+            *outer, last = flag.split(".")
+            fields = joined(fields, within(outer, {last: str(higher)}))
         else:
             break
     else:

@@ -9,6 +9,7 @@ vmguard warns of a field that decides about security and stands elsewhere, and n
 - a component with the name from another kind: `storage` in a VLCluster, `vtstorage` in a VTCluster
 - in `securityContext`: its fields stand there themselves, not under `pod` or `container`. They stand nowhere else, and
   the fields of a component do not stand there. Fields of a pod, such as `fsGroup`, are none of a single container
+- with a field of a child's kind that the parent does not have, such as `k8sCollector`: a resource of its own
 - in `vmBackup`: in an element of `containers` that is named `vmbackuper`
 
 It also warns of an element of `containers` or `initContainers` that has no image and almost the name of a container of
@@ -276,7 +277,11 @@ def _in_parent(kind: str, spec: Raw) -> Iterator[tuple[str, str]]:
             yield from _in(own, f"{place}.{child.field}.", _NONE, _within(within))
             yield from _misspelt(own, f"{place}.{child.field}.", parts, f"{within}.")
             yield from _misspelt(holder, f"{place}.", parts, f"{within}.")
-            yield from _in_spec(child.kind, object_of(own.get("spec")), within)
+            child_spec = object_of(own.get("spec"))
+            yield from (
+                (f"{within}.{field}", f"a {child.kind} of its own") for field in child.without if field in child_spec
+            )
+            yield from _in_spec(child.kind, child_spec, within)
 
 
 def _zone_holders(spec: Raw) -> list[tuple[str, Raw]]:
@@ -371,7 +376,12 @@ _NAMES = frozenset(
     for name in (
         *("spec", "zones", "zoneCommon", *_TEMPLATES, *_WITHIN_CONTEXT, *OWN_FIELDS),
         *(field for components in BY_KIND.values() for each in components for field in each.path[1:]),
-        *(each.field for children in PARENTS.values() for each in children.values()),
+        *(
+            field
+            for children in PARENTS.values()
+            for each in children.values()
+            for field in (each.field, *each.without)
+        ),
     )
 )
 

@@ -2,7 +2,7 @@
 
 vmguard warns the person who applies a resource that changes such a path and mounts no writable volume there. Secret,
 ConfigMap, downward API, projected and image volumes are not writable, and neither is a volume or a mount with
-`readOnly: true`. A backup with a `destination` of `fs://` writes to that path too.
+`readOnly: true`. A backup with a `destination` of `fs://` writes to that path too, which must be absolute.
 
 Why: with a read-only root filesystem the component ends at its start. The operator mounts a volume of its own at the
 default path only.
@@ -27,13 +27,14 @@ import posixpath
 import re
 from typing import Any
 
-from webhook.policy.components import DATA_FLAGS
+from webhook.policy.components import DATA_FLAGS, OperatorContainer
 from webhook.policy.findings import Finding, Fix, Violation, Warn
-from webhook.policy.json_access import Raw, objects_of
+from webhook.policy.json_access import Raw, objects_of, within
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import FlawedPod, PreviewedPod, arguments_of
 from webhook.policy.volume_groups import read_only_volumes
+from webhook.text import one_line
 
 ID = "read-only-root"
 
@@ -48,6 +49,7 @@ _LOCAL = "fs://"
 
 _LONGEST_PATH = 4095
 _LONGEST_NAME = 50
+_LONGEST_SHOWN = 200
 _NEVER_WRITABLE = ("secret", "configMap", "downwardAPI", "projected")
 
 
@@ -68,6 +70,9 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             flag, _, value = str(argument).lstrip("-").partition("=")
             if flag == _DESTINATION and value.startswith(_LOCAL):
                 value = value.removeprefix(_LOCAL)
+                if value and not value.startswith("/"):
+                    findings.append(_relative(str(container["name"]), value))
+                    continue
             elif flag not in _WRITES:
                 continue
             if not 0 < len(value) <= _LONGEST_PATH:
@@ -80,6 +85,14 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             about = (str(container["name"]), path)
             findings.append(Warn(ID, f"{text} {_mounts_of(container, posture)}", about=about, fatal=True))
     return findings
+
+
+def _relative(container: str, folder: str) -> Warn:
+    """The finding on a destination whose folder is no absolute path: the backup program ends at its start."""
+    wrong, right = (f"{_LOCAL}{root}{folder}" for root in ("", "/"))
+    shown = one_line(wrong, _LONGEST_SHOWN)
+    text = f"container {container!r} ends at its start: {shown} ({_DESTINATION}) is no absolute path. Write"
+    return Warn(ID, f"{text} {one_line(right, _LONGEST_SHOWN)}", about=(container, right), fatal=True)
 
 
 def _mounts_of(container: Raw, posture: Posture) -> str:
@@ -117,6 +130,9 @@ def _flag_of(argument: str) -> str:
 def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
     """A volume at the path, mounted in the container."""
     container, path = finding.about if isinstance(finding, Warn) else ("", "/")
+    row = next((each for each in pod.posture.component.beside if each.name == container), None)
+    if path.startswith(_LOCAL):
+        return _absolute(row, path)
     name = pod.unused(
         f"written-{re.sub('[^a-z0-9]+', '-', path.lower()).strip('-') or 'files'}"[:_LONGEST_NAME].strip("-")
     )
@@ -125,14 +141,23 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
     if any(each.get("mountPath") == path and each.get("readOnly") for each in there):
         mount["readOnly"] = False
     mounts: Raw = {"volumeMounts": [mount]}
-    row = next((each for each in pod.posture.component.beside if each.name == container), None)
     if row and row.mounts_data:
-        for field in reversed(row.settings):
-            mounts = {field: mounts}
+        mounts = within(row.settings, mounts)
     elif row:
         mounts = pod.of_container(container, mounts)
     keep = "emptyDir loses the files with the pod. To keep them, write persistentVolumeClaim: {claimName: <a claim>}"
     return Fix({"volumes": [{"name": name, "emptyDir": {}}], **mounts}, notes=(keep,))
+
+
+def _absolute(row: OperatorContainer | None, destination: str) -> Fix:
+    """The destination with an absolute path, in the field that sets the flag."""
+    field = dict(row.flags).get(_DESTINATION) if row else None
+    if row is None or field is None:
+        return Fix(notes=(f"Write {_DESTINATION}: {destination}",))
+    *outer, last = (*row.settings, *field)
+    volumes = ".".join((*row.settings, "volumeMounts"))
+    note = f"The container writes there: mount a volume with {volumes}."
+    return Fix(within(outer, {last: destination}), notes=(note,))
 
 
 RULE = Rule(id=ID, order=70, text=__doc__, fix=fix, preview=check, words=words)

@@ -14,15 +14,15 @@ from webhook.policy.rules.subject import Subject
 def wanted_context(subject: Subject, posture: Posture) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fields wanted of the pod and of each operator's container; `capabilities/add` and `/drop` are fields of it."""
     if posture.security_context == "strict":
-        return strict_context(
-            subject.in_daemonset,
-            runs_as_root(subject, posture),
-            subject.run_as_platform,
-            subject.windows,
-            subject.minor,
-        )
+        return strict_context_of(subject, posture)
     pod, container = projected(posture.own_context)
     return _existing("pod", flat(pod), subject), _existing("container", flat(container), subject)
+
+
+def strict_context_of(subject: Subject, posture: Posture) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What strict security fills into a pod and into an operator's container, whatever the posture wants."""
+    root = runs_as_root(subject, posture)
+    return strict_context(subject.in_daemonset, root, subject.run_as_platform, subject.windows, subject.minor)
 
 
 def runs_as_root(subject: Subject, posture: Posture) -> bool:

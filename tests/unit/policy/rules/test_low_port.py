@@ -39,6 +39,13 @@ def test_a_low_port_of_a_strict_pod_is_a_warning():
         ("VMSingle", {"port": "8428"}, ""),
         ("VMSingle", {"extraArgs": {"httpListenAddr.useProxyProtocol": "80"}}, ""),
         ("VMSingle", {"containers": [{"name": "vmsingle", "args": ["--httpListenAddr=:80"]}]}, "80 (httpListenAddr)"),
+        ("VMAnomaly", {"monitoring": {"pull": {"port": "80"}}}, "80 (monitoring.pull.port)"),
+        (
+            "VMAnomaly",
+            {"monitoring": {"pull": {"port": "80"}}, "server": {"port": "443"}},
+            "80 (monitoring.pull.port), 443 (server.port)",
+        ),
+        ("VMAnomaly", {"monitoring": {"pull": {"port": "8080"}}, "server": {"port": "x" * 9}}, ""),
         ("VMDistributed", {"zones": [{"name": "a"}], "vmauth": {"spec": {"port": "80"}}}, "80 (httpListenAddr)"),
     ],
     ids=str,

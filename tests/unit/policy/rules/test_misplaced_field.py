@@ -38,6 +38,16 @@ def test_a_context_at_the_root_of_a_cluster_belongs_in_its_components():
             [("spec.vmselect.podMetadata.securityContext", "spec.vmselect.securityContext")],
         ),
         ("VLCluster", {"volumes": [], "vlinsert": {"a": 1}}, [("spec.volumes", "spec.vlinsert.volumes")]),
+        (
+            "VLDistributed",
+            {"zones": [{"name": "a", "vlagent": {"spec": {"k8sCollector": {"enabled": True}}}}]},
+            [("spec.zones[a].vlagent.spec.k8sCollector", "a VLAgent of its own")],
+        ),
+        (
+            "VMDistributed",
+            {"zoneCommon": {"vmagent": {"spec": {"daemonSetMode": True, "ingestOnlyMode": True}}}},
+            [("spec.zoneCommon.vmagent.spec.daemonSetMode", "a VMAgent of its own")],
+        ),
         ("VMSingle", {"securitycontext": CONTEXT}, [("spec.securitycontext", "spec.securityContext")]),
         ("VMSingle", {"securityContex": CONTEXT}, [("spec.securityContex", "spec.securityContext")]),
         ("VMSingle", {"podSecurityContext": CONTEXT}, [("spec.podSecurityContext", "spec.securityContext")]),

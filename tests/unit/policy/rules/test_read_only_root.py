@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.preview_warnings import CLAIM, warnings_on
+from webhook.policy.json_access import within
 
 
 def test_a_backup_container_writes_where_the_data_are():
@@ -111,6 +112,17 @@ def test_a_backup_to_a_folder_needs_a_writable_volume_there(backup, path):
     of_cluster = warnings_on("VMCluster", {"vmstorage": {**spec, "storageDataPath": "/victoria-metrics-data"}})
     assert of_cluster == ([each.replace("vmsingle", "vmstorage") for each in expected] if path else [])
     assert warnings_on("VMSingle", {**spec, "useStrictSecurity": False}, "read-only-root") == []
+
+
+@pytest.mark.parametrize("place", [("destination",), ("extraArgs", "dst")], ids=".".join)
+def test_a_backup_to_a_folder_that_is_no_absolute_path_cannot_start(place):
+    backup = {"acceptEULA": True, "volumeMounts": [{"name": "v", "mountPath": "/backup"}]}
+    backup |= within(place[:-1], {place[-1]: "fs://backup"})
+    spec = {**CLAIM, "vmBackup": backup, "volumes": [{"name": "v", "emptyDir": {}}]}
+    assert warnings_on("VMSingle", spec, "read-only-root") == [
+        "vmsingle: container 'vmbackuper' ends at its start: fs://backup (dst) is no absolute path. Write fs:///backup"
+        " [read-only-root]"
+    ]
 
 
 @pytest.mark.parametrize(

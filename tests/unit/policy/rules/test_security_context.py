@@ -365,12 +365,12 @@ def test_a_missing_field_is_reported_for_the_container_and_not_for_a_context_tha
     }
     (warning,) = warnings_on("VMSingle", spec, "security-context")
     assert warning.startswith(
-        "vmsingle: securityContext.runAsUser of the pod is null, wanted 0: runAsNonRoot of container 'side' is true"
+        "vmsingle: securityContext.runAsUser of the pod is not set, wanted 0: runAsNonRoot of container 'side' is true"
     )
     spec = {"containers": [{"name": "vmsingle", "securityContext": {"privileged": True}}]}
     there, missing = warnings_on("VMSingle", spec, "security-context")
     assert there.startswith("vmsingle: containers[vmsingle].securityContext.privileged is true, wanted false: ")
-    assert missing.startswith("vmsingle: securityContext.allowPrivilegeEscalation of container 'vmsingle' is null, ")
+    assert missing.startswith("vmsingle: securityContext.allowPrivilegeEscalation of container 'vmsingle' is not set, ")
 
 
 def test_a_sidecar_that_runs_as_root_in_a_pod_that_must_not_is_a_warning():
