@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from webhook.policy.field_types import WrongType, wrong_types
+from webhook.policy.field_types import WrongType, written_wrong_types
 from webhook.policy.findings import Fix
 from webhook.policy.json_access import Raw, object_of
 from webhook.policy.placed_fix import all_of
@@ -14,7 +14,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 def type_fix(resource: Raw) -> Fix | None:
     """The fix for all fields of a resource that have the wrong type, None where none has."""
-    found = wrong_types(str(resource.get("kind")), object_of(resource.get("spec")))
+    found = written_wrong_types(str(resource.get("kind")), object_of(resource.get("spec")))
     return all_of(_of_field(resource, each) for each in found)
 
 

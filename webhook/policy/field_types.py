@@ -17,7 +17,7 @@ import msgspec
 from webhook.policy.components import COMPONENTS
 from webhook.policy.conditions import EACH, paths_of
 from webhook.policy.context_fields import FIELDS
-from webhook.policy.projection import TREES, Tree
+from webhook.policy.projection import TREES, WRITTEN_TREES, Tree
 
 JsonType = Literal["boolean", "integer", "string", "object", "array"]
 
@@ -72,6 +72,14 @@ class WrongType(msgspec.Struct, frozen=True):
 def wrong_types(kind: str, spec: dict[str, Any]) -> tuple[WrongType, ...]:
     """The first fields of a resource's spec, among those that decisions on its pods read, that have a wrong type."""
     return tuple(islice(_of_tree(TREES.get(kind, {}), spec, "spec"), MOST))
+
+
+def written_wrong_types(kind: str, spec: dict[str, Any]) -> tuple[WrongType, ...]:
+    """The same of a resource that a person writes: in a parent, all that decides about the pods of its children too.
+
+    The decision on such a pod reads these fields in the child.
+    """
+    return tuple(islice(_of_tree(WRITTEN_TREES.get(kind, {}), spec, "spec"), MOST))
 
 
 def _of_tree(tree: Tree, value: dict[str, Any], path: str) -> Iterator[WrongType]:

@@ -150,6 +150,14 @@ def paths_of_kind(kind: str) -> tuple[Path, ...]:
     return tuple(paths)
 
 
+def written_paths_of_kind(kind: str) -> tuple[Path, ...]:
+    """The same, with every field in a parent that decides about the pods of its children."""
+    paths = [*paths_of_kind(kind)]
+    for child in PARENTS.get(kind, {}).values():
+        paths += [(*place, *path) for place in spec_paths(child) for path in paths_of_kind(child.kind)]
+    return tuple(dict.fromkeys(paths))
+
+
 def _tree(paths: Iterable[Path]) -> Tree:
     root: Tree = {}
     for path in sorted(paths, key=len):
@@ -163,3 +171,7 @@ def _tree(paths: Iterable[Path]) -> Tree:
 
 
 TREES: dict[str, Tree] = {kind: _tree(paths_of_kind(kind)) for kind in (*BY_KIND, *PARENTS)}
+"""Of what a cache keeps of a kind's spec, and a decision on a pod reads."""
+
+WRITTEN_TREES: dict[str, Tree] = {kind: _tree(written_paths_of_kind(kind)) for kind in TREES}
+"""Of what a decision on the resource itself reads."""

@@ -9,7 +9,8 @@ from tests.support.sample_pods import decide, pod, resource, workload
 from webhook.policy.components import BY_KIND, PARENTS
 from webhook.policy.conditions import EACH
 from webhook.policy.context_fields import FIELDS
-from webhook.policy.field_types import CONTEXT, LEAVES, type_of, wrong_types
+from webhook.policy.field_types import CONTEXT, LEAVES, type_of, written_wrong_types, wrong_types
+from webhook.policy.parents import spec_paths
 from webhook.policy.projection import TREES, paths_of_kind, project
 
 SAMPLES = {
@@ -78,6 +79,32 @@ def test_each_deciding_field_with_each_wrong_type_is_reported(kind):
         )
         count += 1
     assert count > 30
+
+
+@pytest.mark.parametrize("kind", PARENTS)
+def test_each_deciding_field_of_a_child_is_reported_in_the_parent(kind):
+    """In each place where a parent has the spec of a child."""
+    count = 0
+    for child in PARENTS[kind].values():
+        for place in spec_paths(child):
+            for case in _wrong(child.kind):
+                path, expected, value = case.values
+                (wrong,) = written_wrong_types(kind, _spec((*place, *path), value))
+                assert (wrong.path, wrong.expected) == (_shown((*place, *path)), expected)
+                count += 1
+    assert count > 1000
+
+
+def test_a_parent_with_a_wrong_type_for_a_child_is_denied_and_one_that_had_it_before_is_not():
+    spec = {"zones": [{"name": "a"}], "zoneCommon": {"vmagent": {"spec": {"securityContext": {"runAsUser": "0"}}}}}
+    wrong = resource("VMDistributed", "d", spec)
+    decision = decide(wrong, [], webhook="validate")
+    assert not decision.allowed
+    assert (
+        "spec.zoneCommon.vmagent.spec.securityContext.runAsUser is a string but must be an integer" in decision.message
+    )
+    again = decide(wrong, [], webhook="validate", operation="UPDATE", review={"oldObject": wrong})
+    assert again.allowed
 
 
 @pytest.mark.parametrize("kind", KINDS)

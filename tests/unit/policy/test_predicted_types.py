@@ -13,6 +13,12 @@ REFUSED = "so the API server or the operator refuses it"
 QUOTES = f"is an integer but must be a string, {REFUSED}: write it in quotes [workload]"
 NO_QUOTES = f"is a string but must be a boolean, {REFUSED}: write true or false without quotes [workload]"
 NO_OBJECT = f"is a string but must be an object, {REFUSED} [workload]"
+QUOTED = f"but must be a string, {REFUSED}: write it in quotes [workload]"
+NO_INTEGER = f"is an integer but must be an object, {REFUSED} [workload]"
+OF_COMMAND = f"spec.initContainers[a].command is a string but must be an array, {REFUSED} [workload]"
+PORT = "spec.containers[a].ports[0]"
+CLAIMED = "spec.volumes[d].persistentVolumeClaim"
+BACKENDS = "VMCluster or VMSingle"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,28 @@ NO_OBJECT = f"is a string but must be an object, {REFUSED} [workload]"
             {"podMetadata": {"annotations": {"a": 5}}},
             f"spec.podMetadata.annotations[a] {QUOTES}",
         ),
+        ("VMAgent", {"podMetadata": {"labels": {"on": True}}}, f"spec.podMetadata.labels[on] is a boolean {QUOTED}"),
+        ("VMAgent", {"extraArgs": {"memory.allowedPercent": 60}}, f"spec.extraArgs[memory.allowedPercent] {QUOTES}"),
+        (
+            "VMCluster",
+            {"vmstorage": {"vmBackup": {"extraArgs": {"loggerLevel": True}}}},
+            f"spec.vmstorage.vmBackup.extraArgs[loggerLevel] is a boolean {QUOTED}",
+        ),
+        ("VMSingle", {"initContainers": [{"name": "a", "image": "i", "command": "ls"}]}, OF_COMMAND),
+        ("VMSingle", {"containers": [{"name": "a", "image": "i", "ports": [80]}]}, f"{PORT} {NO_INTEGER}"),
+        ("VMSingle", {"volumes": [{"name": "d", "persistentVolumeClaim": "c"}]}, f"{CLAIMED} {NO_OBJECT}"),
+        (
+            "VMSingle",
+            {"extraEnvs": {"A": "b"}},
+            f"spec.extraEnvs is an object but must be an array, {REFUSED} [workload]",
+        ),
+        ("VMSingle", {"license": "x"}, f"spec.license {NO_OBJECT}"),
+        (
+            "VLSingle",
+            {"syslogSpec": {"tcpListeners": {"listenPort": 514}}},
+            f"spec.syslogSpec.tcpListeners is an object but must be an array, {REFUSED} [workload]",
+        ),
+        ("VMDistributed", {"backendType": ""}, f"spec.backendType is '' but must be {BACKENDS}, {REFUSED} [workload]"),
         (
             "VMDistributed",
             {"zoneCommon": {"vmcluster": {"spec": {"vmselect": {"port": 5}}}}, "zones": [{"name": "a"}, {"name": "b"}]},

@@ -151,8 +151,10 @@ def test_there_are_as_many_warnings_as_an_api_server_passes_on_whole():
 
 def test_a_field_that_cannot_be_read_is_a_warning_and_never_guessed():
     assert warnings_on("VMSingle", {"containers": [{"name": "side", "args": "x"}]}) == [
-        "vmsingle: what it says of its pods cannot be read: spec.containers[1].args is a string but must be an"
-        " array [workload]"
+        "vmsingle: its pods are not judged, as one field of the pod has a wrong type: spec.containers[1].args is a"
+        " string but must be an array [workload]",
+        "spec.containers[side].args is a string but must be an array, so the API server or the operator refuses it"
+        " [workload]",
     ]
 
 

@@ -195,8 +195,12 @@ def _owners():
 
 
 @pytest.mark.slow
-def test_a_decision_with_the_workers_preview_is_the_decision_that_is_made_here():
-    """For every recorded resource: outcome, message, warnings, annotations and findings."""
+def test_a_decision_with_the_workers_preview_is_the_decision_that_is_made_here(monkeypatch):
+    """For every recorded resource: outcome, message, warnings, annotations and findings.
+
+    The processor time of this process counts, which may collect the garbage of all tests before.
+    """
+    monkeypatch.setattr(worker, "PREVIEW_SECONDS", FOREVER)
     owners = _owners()
     assert len(owners) > 30
     everything = [

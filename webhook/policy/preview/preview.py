@@ -192,7 +192,9 @@ def _judge(
     try:
         subject = _subject(predicted, settings, minor)
     except msgspec.ValidationError as error:
-        return _Judged((Warn("workload", f"what it says of its pods cannot be read: {mismatch(error)}"),))
+        return _Judged(
+            (Warn("workload", f"its pods are not judged, as one field of the pod has a wrong type: {mismatch(error)}"),)
+        )
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)
     admitted: dict[str, Any] = jsonpatch.apply_patch(predicted.pod, msgspec.to_builtins(edits))
