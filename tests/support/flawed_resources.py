@@ -19,7 +19,7 @@ CHOWN = {"name": "own", "image": "busybox", "command": ["chown", "-R", "65534", 
 
 
 def _sidecar(context: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"containers": [{"name": "side", "securityContext": context, **more}]}
+    return {"containers": [{"name": "side", "image": "side", "securityContext": context, **more}]}
 
 
 def _vmagent(spec: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,10 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "VMSingle",
         {"initContainers": [{**CHOWN, "securityContext": {**ROOT, "capabilities": {"drop": ["ALL"]}}}]},
     ),
-    "a bare sidecar": ("VMSingle", {"containers": [{"name": "side"}], "initContainers": [{"name": "first"}]}),
+    "a bare sidecar": (
+        "VMSingle",
+        {"containers": [{"name": "side", "image": "side"}], "initContainers": [{"name": "first", "image": "first"}]},
+    ),
     "a privileged sidecar": ("VMCluster", {"vmselect": _sidecar(PRIVILEGED)}),
     "a sidecar that is root": ("VMSingle", _sidecar(ROOT)),
     "a sidecar with a port of the node": ("VMSingle", _sidecar({}, ports=[{"containerPort": 8080, "hostPort": 80}])),
@@ -137,7 +140,7 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "kubectl without a token at first": (
         "VMAgent",
-        _vmagent({**AUTOMOUNT_OFF, "initContainers": [{"name": "k", "command": ["kubectl", "get"]}]}),
+        _vmagent({**AUTOMOUNT_OFF, "initContainers": [{"name": "k", "image": "k", "command": ["kubectl", "get"]}]}),
     ),
     "the Vault injector": (
         "VMAgent",
@@ -293,6 +296,10 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "a user beside the context": ("VMSingle", {"runAsUser": 5}),
     "a group of the pod in a container": ("VMSingle", _sidecar({**PASSES_RESTRICTED, "fsGroup": 5})),
     "a context under pod": ("VMSingle", {"securityContext": {"pod": {"runAsUser": 5}}}),
+    "a context that only a chart knows": ("VMSingle", {"securityContext": {"enabled": True}}),
+    "a field that only a chart knows": ("VMSingle", {"securityContext": {"enabled": True, "runAsUser": 1000}}),
+    "a context in the values of a chart": ("VMSingle", {"spec": {"securityContext": {"runAsUser": 1000}}}),
+    "a container with another name": ("VMSingle", {"containers": [{"name": "victoria-metrics"}]}),
     "a context with another name": ("VMSingle", {"podSecurityContext": {"runAsUser": 5}}),
     "a token with another name": ("VMAgent", _vmagent({"automountServiceAccountToken": False})),
     "a context of a backup": (

@@ -89,7 +89,7 @@ def sort_documents(documents: Iterable[tuple[str, Any]], unusable: Callable[[str
             else:
                 unusable(f"{place}: AdmissionReview has no request")
             continue
-        ours = is_meant(group, kind)
+        ours = is_meant(str(thing.get("apiVersion")), kind)
         if ours or (kind == "Pod" and group == ""):
             inputs.append(_bare(place, thing))
         if ours or kind != "Pod":

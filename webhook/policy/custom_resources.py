@@ -61,9 +61,10 @@ def nearest_kinds(kind: str) -> tuple[str, ...]:
     return (found.kind,) if found else nearest(kind, tuple(BY_KIND))
 
 
-def is_meant(group: str, kind: str) -> bool:
-    """Whether an object with this group and kind is meant to be one of the operator's, although its group is not."""
-    if group == GROUP:
+def is_meant(api_version: str, kind: str) -> bool:
+    """Whether an object of this API version and kind is meant to be one of the operator's, in its group or not."""
+    group, _, version = api_version.rpartition("/")
+    if GROUP in {group, version}:  # some people write the version first
         return True
     if not group:
         return kind.lower() in _BY_NAME
@@ -82,7 +83,7 @@ def wrong_name(api_version: str, kind: str) -> str:
             return ""
         right = f"{GROUP}/{known.storage}"
         return f"apiVersion {_shown(api_version)} is none of {kind}, as far as vmguard knows: write {right}"
-    if not is_meant(group, kind):
+    if not is_meant(api_version, kind):
         return ""
     kinds = nearest_kinds(kind)
     right = f"{kinds[0]} of {GROUP}/{BY_KIND[kinds[0]].storage}" if kinds else f"a kind of {GROUP}"

@@ -5,7 +5,7 @@ patches and denies nothing. The annotations and `findings` have what it would do
 warning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -63,6 +63,8 @@ PODS_DENIED = "pods will be denied: "
 
 _MOST_WARNINGS = 20
 _LONGEST_OF_MANY = 256
+"""Most characters of each warning where all together are too large; one alone may end with a command to copy."""
+
 _LARGEST_TOGETHER = 3840
 """Most characters of all warnings. With more than 4,096, an API server cuts each warning after 256, and drops the last
 ones; other webhooks may also warn."""
@@ -198,6 +200,8 @@ def unknown_kind(identity: UnknownKind, settings: Settings, enforce: Enforce, no
 def unknown_resource(kind: str, nearest_kinds: Sequence[str]) -> Decision:
     """The decision on a resource of the operator's group whose kind has no row in the tables."""
     shown = one_line(kind, LONGEST_WARNING // 2)
+    if kind != kind.strip():
+        shown = f"{shown} (with white space around it)"
     text = f"kind {shown} of the operator is not known to this version of vmguard: its pods are not secured"
     if nearest_kinds:
         text = f"{text}; known kinds with a similar name: {', '.join(nearest_kinds)}"
@@ -460,7 +464,10 @@ def _would_deny(rule: str, why: str, longest: int) -> str:
 def _most(findings: tuple[Finding, ...], spared: Sequence[str] = ()) -> tuple[str, ...]:
     """The warnings for a person, `spared` and the most important first, as many as the API server passes on whole."""
     warnings = sorted((finding for finding in findings if type(finding) is Warn), key=_importance)
-    lines = [*spared, *(warning_line(warning.rule, warning.text, _LONGEST_OF_MANY) for warning in warnings)]
+    lines = _lines(warnings, LONGEST_WARNING)
+    if sum(map(len, (*spared, *lines))) > _LARGEST_TOGETHER:
+        lines = _lines(warnings, _LONGEST_OF_MANY)
+    lines = [*spared, *lines]
     told: list[str] = []
     size = 0
     for line in lines[:_MOST_WARNINGS]:
@@ -470,6 +477,10 @@ def _most(findings: tuple[Finding, ...], spared: Sequence[str] = ()) -> tuple[st
         told.append(line)
     more = len(lines) - len(told)
     return (*told, *([warning_line("workload", f"and {more} warnings more")] if more else []))
+
+
+def _lines(warnings: Iterable[Warn], longest: int) -> list[str]:
+    return [warning_line(warning.rule, warning.text, longest) for warning in warnings]
 
 
 def _importance(warning: Warn) -> int:

@@ -115,11 +115,18 @@ def _strict(workload: Workload, settings: Settings) -> tuple[bool, Setting]:
 
 
 def _strict_beside_context(workload: Workload) -> bool:
-    """Whether one part has `useStrictSecurity: true` and a context of its own; the operator reads the context alone."""
+    """Whether one part has `useStrictSecurity: true`, and it or a more general part has a context.
+
+    The operator reads the context alone.
+    """
     layers = workload.parentage.layers
     specs = (workload.spec,) if layers is None else tuple(spec for _, spec in layers)
-    parts = map(workload.component.part_of, specs)
-    return any(part.get(_STRICT_FIELD) is True and part.get(_CONTEXT_FIELD) is not None for part in parts)
+    parts = [workload.component.part_of(spec) for spec in specs]
+    strict = next((index for index, part in enumerate(parts) if part.get(_STRICT_FIELD) is not None), None)
+    if strict is None or parts[strict][_STRICT_FIELD] is not True:
+        return False
+    own = next((index for index, part in enumerate(parts) if part.get(_CONTEXT_FIELD) is not None), None)
+    return own is not None and own >= strict
 
 
 def _strict_fields(workload: Workload) -> list[tuple[str, Any]]:

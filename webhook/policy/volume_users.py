@@ -41,6 +41,7 @@ Effect = Literal[
     "every start",
     "platform chooses",
     "root without DAC_OVERRIDE",
+    "becomes root without DAC_OVERRIDE",
     "reads only",
     "user unknown",
     "new fsGroup",
@@ -81,6 +82,10 @@ EFFECTS: Mapping[Effect, Meaning] = {
     "root without DAC_OVERRIDE": Meaning(
         "check",
         "{other} writes to {volume}; root in container {container!r} loses DAC_OVERRIDE: perhaps it cannot read them",
+    ),
+    "becomes root without DAC_OVERRIDE": Meaning(
+        "check",
+        "{volume} was {verb} as {before}; root in container {container!r} lacks DAC_OVERRIDE: perhaps it cannot use it",
     ),
     "reads only": Meaning("check", f"{_USER}: they may not be able to read it"),
     "user unknown": Meaning(
@@ -277,26 +282,33 @@ def owner_changes(
     """The data of a pod that get another user or group when another pod takes its place: the worst for each volume.
 
     Beside it comes the first container that stays root and loses its power over the files of others. Both are raw specs
-    of pods; `reported` are the users that the status of the first one reports. A volume counts where both pods have it,
-    by name and content, and its files outlive the pod. `by_platform` is whether the platform chooses the user where the
-    second one sets none. Otherwise there is no change to report where the new user is not known.
+    of pods; `reported` are the users that the status of the first one reports. A volume counts where both pods have its
+    content, whatever its name, and its files outlive the pod. `by_platform` is whether the platform chooses the user
+    where the second one sets none. Otherwise there is no change to report where the new user is not known.
     """
     had = {text_at(volume, ("name",)): volume for volume in objects_of(before.get("volumes"))}
+    renamed = {_content(volume): name for name, volume in had.items()}
     mounts_before = mounts_of(before, images, reported)
     mounts_after = mounts_of(after, {} if by_platform else images, NONE_REPORTED)
     pods = _Pods(_pod(before), _pod(after), by_platform)
     changes: list[OwnerChange] = []
     for volume in objects_of(after.get("volumes")):
         name = text_at(volume, ("name",))
-        if had.get(name) != volume or not (group := group_of(volume)):
+        earlier = name if had.get(name) == volume else renamed.get(_content(volume))
+        if earlier is None or not (group := group_of(volume)):
             continue
-        mounts, data = mounts_after.get(name, ()), _Data.of(name, group, mounts_before.get(name, ()))
+        mounts, data = mounts_after.get(name, ()), _Data.of(name, group, mounts_before.get(earlier, ()))
         other = next((each.user for each in mounts if not each.read_only and each.user not in {None, ROOT}), None)
         found = [change for each in mounts if (change := _change(data, each, other, pods))]
         of_users = [each for each in found if each.effect != _STAYS_ROOT]
         changes += sorted(of_users, key=lambda each: _WORST.index(each.effect))[:1]
         changes += [each for each in found if each.effect == _STAYS_ROOT][:1]
     return tuple(changes)
+
+
+def _content(volume: Raw) -> str:
+    """What two volumes of different names share if they hold the same files."""
+    return repr(sorted((field, repr(value)) for field, value in volume.items() if field != "name"))
 
 
 class _Pods(msgspec.Struct, frozen=True):
@@ -357,7 +369,8 @@ def _effect(volume: VolumeGroup, mount: UsedMount, used: UsedMount, pods: _Pods)
         loses_user = used.sets_user or (mount.non_root and not used.non_root)
         return "platform chooses" if pods.by_platform and loses_user and used.user is not None else None
     if mount.user == ROOT:
-        return None
+        loses_files = used.user not in {None, ROOT} and not mount.overrides and group in {None, ROOT}
+        return "becomes root without DAC_OVERRIDE" if loses_files else None
     if used.user == mount.user:
         gets_group = group not in {None, group_before} and volume.handling != "ignored" and not mount.read_only
         return "new fsGroup" if gets_group else None

@@ -176,6 +176,33 @@ def test_zones_without_a_name_have_rows_of_their_own():
     assert levels[:2] == [("zones[0].vmagent", True), ("zones[1].vmagent", False)]
 
 
+REFUSED = "so the operator refuses the resource [workload]"
+
+
+@pytest.mark.parametrize(
+    ("spec", "notes"),
+    [
+        ({"zones": [{"name": "a"}, {"name": "b"}]}, []),
+        ({"zones": [{}]}, ["spec.zones[0] has no name, so the API server refuses the resource [workload]"]),
+        ({"zones": [{"name": "a"}, {"name": "a"}]}, [f"spec.zones[1] has the name of another zone, a, {REFUSED}"]),
+        (
+            {"zones": [{"name": "a", "vmagent": {"name": "d-b"}}, {"name": "b"}]},
+            [f"spec.zones[a].vmagent and spec.zones[b].vmagent are both VMAgent d-b, {REFUSED}"],
+        ),
+        (
+            {"zones": [{"name": "a"}, {"name": "b"}], "zoneCommon": {"vmcluster": {"name": "main"}}},
+            [f"spec.zones[a].vmcluster and spec.zones[b].vmcluster are both VMCluster main, {REFUSED}"],
+        ),
+        ({"zones": [{"name": "a"}, {"name": "b"}], "zoneCommon": {"vmcluster": {"name": "%ZONE%-x"}}}, []),
+        ({"zones": [{"name": "a", "vmagent": {"name": "x"}, "vmcluster": {"name": "x"}}]}, []),
+    ],
+    ids=str,
+)
+def test_zones_and_children_with_one_name_are_named(spec, notes):
+    decision = decide(resource("VMDistributed", "d", spec), [], webhook="validate", minor=37)
+    assert [each for each in decision.warnings if each.endswith("[workload]")] == notes
+
+
 def test_a_setting_is_named_where_the_parent_has_it():
     spec = {
         "zones": [{"name": "a", "vmcluster": {"spec": {"vmselect": {"securityContext": {}}}}}],

@@ -54,7 +54,7 @@ def test_more_different_pods_than_one_request_may_cost_are_counted():
 
 
 def test_a_resource_of_any_size_costs_no_more_than_others_may_wait_for_and_says_what_is_left_out():
-    side = [{"name": str(index)} for index in range(500)]
+    side = [{"name": str(index), "image": "side"} for index in range(500)]
     assert warnings_on("VMSingle", {"containers": side}) == [
         "more than 40 different pods or 400 containers: 1 of its workloads are not judged here [workload]"
     ]
@@ -76,7 +76,7 @@ def test_the_settings_of_a_zone_and_of_all_zones_make_one_pod():
 
 ROOT = {"name": "side", "securityContext": {**PASSES_RESTRICTED, "runAsUser": 0}}
 MANY = {
-    "containers": [{"name": f"side-{n}", "securityContext": {"runAsUser": 0}} for n in range(3)],
+    "containers": [{"name": f"side-{n}", "image": "side", "securityContext": {"runAsUser": 0}} for n in range(3)],
     "volumes": [{"name": "shared", "nfs": {"server": "s", "path": "/p"}}],
     "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
 }
@@ -137,11 +137,15 @@ def test_a_warning_that_several_components_share_is_given_once():
         "[sidecar]",
         "[volume-ownership]",
     ]
-    assert "container '<component>' is not root" in lines[-1]
+    assert "the main container is not root" in lines[-1]
 
 
 def test_there_are_as_many_warnings_as_an_api_server_passes_on_whole():
-    spec = {"containers": [{"name": f"{'x' * 200}-{n}", "securityContext": {"runAsUser": 0}} for n in range(40)]}
+    spec = {
+        "containers": [
+            {"name": f"{'x' * 200}-{n}", "image": "side", "securityContext": {"runAsUser": 0}} for n in range(40)
+        ]
+    }
     lines = warnings_on("VMSingle", spec)
     assert max(map(len, lines)) == 256
     assert sum(map(len, lines)) <= 4096
@@ -149,8 +153,19 @@ def test_there_are_as_many_warnings_as_an_api_server_passes_on_whole():
     assert lines[-1] == f"and {42 - len(lines) + 1} warnings more [workload]"
 
 
+def test_a_command_to_copy_is_whole_where_the_warnings_are_few():
+    def parent(**cluster):
+        storage = {"storage": {"volumeClaimTemplate": {"spec": {}}}, **cluster}
+        return {"zones": [{"name": "a", "vmcluster": {"spec": {"vmstorage": storage}}}]}
+
+    old = resource("VMDistributed", spec=parent(useStrictSecurity=False))
+    (line,) = warnings_on("VMDistributed", parent(), operation="UPDATE", review={"oldObject": old})
+    assert len(line) > 256
+    assert line.endswith(" -c vmstorage -- stat -- /vmstorage-data [volume-ownership]")
+
+
 def test_a_field_that_cannot_be_read_is_a_warning_and_never_guessed():
-    assert warnings_on("VMSingle", {"containers": [{"name": "side", "args": "x"}]}) == [
+    assert warnings_on("VMSingle", {"containers": [{"name": "side", "image": "side", "args": "x"}]}) == [
         "vmsingle: its pods are not judged, as one field of the pod has a wrong type: spec.containers[1].args is a"
         " string but must be an array [workload]",
         "spec.containers[side].args is a string but must be an array, so the API server or the operator refuses it"

@@ -43,7 +43,7 @@ ACCEPTS = "acceptEULA"
 
 INNER_FIELDS = frozenset(
     [
-        *(ACCEPTS, "listenPort", "repository"),
+        *(ACCEPTS, "listenPort", "metadata", "repository"),
         *(path[-1] for _, path in PORTS),
         *(field for _, field in _SYSLOG),
         *(field for _, *inner in CONFIGURED_PORTS for field in inner),
@@ -52,6 +52,7 @@ INNER_FIELDS = frozenset(
 """The fields that a prediction reads within others, beside those that the table of components names."""
 
 FIELDS = (
+    "claimTemplates",
     "containers",
     "extraArgs",
     "hostNetwork",
@@ -123,7 +124,7 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
     part = component.part_of(workload.spec)
     workload = msgspec.structs.replace(workload, workload=component.controller_in(part))
     storage = _storage(workload, part)
-    users = objects_of(part.get("volumes"))
+    users = [*objects_of(part.get("volumes")), *_claimed_by_templates(workload, part)]
     containers: list[Raw] = [_main(component, part, storage)]
     init: list[Raw] = []
     for each in component.beside:
@@ -226,6 +227,13 @@ def _storage(workload: Workload, part: Raw) -> _Storage:
         source = {"hostPath": {"path": mode.data_path}}
     mount: Raw = {"name": volume, "mountPath": posixpath.join("/", path)}
     return _Storage(path, (*volumes, {"name": volume, **source}), (mount, *mounts), claim)
+
+
+def _claimed_by_templates(workload: Workload, part: Raw) -> list[Raw]:
+    """The volumes that a StatefulSet makes of the resource's own templates of claims."""
+    templates = objects_of(part.get("claimTemplates")) if workload.workload == "StatefulSet" else []
+    names = [text_at(each, ("metadata", "name")) for each in templates]
+    return [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names if name]
 
 
 def _default_path(data: Data, mode: DaemonSetMode | None) -> str:

@@ -232,7 +232,7 @@ def _spec_as_admitted(earlier: PredictedPod, settings: Settings, minor: int) -> 
 def _of_any_component(component: str, text: str) -> str:
     """A text about the pod of a component as one about several, each with its main container."""
     for quote in "'\"":
-        text = text.replace(f"{quote}{component}{quote}", f"{quote}<component>{quote}")
+        text = text.replace(f"container {quote}{component}{quote}", "the main container")
     return text
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from webhook.facts import Ref
 from webhook.policy.components import BY_KIND, COMPONENTS, PARENTS
-from webhook.policy.conditions import Path, paths_of, value_at
+from webhook.policy.conditions import Path, paths_of, text_at, value_at
 from webhook.policy.custom_resources import GROUP
 from webhook.policy.field_types import MOST
 from webhook.policy.json_access import Raw
@@ -70,8 +70,36 @@ class PodsOfResource(msgspec.Struct, frozen=True):
         """What a person should know about how the pods were found, and what was left out."""
         most = self._predicted_zones()
         wrong = islice(wrongly_predicted(self.resource, self.spec, most), MOST) if most else ()
-        notes = (self.parentage.note, *wrong, self._zones_left_out(), self.not_predicted())
+        notes = (
+            self.parentage.note,
+            *wrong,
+            *islice(self._clashes(), MOST),
+            self._zones_left_out(),
+            self.not_predicted(),
+        )
         return tuple(note for note in notes if note)
+
+    def _clashes(self) -> Iterator[str]:
+        """Zones of a parent without a name of their own, else children with one name: the operator refuses both."""
+        names: set[str] = set()
+        for index, zone in enumerate(zones(self.spec)[:MOST_ZONES] if self.resource.kind in PARENTS else ()):
+            name = text_at(zone, ("name",))
+            if not name:
+                yield f"spec.zones[{index}] has no name, so the API server refuses the resource"
+            elif name in names:
+                yield f"spec.zones[{index}] has the name of another zone, {name}, so the operator refuses the resource"
+            names.add(name)
+        if len(names) < self._zones():
+            return
+        for kind, child in PARENTS.get(self.resource.kind, {}).items():
+            if child.shared:
+                continue
+            places: dict[str, str] = {}
+            for name, layers in made_children(self.resource, self.spec, kind, MOST_ZONES):
+                place = layers[0][0].removeprefix(f"{self.resource} ").removesuffix(".spec")
+                if name in places:
+                    yield f"{places[name]} and {place} are both {kind} {name}, so the operator refuses the resource"
+                places.setdefault(name, place)
 
     def not_predicted(self) -> str:
         """Which part of the resource is too large to be predicted, for a person; "" for none."""

@@ -1,7 +1,8 @@
 """ignored-strict: `useStrictSecurity: true` has no effect where the same component has its own securityContext.
 
 vmguard warns the person who applies a resource with both, if the pods lack a field that strict security would fill. It
-does not warn where `useStrictSecurity` stands at the root of a cluster: there it is the default of all components.
+does not warn where `useStrictSecurity` is the default of several components: at the root of a cluster, or in
+`zoneCommon` with a context in the zone.
 
 Why: a component's own securityContext takes the place of the strict one, even if it is empty. The operator does the
 same. So the pods are weaker than the resource seems to say.
@@ -9,10 +10,12 @@ same. So the pods are weaker than the resource seems to say.
 What to do: remove `securityContext`. Or write the missing fields into it:
 
     securityContext:
-      fsGroup: 1000
       runAsNonRoot: true
       runAsUser: 1000
+      runAsGroup: 1000
+      fsGroup: 1000
       allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
       capabilities: {drop: [ALL]}
       seccompProfile: {type: RuntimeDefault}
 

@@ -12,11 +12,14 @@ vmguard warns of a field that decides about security and stands elsewhere, and n
 - with a field of a child's kind that the parent does not have, such as `k8sCollector`: a resource of its own
 - in `vmBackup`: in an element of `containers` that is named `vmbackuper`
 
-It also warns of an element of `containers` or `initContainers` that has no image and almost the name of a container of
-the operator. `vmalertmanager` instead of `alertmanager` is an example. The API server refuses such a pod.
+It also warns of an unknown field of a securityContext, such as `enabled`. And it warns of an element of `containers` or
+`initContainers` that has no image and is no container of the operator, such as `vmalertmanager` instead of
+`alertmanager`. The API server refuses such a pod.
 
 Why: the API server drops fields that a kind does not have. So the operator makes the pods without them. `kubectl`
-before 1.25 does not report a dropped field.
+before 1.25 does not report a dropped field. Some parts of the definitions have no schema: securityContext, containers,
+and the children of a parent. There the API server keeps every field. Old operators ignore an unknown one, but read one
+in another case. Newer ones refuse the resource.
 
 What to do: move the field to the place that the warning names. For example, in a VMCluster:
 
@@ -89,6 +92,9 @@ _OTHER_NAMES = {
 }
 """What people call these fields elsewhere, in small letters."""
 
+_OTHER_PARTS = {"commonzone": "zoneCommon"}
+"""What people call parts of a resource, in small letters."""
+
 _GROUPS = ("containers", "initContainers")
 _TEMPLATES = ("template", "podTemplate")
 _WITHIN_CONTEXT = frozenset(
@@ -106,10 +112,17 @@ _NEAR = 0.85
 _OF_DATABASE = re.compile("^v[mlt](?=[a-z])")
 """What names of components and children begin with: `vmstorage`, `vlstorage`."""
 
-_OPERATORS = frozenset(name for components in BY_KIND.values() for each in components for name in each.containers)
-"""The names of all containers that the operator makes."""
-
 _DROPPED = "the API server drops it, so it has no effect"
+_IGNORED = "the operator ignores it, or refuses the resource"
+
+_DEEP = frozenset({_CONTEXT, _STRICT, "disableAutomountServiceAccountToken"})
+"""Fields that stand in no other object of a component: in any, they are misplaced."""
+
+_OF_ANY_LEVEL = frozenset(name.partition("/")[0] for rows in ROWS.values() for name in rows)
+"""The fields of a securityContext, of a pod or of a container."""
+
+_KEPT = re.compile(r"\.(securityContext|(containers|initContainers)\[[^\[\]]*\])\.")
+"""Places without a schema in the operator's definitions: the API server keeps every field there."""
 
 Right = Callable[[str], str]
 """Where a field belongs, by its name."""
@@ -118,11 +131,39 @@ Right = Callable[[str], str]
 def check(resource: ResourceObject) -> list[Warn]:
     """A warning for each field of a resource that stands where its kind has none."""
     found = islice(_misplaced(resource.kind, resource.object), _MOST)
-    dropped = [
-        Warn(ID, f"{place} is no field of {resource.kind}: {_DROPPED}. Write {right}", about=(place, right))
-        for place, right in found
-    ]
-    return [*dropped, *islice(_without_image(resource.kind, object_of(resource.object.get("spec"))), _MOST)]
+    misplaced = [Warn(ID, f"{place} {_what(resource, place, right)}", about=(place, right)) for place, right in found]
+    return [*misplaced, *islice(_without_image(resource.kind, object_of(resource.object.get("spec"))), _MOST)]
+
+
+def _what(resource: ResourceObject, place: str, right: str) -> str:
+    """What is wrong with the field at a place, and what to do; `right` is "" for a field that belongs nowhere."""
+    kind, remedy = resource.kind, f"Write {right}" if right else "Remove it"
+    if not _is_kept(kind, place):
+        return f"is no field of {kind}: {_DROPPED}. {remedy}"
+    if place.lower() == right.lower():
+        name = right.rpartition(".")[2]
+        return f"has the wrong case: an operator reads it as {name}, or refuses the resource. {remedy}"
+    if not right and _opts_out(resource, place):
+        remedy = "A securityContext without a known field opts out of strict security. Remove it"
+    return f"is no field of {kind}: {_IGNORED}. {remedy}"
+
+
+def _opts_out(resource: ResourceObject, place: str) -> bool:
+    """Whether a field stands in a component's own context that has no known field."""
+    *outer, _ = steps_of(place) or [("", "")]
+    own = bool(outer) and outer[-1][0] == _CONTEXT and not any(field in _GROUPS for field, _ in outer)
+    return own and _OF_ANY_LEVEL.isdisjoint(object_of(found_at(resource.object, outer)))
+
+
+def _is_kept(kind: str, place: str) -> bool:
+    """Whether the API server keeps an unknown field at a place, because the operator's definition has no schema there.
+
+    In a parent, the specs of agents have one, and those of all other children have none.
+    """
+    for child in PARENTS.get(kind, {}).values():
+        if f".{child.field}.spec." in place:
+            return child.backend or child.shared
+    return _KEPT.search(place) is not None
 
 
 def _misplaced(kind: str, resource: Raw) -> Iterator[tuple[str, str]]:
@@ -173,6 +214,7 @@ def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
     if not any(each.without_part for each in parts):  # otherwise fields of the root may apply to all components
         yield from _in(spec, f"{place}.", frozenset({_STRICT}), _right_at_root(kind, spec, place))
     yield from _misspelt(spec, f"{place}.", _part_fields(kind))
+    yield from _nested(spec, f"{place}.", _part_fields(kind), _right_at_root(kind, spec, place))
     for component in parts:
         *outer, _ = component.path[1:]
         if outer:
@@ -186,6 +228,8 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
     """Of a component's own part."""
     right = _within(place)
     yield from _in(part, f"{place}.", frozenset(_FIELDS), right)
+    of_containers = (each.settings[0] for each in component.beside if each.settings)
+    yield from _nested(part, f"{place}.", (_CONTEXT, "podMetadata", *of_containers), right)
     yield from _in(object_of(part.get("podMetadata")), f"{place}.podMetadata.", _NONE, right)
     for name in _TEMPLATES:
         template = object_of(part.get(name))
@@ -195,12 +239,14 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
     yield from _in_context(context, f"{place}.{_CONTEXT}")
     strange = {name: value for name, value in _first(context) if not _nests(name) and not _nearest(name, OWN_FIELDS)}
     yield from _in(strange, f"{place}.{_CONTEXT}.", _NONE, right)
+    yield from _unknown_in_context(context, f"{place}.{_CONTEXT}")
     for element, each in _containers(part, place):
         of_one = object_of(each.get(_CONTEXT))
         yield from _in_context(of_one, f"{element}.{_CONTEXT}")
         for field, value in of_one.items():
             if field in _OF_POD_ALONE and value is not None:
                 yield f"{element}.{_CONTEXT}.{field}", f"{place}.{_CONTEXT}.{field}"
+        yield from _unknown_in_context(of_one, f"{element}.{_CONTEXT}")
         outside = {field: value for field, value in _first(each) if _meant(field).startswith(_CONTEXT)}
         yield from _in(outside, f"{element}.", frozenset({_CONTEXT}), _within(element))
     for row in component.beside:
@@ -209,6 +255,27 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
             own = _within(f"{place}.containers[{row.name}]")
             wrong = {field: value for field, value in _first(settings) if _meant(field).startswith(_CONTEXT)}
             yield from _in(wrong, ".".join((place, *row.settings, "")), _NONE, own)
+
+
+def _nested(holder: Raw, place: str, known: tuple[str, ...], right: Right) -> Iterator[tuple[str, str]]:
+    """The fields in objects of a holder, and in their `spec`, that belong to the holder.
+
+    Values of Helm charts have such objects. The `known` objects have these fields of their own.
+    """
+    for field, value in _first(holder):
+        if not isinstance(value, dict) or field in known or field in _TEMPLATES:
+            continue
+        for inner, found in ((field, value), (f"{field}.spec", object_of(value.get("spec")))):
+            deep = {name: each for name, each in _first(found) if _meant(name) in _DEEP}
+            yield from _in(deep, f"{place}{inner}.", _NONE, right)
+
+
+def _unknown_in_context(context: Raw, place: str) -> Iterator[tuple[str, str]]:
+    """The fields of a securityContext that Kubernetes does not have, and that are near to none."""
+    for field, value in _first(context):
+        near = field in _OF_ANY_LEVEL or _nests(field) or _nearest(field, OWN_FIELDS) or _meant(field)
+        if value is not None and not near:
+            yield f"{place}.{field}", ""
 
 
 def _containers(part: Raw, place: str) -> Iterator[tuple[str, Raw]]:
@@ -225,12 +292,11 @@ def _without_image(kind: str, spec: Raw) -> Iterator[Warn]:
             name = text_at(each, ("name",))
             if each.get("image") is not None or name in component.containers:
                 continue
-            meant = _nearest(name, component.containers) or (component.main if name in _OPERATORS else "")
-            if not meant:
-                continue
-            right = f"{element.removesuffix(f'[{name}]')}[{meant}]"
+            first = element.partition("[")[0].endswith("initContainers")
+            meant = _nearest(name, component.containers) or ("" if first else component.main)
+            right = f"{element.removesuffix(f'[{name}]')}[{meant}]" if meant else ""
             why = f"{element} has no image and is no container of the operator: the API server refuses such a pod"
-            yield Warn(ID, f"{why}. Write {right}, or an image", about=(element, right))
+            yield Warn(ID, f"{why}. Write {f'{right}, or an' if right else 'its'} image", about=(element, right))
 
 
 def _parts_with_places(kind: str, spec: Raw) -> Iterator[tuple[Component, Raw, str]]:
@@ -261,14 +327,15 @@ def _in_parent(kind: str, spec: Raw) -> Iterator[tuple[str, str]]:
     """Of the spec of a parent: its zones, zoneCommon and the child of all zones."""
     children = PARENTS[kind]
     yield from _in(spec, "spec.", _NONE, _right_at_root(kind, spec))
-    yield from _misspelt(
-        spec, "spec.", ("zones", "zoneCommon", *(each.field for each in children.values() if each.shared))
-    )
+    shared = tuple(each.field for each in children.values() if each.shared)
+    yield from _misspelt(spec, "spec.", ("zones", "zoneCommon", *shared))
+    yield from _nested(spec, "spec.", ("zones", "zoneCommon", *shared), _right_at_root(kind, spec))
     holders = _zone_holders(spec)
     of_zones = tuple(each.field for each in children.values() if not each.shared)
     yield from _misspelt(spec, "spec.", of_zones, "spec.zoneCommon.")
     for place, holder in holders:
         yield from _in(holder, f"{place}.", _NONE, _within(f"{place}.{of_zones[0]}.spec"))
+        yield from _nested(holder, f"{place}.", of_zones, _within(f"{place}.{of_zones[0]}.spec"))
         yield from _misspelt(holder, f"{place}.", of_zones)
     for child in children.values():
         parts = _part_fields(child.kind)
@@ -312,6 +379,8 @@ def _in(holder: Raw, place: str, allowed: frozenset[str], right: Right) -> Itera
         if meant == "podMetadata" and _plain(field) != "podmetadata":
             belongs = f"{belongs}.annotations"
         if meant.startswith("disable") and not _plain(field).startswith("disable"):
+            if value is True:  # as without it
+                continue
             belongs = f"{belongs}: true"
         yield f"{place}{field}", belongs
 
@@ -335,6 +404,7 @@ def _nearest(field: str, names: tuple[str, ...]) -> str:
 @lru_cache(1024)
 def _nearest_plain(plain: str, names: tuple[str, ...]) -> str:
     known = {form: name for name in names for form in (_of_any_kind(_plain(name)), _plain(name))}
+    known |= {alias: name for alias, name in _OTHER_PARTS.items() if name in names}
     forms = dict.fromkeys((plain, _of_any_kind(plain)))
     found = next((known[form] for form in forms if form in known), "")
     return found or next((known[near] for form in forms if (near := _similar(form, known, _NEAR))), "")
@@ -411,6 +481,8 @@ def fix(finding: Violation | Warn, resource: ResourceObject) -> Fix:
     """The field at its place, and null where it stands."""
     place, right = finding.about if isinstance(finding, Warn) else (finding.path, "")
     wrong = steps_of(place)
+    if not right:
+        return _removed(place, wrong, resource)
     targets = right.removesuffix(", or in another child").removesuffix(" itself")
     value = found_at(resource.object, wrong)
     *outer, last = wrong or [("", "")]
@@ -423,13 +495,24 @@ def fix(finding: Violation | Warn, resource: ResourceObject) -> Fix:
     by_name = all(each for each in (*into, wrong)) and value is not None
     if not by_name or not _WHOLE.intersection(field for each in into for field, _ in each):
         return Fix(notes=(f"Move the value of {place} to {targets}: <the value>",), of_resource=True)
-    # an empty context would turn strict security off
-    is_last = bool(outer) and outer[-1][0] == _CONTEXT and len(object_of(found_at(resource.object, outer))) == 1
-    leaves = is_last and all(each[: len(outer)] != outer for each in into)
+    leaves = _is_last(outer, resource) and all(each[: len(outer)] != outer for each in into)
     fields: Raw = placed_at(outer if leaves else wrong, None)
     for each in into:
         fields = joined(fields, placed_at(each, value))
     return Fix(fields, of_resource=True)
+
+
+def _is_last(outer: list[tuple[str, str]], resource: ResourceObject) -> bool:
+    """Whether a field is the only one of its context: an empty context would turn strict security off."""
+    return bool(outer) and outer[-1][0] == _CONTEXT and len(object_of(found_at(resource.object, outer))) == 1
+
+
+def _removed(place: str, wrong: list[tuple[str, str]], resource: ResourceObject) -> Fix:
+    """The field without a right place removed, and its context with it if nothing is left there."""
+    if not wrong or wrong[-1][1]:  # a container without an image
+        return Fix(notes=(f"Write <an image> in {place}.",), of_resource=True)
+    *outer, _ = wrong
+    return Fix(placed_at(outer if _is_last(outer, resource) else wrong, None), of_resource=True)
 
 
 RULE = Rule(id=ID, order=25, text=__doc__, fix=_OF_PODS, resource=check, resource_fix=fix, fields=reads)

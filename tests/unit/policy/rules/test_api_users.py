@@ -20,7 +20,7 @@ TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path":
     ],
 )
 def test_a_sidecar_that_clearly_calls_the_api_without_a_token_is_a_warning(container, sign):
-    side = {"name": "side", "securityContext": PASSES_RESTRICTED, **container}
+    side = {"name": "side", "image": "side", "securityContext": PASSES_RESTRICTED, **container}
     spec = {"disableAutomountServiceAccountToken": True, "containers": [side]}
     warnings = warnings_on("VMSingle", spec)
     assert len(warnings) == bool(sign)

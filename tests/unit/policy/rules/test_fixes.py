@@ -20,6 +20,7 @@ from webhook.policy.rules.subject import ResourceObject
 from webhook.policy.workload import Workload
 
 MARKED = {
+    "a container with another name",
     "a low port with hostNetwork",
     "another mount at the place of the token",
     "a patch of no container",

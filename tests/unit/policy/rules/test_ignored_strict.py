@@ -1,9 +1,11 @@
 """ignored-strict: `useStrictSecurity: true` beside a securityContext of the same component is a warning."""
 
 import pytest
+import yaml
 
 from tests.support.preview_warnings import warnings_on
 from tests.support.sample_pods import decide, resource
+from webhook.cli.explain import TEXTS
 
 COMPLETE = {
     "runAsNonRoot": True,
@@ -15,6 +17,7 @@ COMPLETE = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
+RULE_TEXT = TEXTS["ignored-strict"]
 BOTH = {"useStrictSecurity": True, "securityContext": {}}
 ALL = "runAsNonRoot, runAsUser, runAsGroup, fsGroup and 4 more"
 
@@ -63,6 +66,22 @@ def test_the_warning_names_what_strict_security_would_fill_and_can(context, miss
         (
             "VMDistributed",
             {
+                "zones": [{"name": "a", "vmagent": {"spec": {"useStrictSecurity": True}}}],
+                "zoneCommon": {"vmagent": {"spec": {"securityContext": {}}}},
+            },
+            "zones[a].vmagent",
+        ),
+        (
+            "VMDistributed",
+            {
+                "zones": [{"name": "a", "vmagent": {"spec": {"useStrictSecurity": False}}}],
+                "zoneCommon": {"vmagent": {"spec": BOTH}},
+            },
+            "",
+        ),
+        (
+            "VMDistributed",
+            {
                 "zones": [{"name": "a", "vmagent": {"spec": {"securityContext": {}}}}],
                 "zoneCommon": {"vmagent": {"spec": {"useStrictSecurity": True}}},
             },
@@ -83,6 +102,11 @@ def test_nothing_is_missing_that_the_platform_sets_or_that_reads_files_of_the_no
     collector = {**BOTH, "k8sCollector": {"enabled": True}}
     fields = "fsGroup, seccompProfile, allowPrivilegeEscalation, readOnlyRootFilesystem and 1 more"
     assert warnings_on("VLAgent", collector, "ignored-strict") == _line("vlagent", fields)
+
+
+def test_the_context_of_the_explanation_is_complete():
+    example = yaml.safe_load(RULE_TEXT.partition("into it:")[2].partition("Source:")[0])
+    assert warnings_on("VMSingle", {"useStrictSecurity": True, **example}, "ignored-strict") == []
 
 
 def test_a_child_of_a_parent_has_the_warning_for_the_fields_of_the_parent_alone():

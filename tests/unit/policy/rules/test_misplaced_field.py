@@ -127,7 +127,7 @@ def test_a_context_at_the_root_of_a_cluster_belongs_in_its_components():
         ),
         (
             "VMSingle",
-            {"containers": [{"name": "side", "securityContext": {"runasuser": 5}}]},
+            {"containers": [{"name": "side", "image": "i", "securityContext": {"runasuser": 5}}]},
             [
                 (
                     "spec.containers[side].securityContext.runasuser",
@@ -174,8 +174,9 @@ def test_each_wrong_place_and_name_has_its_right_one(kind, spec, places):
     found = check_resource(ResourceObject(kind, {"spec": spec}))
     assert len(found) == len(places)
     for warning, (place, right) in zip(found, places, strict=True):
-        assert warning.text.startswith(f"{place} is no field of {kind}: ")
-        assert f"so it has no effect. Write {right}" in warning.text
+        case = place.lower() == right.lower() and not warning.text.startswith(f"{place} is no field of {kind}: ")
+        assert warning.text.startswith(f"{place} {'has the wrong case' if case else f'is no field of {kind}'}: ")
+        assert f". Write {right}" in warning.text
 
 
 @pytest.mark.parametrize("beside", ["top", "metadata"])
@@ -210,9 +211,17 @@ def test_only_so_many_fields_are_named():
         ("VMAlertmanager", {"containers": [{"name": "vmalertmanager"}]}, "spec.containers", "alertmanager"),
         ("VLSingle", {"containers": [{"name": "vmsingle"}]}, "spec.containers", "vlsingle"),
         ("VMAuth", {"initContainers": [{"name": "config-int"}]}, "spec.initContainers", "config-init"),
+        ("VMSingle", {"containers": [{"name": "victoria-metrics"}]}, "spec.containers", "vmsingle"),
         (
             "VMDistributed",
-            {"zones": [{"name": "a", "vmagent": {"spec": {"containers": [{"name": "agent"}, {"name": "side"}]}}}]},
+            {
+                "zones": [
+                    {
+                        "name": "a",
+                        "vmagent": {"spec": {"containers": [{"name": "agent"}, {"name": "side", "image": "i"}]}},
+                    }
+                ]
+            },
             "spec.zones[a].vmagent.spec.containers",
             "vmagent",
         ),
@@ -229,6 +238,92 @@ def test_a_container_without_an_image_must_patch_one_of_the_operators(kind, spec
     assert warnings_on(kind, spec, "misplaced-field") == []
     elements[0] = {"name": right}
     assert warnings_on(kind, spec, "misplaced-field") == []
+
+
+def test_an_init_container_without_an_image_needs_one():
+    (warning,) = warnings_on("VMSingle", {"initContainers": [{"name": "first"}]}, "misplaced-field")
+    assert warning.endswith("the API server refuses such a pod. Write its image [misplaced-field]")
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "place", "right"),
+    [
+        ("VMSingle", {"spec": {"securityContext": CONTEXT}}, "spec.spec", "spec"),
+        ("VMAlert", {"serviceAccount": {"automountServiceAccountToken": False}}, "spec.serviceAccount", "spec"),
+        ("VLAgent", {"k8sCollector": {"securityContext": CONTEXT}}, "spec.k8sCollector", "spec"),
+        ("VMCluster", {"vminsert": {"spec": {"securityContext": CONTEXT}}}, "spec.vminsert.spec", "spec.vminsert"),
+        (
+            "VMCluster",
+            {"vmauth": {"spec": {"securityContext": CONTEXT}}, "vmselect": {}},
+            "spec.vmauth.spec",
+            "spec.vmselect",
+        ),
+        (
+            "VLDistributed",
+            {"zones": [{"name": "a", "spec": {"useStrictSecurity": True}}]},
+            "spec.zones[a].spec",
+            "spec.zones[a].vlagent.spec",
+        ),
+        (
+            "VMDistributed",
+            {"zoneCommon": {"vmsingle": {"spec": {"server": {"securityContext": CONTEXT}}}}},
+            "spec.zoneCommon.vmsingle.spec.server",
+            "spec.zoneCommon.vmsingle.spec",
+        ),
+        ("VMAlert", {"serviceAccount": {"automountServiceAccountToken": True}}, "", ""),
+        ("VMCluster", {"requestsLoadBalancer": {"spec": {"securityContext": CONTEXT}}}, "", ""),
+        ("VMDistributed", {"vmauth": {"spec": {"securityContext": CONTEXT}}}, "", ""),
+        ("VMAgent", {"podMetadata": {"annotations": {"securityContext": "x"}}}, "", ""),
+    ],
+    ids=str,
+)
+def test_a_field_that_decides_belongs_in_no_other_object(kind, spec, place, right):
+    """Values of Helm charts have such objects."""
+    found = [each.about for each in check_resource(ResourceObject(kind, {"spec": spec}))]
+    shown = [(wrong.rpartition(".")[0], to.partition(": ")[0].rpartition(".")[0]) for wrong, to in found]
+    assert shown == ([(place, right)] if place else [])
+
+
+OPTS_OUT = "A securityContext without a known field opts out of strict security. Remove it"
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"securityContext": {"enabled": True}}, [f"spec.securityContext.enabled: {OPTS_OUT}"]),
+        ({"securityContext": {"enabled": True, "runAsUser": 5}}, ["spec.securityContext.enabled: Remove it"]),
+        (
+            {"containers": [{"name": "vmsingle", "securityContext": {"enabled": True}}]},
+            ["spec.containers[vmsingle].securityContext.enabled: Remove it"],
+        ),
+        ({"securityContext": {"runAsUser": 5, "sysctls": [], "windowsOptions": {}, "procMount": "Default"}}, []),
+        ({"securityContext": {"enabled": None}}, []),
+    ],
+    ids=str,
+)
+def test_an_unknown_field_of_a_context_is_named_and_what_it_does(spec, said):
+    ignored = " is no field of VMSingle: the operator ignores it, or refuses the resource. "
+    found = [each.text for each in check_resource(ResourceObject("VMSingle", {"spec": spec}))]
+    assert found == [each.replace(": ", ignored, 1) for each in said]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "what"),
+    [
+        ("VMSingle", {"securitycontext": CONTEXT}, "no effect"),
+        ("VMSingle", {"securityContext": {"RunAsUser": 0}}, "reads it as runAsUser"),
+        ("VMSingle", {"containers": [{"name": "vmsingle", "SecurityContext": {}}]}, "reads it as securityContext"),
+        ("VMSingle", {"securityContext": {"capabilites": {}}}, "ignores it"),
+        ("VMDistributed", {"zoneCommon": {"vmcluster": {"spec": {"vmStorage": {"a": 1}}}}}, "reads it as vmstorage"),
+        ("VMDistributed", {"zoneCommon": {"vmagent": {"spec": {"SecurityContext": CONTEXT}}}}, "no effect"),
+        ("VMDistributed", {"zoneCommon": {"vmagent": {"spec": {"securityContext": {"RunAsUser": 0}}}}}, "no effect"),
+    ],
+    ids=str,
+)
+def test_what_a_wrong_field_does_depends_on_the_schema_of_its_place(kind, spec, what):
+    """Without one the API server keeps the field, and Go reads it in any case."""
+    (warning,) = warnings_on(kind, spec, "misplaced-field")
+    assert what in warning
 
 
 def _lists(value):

@@ -11,8 +11,8 @@ from webhook.settings import Settings
 
 def test_a_sidecar_that_does_not_pass_restricted_is_a_warning_unless_it_is_hardened():
     spec = {
-        "containers": [{"name": "side"}],
-        "initContainers": [{"name": "first", "securityContext": PASSES_RESTRICTED}],
+        "containers": [{"name": "side", "image": "side"}],
+        "initContainers": [{"name": "first", "image": "first", "securityContext": PASSES_RESTRICTED}],
     }
     assert warnings_on("VMSingle", spec, "sidecar") == [
         "vmsingle: container 'side' is left as it is and does not pass Pod Security restricted: write its"
@@ -53,7 +53,7 @@ def test_a_container_of_the_resource_and_every_one_of_the_operator_is_no_injecte
         "initContainers": ("vmbackuper-restore",),
     }
     spec = {group: [{"name": name} for name in each] for group, each in names.items()}
-    asked, objects = vmsingle({"containers": [{"name": "side"}]}, spec)
+    asked, objects = vmsingle({"containers": [{"name": "side", "image": "side"}]}, spec)
     assert decide(asked, objects).warnings == ()
     spec["containers"].append({"name": "another"})
     unknown = decide(asked, source=FileFacts([], 30, complete=False))
@@ -69,7 +69,11 @@ def test_no_recorded_pod_has_an_injected_container(case):
 
 def test_an_empty_list_in_a_sidecars_context_counts_as_absent():
     """The operator and the API server drop it before vmguard judges the pod."""
-    spec = {"containers": [{"name": "side", "securityContext": {"capabilities": {"drop": [], "add": None}}}]}
+    spec = {
+        "containers": [
+            {"name": "side", "image": "side", "securityContext": {"capabilities": {"drop": [], "add": None}}}
+        ]
+    }
     (warning,) = warnings_on("VMSingle", spec, "sidecar")
     assert "set VMGUARD_HARDEN_SIDECARS=true" in warning
     assert warnings_on("VMSingle", spec, VMGUARD_HARDEN_SIDECARS="true") == []
@@ -87,7 +91,7 @@ def test_an_empty_list_in_a_sidecars_context_counts_as_absent():
 )
 @pytest.mark.parametrize("harden", ["true", "false"])
 def test_hardening_is_no_advice_where_it_does_not_help(weak, harden):
-    spec = {"containers": [{"name": "side", **weak}]}
+    spec = {"containers": [{"name": "side", "image": "side", **weak}]}
     (warning,) = warnings_on("VMSingle", spec, "sidecar", VMGUARD_HARDEN_SIDECARS=harden)
     assert warning.startswith(
         "vmsingle: container 'side' is weaker than Pod Security restricted, as the resource sets it: "

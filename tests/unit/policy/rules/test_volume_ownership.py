@@ -188,3 +188,53 @@ def test_another_user_of_a_read_only_volume_only_reads_it():
     spec = {"volumes": [{"name": "v", **claim}], "volumeMounts": [{"name": "v", "mountPath": "/x"}]}
     (warning,) = _updated("VMSingle", {**spec, "useStrictSecurity": False}, spec)
     assert "they may not be able to read it" in warning
+
+
+OFF = {"useStrictSecurity": False}
+EXTRA = {
+    "claimTemplates": [{"metadata": {"name": "extra"}, "spec": {}}],
+    "volumeMounts": [{"name": "extra", "mountPath": "/extra"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [("VMCluster", "vmstorage"), ("VLCluster", "vlstorage"), ("VMAlertmanager", ""), ("VMAgent", "")],
+)
+def test_the_claims_of_a_resources_own_templates_have_data_too(kind, part):
+    mode = {"statefulMode": True} if kind == "VMAgent" else {}
+    before, after = {**EXTRA, **mode, **OFF}, {**EXTRA, **mode}
+    context = {"securityContext": {"runAsUser": 1000, "fsGroup": 1000}} if kind == "VMAlertmanager" else {}
+    old, new = ({part: each} if part else each for each in (before, {**after, **context}))
+    (warning,) = _updated(kind, old, new)
+    assert "claim extra was written as " in warning
+    if kind == "VMAgent":
+        assert _updated(kind, {**EXTRA, **OFF}, EXTRA) == [], "a Deployment makes no claims of them"
+
+
+def test_a_claim_under_another_name_of_the_volume_has_the_same_data():
+    def spec(volume, **more):
+        source = {"name": volume, "persistentVolumeClaim": {"claimName": "c"}}
+        return {"volumes": [source], "volumeMounts": [{"name": volume, "mountPath": "/d"}], **more}
+
+    (warning,) = _updated("VMSingle", spec("a", **OFF), spec("b"))
+    assert warning.startswith("vmsingle: claim c was written as root, pods will run as 65534")
+    other = {**spec("b"), "volumes": [{"name": "b", "persistentVolumeClaim": {"claimName": "other"}}]}
+    assert _updated("VMSingle", spec("a", **OFF), other) == []
+
+
+@pytest.mark.parametrize(
+    ("context", "count"),
+    [
+        ({"runAsUser": 0, "capabilities": {"drop": ["ALL"]}}, 1),
+        ({"runAsUser": 0}, 0),
+        ({"runAsUser": 0, "fsGroup": 1000, "capabilities": {"drop": ["ALL"]}}, 0),
+    ],
+)
+def test_root_without_power_over_the_files_of_others_may_not_use_them(context, count):
+    before = {**CLAIM, "securityContext": {"runAsUser": 1000, "fsGroup": 1000}}
+    found = _updated("VMSingle", before, {**CLAIM, "securityContext": context})
+    assert len(found) == count
+    assert all(
+        "claim data was written as user 1000; root in container 'vmsingle' lacks DAC_OVERRIDE" in e for e in found
+    )
