@@ -59,6 +59,7 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "VMAnomaly",
         {"monitoring": {"pull": {"port": "80"}}, "server": {"port": "443"}},
     ),
+    "a claim of a user without fsGroup": ("VMSingle", {**CLAIM, "securityContext": {"runAsUser": 1000}}),
     "strict security without effect": ("VMAuth", {"useStrictSecurity": True, "securityContext": {"runAsUser": 1000}}),
     "strict security without effect in all zones": (
         "VMDistributed",

@@ -107,6 +107,8 @@ def test_every_child_of_a_parent_is_listed_with_its_zone(file, titles):
         ),
         ("operator.victoriametric.com/v1beta1", "vmagent", "write VMAgent of operator.victoriametrics.com/v1beta1"),
         ("victoriametrics.com/v1beta1", "VMSingel", "write VMSingle of operator.victoriametrics.com/v1beta1"),
+        ("v1beta1/operator.victoriametrics.com", "VMSingle", "write VMSingle of operator.victoriametrics.com/v1beta1"),
+        ("operator.victoriametrics.com/v1beta1", "VMSingle ", "VMSingle (with white space around it)"),
         ("v1", "VMAgent", "write VMAgent of operator.victoriametrics.com/v1beta1"),
         ("operator.victoriametrics.com/v1", "VMRule", "write operator.victoriametrics.com/v1beta1"),
     ],

@@ -57,6 +57,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     """Findings for the operator's containers of one pod."""
     findings: list[Finding] = []
     spec = pod.pod["spec"]
+    names = {v.get("name") for v in spec["volumes"]}
     fixed = {v.get("name") for v in spec["volumes"] if any(v.get(kind) is not None for kind in _NEVER_WRITABLE)}
     fixed |= read_only_volumes(spec)
     for container in (*spec["containers"], *spec["initContainers"]):
@@ -65,7 +66,8 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
         if (container.get("securityContext") or {}).get("readOnlyRootFilesystem") is not True:
             continue
         mounts = container.get("volumeMounts") or []
-        writable = {_path(m.get("mountPath")) for m in mounts if not m.get("readOnly") and m.get("name") not in fixed}
+        usable = [m for m in mounts if not m.get("readOnly") and m.get("name") in names - fixed]
+        writable = {_path(m.get("mountPath")) for m in usable}
         for argument in container.get("args") or ():
             flag, _, value = str(argument).lstrip("-").partition("=")
             if flag == _DESTINATION and value.startswith(_LOCAL):

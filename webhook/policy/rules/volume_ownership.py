@@ -19,6 +19,7 @@ vmguard also warns the person who applies a resource:
 - a container without root may write to a hostPath or NFS volume: the owner of the files must let it. Do not chown
   files of the node's system, such as /etc, /var/log or a socket: mount them with `readOnly: true`. A user of another
   group can use a socket if `supplementalGroups` has the socket's group
+- a new resource's own securityContext names a user without fsGroup, and the pod has a claim: root owns most new volumes
 - a log collector that is not root: on the node, root owns its own data and the logs that it reads
 
 What to do: see who owns the data. The command of a warning shows it. An image from scratch has no `stat`: use `kubectl
@@ -41,6 +42,7 @@ user. This keeps root:
 
 from collections.abc import Iterator, Mapping
 
+from webhook.policy.conditions import value_at
 from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.posture import Posture
@@ -85,6 +87,8 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     findings: list[Finding] = [_warning(each, THIS_POD) for each in changes]
     changed = {each.volume.name for each in changes}
     findings += _unheeding(spec, pod.image_users, posture, changed)
+    if pod.earlier is None and posture.security_context == "custom" and not pod.run_as_platform:
+        findings += _without_group(spec, pod.image_users)
     return [*findings, *_node_files(spec, pod.image_users, posture)]
 
 
@@ -130,6 +134,20 @@ def _unheeding(spec: Raw, images: Mapping[str, int | None], posture: Posture, ch
             owner = "" if user is None else f": chown them to {user}"
             text = f"{text} and can write there only if the owner of the files lets it{owner}"
             yield Warn(ID, text, about=("owner", name, mounted_at, str(user)))
+
+
+def _without_group(spec: Raw, images: Mapping[str, int | None]) -> Iterator[Warn]:
+    """The claims of a new pod that a container without root writes to, where the pod has no fsGroup."""
+    if value_at(spec, ("securityContext", "fsGroup")) is not None:
+        return
+    written = _written_without_root(spec, images)
+    for volume in spec["volumes"]:
+        group = group_in_pod(volume)
+        container, user, _ = written.get(str(volume.get("name")), ("", None, ""))
+        if user is None or not group or group.handling == "ignored" or gives(spec, str(volume.get("name")), user):
+            continue
+        text = f"{group.shown}: container {container!r} runs as {user_in_words(user)} without fsGroup, and root owns"
+        yield Warn(ID, f"{text} most new volumes: set fsGroup: {user}", about=("group", str(user)))
 
 
 def _node_files(spec: Raw, images: Mapping[str, int | None], posture: Posture) -> Iterator[Warn]:
@@ -181,6 +199,8 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:  # noqa: ARG001 - the
     kind, *names = finding.about if isinstance(finding, Warn) and finding.about else ("",)
     if kind == "root":
         return Fix({"securityContext": {"runAsUser": None, "runAsNonRoot": None}})
+    if kind == "group":
+        return Fix({"securityContext": {"fsGroup": int(names[0])}})
     if kind == "node":
         container, path = names
         return Fix(notes=(f"Mount {path} in container {container!r} with readOnly: true, or <a user that may write>",))

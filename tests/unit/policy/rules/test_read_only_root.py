@@ -97,6 +97,7 @@ def test_the_operators_own_volume_follows_the_path_field_of_the_resource(spec, m
             {"destination": "fs:///backup", "volumeMounts": [{"name": "v", "mountPath": "/backup", "readOnly": True}]},
             "/backup",
         ),
+        ({"destination": "fs:///backup", "volumeMounts": [{"name": "none", "mountPath": "/backup"}]}, "/backup"),
         ({"destination": "fs:///victoria-metrics-data/backup"}, ""),
     ],
     ids=str,

@@ -238,3 +238,24 @@ def test_root_without_power_over_the_files_of_others_may_not_use_them(context, c
     assert all(
         "claim data was written as user 1000; root in container 'vmsingle' lacks DAC_OVERRIDE" in e for e in found
     )
+
+
+@pytest.mark.parametrize(
+    ("context", "named"),
+    [
+        ({"runAsUser": 1000}, True),
+        ({"runAsUser": 1000, "fsGroup": 5}, False),
+        ({"runAsUser": 0}, False),
+        ({"fsGroup": 1000}, False),
+        ({}, False),
+    ],
+)
+def test_a_new_claim_of_a_user_without_fs_group_is_roots(context, named):
+    found = warnings_on("VMSingle", {**CLAIM, "securityContext": context}, "volume-ownership")
+    text = (
+        "vmsingle: claim data: container 'vmsingle' runs as user 1000 without fsGroup, and root owns most new volumes:"
+    )
+    assert found == ([f"{text} set fsGroup: 1000 [volume-ownership]"] if named else [])
+    assert warnings_on("VMSingle", {"securityContext": context}, "volume-ownership") == []
+    old = {**CLAIM, "port": "1", "securityContext": context}
+    assert _updated("VMSingle", old, {**CLAIM, "securityContext": context}) == [], "the volume is not new"
