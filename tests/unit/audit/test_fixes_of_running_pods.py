@@ -170,7 +170,9 @@ def test_a_hostile_name_stays_a_name_in_a_fix(name):
     token = {"name": "kube-api-access", "emptyDir": {}}
     spec = {
         "disableAutomountServiceAccountToken": True,
-        "containers": [{"name": name, "volumeMounts": [{"name": "kube-api-access", "mountPath": "/x"}]}],
+        "containers": [
+            {"name": name, "image": "side", "volumeMounts": [{"name": "kube-api-access", "mountPath": "/x"}]}
+        ],
         "volumes": [token],
         "podMetadata": {"annotations": {"vault.hashicorp.com/agent-inject": "true"}},
     }
@@ -194,7 +196,7 @@ def test_a_hostile_name_stays_a_name_in_a_fix(name):
 
 def test_the_fix_for_a_pod_of_a_child_is_for_its_parent():
     """The operator overwrites the child, so a field that is set there would be lost."""
-    side = {"containers": [{"name": "side", "securityContext": {"privileged": True}}]}
+    side = {"containers": [{"name": "side", "image": "side", "securityContext": {"privileged": True}}]}
     zone = {"name": "a.b", "vmcluster": {"spec": {"vmselect": {"extraArgs": {"cacheDataPath": "/x"}}}}}
     common = {"vmcluster": {"name": "%ZONE%", "spec": {"vmselect": side}}}
     parent = resource("VMDistributed", spec={"zones": [zone], "zoneCommon": common})

@@ -12,9 +12,9 @@ vmguard warns of a field that decides about security and stands elsewhere, and n
 - with a field of a child's kind that the parent does not have, such as `k8sCollector`: a resource of its own
 - in `vmBackup`: in an element of `containers` that is named `vmbackuper`
 
-It also warns of an unknown field of a securityContext, such as `enabled`. And it warns of an element of `containers` or
-`initContainers` that has no image and is no container of the operator, such as `vmalertmanager` instead of
-`alertmanager`. The API server refuses such a pod.
+It also warns of an unknown field of a securityContext, such as `enabled`. And it warns of a container without an image
+that is no container of the operator, such as `vmalertmanager` instead of `alertmanager`. The API server refuses such a
+pod.
 
 Why: the API server drops fields that a kind does not have. So the operator makes the pods without them. `kubectl`
 before 1.25 does not report a dropped field. Some parts of the definitions have no schema: securityContext, containers,
