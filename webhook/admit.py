@@ -31,7 +31,7 @@ from webhook.policy.custom_resources import BY_KIND as KNOWN_KINDS
 from webhook.policy.custom_resources import GROUP, nearest_kinds
 from webhook.policy.decide import Decision, Webhook
 from webhook.policy.enforcement import coverage, enforced_in, unknown_values
-from webhook.policy.field_types import written_wrong_types, wrong_types
+from webhook.policy.field_types import new_wrong_types, written_wrong_types, wrong_types
 from webhook.policy.findings import Finding, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.pod_subject import subject_of
@@ -352,9 +352,9 @@ def _resource(admission: _Admission) -> DecisionSteps[tuple[Decision, tuple[Link
     spec = custom.spec or {}
     old = decode_object(request.old_object) if request.operation == "UPDATE" else None
     wrong = written_wrong_types(ref.kind, spec)
-    settled = old is not None and set(wrong) <= set(written_wrong_types(ref.kind, old.spec or {}))
-    if wrong and not settled:
-        return decide.wrongly_typed(str(ref), wrong, settings, settled=False), inquiry.links
+    new = new_wrong_types(ref.kind, spec, old.spec or {}) if wrong and old else wrong
+    if new:
+        return decide.wrongly_typed(str(ref), new, settings, settled=False), inquiry.links
     annotated = frozenset(policies_annotated(ref, spec))
     named = [*policies_named(ref, spec), *annotated]
     had = old.spec or {} if old else {}

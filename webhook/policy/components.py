@@ -21,6 +21,11 @@ from webhook.policy.conditions import Condition, Path, Present, Unless, When, ho
 Controller = Literal["Deployment", "StatefulSet", "DaemonSet"]
 
 
+UnknownFields = Literal["dropped", "kept at the top", "kept"]
+"""What an API server does with unknown fields of an object, by the operator's definition: with `dropped` and `kept at
+the top` the rest has a schema."""
+
+
 class Data(msgspec.Struct, frozen=True, kw_only=True):
     """Where a component writes: the operator's volume, its default path, and the flag that names the path, "" for none.
 
@@ -122,6 +127,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     gets_token  whether the operator mounts a token in the main container then; v0.74 forgets some
     image       the user of the main container's image
     listens     the flag of the address that the main container serves at
+    unknown     what the API server does with unknown fields in its part
     kind        the kind in whose row it stands
     containers  names of the operator's containers and init containers, the main one first
     """
@@ -140,6 +146,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     gets_token: bool = True
     image: ImageUser = _ROOT
     listens: str = "httpListenAddr"
+    unknown: UnknownFields = "dropped"
     kind: str = ""
     containers: tuple[str, ...] = ()
 
@@ -197,6 +204,7 @@ class Child(msgspec.Struct, frozen=True):
     all zones, unless `spec.FIELD.enabled` is false. It makes a `backend` in each zone, one kind of them: the one that
     `spec.backendType` names, else the `default` one. `turns_on` are fields that the operator sets to true in the child.
     `without` are fields of the child's kind that the parent does not have there: the API server drops them.
+    `unknown` is what it does with fields that no kind has.
     """
 
     kind: str
@@ -206,6 +214,7 @@ class Child(msgspec.Struct, frozen=True):
     default: bool = False
     turns_on: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    unknown: UnknownFields = "dropped"
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,6 +287,7 @@ def _balancer(name: str) -> Component:
         label=f"{name}-vmauth-balancer",
         enabled=When(("requestsLoadBalancer", "enabled")),
         writes=Nothing("it passes requests on"),
+        unknown="kept",
     )
 
 
@@ -353,8 +363,22 @@ KINDS: tuple[Kind, ...] = (
             listens="web.listen-address",
         ),
     ),
-    _kind("VMAuth", "v1beta1", Component(name="vmauth", writes=Nothing("it passes requests on"), beside=_reloader())),
-    _kind("VLogs", "v1beta1", Component(name="vlogs", writes=_single_data("/victoria-metrics-data")), plural="vlogs"),
+    _kind(
+        "VMAuth",
+        "v1beta1",
+        Component(
+            name="vmauth",
+            writes=Nothing("it passes requests on"),
+            beside=_reloader(),
+            unknown="kept at the top",
+        ),
+    ),
+    _kind(
+        "VLogs",
+        "v1beta1",
+        Component(name="vlogs", writes=_single_data("/victoria-metrics-data"), unknown="kept"),
+        plural="vlogs",
+    ),
     _kind("VLSingle", "v1", Component(name="vlsingle", writes=_single_data("/victoria-logs-data"))),
     _kind(
         "VLAgent",
@@ -461,17 +485,17 @@ KINDS: tuple[Kind, ...] = (
         "VMDistributed",
         "v1alpha1",
         Child("VMAgent", "vmagent", turns_on=("ingestOnlyMode",), without=("daemonSetMode", "insertPorts")),
-        Child("VMCluster", "vmcluster", backend=True, default=True),
-        Child("VMSingle", "vmsingle", backend=True),
-        Child("VMAuth", "vmauth", shared=True),
+        Child("VMCluster", "vmcluster", backend=True, default=True, unknown="kept"),
+        Child("VMSingle", "vmsingle", backend=True, unknown="kept"),
+        Child("VMAuth", "vmauth", shared=True, unknown="kept at the top"),
     ),
     _parent(
         "VLDistributed",
         "v1alpha1",
         Child("VLAgent", "vlagent", without=("k8sCollector", "syslogSpec", "tmpDataPath")),
-        Child("VLCluster", "vlcluster", backend=True, default=True),
-        Child("VLSingle", "vlsingle", backend=True),
-        Child("VMAuth", "vmauth", shared=True),
+        Child("VLCluster", "vlcluster", backend=True, default=True, unknown="kept"),
+        Child("VLSingle", "vlsingle", backend=True, unknown="kept"),
+        Child("VMAuth", "vmauth", shared=True, unknown="kept at the top"),
     ),
 )
 

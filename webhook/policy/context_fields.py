@@ -130,7 +130,7 @@ class ContextField(msgspec.Struct, frozen=True):
 
     def no_weaker(self, value: Any, own: Any) -> bool:
         """Whether a value is surely no weaker than `own`, which may be None for no value."""
-        if own is None and self.unset is not None and value is self.unset:
+        if own is None and self.unset is not None and (type(value), value) == (type(self.unset), self.unset):
             return True
         if not self.safer or not isinstance(value, list):
             return False

@@ -65,6 +65,9 @@ _MOST_WARNINGS = 20
 _LONGEST_OF_MANY = 256
 """Most characters of each warning where all together are too large; one alone may end with a command to copy."""
 
+_LARGEST_UNCUT = 2048
+"""Most characters of all warnings that are longer than that: the API server cuts none, even if others warn as much."""
+
 _LARGEST_TOGETHER = 3840
 """Most characters of all warnings. With more than 4,096, an API server cuts each warning after 256, and drops the last
 ones; other webhooks may also warn."""
@@ -465,7 +468,7 @@ def _most(findings: tuple[Finding, ...], spared: Sequence[str] = ()) -> tuple[st
     """The warnings for a person, `spared` and the most important first, as many as the API server passes on whole."""
     warnings = sorted((finding for finding in findings if type(finding) is Warn), key=_importance)
     lines = _lines(warnings, LONGEST_WARNING)
-    if sum(map(len, (*spared, *lines))) > _LARGEST_TOGETHER:
+    if sum(map(len, (*spared, *lines))) > _LARGEST_UNCUT:
         lines = _lines(warnings, _LONGEST_OF_MANY)
     lines = [*spared, *lines]
     told: list[str] = []

@@ -8,6 +8,8 @@ Which fields are read follows from the projection. The types of the fields of a 
 these fields, and all others are in this file. Source: definitions of operator v0.42 to v0.74. Pure.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Literal
@@ -23,6 +25,11 @@ JsonType = Literal["boolean", "integer", "string", "object", "array"]
 
 MOST = 5
 """Most wrong types of one resource that are named."""
+
+_MOST_COMPARED = 1000
+"""Most wrong types of one resource that are compared with those before an update."""
+
+_INDEX = re.compile(r"\[\d+\]")
 
 _CONTEXT = "securityContext"
 
@@ -79,7 +86,32 @@ def written_wrong_types(kind: str, spec: dict[str, Any]) -> tuple[WrongType, ...
 
     The decision on such a pod reads these fields in the child.
     """
-    return tuple(islice(_of_tree(WRITTEN_TREES.get(kind, {}), spec, "spec"), MOST))
+    return tuple(islice(_written(kind, spec), MOST))
+
+
+def new_wrong_types(kind: str, spec: dict[str, Any], old: dict[str, Any]) -> tuple[WrongType, ...]:
+    """Those that an update brings. An element of a list may have moved, so equal ones are counted, whatever the index.
+
+    Of a resource with too many to compare, the first.
+    """
+    now = tuple(islice(_written(kind, spec), _MOST_COMPARED + 1))
+    if len(now) > _MOST_COMPARED:
+        return now[:MOST]
+    had = Counter(map(_anywhere, islice(_written(kind, old), _MOST_COMPARED)))
+    new: list[WrongType] = []
+    for each in now:
+        had[_anywhere(each)] -= 1
+        if had[_anywhere(each)] < 0:
+            new.append(each)
+    return tuple(new[:MOST])
+
+
+def _written(kind: str, spec: dict[str, Any]) -> Iterator[WrongType]:
+    return _of_tree(WRITTEN_TREES.get(kind, {}), spec, "spec")
+
+
+def _anywhere(wrong: WrongType) -> tuple[str, str]:
+    return _INDEX.sub("[]", wrong.path), wrong.found
 
 
 def _of_tree(tree: Tree, value: dict[str, Any], path: str) -> Iterator[WrongType]:

@@ -16,11 +16,17 @@ from itertools import islice
 from typing import Any
 
 from webhook.facts import Ref
+from webhook.name_forms import LONGEST_NAME
 from webhook.policy.components import PARENTS, Child
 from webhook.policy.conditions import EACH, Path
 
 Layers = tuple[tuple[str, dict[str, Any]], ...]
 """Places (`VMDistributed mon/x spec.zones[a].vmagent.spec`) with the specs there, the most specific first."""
+
+_ZONE = "%ZONE%"
+
+_TOO_LONG = LONGEST_NAME + 1
+"""Characters that a name never has; a tenant could make gigabytes of names with a template and many zones."""
 
 MOST_ZONES = 500
 """Most zones that are judged with a parent; one request must not take the time of all others."""
@@ -122,8 +128,15 @@ def _index(spec: _Same, parent_kind: str, parent_name: str, kind: str) -> dict[s
 def _child_name(parent_name: str, spec: dict[str, Any], zone: Any, child: Child) -> str:
     zone_name = _zone_name(zone)
     common = member(member(spec, "zoneCommon"), child.field)
-    named = member(zone, child.field).get("name") or str(common.get("name") or "").replace("%ZONE%", zone_name)
-    return str(named or f"{parent_name}-{zone_name}")
+    named = str(member(zone, child.field).get("name") or "") or _expanded(str(common.get("name") or ""), zone_name)
+    return (named or f"{parent_name}-{zone_name}")[:_TOO_LONG]
+
+
+def _expanded(template: str, zone_name: str) -> str:
+    """The template with the name of the zone; only the start of one that is too long, and so is no name."""
+    if len(template) + template.count(_ZONE) * (len(zone_name) - len(_ZONE)) >= _TOO_LONG:
+        template, zone_name = template[:_TOO_LONG], zone_name[:_TOO_LONG]
+    return template.replace(_ZONE, zone_name)
 
 
 def _zone_layer(parent: Ref, zone: Any, index: int, child: Child) -> tuple[str, dict[str, Any]]:

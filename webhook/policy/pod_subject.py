@@ -46,8 +46,10 @@ def previewed_pod(
     admitted: Raw,
     verdicts: tuple[Verdict, Verdict],
     earlier: Raw | None = None,
+    *,
+    is_new: bool = False,
 ) -> PreviewedPod:
-    """A pod as it will be admitted, raw, with the Pod Security verdicts before and after; `earlier` is as there."""
+    """A pod as it will be admitted, raw, with the Pod Security verdicts before and after; the last two are as there."""
     spec = admitted["spec"]
     as_admitted = (
         msgspec.structs.replace(subject, pod=msgspec.convert(admitted, Pod)) if posture.ignores_strict else None
@@ -58,6 +60,7 @@ def previewed_pod(
         before=verdicts[0],
         after=verdicts[1],
         earlier=earlier,
+        is_new=is_new,
         filling=nested(wanted_context(subject, posture)[1]),
         image_users={} if subject.run_as_platform else image_users(posture.component),
         run_as_platform=subject.run_as_platform,

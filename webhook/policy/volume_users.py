@@ -85,7 +85,8 @@ EFFECTS: Mapping[Effect, Meaning] = {
     ),
     "becomes root without DAC_OVERRIDE": Meaning(
         "check",
-        "{volume} was {verb} as {before}; root in container {container!r} lacks DAC_OVERRIDE: perhaps it cannot use it",
+        "{volume} was {verb} as {before}; root in container {container!r} lacks DAC_OVERRIDE and may not be able to use"
+        " the files",
     ),
     "reads only": Meaning("check", f"{_USER}: they may not be able to read it"),
     "user unknown": Meaning(

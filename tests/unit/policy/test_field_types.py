@@ -107,6 +107,31 @@ def test_a_parent_with_a_wrong_type_for_a_child_is_denied_and_one_that_had_it_be
     assert again.allowed
 
 
+def _zones(*users):
+    part = [{"vmselect": {"securityContext": {"runAsUser": user}}} for user in users]
+    return {"zones": [{"name": f"z{index}", "vmcluster": {"spec": each}} for index, each in enumerate(part)]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "allowed"),
+    [
+        ((5, "1"), ("1",), True),
+        (("1",) * 7, ("1",) * 6 + (1,), True),
+        (("1",) * 7, ("1",) * 8, False),
+        (("1", 5), (5, "1"), True),
+        ((5, 5), (5, "1"), False),
+        ((5, "1"), (5, True), False),
+        (("1",) * 1001, ("1",) * 1001, False),
+    ],
+    ids=lambda each: str(each)[:30],
+)
+def test_an_update_is_denied_for_the_wrong_types_that_it_brings_alone(before, after, allowed):
+    """A zone may be removed, moved or corrected though another one has the wrong type still."""
+    old, new = (resource("VMDistributed", "d", _zones(*users)) for users in (before, after))
+    decision = decide(new, [], webhook="validate", operation="UPDATE", review={"oldObject": old})
+    assert decision.allowed is allowed
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_right_type_and_null_are_accepted(kind):
     right = {"boolean": True, "integer": 7, "string": "x", "object": {}, "array": []}

@@ -1,6 +1,7 @@
 """The settings of a parent apply to its children, and many zones are walked once."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -176,6 +177,45 @@ def test_zones_without_a_name_have_rows_of_their_own():
     assert levels[:2] == [("zones[0].vmagent", True), ("zones[1].vmagent", False)]
 
 
+@pytest.mark.parametrize("template", ["%ZONE%" * 8000, "x" * 48_000, "%ZONE%" * 40 + "x" * 300])
+def test_names_that_are_too_long_cost_no_more_than_names(template):
+    """A template times many zones would be gigabytes."""
+    zones = [{"name": f"{index:0150}"} for index in range(300)]
+    spec = {"zones": zones, "zoneCommon": {"vmagent": {"name": template}, "vmcluster": {"name": template}}}
+    tracemalloc.start()
+    pods = PodsOfResource(PARENT, spec)
+    assert pods.postures(settings())
+    assert pods.notes()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("template", "zone"),
+    [("%ZONE%" * 50, "abc"), ("%ZONE%" * 50, ""), ("%ZONE%-x", "a" * 251), ("y" * 253, "abc"), ("y%ZONE%", "z" * 253)],
+)
+def test_a_name_is_whole_if_it_is_no_longer_than_a_name_may_be(template, zone):
+    spec = {"zones": [{"name": zone}], "zoneCommon": {"vmagent": {"name": template}}}
+    agent = next(PodsOfResource(PARENT, spec).workloads())
+    whole = template.replace("%ZONE%", zone) or f"d-{zone}"
+    assert agent.name == whole[:254]
+    assert len(whole) > 253 or agent.name == whole
+
+
+def test_a_zone_with_another_name_keeps_the_data_of_its_children():
+    def parent(zone, user):
+        context = {"runAsUser": user, "fsGroup": user}
+        storage = {"storage": {"volumeClaimTemplate": {"spec": {}}}, "securityContext": context}
+        return {"zones": [{"name": zone, "vmcluster": {"name": "c", "spec": {"vmstorage": storage}}}]}
+
+    old = resource("VMDistributed", "d", parent("a", 1000))
+    for zone in ("a", "b"):
+        new = resource("VMDistributed", "d", parent(zone, 2000))
+        decision = decide(new, [], webhook="validate", operation="UPDATE", review={"oldObject": old})
+        assert any("was written as user 1000, pods will run as 2000" in each for each in decision.warnings)
+
+
 REFUSED = "so the operator refuses the resource [workload]"
 
 
@@ -183,7 +223,7 @@ REFUSED = "so the operator refuses the resource [workload]"
     ("spec", "notes"),
     [
         ({"zones": [{"name": "a"}, {"name": "b"}]}, []),
-        ({"zones": [{}]}, ["spec.zones[0] has no name, so the API server refuses the resource [workload]"]),
+        ({"zones": [{}]}, ["spec.zones[0] has no name, so the API server or " + REFUSED.removeprefix("so ")]),
         ({"zones": [{"name": "a"}, {"name": "a"}]}, [f"spec.zones[1] has the name of another zone, a, {REFUSED}"]),
         (
             {"zones": [{"name": "a", "vmagent": {"name": "d-b"}}, {"name": "b"}]},

@@ -166,8 +166,8 @@ def test_a_command_to_copy_is_whole_where_the_warnings_are_few():
 
 def test_a_field_that_cannot_be_read_is_a_warning_and_never_guessed():
     assert warnings_on("VMSingle", {"containers": [{"name": "side", "image": "side", "args": "x"}]}) == [
-        "vmsingle: its pods are not judged, as one field of the pod has a wrong type: spec.containers[1].args is a"
-        " string but must be an array [workload]",
+        "vmsingle: vmguard does not judge its pods: in the pod, spec.containers[1].args is a string but must be an"
+        " array [workload]",
         "spec.containers[side].args is a string but must be an array, so the API server or the operator refuses it"
         " [workload]",
     ]

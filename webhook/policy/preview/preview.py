@@ -5,6 +5,7 @@ manual changes. It judges identical pods once, and a limited number of pods: a p
 one request must not take the time of all others. Pure.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,6 +44,9 @@ MOST_CONTAINERS = 400
 MOST_CHECKED = 2000
 """Most containers of all pods of one resource that are checked for impossible values."""
 
+_MAIN = "<component>"
+"""The main container, in texts that several components share."""
+
 _MOST_NAMED = 4
 """Most pods that one warning names."""
 
@@ -50,7 +54,9 @@ _Place = tuple[str, str]
 """The places of the fields that make a violation, and why it is one."""
 
 _Key = tuple[str, str, str, str]
-"""Kind and name of a resource, name of the component, and the place in a parent: zones without a name are alike."""
+"""Kind and name of a resource, name of the component, and the place in a parent of a zone that has only an index."""
+
+_BY_INDEX = re.compile(r"\.zones\[\d+\]\.")
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -86,7 +92,7 @@ def preview_pods(
     if unchecked:
         findings.append(Warn("workload", f"{unchecked} of its pods have too many containers to be looked over here"))
     was = {_key(each.workload): each for each in earlier}
-    warnings, levels, found = _warnings(applied, predicted, was, settings, minor)
+    warnings, levels, found = _warnings(applied, predicted, was, settings, minor, is_new=before is None)
     findings += [*warnings, *(Warn("workload", note) for note in pods.notes())]
     for place, finding in new:
         found += [(finding, violation, pod) for pod, violation in impossible[place].found]
@@ -133,7 +139,13 @@ class _Impossible(msgspec.Struct, frozen=True):
 
 
 def _warnings(
-    applied: Ref, predicted: Sequence[PredictedPod], was: dict[_Key, PredictedPod], settings: Settings, minor: int
+    applied: Ref,
+    predicted: Sequence[PredictedPod],
+    was: dict[_Key, PredictedPod],
+    settings: Settings,
+    minor: int,
+    *,
+    is_new: bool,
 ) -> tuple[list[Warn], dict[_Key, PredictedLevels], list[_Found]]:
     """The warnings about all pods, each with the components that it is about; each workload's levels; all findings."""
     levels: dict[_Key, PredictedLevels] = {}
@@ -151,7 +163,7 @@ def _warnings(
                 left_out += 1
                 continue
             containers += each.containers
-            judged[identical] = _judge(each, source_map.located(each.posture), settings, minor, earlier)
+            judged[identical] = _judge(each, source_map.located(each.posture), settings, minor, earlier, is_new=is_new)
         if (identical, source_map.places) not in texts:
             texts[identical, source_map.places] = _texts(source_map, judged[identical].findings)
         flawed = judged[identical].flawed
@@ -172,7 +184,7 @@ def _warnings(
     all_found: list[_Found] = []
     for general, of in about.items():
         components, lines = zip(*of, strict=True)
-        text = lines[0] if len(set(lines)) == 1 else general.text.replace(THIS_POD, "POD")
+        text = lines[0] if len(set(lines)) == 1 else _of_all(general.text).replace(THIS_POD, "POD")
         warnings.append(msgspec.structs.replace(general, text=f"{_listed(components)}: {text}"))
         all_found += [(warnings[-1], finding, pod) for pod, finding in found.get(general, ())]
     if left_out:
@@ -187,21 +199,25 @@ def _is_to_correct(finding: Finding) -> bool:
 
 
 def _judge(
-    predicted: PredictedPod, posture: Posture, settings: Settings, minor: int, earlier: PredictedPod | None
+    predicted: PredictedPod,
+    posture: Posture,
+    settings: Settings,
+    minor: int,
+    earlier: PredictedPod | None,
+    *,
+    is_new: bool,
 ) -> _Judged:
     try:
         subject = _subject(predicted, settings, minor)
     except msgspec.ValidationError as error:
-        return _Judged(
-            (Warn("workload", f"its pods are not judged, as one field of the pod has a wrong type: {mismatch(error)}"),)
-        )
+        return _Judged((Warn("workload", f"vmguard does not judge its pods: in the pod, {mismatch(error)}"),))
     findings = check_pod(subject, posture)
     edits = build(finding.edit for finding in findings if type(finding) is Change)
     admitted: dict[str, Any] = jsonpatch.apply_patch(predicted.pod, msgspec.to_builtins(edits))
     unguarded = pod_of_newest_operator(predicted, msgspec.structs.replace(subject, run_as_platform=False))
     before, after = evaluate(unguarded, minor), evaluate(admitted, minor)
     spec_before = _spec_as_admitted(earlier, settings, minor) if earlier else None
-    previewed = previewed_pod(subject, posture, admitted, (before, after), spec_before)
+    previewed = previewed_pod(subject, posture, admitted, (before, after), spec_before, is_new=is_new)
     flawed = flawed_pod(predicted.workload, posture, admitted, subject)
     return _Judged((*findings, *check_preview(previewed, posture)), (before, after), flawed)
 
@@ -232,7 +248,15 @@ def _spec_as_admitted(earlier: PredictedPod, settings: Settings, minor: int) -> 
 def _of_any_component(component: str, text: str) -> str:
     """A text about the pod of a component as one about several, each with its main container."""
     for quote in "'\"":
-        text = text.replace(f"container {quote}{component}{quote}", "the main container")
+        text = text.replace(f"{quote}{component}{quote}", f"{quote}{_MAIN}{quote}")
+    return text
+
+
+def _of_all(text: str) -> str:
+    """The same text as people read it."""
+    for quote in "'\"":
+        text = text.replace(f"container {quote}{_MAIN}{quote}", "the main container")
+        text = text.replace(f"{quote}{_MAIN}{quote}", "the main one")
     return text
 
 
@@ -327,5 +351,5 @@ def _all_that_matters(predicted: PredictedPod) -> bytes:
 
 
 def _key(workload: Workload) -> _Key:
-    layers = workload.parentage.layers
-    return workload.kind, workload.name, workload.component.name, layers[0][0] if layers else ""
+    place = workload.parentage.layers[0][0] if workload.parentage.layers else ""
+    return workload.kind, workload.name, workload.component.name, place if _BY_INDEX.search(place) else ""

@@ -85,7 +85,7 @@ class PodsOfResource(msgspec.Struct, frozen=True):
         for index, zone in enumerate(zones(self.spec)[:MOST_ZONES] if self.resource.kind in PARENTS else ()):
             name = text_at(zone, ("name",))
             if not name:
-                yield f"spec.zones[{index}] has no name, so the API server refuses the resource"
+                yield f"spec.zones[{index}] has no name, so the API server or the operator refuses the resource"
             elif name in names:
                 yield f"spec.zones[{index}] has the name of another zone, {name}, so the operator refuses the resource"
             names.add(name)

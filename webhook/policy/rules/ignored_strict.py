@@ -41,8 +41,8 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001
         return []
     listed = ", ".join(name.replace("/", ".") for name in missing[:_MOST])
     more = f" and {len(missing) - _MOST} more" if len(missing) > _MOST else ""
-    text = f"useStrictSecurity: true has no effect beside securityContext, which leaves out {listed}{more}: write them"
-    return [Warn(ID, f"{text} there, or remove securityContext", about=missing)]
+    text = f"useStrictSecurity: true has no effect beside securityContext, which leaves out {listed}{more}. Add"
+    return [Warn(ID, f"{text} these fields to securityContext, or remove securityContext", about=missing)]
 
 
 def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:  # noqa: ARG001 - the shape of a fix

@@ -9,7 +9,7 @@ vmguard warns of a field that decides about security and stands elsewhere, and n
 - a component with the name from another kind: `storage` in a VLCluster, `vtstorage` in a VTCluster
 - in `securityContext`: its fields stand there themselves, not under `pod` or `container`. They stand nowhere else, and
   the fields of a component do not stand there. Fields of a pod, such as `fsGroup`, are none of a single container
-- with a field of a child's kind that the parent does not have, such as `k8sCollector`: a resource of its own
+- with a field of a child's kind that the parent does not have, such as `k8sCollector`: in a separate resource
 - in `vmBackup`: in an element of `containers` that is named `vmbackuper`
 
 It also warns of an unknown field of a securityContext, such as `enabled`. And it warns of a container without an image
@@ -18,8 +18,8 @@ pod.
 
 Why: the API server drops fields that a kind does not have. So the operator makes the pods without them. `kubectl`
 before 1.25 does not report a dropped field. Some parts of the definitions have no schema: securityContext, containers,
-and the children of a parent. There the API server keeps every field. Old operators ignore an unknown one, but read one
-in another case. Newer ones refuse the resource.
+and some children of a parent. There the API server keeps every field. The operator reads a field in another case as the
+right one. It ignores an unknown field, and from v0.71 it refuses the resource or stops updating its pods.
 
 What to do: move the field to the place that the warning names. For example, in a VMCluster:
 
@@ -34,7 +34,7 @@ Source: definitions of operator v0.42 to v0.76.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any
 
@@ -116,13 +116,15 @@ _DROPPED = "the API server drops it, so it has no effect"
 _IGNORED = "the operator ignores it, or refuses the resource"
 
 _DEEP = frozenset({_CONTEXT, _STRICT, "disableAutomountServiceAccountToken"})
-"""Fields that stand in no other object of a component: in any, they are misplaced."""
+"""Fields that a component has itself, and no object in it."""
 
 _OF_ANY_LEVEL = frozenset(name.partition("/")[0] for rows in ROWS.values() for name in rows)
 """The fields of a securityContext, of a pod or of a container."""
 
 _KEPT = re.compile(r"\.(securityContext|(containers|initContainers)\[[^\[\]]*\])\.")
 """Places without a schema in the operator's definitions: the API server keeps every field there."""
+
+_SEPARATE = "To use it, create a separate "
 
 Right = Callable[[str], str]
 """Where a field belongs, by its name."""
@@ -137,14 +139,15 @@ def check(resource: ResourceObject) -> list[Warn]:
 
 def _what(resource: ResourceObject, place: str, right: str) -> str:
     """What is wrong with the field at a place, and what to do; `right` is "" for a field that belongs nowhere."""
-    kind, remedy = resource.kind, f"Write {right}" if right else "Remove it"
+    kind = resource.kind
+    remedy = right if right.startswith(_SEPARATE) else f"Write {right}" if right else "Remove it"
+    if not right and _opts_out(resource, place):
+        remedy = f"A securityContext without a known field opts out of strict security. Remove {place}"
     if not _is_kept(kind, place):
         return f"is no field of {kind}: {_DROPPED}. {remedy}"
     if place.lower() == right.lower():
         name = right.rpartition(".")[2]
-        return f"has the wrong case: an operator reads it as {name}, or refuses the resource. {remedy}"
-    if not right and _opts_out(resource, place):
-        remedy = "A securityContext without a known field opts out of strict security. Remove it"
+        return f"has the wrong case: the operator reads it as {name}. {remedy}"
     return f"is no field of {kind}: {_IGNORED}. {remedy}"
 
 
@@ -158,12 +161,28 @@ def _opts_out(resource: ResourceObject, place: str) -> bool:
 def _is_kept(kind: str, place: str) -> bool:
     """Whether the API server keeps an unknown field at a place, because the operator's definition has no schema there.
 
-    In a parent, the specs of agents have one, and those of all other children have none.
+    The definition of a parent has one for the contexts and containers of its children, and that of no other kind.
     """
+    holder = place.rpartition(".")[0]
     for child in PARENTS.get(kind, {}).values():
-        if f".{child.field}.spec." in place:
-            return child.backend or child.shared
+        found = _child_spec(child.field, shared=child.shared).match(holder)
+        if found:
+            return child.unknown == "kept" or (child.unknown == "kept at the top" and found.end() == len(holder))
+    if kind in PARENTS:
+        return False
+    for component in BY_KIND.get(kind, ()):
+        part = ".".join(component.path)
+        within = holder == part or holder.startswith(f"{part}.")
+        if within and (component.unknown == "kept" or (component.unknown != "dropped" and holder == part)):
+            return True
     return _KEPT.search(place) is not None
+
+
+@cache
+def _child_spec(field: str, *, shared: bool) -> re.Pattern[str]:
+    """The place of a child's spec in a parent."""
+    holder = "" if shared else r"(zones\[[^\]]*\]|zoneCommon)\."
+    return re.compile(rf"spec\.{holder}{field}\.spec(?=\.|$)")
 
 
 def _misplaced(kind: str, resource: Raw) -> Iterator[tuple[str, str]]:
@@ -214,7 +233,7 @@ def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
     if not any(each.without_part for each in parts):  # otherwise fields of the root may apply to all components
         yield from _in(spec, f"{place}.", frozenset({_STRICT}), _right_at_root(kind, spec, place))
     yield from _misspelt(spec, f"{place}.", _part_fields(kind))
-    yield from _nested(spec, f"{place}.", _part_fields(kind), _right_at_root(kind, spec, place))
+    yield from _in_objects(spec, f"{place}.", _part_fields(kind), _right_at_root(kind, spec, place))
     for component in parts:
         *outer, _ = component.path[1:]
         if outer:
@@ -229,7 +248,7 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
     right = _within(place)
     yield from _in(part, f"{place}.", frozenset(_FIELDS), right)
     of_containers = (each.settings[0] for each in component.beside if each.settings)
-    yield from _nested(part, f"{place}.", (_CONTEXT, "podMetadata", *of_containers), right)
+    yield from _in_objects(part, f"{place}.", (_CONTEXT, "podMetadata", *of_containers), right)
     yield from _in(object_of(part.get("podMetadata")), f"{place}.podMetadata.", _NONE, right)
     for name in _TEMPLATES:
         template = object_of(part.get(name))
@@ -257,17 +276,25 @@ def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str,
             yield from _in(wrong, ".".join((place, *row.settings, "")), _NONE, own)
 
 
-def _nested(holder: Raw, place: str, known: tuple[str, ...], right: Right) -> Iterator[tuple[str, str]]:
+def _in_objects(holder: Raw, place: str, known: tuple[str, ...], right: Right) -> Iterator[tuple[str, str]]:
     """The fields in objects of a holder, and in their `spec`, that belong to the holder.
 
-    Values of Helm charts have such objects. The `known` objects have these fields of their own.
+    Values of Helm charts have such objects. The `known` objects, and those with almost their name, have other places.
     """
     for field, value in _first(holder):
         if not isinstance(value, dict) or field in known or field in _TEMPLATES:
             continue
         for inner, found in ((field, value), (f"{field}.spec", object_of(value.get("spec")))):
-            deep = {name: each for name, each in _first(found) if _meant(name) in _DEEP}
-            yield from _in(deep, f"{place}{inner}.", _NONE, right)
+            deep = {name: each for name, each in _first(found) if _is_deep(name, each)}
+            if deep and not _nearest(field, known):
+                yield from _in(deep, f"{place}{inner}.", _NONE, right)
+
+
+def _is_deep(name: str, value: Any) -> bool:
+    """Whether a field is one of those that stand in no such object; a label or an argument of that name is a text."""
+    plain = _plain(name)
+    meant = _PLAIN.get(plain) or _OTHER_NAMES.get(plain)
+    return meant in _DEEP and isinstance(value, dict if meant == _CONTEXT else bool)
 
 
 def _unknown_in_context(context: Raw, place: str) -> Iterator[tuple[str, str]]:
@@ -281,8 +308,8 @@ def _unknown_in_context(context: Raw, place: str) -> Iterator[tuple[str, str]]:
 def _containers(part: Raw, place: str) -> Iterator[tuple[str, Raw]]:
     """The elements of a part's containers and initContainers, each with its place."""
     for group in _GROUPS:
-        for each in objects_of(part.get(group))[:_MOST_ELEMENTS]:
-            yield f"{place}.{group}[{text_at(each, ('name',))}]", each
+        for index, each in enumerate(objects_of(part.get(group))[:_MOST_ELEMENTS]):
+            yield f"{place}.{group}[{text_at(each, ('name',)) or index}]", each
 
 
 def _without_image(kind: str, spec: Raw) -> Iterator[Warn]:
@@ -290,13 +317,16 @@ def _without_image(kind: str, spec: Raw) -> Iterator[Warn]:
     for component, part, place in _parts_with_places(kind, spec):
         for element, each in _containers(part, place):
             name = text_at(each, ("name",))
-            if each.get("image") is not None or name in component.containers:
+            first = element.removesuffix("]").rpartition("[")[0].endswith("initContainers")
+            names = tuple(row.name for row in component.beside if row.init == first)
+            names = names if first else (component.main, *names)
+            if each.get("image") is not None or name in names:
                 continue
-            first = element.partition("[")[0].endswith("initContainers")
-            meant = _nearest(name, component.containers) or ("" if first else component.main)
-            right = f"{element.removesuffix(f'[{name}]')}[{meant}]" if meant else ""
+            meant = _nearest(name, names) or ("" if first else component.main)
+            right = f"{element.rpartition('[')[0]}[{meant}]" if meant else ""
             why = f"{element} has no image and is no container of the operator: the API server refuses such a pod"
-            yield Warn(ID, f"{why}. Write {f'{right}, or an' if right else 'its'} image", about=(element, right))
+            remedy = f"Rename it to {meant}, or set an image" if meant else "Set an image"
+            yield Warn(ID, f"{why}. {remedy}", about=(element, right))
 
 
 def _parts_with_places(kind: str, spec: Raw) -> Iterator[tuple[Component, Raw, str]]:
@@ -329,13 +359,16 @@ def _in_parent(kind: str, spec: Raw) -> Iterator[tuple[str, str]]:
     yield from _in(spec, "spec.", _NONE, _right_at_root(kind, spec))
     shared = tuple(each.field for each in children.values() if each.shared)
     yield from _misspelt(spec, "spec.", ("zones", "zoneCommon", *shared))
-    yield from _nested(spec, "spec.", ("zones", "zoneCommon", *shared), _right_at_root(kind, spec))
     holders = _zone_holders(spec)
     of_zones = tuple(each.field for each in children.values() if not each.shared)
+    known = ("zones", "zoneCommon", *shared, *of_zones)
+    yield from _in_objects(spec, "spec.", known, _right_at_root(kind, spec))
     yield from _misspelt(spec, "spec.", of_zones, "spec.zoneCommon.")
     for place, holder in holders:
         yield from _in(holder, f"{place}.", _NONE, _within(f"{place}.{of_zones[0]}.spec"))
-        yield from _nested(holder, f"{place}.", of_zones, _within(f"{place}.{of_zones[0]}.spec"))
+        parts_of_zones = (part for each in children.values() for part in _part_fields(each.kind))
+        known = (*of_zones, *parts_of_zones)
+        yield from _in_objects(holder, f"{place}.", known, _within(f"{place}.{of_zones[0]}.spec"))
         yield from _misspelt(holder, f"{place}.", of_zones)
     for child in children.values():
         parts = _part_fields(child.kind)
@@ -346,7 +379,7 @@ def _in_parent(kind: str, spec: Raw) -> Iterator[tuple[str, str]]:
             yield from _misspelt(holder, f"{place}.", parts, f"{within}.")
             child_spec = object_of(own.get("spec"))
             yield from (
-                (f"{within}.{field}", f"a {child.kind} of its own") for field in child.without if field in child_spec
+                (f"{within}.{field}", _separate(child.kind)) for field in child.without if child_spec.get(field)
             )
             yield from _in_spec(child.kind, child_spec, within)
 
@@ -361,6 +394,10 @@ def _zone_holders(spec: Raw) -> list[tuple[str, Raw]]:
 def _first(holder: Raw) -> Iterable[tuple[str, Any]]:
     """The first fields of an object: an API server keeps unknown fields in a part without a schema."""
     return islice(holder.items(), _MOST_FIELDS)
+
+
+def _separate(kind: str) -> str:
+    return f"{_SEPARATE}{kind}"
 
 
 def _within(place: str) -> Right:
@@ -481,7 +518,7 @@ def fix(finding: Violation | Warn, resource: ResourceObject) -> Fix:
     """The field at its place, and null where it stands."""
     place, right = finding.about if isinstance(finding, Warn) else (finding.path, "")
     wrong = steps_of(place)
-    if not right:
+    if not right or right.startswith(_SEPARATE):
         return _removed(place, wrong, resource)
     targets = right.removesuffix(", or in another child").removesuffix(" itself")
     value = found_at(resource.object, wrong)

@@ -47,6 +47,9 @@ _DESTINATION = "dst"
 _LOCAL = "fs://"
 """What a destination of a backup begins with that is a folder."""
 
+_EXPANDED = ("%{", "$(")
+"""What a path begins with that VictoriaMetrics or the kubelet fills in."""
+
 _LONGEST_PATH = 4095
 _LONGEST_NAME = 50
 _LONGEST_SHOWN = 200
@@ -72,6 +75,8 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
             flag, _, value = str(argument).lstrip("-").partition("=")
             if flag == _DESTINATION and value.startswith(_LOCAL):
                 value = value.removeprefix(_LOCAL)
+                if value.startswith(_EXPANDED):
+                    continue
                 if value and not value.startswith("/"):
                     findings.append(_relative(str(container["name"]), value))
                     continue
@@ -93,7 +98,7 @@ def _relative(container: str, folder: str) -> Warn:
     """The finding on a destination whose folder is no absolute path: the backup program ends at its start."""
     wrong, right = (f"{_LOCAL}{root}{folder}" for root in ("", "/"))
     shown = one_line(wrong, _LONGEST_SHOWN)
-    text = f"container {container!r} ends at its start: {shown} ({_DESTINATION}) is no absolute path. Write"
+    text = f"container {container!r} exits at its start: {shown} ({_DESTINATION}) is not an absolute path. Write"
     return Warn(ID, f"{text} {one_line(right, _LONGEST_SHOWN)}", about=(container, right), fatal=True)
 
 

@@ -83,7 +83,8 @@ class PreviewedPod(msgspec.Struct, frozen=True):
     """A predicted pod as vmguard would admit it: raw, with all lists of a pod's spec.
 
     `before` and `after` are the Pod Security verdicts on it without vmguard, and as admitted. `earlier` is the spec of
-    the pod before this update of the resource, None where there was none. `filling` is the context that vmguard fills
+    the pod before this update of the resource, None where there was none or nothing changes. `is_new` is whether
+    the resource itself is new, as far as vmguard is told. `filling` is the context that vmguard fills
     in where it hardens the user's containers. `image_users` are the users of the images of the operator's containers,
     by the container's name; it is empty where `run_as_platform`, as the platform chooses the users then. `left_out` are
     the fields that the pod lacks of strict security, where the resource asks for it without effect.
@@ -94,6 +95,7 @@ class PreviewedPod(msgspec.Struct, frozen=True):
     before: Verdict
     after: Verdict
     earlier: dict[str, Any] | None = None
+    is_new: bool = False
     filling: dict[str, Any] = {}
     image_users: Mapping[str, int | None] = {}
     run_as_platform: bool = False

@@ -19,7 +19,8 @@ vmguard also warns the person who applies a resource:
 - a container without root may write to a hostPath or NFS volume: the owner of the files must let it. Do not chown
   files of the node's system, such as /etc, /var/log or a socket: mount them with `readOnly: true`. A user of another
   group can use a socket if `supplementalGroups` has the socket's group
-- a new resource's own securityContext names a user without fsGroup, and the pod has a claim: root owns most new volumes
+- a new resource's own securityContext names a user without fsGroup, and the pod has a claim: root owns most new
+  volumes, so the user may not be able to write
 - a log collector that is not root: on the node, root owns its own data and the logs that it reads
 
 What to do: see who owns the data. The command of a warning shows it. An image from scratch has no `stat`: use `kubectl
@@ -87,7 +88,7 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     findings: list[Finding] = [_warning(each, THIS_POD) for each in changes]
     changed = {each.volume.name for each in changes}
     findings += _unheeding(spec, pod.image_users, posture, changed)
-    if pod.earlier is None and posture.security_context == "custom" and not pod.run_as_platform:
+    if pod.is_new and posture.security_context == "custom" and not pod.run_as_platform:
         findings += _without_group(spec, pod.image_users)
     return [*findings, *_node_files(spec, pod.image_users, posture)]
 
@@ -146,8 +147,8 @@ def _without_group(spec: Raw, images: Mapping[str, int | None]) -> Iterator[Warn
         container, user, _ = written.get(str(volume.get("name")), ("", None, ""))
         if user is None or not group or group.handling == "ignored" or gives(spec, str(volume.get("name")), user):
             continue
-        text = f"{group.shown}: container {container!r} runs as {user_in_words(user)} without fsGroup, and root owns"
-        yield Warn(ID, f"{text} most new volumes: set fsGroup: {user}", about=("group", str(user)))
+        text = f"{group.shown}: container {container!r} runs as {user_in_words(user)} without fsGroup, so it may not be"
+        yield Warn(ID, f"{text} able to write there: set fsGroup: {user}", about=("group", str(user)))
 
 
 def _node_files(spec: Raw, images: Mapping[str, int | None], posture: Posture) -> Iterator[Warn]:

@@ -27,8 +27,8 @@ def _without(field):
 
 
 def _line(place, missing):
-    text = f"{place}: useStrictSecurity: true has no effect beside securityContext, which leaves out {missing}: write"
-    return [f"{text} them there, or remove securityContext [ignored-strict]"]
+    text = f"{place}: useStrictSecurity: true has no effect beside securityContext, which leaves out {missing}. Add"
+    return [f"{text} these fields to securityContext, or remove securityContext [ignored-strict]"]
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,12 @@ def test_a_context_at_the_root_of_a_cluster_belongs_in_its_components():
         (
             "VLDistributed",
             {"zones": [{"name": "a", "vlagent": {"spec": {"k8sCollector": {"enabled": True}}}}]},
-            [("spec.zones[a].vlagent.spec.k8sCollector", "a VLAgent of its own")],
+            [("spec.zones[a].vlagent.spec.k8sCollector", "To use it, create a separate VLAgent")],
         ),
         (
             "VMDistributed",
             {"zoneCommon": {"vmagent": {"spec": {"daemonSetMode": True, "ingestOnlyMode": True}}}},
-            [("spec.zoneCommon.vmagent.spec.daemonSetMode", "a VMAgent of its own")],
+            [("spec.zoneCommon.vmagent.spec.daemonSetMode", "To use it, create a separate VMAgent")],
         ),
         ("VMSingle", {"securitycontext": CONTEXT}, [("spec.securitycontext", "spec.securityContext")]),
         ("VMSingle", {"securityContex": CONTEXT}, [("spec.securityContex", "spec.securityContext")]),
@@ -176,7 +176,7 @@ def test_each_wrong_place_and_name_has_its_right_one(kind, spec, places):
     for warning, (place, right) in zip(found, places, strict=True):
         case = place.lower() == right.lower() and not warning.text.startswith(f"{place} is no field of {kind}: ")
         assert warning.text.startswith(f"{place} {'has the wrong case' if case else f'is no field of {kind}'}: ")
-        assert f". Write {right}" in warning.text
+        assert f". {'' if right.startswith('To ') else 'Write '}{right}" in warning.text
 
 
 @pytest.mark.parametrize("beside", ["top", "metadata"])
@@ -232,7 +232,7 @@ def test_a_container_without_an_image_must_patch_one_of_the_operators(kind, spec
     (warning,) = warnings_on(kind, spec, "misplaced-field")
     assert warning == (
         f"{place}[{elements[0]['name']}] has no image and is no container of the operator: the API server refuses such"
-        f" a pod. Write {place}[{right}], or an image [misplaced-field]"
+        f" a pod. Rename it to {right}, or set an image [misplaced-field]"
     )
     elements[0]["image"] = "i"
     assert warnings_on(kind, spec, "misplaced-field") == []
@@ -240,9 +240,25 @@ def test_a_container_without_an_image_must_patch_one_of_the_operators(kind, spec
     assert warnings_on(kind, spec, "misplaced-field") == []
 
 
+@pytest.mark.parametrize(
+    ("spec", "remedy"),
+    [
+        ({"initContainers": [{"name": "vmagent"}]}, "Set an image"),
+        ({"initContainers": [{"name": "vmagnet"}]}, "Set an image"),
+        ({"containers": [{"name": "config-init"}]}, "Rename it to vmagent, or set an image"),
+        ({"containers": [{"env": []}]}, "Rename it to vmagent, or set an image"),
+        ({"initContainers": [{"name": "config-init"}], "containers": [{"name": "config-reloader"}]}, ""),
+    ],
+    ids=str,
+)
+def test_a_patch_of_a_container_stands_in_the_list_of_that_container(spec, remedy):
+    found = warnings_on("VMAgent", spec, "misplaced-field")
+    assert [each.partition("such a pod. ")[2] for each in found] == ([f"{remedy} [misplaced-field]"] if remedy else [])
+
+
 def test_an_init_container_without_an_image_needs_one():
     (warning,) = warnings_on("VMSingle", {"initContainers": [{"name": "first"}]}, "misplaced-field")
-    assert warning.endswith("the API server refuses such a pod. Write its image [misplaced-field]")
+    assert warning.endswith("the API server refuses such a pod. Set an image [misplaced-field]")
 
 
 @pytest.mark.parametrize(
@@ -274,6 +290,8 @@ def test_an_init_container_without_an_image_needs_one():
         ("VMCluster", {"requestsLoadBalancer": {"spec": {"securityContext": CONTEXT}}}, "", ""),
         ("VMDistributed", {"vmauth": {"spec": {"securityContext": CONTEXT}}}, "", ""),
         ("VMAgent", {"podMetadata": {"annotations": {"securityContext": "x"}}}, "", ""),
+        ("VMAgent", {"nodeSelector": {"strict-security": "true"}}, "", ""),
+        ("VMAgent", {"externalLabels": {"securityContext": "x"}}, "", ""),
     ],
     ids=str,
 )
@@ -284,7 +302,7 @@ def test_a_field_that_decides_belongs_in_no_other_object(kind, spec, place, righ
     assert shown == ([(place, right)] if place else [])
 
 
-OPTS_OUT = "A securityContext without a known field opts out of strict security. Remove it"
+OPTS_OUT = "A securityContext without a known field opts out of strict security. Remove spec.securityContext.enabled"
 
 
 @pytest.mark.parametrize(
@@ -314,6 +332,17 @@ def test_an_unknown_field_of_a_context_is_named_and_what_it_does(spec, said):
         ("VMSingle", {"securityContext": {"RunAsUser": 0}}, "reads it as runAsUser"),
         ("VMSingle", {"containers": [{"name": "vmsingle", "SecurityContext": {}}]}, "reads it as securityContext"),
         ("VMSingle", {"securityContext": {"capabilites": {}}}, "ignores it"),
+        ("VMAuth", {"securitycontext": CONTEXT}, "reads it as securityContext"),
+        ("VMAuth", {"podSecurityContext": CONTEXT}, "ignores it"),
+        ("VMAuth", {"ingress": {"securityContext": CONTEXT}}, "no effect"),
+        ("VLogs", {"server": {"securityContext": CONTEXT}}, "ignores it"),
+        ("VMCluster", {"requestsLoadBalancer": {"spec": {"securitycontext": {}}}}, "reads it as securityContext"),
+        ("VMDistributed", {"vmauth": {"spec": {"securitycontext": CONTEXT}}}, "reads it as securityContext"),
+        ("VMDistributed", {"vmauth": {"spec": {"securityContext": {"runAsuser": 0}}}}, "no effect"),
+        ("VMDistributed", {"vmauth": {"spec": {"ingress": {"securityContext": CONTEXT}}}}, "no effect"),
+        ("VLCluster", {"storage": {"securityContext": CONTEXT}}, "Write spec.vlstorage"),
+        ("VMDistributed", {"vmcluster": {"spec": {"useStrictSecurity": True}}}, "Write spec.zoneCommon.vmcluster"),
+        ("VMDistributed", {"zones": [{"name": "z", "vmselect": {"securityContext": {}}}]}, "vmcluster.spec.vmselect"),
         ("VMDistributed", {"zoneCommon": {"vmcluster": {"spec": {"vmStorage": {"a": 1}}}}}, "reads it as vmstorage"),
         ("VMDistributed", {"zoneCommon": {"vmagent": {"spec": {"SecurityContext": CONTEXT}}}}, "no effect"),
         ("VMDistributed", {"zoneCommon": {"vmagent": {"spec": {"securityContext": {"RunAsUser": 0}}}}}, "no effect"),

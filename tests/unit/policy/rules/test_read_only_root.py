@@ -121,9 +121,11 @@ def test_a_backup_to_a_folder_that_is_no_absolute_path_cannot_start(place):
     backup |= within(place[:-1], {place[-1]: "fs://backup"})
     spec = {**CLAIM, "vmBackup": backup, "volumes": [{"name": "v", "emptyDir": {}}]}
     assert warnings_on("VMSingle", spec, "read-only-root") == [
-        "vmsingle: container 'vmbackuper' ends at its start: fs://backup (dst) is no absolute path. Write fs:///backup"
-        " [read-only-root]"
+        "vmsingle: container 'vmbackuper' exits at its start: fs://backup (dst) is not an absolute path. Write"
+        " fs:///backup [read-only-root]"
     ]
+    backup |= within(place[:-1], {place[-1]: "fs://%{DIR}/x"})
+    assert warnings_on("VMSingle", spec, "read-only-root") == [], "where that is, is not known"
 
 
 @pytest.mark.parametrize(
