@@ -273,6 +273,9 @@ FIELDS: tuple[ContextField, ...] = (
     ),
 )
 
+ROWS_BY_NAME: dict[str, ContextField] = {row.name: row for row in FIELDS}
+"""The rows of any level by name."""
+
 ROWS: dict[ContextLevel, dict[str, ContextField]] = {
     level: {row.name: row for row in FIELDS if level in row.levels} for level in BOTH
 }

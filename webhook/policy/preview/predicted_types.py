@@ -102,7 +102,7 @@ def _in_kind(kind: str, spec: Raw, place: str) -> Iterator[WrongType]:
 
 
 def _in_texts(component: Component, part: Raw, place: str) -> Iterator[WrongType]:
-    settings = {(*each.settings, "extraArgs"): None for each in component.beside if each.settings}
+    settings = dict.fromkeys((*each.settings, "extraArgs") for each in component.beside if each.settings)
     for path in (*_TEXTS, *settings):
         for name, value in islice(object_of(value_at(part, path)).items(), _MOST_ELEMENTS):
             if not isinstance(value, str | None):

@@ -18,7 +18,7 @@ import msgspec
 
 from webhook.admission.patch import Edit
 from webhook.objects import Container
-from webhook.policy.context_fields import ROWS, ContextLevel
+from webhook.policy.context_fields import ROWS, ROWS_BY_NAME, ContextLevel
 from webhook.policy.findings import Change, Violation
 from webhook.policy.posture import Posture
 from webhook.policy.rules.subject import Subject
@@ -109,8 +109,7 @@ def left_out(subject: Subject, posture: Posture) -> tuple[str, ...]:
             present = flat(container.security_context)
             found += fill_container(subject, wanted, pod, f"{path}/securityContext", container, present)
     names = [each.edit.path.partition("/securityContext/")[2] for each in found if isinstance(each, Change)]
-    rows = {**ROWS["container"], **ROWS["pod"]}
-    return tuple(name for name in dict.fromkeys(names) if not rows[name].accepts_unset(subject.minor))
+    return tuple(name for name in dict.fromkeys(names) if not ROWS_BY_NAME[name].accepts_unset(subject.minor))
 
 
 def annotations_of(subject: Subject, level: ContextLevel, container: str | None) -> dict[str, tuple[str, str]]:

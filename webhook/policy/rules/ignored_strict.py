@@ -22,7 +22,7 @@ What to do: remove `securityContext`. Or write the missing fields into it:
 Source: operator v0.42 to v0.76, and recorded pods.
 """
 
-from webhook.policy.context_fields import ROWS
+from webhook.policy.context_fields import ROWS_BY_NAME
 from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.rules.rule import Rule
@@ -48,9 +48,8 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001
 def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:  # noqa: ARG001 - the shape of a fix
     """The strict values of the missing fields."""
     names = finding.about if isinstance(finding, Warn) else ()
-    rows = {**ROWS["container"], **ROWS["pod"]}
     note = "Check that the container can run with these. To get all of strict security, remove securityContext instead."
-    return Fix({"securityContext": nested({name: rows[name].strict for name in names})}, notes=(note,))
+    return Fix({"securityContext": nested({name: ROWS_BY_NAME[name].strict for name in names})}, notes=(note,))
 
 
 RULE = Rule(id=ID, order=31, text=__doc__, fix=fix, preview=check)

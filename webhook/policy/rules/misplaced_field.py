@@ -40,7 +40,7 @@ from typing import Any
 
 from webhook.policy.components import BY_KIND, PARENTS, Component
 from webhook.policy.conditions import text_at, value_at
-from webhook.policy.context_fields import ROWS
+from webhook.policy.context_fields import ROWS, ROWS_BY_NAME
 from webhook.policy.findings import Fix, NothingToCopy, Violation, Warn
 from webhook.policy.json_access import Raw, joined, object_of, objects_of
 from webhook.policy.rules.field_moves import ITSELF, found_at, placed_at, steps_of
@@ -118,7 +118,7 @@ _IGNORED = "the operator ignores it, or refuses the resource"
 _DEEP = frozenset({_CONTEXT, _STRICT, "disableAutomountServiceAccountToken"})
 """Fields that a component has itself, and no object in it."""
 
-_OF_ANY_LEVEL = frozenset(name.partition("/")[0] for rows in ROWS.values() for name in rows)
+_OF_ANY_LEVEL = frozenset(name.partition("/")[0] for name in ROWS_BY_NAME)
 """The fields of a securityContext, of a pod or of a container."""
 
 _KEPT = re.compile(r"\.(securityContext|(containers|initContainers)\[[^\[\]]*\])\.")
@@ -292,8 +292,7 @@ def _in_objects(holder: Raw, place: str, known: tuple[str, ...], right: Right) -
 
 def _is_deep(name: str, value: Any) -> bool:
     """Whether a field is one of those that stand in no such object; a label or an argument of that name is a text."""
-    plain = _plain(name)
-    meant = _PLAIN.get(plain) or _OTHER_NAMES.get(plain)
+    meant = _named(_plain(name))
     return meant in _DEEP and isinstance(value, dict if meant == _CONTEXT else bool)
 
 
@@ -467,9 +466,14 @@ def _meant(field: str) -> str:
     return _meant_plain(_plain(field))
 
 
+def _named(plain: str) -> str:
+    """The field with that name or that other name, "" for none."""
+    return _PLAIN.get(plain) or _OTHER_NAMES.get(plain, "")
+
+
 @lru_cache(1024)
 def _meant_plain(plain: str) -> str:
-    return _PLAIN.get(plain) or _OTHER_NAMES.get(plain) or _PLAIN.get(_similar(plain, _PLAIN, _ALMOST), "")
+    return _named(plain) or _PLAIN.get(_similar(plain, _PLAIN, _ALMOST), "")
 
 
 def _plain(field: str) -> str:
