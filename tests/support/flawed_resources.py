@@ -85,6 +85,22 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
             }
         },
     ),
+    "logs of the node for a sidecar": (
+        "VMAuth",
+        {
+            "volumes": [{"name": "v", "hostPath": {"path": "/var/log"}}],
+            "containers": [
+                {
+                    "name": "logs",
+                    "image": "fluent-bit",
+                    "volumeMounts": [{"name": "v", "mountPath": "/var/log", "readOnly": True}],
+                }
+            ],
+        },
+    ),
+    "a patch of a container that is not made": ("VMSingle", {"containers": [{"name": "vmbackuper"}]}),
+    "a field of one component at the root": ("VMCluster", {"vmBackup": {"destination": "s3://x"}, "vmstorage": {}}),
+    "a context in another case": ("VMAuth", {"containers": [{"name": "vmauth", "SecurityContext": {"runAsUser": 0}}]}),
     "a log collector that is not root": (
         "VLAgent",
         {"k8sCollector": {"enabled": True}, "securityContext": {"runAsUser": 65534, "runAsNonRoot": True}},
@@ -110,6 +126,19 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {"k8sCollector": {"enabled": True}, "securityContext": {"runAsNonRoot": True}},
     ),
     "chown": ("VMSingle", {"initContainers": [CHOWN]}),
+    "a kernel parameter": (
+        "VMSingle",
+        {
+            "initContainers": [
+                {
+                    "name": "sysctl",
+                    "image": "busybox",
+                    "command": ["sysctl", "-w", "vm.max_map_count=1"],
+                    "securityContext": {"privileged": True},
+                }
+            ]
+        },
+    ),
     "chown as root": ("VMSingle", {"initContainers": [{**CHOWN, "securityContext": {"runAsUser": 0}}]}),
     "chown without a capability": (
         "VMSingle",

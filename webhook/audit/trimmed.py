@@ -128,7 +128,7 @@ def _field(field: str, value: Any) -> Any:
         return [_volume(each) if isinstance(each, dict) else each for each in value]
     if not isinstance(value, dict):
         return [_part(each) if isinstance(each, dict) else each for each in value] if isinstance(value, list) else value
-    if field == "extraArgs":
+    if field.lower().endswith("extraargs"):
         return {flag: each for flag, each in value.items() if words_read({"args": [f"-{flag}={each}"]})}
     if field == "podMetadata":
         return {"annotations": _annotations(value["annotations"])} if "annotations" in value else {}
@@ -239,8 +239,7 @@ def _annotations(found: Any) -> Raw:
 
 def _container(container: Raw) -> Raw:
     kept = {field: container[field] for field in _CONTAINER if field in container}
-    if "securityContext" in container:
-        kept["securityContext"] = _context(container["securityContext"])
+    kept |= {field: _context(each) for field, each in container.items() if field.lower() == "securitycontext"}
     if words := words_read(container):
         kept["args"] = words
     ports = [{field: port[field] for field in _PORT if field in port} for port in objects_of(container.get("ports"))]

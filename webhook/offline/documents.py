@@ -65,6 +65,10 @@ class _TruncatedError(DocumentError):
     """JSON that ends too early; YAML cannot be any better."""
 
 
+_BYTE_ORDER_MARK = re.compile(rb"^\xef\xbb\xbf", re.MULTILINE)
+"""What editors on Windows begin a file with; where files are joined, it stands at the start of a later line."""
+
+
 def read_documents(data: bytes, *, limits: Limits) -> list[Document]:
     """The documents in a text.
 
@@ -95,7 +99,7 @@ def read_each(data: bytes, *, limits: Limits) -> Iterator[Document | DocumentErr
     if data.startswith(b"\x1f\x8b"):
         yield DocumentError("compressed by gzip; unpack it first")
         return
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = _BYTE_ORDER_MARK.sub(b"", data)
     try:
         data.decode()
     except UnicodeDecodeError as error:

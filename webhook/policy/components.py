@@ -93,6 +93,7 @@ class OperatorContainer(msgspec.Struct, frozen=True, kw_only=True):
 
     `{namespace}`, `{name}` and `{data}` in an argument are those of the resource and the path of the component's data.
     `settings` leads to the container's own extraArgs, volumeMounts and image. `flags` are flags with a value there.
+    `arguments` leads to more arguments, which stand outside the settings.
     With `mounts_data` it mounts what the main one does. `image` is the user of its image, which differs between
     operators for a reloader. With `licensed` the operator makes it only where `acceptEULA` in its settings is true or
     the resource has a license (read in the operator's source).
@@ -104,6 +105,7 @@ class OperatorContainer(msgspec.Struct, frozen=True, kw_only=True):
     args: tuple[str, ...] = ()
     settings: Path = ()
     flags: tuple[tuple[str, Path], ...] = ()
+    arguments: Path = ()
     mounts_data: bool = False
     licensed: bool = False
     image: ImageUser = _NOT_KNOWN
@@ -172,7 +174,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     def fields(self) -> tuple[Path, ...]:
         """The fields of the component's part that its row names."""
         paths = paths_of([*self.controllers, self.api, *(each.when for each in self.beside)])
-        settings = tuple(each.settings for each in self.beside if each.settings)
+        settings = tuple(path for each in self.beside for path in (each.settings, each.arguments) if path)
         if isinstance(self.writes, Nothing):
             return paths + settings
         data = self.writes
@@ -234,7 +236,7 @@ def _reloader(*, when: Condition = True, reads_secret: bool = True) -> tuple[Ope
     """The containers that write the component's configuration again after a change; most read it from a Secret."""
     args = ("--config-secret-name={namespace}/{name}",) if reads_secret else ()
     return (
-        OperatorContainer(name="config-reloader", when=when, args=args),
+        OperatorContainer(name="config-reloader", when=when, args=args, arguments=("configReloaderExtraArgs",)),
         OperatorContainer(name="config-init", when=when, init=True, args=args),
     )
 

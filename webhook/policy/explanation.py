@@ -84,7 +84,9 @@ def explain_resource(title: str, decision: Decision) -> str:
         head = ("COMPONENT", "SECURITY CONTEXT", "SET BY", "API ACCESS", "SET BY", "PODS", "POD SECURITY")
         lines += _table([head, *rows])
     elif decision.outcome in {"unchanged", "ignored"}:
-        lines.append("  makes no pods of its own")
+        _, _, reason = decision.annotations.get("decision", "").partition("ignored: ")
+        of_no_kind = not reason or reason.startswith("kind ")
+        lines.append("  makes no pods of its own" if of_no_kind else f"  not judged: {reason}")
     lines.append(f"  decision    {_verdict(decision)}")
     lines += _warnings(decision)
     return _text(lines)

@@ -47,6 +47,25 @@ def test_the_output_can_be_the_pod_the_patch_or_the_diff(files):
     assert "\033" not in diff
 
 
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"operation": "DELETE"}, "not judged: operation DELETE"),
+        ({"operation": "UPDATE", "subResource": "status"}, "not judged: subresource status"),
+        ({"kind": {"group": "operator.victoriametrics.com", "version": "v1beta1", "kind": "VMRule"}}, ""),
+    ],
+    ids=str,
+)
+def test_explain_says_why_a_resource_is_not_judged(tmp_path, change, line):
+    thing = resource("VMSingle")
+    kind = {"group": "operator.victoriametrics.com", "version": "v1beta1", "kind": "VMSingle"}
+    request = {"uid": "u", "operation": "CREATE", "kind": kind, "namespace": "mon", "name": "db", "object": thing}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {**request, **change}}
+    (tmp_path / "review.json").write_text(json.dumps(review))
+    _, out, err = vmguard("review", "-o", "explain", "review.json", cwd=tmp_path)
+    assert (out.splitlines()[1].strip(), err) == (line or "makes no pods of its own", "")
+
+
 def test_explain_says_what_why_whose_and_what_to_do(files):
     status, out, _ = vmguard("review", "--objects", "objects.yaml", "pod.json", "--output", "explain", cwd=files)
     assert status == 0

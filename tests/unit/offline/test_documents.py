@@ -249,6 +249,13 @@ def test_an_unreadable_document_hides_no_other_one(text, found):
     assert errors(text.encode(errors="surrogatepass")) == found
 
 
+@pytest.mark.parametrize(
+    "text", ["a: 1\n\ufeff---\nb: 2\n", "\ufeffa: 1\n---\n\ufeffb: 2\n", '{"a": 1}\n\ufeff{"b": 2}']
+)
+def test_a_byte_order_mark_of_a_joined_file_hides_no_document(text):
+    assert read(text) == [{"a": 1}, {"b": 2}]
+
+
 def test_utf_16_is_named():
     assert errors('{"a":1}'.encode("utf-16")) == [(None, "UTF-16 text; save it as UTF-8")]
 

@@ -35,6 +35,7 @@ def test_the_ids_are_those_that_users_know():
         "api-access",
         "sidecar",
         "file-owner",
+        "root-command",
         "read-only-root",
         "low-port",
         "volume-ownership",

@@ -193,7 +193,8 @@ def _beside(row: OperatorContainer, workload: Workload, part: Raw, storage: _Sto
     settings = object_of(value_at(part, row.settings)) if row.settings else {}
     args = [arg.format(namespace=workload.namespace, name=workload.name, data=storage.path) for arg in row.args]
     args += _flags({flag: text for flag, path in row.flags if (text := text_at(settings, path))})
-    container: Raw = {"name": row.name, "args": [*args, *_flags(object_of(settings.get("extraArgs")))]}
+    more = object_of(settings.get("extraArgs")) | object_of(value_at(part, row.arguments) if row.arguments else None)
+    container: Raw = {"name": row.name, "args": [*args, *_flags(more)]}
     container |= _image(settings)
     if row.mounts_data:
         users = [*objects_of(part.get("volumeMounts")), *objects_of(settings.get("volumeMounts"))]

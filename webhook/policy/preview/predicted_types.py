@@ -103,7 +103,8 @@ def _in_kind(kind: str, spec: Raw, place: str) -> Iterator[WrongType]:
 
 def _in_texts(component: Component, part: Raw, place: str) -> Iterator[WrongType]:
     settings = dict.fromkeys((*each.settings, "extraArgs") for each in component.beside if each.settings)
-    for path in (*_TEXTS, *settings):
+    arguments = dict.fromkeys(each.arguments for each in component.beside if each.arguments)
+    for path in (*_TEXTS, *settings, *arguments):
         for name, value in islice(object_of(value_at(part, path)).items(), _MOST_ELEMENTS):
             if not isinstance(value, str | None):
                 field = ".".join((place, *path))
@@ -142,6 +143,8 @@ def _types(component: Component) -> dict[Path, JsonType]:
         if not isinstance(condition, bool):
             types[condition.path] = "object" if isinstance(condition, Present) else "boolean"
     for row in component.beside:
+        if row.arguments:
+            types[row.arguments] = "object"
         if row.settings:
             types |= {row.settings: "object", (*row.settings, ACCEPTS): "boolean"}
             for _, path in row.flags:

@@ -26,12 +26,14 @@ from webhook.policy.rules.subject import (
 PARTS = frozenset(
     {
         "api_users",
+        "commands_run",
         "context_corrections",
         "context_filling",
         "field_moves",
         "hardening",
         "owner_changers",
         "replaced_users",
+        "root_programs",
         "rule",
         "subject",
         "token_fixes",

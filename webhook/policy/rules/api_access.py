@@ -23,8 +23,8 @@ volumeMounts, containers or initContainers contain it. The plugin mounts the fir
 - a container of the user that clearly calls the API and has no token: its image is a well-known client, or its command
   names kubectl, the API's address or the path of the token
 - an annotation that calls a webhook that uses the pod's token, where the resource brings no token volume of its own:
-  the Vault injector (`vault.hashicorp.com/agent-inject`) copies the token mount of a container, and vault-env of
-  Bank-Vaults (`vault-addr`) logs in with it
+  the injectors of Vault (`vault.hashicorp.com/agent-inject`), Consul and Kuma copy the token mount of a container, and
+  vault-env of Bank-Vaults (`vault-addr`) logs in with it
 
 Why: a token that a container does not need is a token that an attacker can use. A container that needs one and has none
 fails.

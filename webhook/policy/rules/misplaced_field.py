@@ -2,7 +2,8 @@
 
 vmguard warns of a field that decides about security and stands elsewhere, and names the right place:
 
-- at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component
+- at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component, and
+  `vmBackup`, `storageDataPath` and the like in the component that has them
 - in a VMDistributed or VLDistributed: in the `spec` of a child, such as `zoneCommon.vmagent.spec`
 - beside `spec`, or in `metadata`, `podMetadata`, `template` or `requestsLoadBalancer`
 - with another name: `podSecurityContext`, `securitycontext`, `automountServiceAccountToken: false`
@@ -38,7 +39,7 @@ from functools import cache, lru_cache
 from itertools import islice
 from typing import Any
 
-from webhook.policy.components import BY_KIND, PARENTS, Component
+from webhook.policy.components import BY_KIND, PARENTS, Component, OperatorContainer
 from webhook.policy.conditions import text_at, value_at
 from webhook.policy.context_fields import ROWS, ROWS_BY_NAME
 from webhook.policy.findings import Fix, NothingToCopy, Violation, Warn
@@ -233,6 +234,7 @@ def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
     if not any(each.without_part for each in parts):  # otherwise fields of the root may apply to all components
         yield from _in(spec, f"{place}.", frozenset({_STRICT}), _right_at_root(kind, spec, place))
     yield from _misspelt(spec, f"{place}.", _part_fields(kind))
+    yield from _of_one_component(kind, spec, place)
     yield from _in_objects(spec, f"{place}.", _part_fields(kind), _right_at_root(kind, spec, place))
     for component in parts:
         *outer, _ = component.path[1:]
@@ -241,6 +243,15 @@ def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
             holder = object_of(value_at(spec, tuple(outer)))
             yield from _in(holder, ".".join((place, *outer, "")), _NONE, _within(own))
         yield from _in_part(component, component.part_of(spec), ".".join((place, *component.path[1:])))
+
+
+def _of_one_component(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
+    """The fields at the root of a cluster that some of its components have, such as `vmBackup`."""
+    for field, value in _first(spec):
+        if value is not None and not _nearest(field, _part_fields(kind)):
+            homes = [each for each in _parts(kind) if (field,) in {path[:1] for path in each.fields}]
+            if homes:
+                yield f"{place}.{field}", " and ".join(".".join((place, *each.path[1:], field)) for each in homes)
 
 
 def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str, str]]:
@@ -311,20 +322,30 @@ def _containers(part: Raw, place: str) -> Iterator[tuple[str, Raw]]:
             yield f"{place}.{group}[{text_at(each, ('name',)) or index}]", each
 
 
+def _may_be_made(row: OperatorContainer, part: Raw) -> bool:
+    """Whether the operator may make a container: one with settings of its own only where they stand."""
+    return not row.settings or isinstance(value_at(part, row.settings), dict)
+
+
 def _without_image(kind: str, spec: Raw) -> Iterator[Warn]:
     """Containers that patch none of the operator's, and are none of their own."""
     for component, part, place in _parts_with_places(kind, spec):
         for element, each in _containers(part, place):
             name = text_at(each, ("name",))
             first = element.removesuffix("]").rpartition("[")[0].endswith("initContainers")
-            names = tuple(row.name for row in component.beside if row.init == first)
+            beside = [row for row in component.beside if row.init == first]
+            made = [row for row in beside if kind in PARENTS or _may_be_made(row, part)]
+            names = tuple(row.name for row in made)
             names = names if first else (component.main, *names)
             if each.get("image") is not None or name in names:
                 continue
-            meant = _nearest(name, names) or ("" if first else component.main)
+            needs = next((row.settings for row in beside if row.name == name), ())
+            meant = "" if needs else _nearest(name, names) or ("" if first else component.main)
             right = f"{element.rpartition('[')[0]}[{meant}]" if meant else ""
             why = f"{element} has no image and is no container of the operator: the API server refuses such a pod"
             remedy = f"Rename it to {meant}, or set an image" if meant else "Set an image"
+            if needs:
+                remedy = f"Write {'.'.join((place, *needs))}, or remove the element"
             yield Warn(ID, f"{why}. {remedy}", about=(element, right))
 
 

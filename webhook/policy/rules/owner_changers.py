@@ -10,22 +10,14 @@ from collections.abc import Iterator
 
 from webhook.policy.conditions import value_at
 from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.rules.commands_run import calls, command_line, ignores_failure, pattern_of, texts
 from webhook.policy.token_volume import TOKEN_PATH
 from webhook.policy.volume_users import ROOT, lacks, user_of
 
 _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": "FOWNER", "setfacl": "FOWNER"}
 """The capability that each tool needs for the files of others."""
 
-_IN_SCRIPT = re.compile(r"(?:^|[\s;&|(`/])(chown|chgrp|chmod|setfacl|install)[ \t]+([^;&|\n)`]{0,1000})")
-_NOT_RUN = re.compile(
-    r"""^[ \t]*\#[^\n]*  # a comment: a whole line
-    |(?<=\s)\#[^\n'"]*$  # or the end of one, where no quote tells that it may be part of a text
-    |(?:^|(?<=[\s;&|(]))(?:echo|printf)[ \t][^;&|\n]*""",
-    re.MULTILINE | re.VERBOSE,
-)
-"""What a script only says."""
-
-_LONGEST_SCRIPT = 20_000
+_IN_SCRIPT = pattern_of(_CAPABILITY)
 _OWNER_OPTION = re.compile(r"-[a-zA-Z]*[og]|--(?:owner|group)")
 _OWNER = re.compile(r"[0-9]{1,10}(?::[0-9]{0,10})?")
 _RECURSIVE = re.compile(r"-[a-zA-Z]*R[a-zA-Z]*|--recursive")
@@ -38,11 +30,11 @@ def tool_of(container: Raw) -> str:
 
     A change of mode counts where it is one of a mounted volume.
     """
-    words = _command_line(container)
+    words = command_line(container)
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
     if words[:1] in (["chown"], ["chgrp"]):
         return words[0]
-    return next((tool for tool, arguments in _calls(words) if _counts(tool, arguments, mounts)), "")
+    return next((tool for tool, arguments in calls(words, _IN_SCRIPT) if _counts(tool, arguments, mounts)), "")
 
 
 def words(container: Raw) -> list[str]:
@@ -54,9 +46,7 @@ def words(container: Raw) -> list[str]:
     mounts = [str(each.get("mountPath")) for each in objects_of(container.get("volumeMounts"))]
     # The path of the token would be a sign of a client of the Kubernetes API.
     mount = next((each for each in mounts if TOKEN_PATH not in each), mounts[0] if tool == "chmod" else "/")
-    ignored = (
-        ["||"] if any("||" in word for field in ("command", "args") for word in _texts(container.get(field))) else []
-    )
+    ignored = ["||"] if ignores_failure(container) else []
     return [tool, "-R", "-o", *([owner, *given] if given else [mount]), *ignored]
 
 
@@ -76,7 +66,7 @@ def gives(spec: Raw, volume: str, user: int) -> bool:
 def _given(container: Raw) -> tuple[str, list[str]]:
     """The owner that a container gives files to by `chown -R`, as a number, and the mounts that it changes whole."""
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
-    for tool, arguments in _calls(_command_line(container)):
+    for tool, arguments in calls(command_line(container), _IN_SCRIPT):
         owner, *paths = [each.strip("\"'") for each in arguments if not each.startswith("-")] or [""]
         if tool != "chown" or not _OWNER.fullmatch(owner) or not any(map(_RECURSIVE.fullmatch, arguments)):
             continue
@@ -88,10 +78,6 @@ def _given(container: Raw) -> tuple[str, list[str]]:
 def _is_within(path: str, root: str) -> bool:
     path = posixpath.normpath(path)
     return path == root or path.startswith(f"{root.rstrip('/')}/")
-
-
-def _command_line(container: Raw) -> list[str]:
-    return [word for field in ("command", "args") for word in _texts(container.get(field))]
 
 
 def faults(spec: Raw) -> Iterator[tuple[str, str, bool]]:
@@ -116,7 +102,7 @@ def permitting(container: Raw, spec: Raw) -> Raw:
     needed = _CAPABILITY[tool_of(container)]
     fields: Raw = {"runAsUser": ROOT, "runAsNonRoot": False}
     if lacks(context, needed):
-        added = [*_texts(value_at(context, ("capabilities", "add"))), needed]
+        added = [*texts(value_at(context, ("capabilities", "add"))), needed]
         fields["capabilities"] = {"add": added}
     return fields
 
@@ -140,21 +126,10 @@ def _fault(container: Raw, spec: Raw, tool: str) -> tuple[str, str] | None:
 
 def _ends(container: Raw, group: str) -> str:
     """What becomes of the pod."""
-    ignored = any("||" in word for field in ("command", "args") for word in _texts(container.get(field)))
-    if ignored:
+    if ignores_failure(container):
         return ": it changes no file that has another owner"
     end = " and the pod may not start" if group == "initContainers" else ""
     return f": if a file has another owner, it fails{end}"
-
-
-def _calls(words: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """The tools that a command line names, with their arguments."""
-    for index, word in enumerate(words):
-        if posixpath.basename(word) in _CAPABILITY:
-            yield posixpath.basename(word), words[index + 1 :]
-        elif any(character.isspace() for character in word):
-            for match in _IN_SCRIPT.finditer(_NOT_RUN.sub("", word[:_LONGEST_SCRIPT])):
-                yield match[1], match[2].split()
 
 
 def _counts(tool: str, arguments: list[str], mounts: list[str]) -> bool:
@@ -169,7 +144,3 @@ def _counts(tool: str, arguments: list[str], mounts: list[str]) -> bool:
         for path in paths
         for mount in (posixpath.normpath(each) for each in mounts)
     )
-
-
-def _texts(value: object) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

@@ -34,6 +34,7 @@ from webhook.policy.posture import Posture
 from webhook.policy.rules.hardening import CHECK_IMAGE, hardened, reasons_of
 from webhook.policy.rules.owner_changers import tool_of
 from webhook.policy.rules.replaced_users import InheritedUser, inherited_at_update, inherited_users
+from webhook.policy.rules.root_programs import done_as_root
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import THIS_POD, EphemeralContainer, FlawedPod, PreviewedPod, ReplacedPod, Subject
 from webhook.policy.volume_users import command_in
@@ -64,8 +65,8 @@ def _hardenable(pod: PreviewedPod, posture: Posture) -> list[Warn]:
             continue
         context = laid_over(pod.filling, object_of(container.get("securityContext")))
         left = reasons_of({**container, "securityContext": context}, spec, pod.minor)
-        if not left and tool_of(container):
-            continue  # `file-owner` has the advice: hardened, it could not change owners
+        if not left and (tool_of(container) or done_as_root(container)):
+            continue  # `file-owner` and `root-command` have the advice: hardened, it could not do that
         (weak if left else bare).append(name)
         first = first or "".join(map(str, left[:1]))
     findings: list[Warn] = []

@@ -24,7 +24,7 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
         mount = {**TOKEN_MOUNT, "name": volume}
         return Fix({"volumes": [{**TOKEN_VOLUME, "name": volume}], **pod.of_container(name, {"volumeMounts": [mount]})})
     if what == INJECT and name:
-        volume = pod.unused("vault-token")
+        volume = pod.unused(f"{name.partition('.')[0]}-token")
         sources = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}]
         fields = {"volumes": [{"name": volume, "projected": {"sources": sources}}]}
         return Fix({**fields, "podMetadata": {"annotations": {name: volume}}})

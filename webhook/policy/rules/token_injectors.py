@@ -2,7 +2,9 @@
 
 Source: vault-k8s, whose agent gets the token mount of a container of the pod, or the projected volume that an
 annotation names, and which reads booleans as Go's `strconv.ParseBool` does; the secrets webhook of Bank-Vaults, whose
-vault-env logs in to Vault with the token of its container.
+vault-env logs in to Vault with the token of its container; consul-k8s, whose injector refuses the pod where ACLs are on
+and no container mounts a token; Kuma, whose sidecar gets the mount of a container, or the volume that an annotation
+names.
 """
 
 from collections.abc import Iterator
@@ -35,11 +37,13 @@ class _Injector(msgspec.Struct, frozen=True):
 
 _VOLUME = "vault.hashicorp.com/agent-service-account-token-volume-name"
 _MOUNT = f"mount a projected one at {TOKEN_PATH}"
+_TRUE = frozenset({"true", "t", "1"})
+_KUMA_VOLUME = "kuma.io/service-account-token-volume"
 
 _INJECTORS = (
     _Injector(
         annotation="vault.hashicorp.com/agent-inject",
-        values=frozenset({"true", "t", "1"}),
+        values=_TRUE,
         does="the Vault injector copies a container's token mount",
         fix=f"add a projected token volume, named in annotation {_VOLUME}",
         names_volume=_VOLUME,
@@ -54,6 +58,19 @@ _INJECTORS = (
             logs_in_by=f"{prefix}/vault-auth-method",
         )
         for prefix in ("vault.security.banzaicloud.io", "secrets-webhook.security.bank-vaults.io")
+    ),
+    _Injector(
+        annotation="consul.hashicorp.com/connect-inject",
+        values=_TRUE,
+        does="the Consul injector copies a container's token mount where ACLs are on",
+        fix=_MOUNT,
+    ),
+    _Injector(
+        annotation="kuma.io/sidecar-injection",
+        values=frozenset({"enabled", "true"}),
+        does="the sidecar of Kuma uses a container's token mount",
+        fix=f"add a projected token volume, named in annotation {_KUMA_VOLUME}",
+        names_volume=_KUMA_VOLUME,
     ),
 )
 

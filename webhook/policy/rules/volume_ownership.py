@@ -21,7 +21,8 @@ vmguard also warns the person who applies a resource:
   group can use a socket if `supplementalGroups` has the socket's group
 - a new resource's own securityContext names a user without fsGroup, and the pod has a claim: root owns most new
   volumes, so the user may not be able to write
-- a log collector that is not root: on the node, root owns its own data and the logs that it reads
+- a log collector that is not root, or another container that reads the logs of the node: root owns these logs, and the
+  data of the collector on the node
 
 What to do: see who owns the data. The command of a warning shows it. An image from scratch has no `stat`: use `kubectl
 debug` there. If the kubelet cannot give the files to the group, chown them before the user changes, in a pod that runs
@@ -41,11 +42,13 @@ user. This keeps root:
     securityContext: {runAsUser: 0, runAsNonRoot: false}
 """
 
+import posixpath
+import re
 from collections.abc import Iterator, Mapping
 
-from webhook.policy.conditions import value_at
+from webhook.policy.conditions import text_at, value_at
 from webhook.policy.findings import Finding, Fix, Violation, Warn
-from webhook.policy.json_access import Raw, object_of, objects_of
+from webhook.policy.json_access import Raw, object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.owner_changers import RESTRICTED_REFUSES, gives
 from webhook.policy.rules.replaced_users import changes_of, unsolved
@@ -65,6 +68,10 @@ from webhook.policy.volume_users import (
 
 ID = "volume-ownership"
 
+_LOGS = re.compile("/{1,2}(?:var/log|var/lib/docker/containers|run/log/journal)(?:/|$)")
+"""Folders of a node with files that root alone may read."""
+
+_OF_ROOT = "give it securityContext: {runAsUser: 0, runAsNonRoot: false}"
 _AS_ROOT = "remove runAsUser and runAsNonRoot from securityContext"
 
 _FILLED = {
@@ -90,7 +97,8 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:
     findings += _unheeding(spec, pod.image_users, posture, changed)
     if pod.is_new and posture.security_context == "custom" and not pod.run_as_platform:
         findings += _without_group(spec, pod.image_users)
-    return [*findings, *_node_files(spec, pod.image_users, posture)]
+    findings += _node_files(spec, pod.image_users, posture)
+    return [*findings, *_node_logs(spec, pod.image_users, posture)]
 
 
 def check_replaced(pod: ReplacedPod) -> list[Warn]:
@@ -167,6 +175,25 @@ def _node_files(spec: Raw, images: Mapping[str, int | None], posture: Posture) -
         yield Warn(ID, f"{text} {' and '.join(read)}, which root owns: {_AS_ROOT}", about=("root",))
 
 
+def _node_logs(spec: Raw, images: Mapping[str, int | None], posture: Posture) -> Iterator[Warn]:
+    """The logs of the node that a container reads without root."""
+    of_node = ((str(volume.get("name")), text_at(volume, ("hostPath", "path"))) for volume in spec["volumes"])
+    paths = {name: path for name, path in of_node if _LOGS.match(posixpath.normpath(path))}
+    mode = posture.component.daemonset
+    collector = posture.component.main if mode and mode.runs_as_root else ""
+    for container in spec["containers"]:
+        name = str(container["name"])
+        if name == collector or not _is_not_root(container, spec, images):
+            continue
+        mounts = [each for each in objects_of(container.get("volumeMounts")) if each.get("readOnly") is True]
+        mounted = texts_of(mounts, "name")
+        if read := sorted({path for volume, path in paths.items() if volume in mounted}):
+            user = user_of(container, spec, images)
+            who = user_in_words(user) if user is not None else "another user than root"
+            text = f"container {name!r} runs as {who} and may not be able to read the logs of the node in"
+            yield Warn(ID, f"{text} {' and '.join(read)}, which root owns: {_OF_ROOT}", about=("reader", name))
+
+
 def _written_without_root(spec: Raw, images: Mapping[str, int | None]) -> dict[str, tuple[str, int | None, str]]:
     """The first container that may write to a volume and does not run as root, by the volume's name.
 
@@ -192,7 +219,7 @@ def _is_not_root(container: Raw, spec: Raw, images: Mapping[str, int | None]) ->
     return user_of(container, spec, images) not in {ROOT, None}
 
 
-def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:  # noqa: ARG001 - the shape of a fix
+def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
     """An init container that gives the files to the user, or root for a component that reads those of the node.
 
     An audit has other fixes for the data of running pods.
@@ -200,6 +227,9 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:  # noqa: ARG001 - the
     kind, *names = finding.about if isinstance(finding, Warn) and finding.about else ("",)
     if kind == "root":
         return Fix({"securityContext": {"runAsUser": None, "runAsNonRoot": None}})
+    if kind == "reader":
+        root = {"securityContext": {"runAsUser": ROOT, "runAsNonRoot": False}}
+        return Fix(pod.of_container(names[0], root), notes=(RESTRICTED_REFUSES,))
     if kind == "group":
         return Fix({"securityContext": {"fsGroup": int(names[0])}})
     if kind == "node":

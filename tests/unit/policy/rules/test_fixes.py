@@ -21,8 +21,10 @@ from webhook.policy.workload import Workload
 
 MARKED = {
     "a container with another name",
+    "a field of one component at the root",
     "a low port with hostNetwork",
     "another mount at the place of the token",
+    "a patch of a container that is not made",
     "a patch of no container",
     "a socket of the node",
 }

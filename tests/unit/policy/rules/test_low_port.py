@@ -46,6 +46,7 @@ def test_a_low_port_of_a_strict_pod_is_a_warning():
             "80 (monitoring.pull.port), 443 (server.port)",
         ),
         ("VMAnomaly", {"monitoring": {"pull": {"port": "8080"}}, "server": {"port": "x" * 9}}, ""),
+        ("VMAuth", {"configReloaderExtraArgs": {"http.listenAddr": ":80"}}, "80 (http.listenAddr)"),
         ("VMDistributed", {"zones": [{"name": "a"}], "vmauth": {"spec": {"port": "80"}}}, "80 (httpListenAddr)"),
     ],
     ids=str,

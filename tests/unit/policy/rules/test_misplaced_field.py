@@ -256,6 +256,31 @@ def test_a_patch_of_a_container_stands_in_the_list_of_that_container(spec, remed
     assert [each.partition("such a pod. ")[2] for each in found] == ([f"{remedy} [misplaced-field]"] if remedy else [])
 
 
+def test_a_patch_of_a_container_that_the_operator_does_not_make_needs_its_settings():
+    patch = {"containers": [{"name": "vmbackuper", "securityContext": {"runAsUser": 1000}}]}
+    (warning,) = warnings_on("VMCluster", {"vmstorage": patch}, "misplaced-field")
+    assert warning == (
+        "spec.vmstorage.containers[vmbackuper] has no image and is no container of the operator: the API server refuses"
+        " such a pod. Write spec.vmstorage.vmBackup, or remove the element [misplaced-field]"
+    )
+    with_backup = {**patch, "vmBackup": {"acceptEULA": True, "destination": "s3://x"}}
+    assert warnings_on("VMCluster", {"vmstorage": with_backup}, "misplaced-field") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "right"),
+    [
+        ("VMCluster", {"vmBackup": {"destination": "s3://x"}, "vmstorage": {}}, "spec.vmstorage.vmBackup"),
+        ("VLCluster", {"storageDataPath": "/x", "vlstorage": {}}, "spec.vlstorage.storageDataPath"),
+        ("VMCluster", {"cacheMountPath": "/x", "vmselect": {}}, "spec.vmselect.cacheMountPath"),
+    ],
+    ids=str,
+)
+def test_a_field_of_one_component_belongs_in_it(kind, spec, right):
+    (warning,) = warnings_on(kind, spec, "misplaced-field")
+    assert warning.endswith(f"so it has no effect. Write {right} [misplaced-field]")
+
+
 def test_an_init_container_without_an_image_needs_one():
     (warning,) = warnings_on("VMSingle", {"initContainers": [{"name": "first"}]}, "misplaced-field")
     assert warning.endswith("the API server refuses such a pod. Set an image [misplaced-field]")

@@ -126,6 +126,30 @@ def test_a_log_collector_that_is_not_root_cannot_use_the_files_of_the_node():
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "read_only", "context", "count"),
+    [
+        ("/var/log", True, None, 1),
+        ("/var/log/pods/", True, None, 1),
+        ("/var//lib/docker/containers", True, {"runAsUser": 1000}, 1),
+        ("/var/log", True, {"runAsUser": 0, "runAsNonRoot": False}, 0),
+        ("/var/logs", True, None, 0),
+        ("/mnt/log", True, None, 0),
+    ],
+)
+def test_a_sidecar_that_is_not_root_may_not_read_the_logs_of_the_node(path, read_only, context, count):
+    side = {"name": "logs", "image": "fluent-bit", "volumeMounts": [{"name": "v", "mountPath": "/x"}]}
+    side["volumeMounts"][0]["readOnly"] = read_only
+    spec = {
+        "volumes": [{"name": "v", "hostPath": {"path": path}}],
+        "containers": [{**side, "securityContext": context} if context else side],
+    }
+    warnings = warnings_on("VMAuth", spec, "volume-ownership")
+    assert len(warnings) == count
+    text = f"the logs of the node in {path}, which root owns: give it securityContext: {{runAsUser: 0, runAsNonRoot"
+    assert all("container 'logs' runs as user" in each and text in each for each in warnings)
+
+
 @pytest.mark.parametrize("context", [{"runAsUser": 1000}, {"runAsNonRoot": True}])
 @pytest.mark.parametrize("kind", ["VMAgent", "VMSingle", "VLSingle"])
 def test_a_resources_own_user_counts_as_the_strict_one_does(kind, context):
