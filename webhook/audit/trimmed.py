@@ -131,7 +131,7 @@ def _field(field: str, value: Any) -> Any:
     if field.lower().endswith("extraargs"):
         return {flag: each for flag, each in value.items() if words_read({"args": [f"-{flag}={each}"]})}
     if field == "podMetadata":
-        return {"annotations": _annotations(value["annotations"])} if "annotations" in value else {}
+        return {each: _annotations(value[each]) for each in ("annotations", "labels") if each in value}
     if field == "serviceSpec":
         return {"spec": _service(object_of(value["spec"]))} if "spec" in value else {}
     if field in PROBES:

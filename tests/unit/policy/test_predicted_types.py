@@ -55,6 +55,16 @@ BACKENDS = "VMCluster or VMSingle"
             {"extraEnvs": {"A": "b"}},
             f"spec.extraEnvs is an object but must be an array, {REFUSED} [workload]",
         ),
+        (
+            "VMSingle",
+            {"extraEnvs": [{"name": "DEBUG", "value": True}]},
+            f"spec.extraEnvs[DEBUG].value is a boolean {QUOTED}",
+        ),
+        (
+            "VMAuth",
+            {"containers": [{"name": "a", "image": "i", "env": [{"name": "N", "value": 5}]}]},
+            f"spec.containers[a].env[N].value {QUOTES}",
+        ),
         ("VMSingle", {"license": "x"}, f"spec.license {NO_OBJECT}"),
         (
             "VLSingle",

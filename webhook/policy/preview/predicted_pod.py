@@ -140,10 +140,11 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
         spec["hostNetwork"] = True
     give_token(spec)
     metadata = object_of(part.get("podMetadata"))
-    annotations = {
-        str(key): value for key, value in object_of(metadata.get("annotations")).items() if isinstance(value, str)
+    read = {
+        field: {str(key): value for key, value in object_of(metadata.get(field)).items() if isinstance(value, str)}
+        for field in ("annotations", "labels")
     }
-    pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": annotations}, "spec": spec}
+    pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": read, "spec": spec}
     return PredictedPod(workload, posture, pod, storage.claim, texts_of((*containers, *init), "name"))
 
 

@@ -95,6 +95,8 @@ def _in_kind(kind: str, spec: Raw, place: str) -> Iterator[WrongType]:
         for group in ("containers", "initContainers"):
             for element, each in _elements(part.get(group), f"{own}.{group}"):
                 yield from _in_container(each, element)
+                yield from _in_variables(each.get("env"), f"{element}.env")
+        yield from _in_variables(part.get("extraEnvs"), f"{own}.extraEnvs")
         for element, each in _elements(part.get("volumes"), f"{own}.volumes"):
             for field in each:
                 if wrong := _wrong(each, (field,), "string" if field == "name" else "object", element):
@@ -109,6 +111,12 @@ def _in_texts(component: Component, part: Raw, place: str) -> Iterator[WrongType
             if not isinstance(value, str | None):
                 field = ".".join((place, *path))
                 yield WrongType(f"{field}[{one_line(name, _LONGEST)}]", type_of(value), "string")
+
+
+def _in_variables(listed: Any, place: str) -> Iterator[WrongType]:
+    for element, each in _elements(listed, place):
+        if wrong := _wrong(each, ("value",), "string", element):
+            yield wrong
 
 
 def _in_container(container: Raw, place: str) -> Iterator[WrongType]:

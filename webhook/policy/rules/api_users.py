@@ -5,6 +5,7 @@ calls the API clearly when its image is a well-known client of it, or its comman
 the path of the token.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +17,14 @@ from webhook.policy.json_access import object_of, objects_of
 from webhook.policy.posture import Posture
 from webhook.policy.rules.subject import PreviewedPod
 from webhook.policy.rules.token_fixes import MOUNT, MOVE
-from webhook.policy.token_volume import TOKEN_PATH, is_token_path, token_fault
+from webhook.policy.token_volume import TOKEN_PATH, is_token_path, token_fault, unusable
 
 _CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
 _KUBECTL = "kubectl"
+_OWN_CONFIG = "--kubeconfig"
+_CONFIGURED = re.compile(rf"(?:^|\s){_OWN_CONFIG}(?:=|\s|$)")
+"""The option with which kubectl uses another token; the variable KUBECONFIG counts like it."""
+
 _SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
 
 
@@ -44,16 +49,20 @@ def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tuple[s
             continue
         in_place = next((mount.get("name") for mount in mounts if is_token_path(text_at(mount, ("mountPath",)))), None)
         volume: dict[str, Any] = next((each for each in spec["volumes"] if each.get("name") == in_place), {})
-        if holds_token(volume) and (fault := token_fault(msgspec.convert(volume, Volume))):
+        fault_of = unusable if _KUBECTL in sign else token_fault  # another client may do without a certificate
+        if holds_token(volume) and (fault := fault_of(msgspec.convert(volume, Volume))):
             yield f"{text}, but the volume {in_place!r} at its token path {fault}", (MOVE, name, str(in_place))
 
 
 def _sign(container: dict[str, Any]) -> str:
     """What shows that a container calls the API, "" for nothing."""
+    found = signs(container)
+    if _OWN_CONFIG in found:
+        return ""
     image = str(container.get("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
     if image in _CLIENTS:
         return f"image {image}"
-    sign = next(iter(signs(container)), "")
+    sign = next(iter(found), "")
     if sign == _KUBECTL:
         return f"it runs {_KUBECTL}"
     return f"its command names {sign}" if sign else ""
@@ -63,10 +72,16 @@ def signs(container: dict[str, Any]) -> list[str]:
     """The signs in the command and arguments of a container, without what stands beside them."""
     words = [str(word) for field in ("command", "args") for word in _list(container.get(field))]
     found: list[str] = []
+    if any(map(_CONFIGURED.search, words)) or _has_config(container):
+        return [_OWN_CONFIG]
     for word in words:
         found += [_KUBECTL] if _KUBECTL in word.replace("/", " ").split() else []
         found += [sign for sign in _SIGNS if sign in word]
     return list(dict.fromkeys(found))
+
+
+def _has_config(container: dict[str, Any]) -> bool:
+    return any(each.get("name") == "KUBECONFIG" for each in objects_of(container.get("env")))
 
 
 def holds_token(volume: dict[str, Any]) -> bool:

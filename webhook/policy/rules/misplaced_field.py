@@ -71,6 +71,7 @@ _FIELDS = (
     "volumes",
     "volumeMounts",
     "podMetadata",
+    "podSecurityPolicyName",
     "hostNetwork",
     "extraArgs",
 )
@@ -83,6 +84,8 @@ _OTHER_NAMES = {
     "strictsecurity": _STRICT,
     "enablestrictsecurity": _STRICT,
     "usestrict": _STRICT,
+    "usestrictsecuritycontext": _STRICT,
+    "strictsecuritycontext": _STRICT,
     "podannotations": "podMetadata",
     "sidecars": "containers",
     **{

@@ -2,9 +2,9 @@
 
 vmguard warns the person who applies the resource. In commands, arguments, hooks and scripts it looks for:
 
-- `sysctl -w`, `mount`, `umount`, `modprobe`, `swapoff` and `iptables`
+- `sysctl -w`, `mount`, `umount`, `modprobe`, `swapoff`, `blockdev`, `iptables` and `ip route add`
 - `apk add`, `apt-get install` and other package managers, `update-ca-certificates`
-- `useradd`, `adduser` and the like, `setcap`
+- `useradd`, `adduser` and the like, `setcap`, and `su-exec`, `gosu` and `chroot`, which change the user or the root
 - scripts that write to /proc/sys or /sys
 
 Why: a container of the user takes the user of its pod, so in a strict pod it runs as user 65534. A process that is not

@@ -12,7 +12,8 @@ _INSTALLS = re.compile("add|install|upgrade|update|remove|del")
 _PROGRAMS: Mapping[str, re.Pattern[str]] = {
     **dict.fromkeys(("apk", "apt", "apt-get", "yum", "dnf", "microdnf", "zypper", "tdnf"), _INSTALLS),
     "sysctl": re.compile(r"-w|--write|-p|--system|[\w./-]+=.*"),
-    **dict.fromkeys(("mount", "umount", "modprobe", "swapoff"), _ANY),
+    **dict.fromkeys(("mount", "umount", "modprobe", "swapoff", "blockdev", "chroot", "su-exec", "gosu"), _ANY),
+    "ip": re.compile("add|del|delete|replace|change|set|flush"),
     **dict.fromkeys(("iptables", "ip6tables", "nft"), re.compile("-[ADIPNFXt]|--append|--insert|add|flush")),
     **dict.fromkeys(("adduser", "addgroup", "useradd", "usermod", "groupadd", "setcap"), _ANY),
     "update-ca-certificates": re.compile("(?s).*"),

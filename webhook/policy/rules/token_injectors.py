@@ -20,7 +20,7 @@ from webhook.policy.token_volume import TOKEN_PATH, VOLUME, is_token_path
 
 
 class _Injector(msgspec.Struct, frozen=True):
-    """A webhook: the annotation that calls it, and the values, none for any; what it does, and what to do.
+    """A webhook: the annotation or label that calls it, and the values, none for any; what it does, and what to do.
 
     `names_volume` is the annotation that names a volume with a token; `logs_in_by` is the annotation with the way to
     log in, and the ways that use the token.
@@ -85,7 +85,8 @@ def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tup
     """For each webhook that will look for a token in vain a text, and the annotation that may name a volume."""
     if posture.api_access != "explicit":
         return
-    annotations = object_of(object_of(pod.pod.get("metadata")).get("annotations"))
+    metadata = object_of(pod.pod.get("metadata"))
+    annotations = {**object_of(metadata.get("labels")), **object_of(metadata.get("annotations"))}
     spec = pod.pod["spec"]
     for injector in _INJECTORS:
         value = annotations.get(injector.annotation)

@@ -5,7 +5,10 @@ import pytest
 from tests.support.preview_warnings import PASSES_RESTRICTED, warnings_on
 
 PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
-TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+TOKEN = {
+    "name": "t",
+    "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}, {"configMap": {"name": "kube-root-ca.crt"}}]},
+}
 
 
 @pytest.mark.parametrize(
@@ -16,6 +19,9 @@ TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path":
         ({"command": ["sh", "-c", "/bin/kubectl get pods"]}, "it runs kubectl"),
         ({"args": ["--server=https://kubernetes.default.svc"]}, "its command names kubernetes.default"),
         ({"args": ["/etc/kubectl.conf.d"]}, ""),
+        ({"image": "kubectl", "command": ["kubectl", "--kubeconfig=/x", "get", "pods"]}, ""),
+        ({"image": "kubectl", "command": ["sh", "-c", "A=1; kubectl get pods --kubeconfig /x"]}, ""),
+        ({"image": "kubectl", "env": [{"name": "KUBECONFIG", "value": "/x"}]}, ""),
         ({"image": "busybox"}, ""),
     ],
 )
@@ -49,6 +55,14 @@ def test_a_token_in_place_must_be_one_for_the_api(token, path, fault):
     warnings = warnings_on("VMSingle", spec)
     assert len(warnings) == bool(fault)
     assert not fault or f"(image kubectl), but the volume 't' at its token path holds {fault}" in warnings[0]
+
+
+def test_kubectl_needs_a_certificate_beside_its_token():
+    volume = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    side = {"name": "side", "image": "kubectl", "volumeMounts": [{"name": "t", "mountPath": PATH}]}
+    spec = {"disableAutomountServiceAccountToken": True, "volumes": [volume], "containers": [side]}
+    (warning,) = warnings_on("VMSingle", spec, "api-access")
+    assert "(image kubectl), but the volume 't' at its token path holds no ca.crt" in warning
 
 
 def test_the_api_server_takes_any_volume_with_the_prefix_of_its_own_for_the_token():

@@ -102,6 +102,12 @@ def test_a_context_at_the_root_of_a_cluster_belongs_in_its_components():
         ("VMSingle", {"extraVolumes": []}, [("spec.extraVolumes", "spec.volumes")]),
         ("VMSingle", {"sidecars": []}, [("spec.sidecars", "spec.containers")]),
         ("VMSingle", {"useStrict": True}, [("spec.useStrict", "spec.useStrictSecurity")]),
+        ("VLAgent", {"useStrictSecurityContext": True}, [("spec.useStrictSecurityContext", "spec.useStrictSecurity")]),
+        (
+            "VMSingle",
+            {"podSecurityPolicyname": "a"},
+            [("spec.podSecurityPolicyname", "spec.podSecurityPolicyName")],
+        ),
         ("VTCluster", {"vtstorage": {"a": 1}}, [("spec.vtstorage", "spec.storage")]),
         ("VLCluster", {"storage": {"a": 1}}, [("spec.storage", "spec.vlstorage")]),
         ("VMCluster", {"vlselects": {"a": 1}}, [("spec.vlselects", "spec.vmselect")]),

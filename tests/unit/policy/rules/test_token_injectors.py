@@ -51,6 +51,7 @@ def test_the_vault_injector_finds_no_token():
             {"volumes": [TOKEN]},
             0,
         ),
+        ({}, {"podMetadata": {"labels": {"kuma.io/sidecar-injection": "enabled"}}}, 1),
         ({}, {}, 0),
     ],
     ids=str,
