@@ -230,7 +230,7 @@ def _not_judged(request: Request, webhook: Webhook, settings: Settings) -> str:
         return "" if operation in {"CREATE", "UPDATE"} else f"operation {operation}"
     if kind.group == GROUP and kind.kind not in KNOWN_KINDS:
         return _UNKNOWN_KIND
-    return f"kind {kind.kind}"
+    return decide.of_other_kind(kind.kind)
 
 
 def _pod(sent: PodObject, admission: _Admission, inquiry: _Inquiry) -> Steps[Decision]:

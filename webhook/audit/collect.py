@@ -116,7 +116,8 @@ class ClusterReader:
         """Each running pod of a namespace without the operator's label, trimmed; none where they cannot be listed."""
         async for page in pages(self._client, PODS, namespace, OTHERS):
             for raw in page.items or ():
-                yield trimmed({**msgspec.json.decode(raw), "apiVersion": "v1", "kind": "Pod"})
+                if found := self._decoded(raw, "v1", "Pod"):
+                    yield found[0]
 
     async def read_controller(self, ref: Ref) -> None:
         """Read all of a controller into the inventory, with its pod template; what may not be read is noted."""

@@ -16,8 +16,8 @@ from webhook.policy.findings import Fix
 from webhook.policy.json_access import Raw, joined, laid_over, object_of, objects_of, texts_of
 from webhook.policy.placed_fix import placed
 from webhook.policy.rules.hardening import CHECK_IMAGE, hardened
-from webhook.policy.rules.owner_changers import RESTRICTED_REFUSES
 from webhook.policy.rules.replaced_users import InheritedUser, changes_of, inherited_users
+from webhook.policy.rules.root_permission import RESTRICTED_REFUSES
 from webhook.policy.rules.subject import ReplacedPod
 from webhook.policy.volume_users import ROOT, Certainty, OwnerChange, check_command, command_in
 from webhook.policy.workload import Workload

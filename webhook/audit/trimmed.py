@@ -20,6 +20,7 @@ from webhook.policy.json_access import Raw, object_of, objects_of
 from webhook.policy.preview.predicted_pod import FIELDS, INNER_FIELDS, PROBES
 from webhook.policy.projection import TREES, paths_of_kind
 from webhook.policy.rules import FOREIGN_ANNOTATIONS, reads_field, words_read
+from webhook.policy.rules.field_names import CONTEXT, meant_field
 
 ANNOTATIONS = (
     "container.apparmor.security.beta.kubernetes.io/",
@@ -239,7 +240,7 @@ def _annotations(found: Any) -> Raw:
 
 def _container(container: Raw) -> Raw:
     kept = {field: container[field] for field in _CONTAINER if field in container}
-    kept |= {field: _context(each) for field, each in container.items() if field.lower() == "securitycontext"}
+    kept |= {field: _context(each) for field, each in container.items() if meant_field(field).startswith(CONTEXT)}
     if words := words_read(container):
         kept["args"] = words
     ports = [{field: port[field] for field in _PORT if field in port} for port in objects_of(container.get("ports"))]

@@ -8,6 +8,7 @@ It first cuts a text at its `---` lines, so an unreadable document hides no othe
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
@@ -65,7 +66,7 @@ class _TruncatedError(DocumentError):
     """JSON that ends too early; YAML cannot be any better."""
 
 
-_BYTE_ORDER_MARK = re.compile(rb"^\xef\xbb\xbf", re.MULTILINE)
+_BYTE_ORDER_MARK = re.compile(b"^" + BOM_UTF8, re.MULTILINE)
 """What editors on Windows begin a file with; where files are joined, it stands at the start of a later line."""
 
 
@@ -99,7 +100,8 @@ def read_each(data: bytes, *, limits: Limits) -> Iterator[Document | DocumentErr
     if data.startswith(b"\x1f\x8b"):
         yield DocumentError("compressed by gzip; unpack it first")
         return
-    data = _BYTE_ORDER_MARK.sub(b"", data)
+    if BOM_UTF8 in data:
+        data = _BYTE_ORDER_MARK.sub(b"", data)
     try:
         data.decode()
     except UnicodeDecodeError as error:

@@ -145,9 +145,25 @@ class Decision(msgspec.Struct, frozen=True):
         return tuple(finding for finding in self.findings if type(finding) is Violation)
 
 
+_IGNORED = "ignored: "
+_OTHER_KIND = "kind "
+
+
 def ignored(reason: str) -> Decision:
     """The decision on an object that vmguard does not judge: allowed, no patch."""
-    return Decision("ignored", annotations={"decision": one_line(f"ignored: {reason}", LONGEST_WARNING)})
+    return Decision("ignored", annotations={"decision": one_line(f"{_IGNORED}{reason}", LONGEST_WARNING)})
+
+
+def of_other_kind(kind: str) -> str:
+    """The reason for not judging an object of a kind that makes no pods."""
+    return f"{_OTHER_KIND}{kind}"
+
+
+def why_ignored(decision: Decision) -> str:
+    """Why an object that can have pods was not judged, "" for one that was, or that makes none."""
+    told = decision.annotations.get("decision", "")
+    reason = told.removeprefix(_IGNORED) if told.startswith(_IGNORED) else ""
+    return "" if reason.startswith(_OTHER_KIND) else reason
 
 
 def not_called(namespace: str, reason: str) -> Decision:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from webhook.facts import Absent
-from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels
+from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels, why_ignored
 from webhook.policy.findings import Change, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.wording import as_json, complaint, dotted
@@ -61,7 +61,7 @@ def _owner(decision: Decision) -> str:
         return f"unmanaged: {identity.reason}"
     if isinstance(identity, UnknownOwner):
         return f"not known: {identity.reason}"
-    return f"not judged: {decision.annotations.get('decision', '').removeprefix('ignored: ')}"
+    return f"not judged: {why_ignored(decision)}"
 
 
 def explain_resource(title: str, decision: Decision) -> str:
@@ -84,9 +84,8 @@ def explain_resource(title: str, decision: Decision) -> str:
         head = ("COMPONENT", "SECURITY CONTEXT", "SET BY", "API ACCESS", "SET BY", "PODS", "POD SECURITY")
         lines += _table([head, *rows])
     elif decision.outcome in {"unchanged", "ignored"}:
-        _, _, reason = decision.annotations.get("decision", "").partition("ignored: ")
-        of_no_kind = not reason or reason.startswith("kind ")
-        lines.append("  makes no pods of its own" if of_no_kind else f"  not judged: {reason}")
+        reason = why_ignored(decision)
+        lines.append(f"  not judged: {reason}" if reason else "  makes no pods of its own")
     lines.append(f"  decision    {_verdict(decision)}")
     lines += _warnings(decision)
     return _text(lines)

@@ -44,6 +44,7 @@ Effect = Literal[
     "becomes root without DAC_OVERRIDE",
     "reads only",
     "user unknown",
+    "loses fsGroup",
     "new fsGroup",
 ]
 """What the new pod meets: files that it cannot use, or files that the kubelet gives to its group at a start."""
@@ -55,7 +56,8 @@ Certainty = Literal["breaks", "check", "works"]
 class Meaning(msgspec.Struct, frozen=True):
     """What an effect means: how certain it is, how a text on the volume ends, and what to do, "" for nothing.
 
-    `{volume}`, `{verb}`, `{before}`, `{after}`, `{container}`, `{group}` and `{other}` are those of the change.
+    `{volume}`, `{verb}`, `{before}`, `{after}`, `{container}`, `{group}`, `{lost}` and `{other}` are those of the
+    change.
     """
 
     certainty: Certainty
@@ -92,6 +94,11 @@ EFFECTS: Mapping[Effect, Meaning] = {
     "user unknown": Meaning(
         "check", "{volume} will be used as user {after}; which user container {container!r} has now is not known"
     ),
+    "loses fsGroup": Meaning(
+        "check",
+        "{volume} has files of group {lost}. Pods will not have this group and may not be able to write",
+        "set fsGroup: {lost}",
+    ),
     "new fsGroup": Meaning("works", f"{{volume}} gets fsGroup {{group}}: {_START}"),
 }
 """Every effect, the worst first."""
@@ -112,7 +119,8 @@ class UsedMount(msgspec.Struct, frozen=True):
     """A container that mounts a volume: where, whether it may write, and its user, None where that is not known.
 
     `sets_user` and `non_root` are whether the spec sets a user for it, and forbids root. With `overrides` it has the
-    capability DAC_OVERRIDE if it is root: it may use the files of all users.
+    capability DAC_OVERRIDE if it is root: it may use the files of all users. `groups` are those that the spec names for
+    it, apart from fsGroup. `sets_group` is whether one of them is its own group.
     """
 
     container: str
@@ -122,14 +130,16 @@ class UsedMount(msgspec.Struct, frozen=True):
     sets_user: bool
     non_root: bool
     overrides: bool
+    groups: frozenset[int]
+    sets_group: bool
 
 
 class OwnerChange(msgspec.Struct, frozen=True):
     """Data on a volume that one user wrote and another one will use, or that get another group.
 
     `mounted` is the name of the volume in the pod. `user_before` is None where it is not known, and `user_after` where
-    the platform chooses it. `group_after` is the fsGroup of the new pod, None for none. `other` is another user of the
-    new pod that writes there too, None for none.
+    the platform chooses it. `group_before` and `group_after` are the fsGroup of the old and the new pod, None for none.
+    `other` is another user of the new pod that writes there too, None for none.
     """
 
     effect: Effect
@@ -140,6 +150,7 @@ class OwnerChange(msgspec.Struct, frozen=True):
     read_only: bool
     user_before: int | None
     user_after: int | None
+    group_before: int | None
     group_after: int | None
     other: int | None = None
 
@@ -167,6 +178,7 @@ class OwnerChange(msgspec.Struct, frozen=True):
             after=self.user_after,
             container=self.container,
             group=self.group_after,
+            lost=self.group_before,
             other=user_in_words(self.other),
         )
 
@@ -266,7 +278,9 @@ def mounts_of(
         for mount in objects_of(container.get("volumeMounts")):
             path, volume = text_at(mount, ("mountPath",)), text_at(mount, ("name",))
             read_only = mount.get("readOnly") is True or volume in never_written
-            each = UsedMount(name, path, read_only, user, sets_user, non_root, not lacks(context, "DAC_OVERRIDE"))
+            overrides = not lacks(context, "DAC_OVERRIDE")
+            sets_group = type(context.get("runAsGroup")) is int
+            each = UsedMount(name, path, read_only, user, sets_user, non_root, overrides, _groups(context), sets_group)
             found.setdefault(volume, []).append(each)
     return {name: tuple(each) for name, each in found.items()}
 
@@ -358,6 +372,7 @@ def _change(data: _Data, mount: UsedMount, other: int | None, pods: _Pods) -> Ow
         read_only=mount.read_only,
         user_before=used.user,
         user_after=mount.user,
+        group_before=_group(pods.before),
         group_after=_group(pods.after),
         other=other,
     )
@@ -373,8 +388,13 @@ def _effect(volume: VolumeGroup, mount: UsedMount, used: UsedMount, pods: _Pods)
         loses_files = used.user not in {None, ROOT} and not mount.overrides and group in {None, ROOT}
         return "becomes root without DAC_OVERRIDE" if loses_files else None
     if used.user == mount.user:
-        gets_group = group not in {None, group_before} and volume.handling != "ignored" and not mount.read_only
-        return "new fsGroup" if gets_group else None
+        if group == group_before or volume.handling == "ignored" or mount.read_only:
+            return None
+        if group is not None:
+            return "new fsGroup"
+        # Without runAsGroup the image decides, which often has a group with the number of its user.
+        kept = {ROOT, *mount.groups, *(() if mount.sets_group else (mount.user,))}
+        return None if pods.by_platform or group_before in kept else "loses fsGroup"
     if used.user is None:
         return "user unknown"
     if mount.read_only:
@@ -395,6 +415,13 @@ def _containers(spec: Raw) -> Iterator[Raw]:
 
 def _pod(spec: Raw) -> Raw:
     return object_of(spec.get("securityContext"))
+
+
+def _groups(context: Raw) -> frozenset[int]:
+    """The groups that a context names for the processes, apart from fsGroup."""
+    more = context.get("supplementalGroups")
+    named = (context.get("runAsGroup"), *(more if isinstance(more, list) else ()))
+    return frozenset(each for each in named if type(each) is int)
 
 
 def _group(context: Raw) -> int | None:

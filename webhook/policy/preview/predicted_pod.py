@@ -17,6 +17,7 @@ from webhook.policy.components import Component, DaemonSetMode, Data, OperatorCo
 from webhook.policy.conditions import Path, holds, text_at, value_at
 from webhook.policy.json_access import Raw, laid_over, object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
+from webhook.policy.rules.token_injectors import LABELS
 from webhook.policy.token_volume import PLUGIN_PREFIX, TOKEN_PATH, TOKEN_VOLUME, VOLUME, is_token_path
 from webhook.policy.workload import Workload
 
@@ -140,10 +141,12 @@ def predict(workload: Workload, posture: Posture) -> PredictedPod:
         spec["hostNetwork"] = True
     give_token(spec)
     metadata = object_of(part.get("podMetadata"))
-    read = {
-        field: {str(key): value for key, value in object_of(metadata.get(field)).items() if isinstance(value, str)}
+    annotations, labels = (
+        {str(key): value for key, value in object_of(metadata.get(field)).items() if isinstance(value, str)}
         for field in ("annotations", "labels")
-    }
+    )
+    # Any other label would only make pods differ that are judged alike.
+    read = {"annotations": annotations, "labels": {key: labels[key] for key in LABELS & labels.keys()}}
     pod: Raw = {"apiVersion": "v1", "kind": "Pod", "metadata": read, "spec": spec}
     return PredictedPod(workload, posture, pod, storage.claim, texts_of((*containers, *init), "name"))
 

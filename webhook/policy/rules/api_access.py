@@ -22,9 +22,9 @@ volumeMounts, containers or initContainers contain it. The plugin mounts the fir
   another audience or in another file, or no certificate of the API server
 - a container of the user that clearly calls the API and has no token: its image is a well-known client, or its command
   names kubectl, the API's address or the path of the token
-- an annotation that calls a webhook that uses the pod's token, where the resource brings no token volume of its own:
-  the injectors of Vault (`vault.hashicorp.com/agent-inject`), Consul and Kuma copy the token mount of a container, and
-  vault-env of Bank-Vaults (`vault-addr`) logs in with it
+- an annotation or label that calls a webhook which uses the pod's token, where the resource brings no token volume of
+  its own. The injectors of Vault (`vault.hashicorp.com/agent-inject`), Consul and Kuma copy the token mount of a
+  container. vault-env of Bank-Vaults (`vault-addr`) logs in with that token
 
 Why: a token that a container does not need is a token that an attacker can use. A container that needs one and has none
 fails.

@@ -22,7 +22,8 @@ from webhook.policy.token_volume import TOKEN_PATH, is_token_path, token_fault, 
 _CLIENTS = frozenset({"k8s-sidecar", "kubectl", "kube-rbac-proxy", "oauth-proxy"})
 _KUBECTL = "kubectl"
 _OWN_CONFIG = "--kubeconfig"
-_CONFIGURED = re.compile(rf"(?:^|\s){_OWN_CONFIG}(?:=|\s|$)")
+_CONFIG_SIGN = f"{_OWN_CONFIG}=x"
+_CONFIGURED = re.compile(rf"(?:^|\s){_OWN_CONFIG}(?:=\S|\s|$)")
 """The option with which kubectl uses another token; the variable KUBECONFIG counts like it."""
 
 _SIGNS = ("kubernetes.default", "KUBERNETES_SERVICE_HOST", TOKEN_PATH)
@@ -57,12 +58,11 @@ def users_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tuple[s
 def _sign(container: dict[str, Any]) -> str:
     """What shows that a container calls the API, "" for nothing."""
     found = signs(container)
-    if _OWN_CONFIG in found:
-        return ""
+    own_config = _CONFIG_SIGN in found
     image = str(container.get("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
-    if image in _CLIENTS:
+    if image in _CLIENTS and not own_config:
         return f"image {image}"
-    sign = next(iter(found), "")
+    sign = next((each for each in found if each != _CONFIG_SIGN and not (own_config and each == _KUBECTL)), "")
     if sign == _KUBECTL:
         return f"it runs {_KUBECTL}"
     return f"its command names {sign}" if sign else ""
@@ -73,7 +73,7 @@ def signs(container: dict[str, Any]) -> list[str]:
     words = [str(word) for field in ("command", "args") for word in _list(container.get(field))]
     found: list[str] = []
     if any(map(_CONFIGURED.search, words)) or _has_config(container):
-        return [_OWN_CONFIG]
+        found.append(_CONFIG_SIGN)
     for word in words:
         found += [_KUBECTL] if _KUBECTL in word.replace("/", " ").split() else []
         found += [sign for sign in _SIGNS if sign in word]
@@ -81,7 +81,8 @@ def signs(container: dict[str, Any]) -> list[str]:
 
 
 def _has_config(container: dict[str, Any]) -> bool:
-    return any(each.get("name") == "KUBECONFIG" for each in objects_of(container.get("env")))
+    named = (each for each in objects_of(container.get("env")) if each.get("name") == "KUBECONFIG")
+    return any(each.get("value") or each.get("valueFrom") for each in named)
 
 
 def holds_token(volume: dict[str, Any]) -> bool:

@@ -1,30 +1,60 @@
-"""The programs that a container runs, as far as its command, arguments and hook name them. A part of other rules."""
+"""The programs that a container runs, as far as its command, arguments and hook name them. A part of other rules.
+
+A script is read as a shell reads it, as far as that needs no shell: quotes, comments, separators and redirections.
+"""
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 from webhook.policy.conditions import value_at
 from webhook.policy.json_access import Raw
 
-_COMMENT = re.compile(
-    r"""^[ \t]*\#[^\n]*  # a whole line
-    |(?<=\s)\#[^\n'"]*$  # or the end of one, where no quote tells that it may be part of a text
-    """,
-    re.MULTILINE | re.VERBOSE,
-)
-_SAID = re.compile(r"(?:^|(?<=[\s;&|(]))(?:echo|printf)[ \t][^;&|\n]*", re.MULTILINE)
-
-_LONGEST_SCRIPT = 20_000
-_GIVES_SCRIPT = re.compile("-[a-z]{0,5}c")
 _HOOK = ("lifecycle", "postStart", "exec", "command")
 _OR = "||"
+_LONGEST = 20_000
+"""Characters of the scripts of one command line that are read."""
+
+_GIVES_SCRIPT = re.compile("-(?!exec)[a-z]{0,5}c")
+
+_PIECE = re.compile(
+    r"""'(?P<raw>[^']*)'
+    |"(?P<quoted>(?:[^"\\]|\\.)*)"
+    |\\(?P<escaped>.)
+    |(?P<end>[;&|()`\n]+)
+    |\d*(?P<redirection>>{1,2}|<+)&?-?
+    |(?<![^\s;&|()`])\#[^\n]*
+    |(?P<space>\s+)
+    |(?P<plain>[^\s'"\\;&|()`<>]+|.)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""One piece of a script; a comment begins where a word may."""
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
+_SAYS = frozenset({"echo", "printf"})
+_BEFORE = frozenset(
+    ["then", "do", "else", "elif", "if", "while", "until", "exec", "command", "time", "nohup", "!", "{"]
+)
+"""Words of a shell that stand before a command."""
+
+_RUNS_ANOTHER = frozenset({"busybox", "env", "timeout", "nice", "xargs", "nsenter", "chroot"})
+"""Programs that run the one that their arguments name."""
 
 
-def pattern_of(programs: Iterable[str]) -> re.Pattern[str]:
-    """A pattern that finds calls of programs in a script: the name and the text of the arguments."""
-    names = "|".join(map(re.escape, programs))
-    return re.compile(rf"(?:^|[\s;&|(`/])({names})[ \t]+([^;&|\n)`]{{0,1000}})")
+class Command(NamedTuple):
+    """A command of a script: its words, and the files that it writes to."""
+
+    words: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+class Call(NamedTuple):
+    """A call of a program: its name without a path, and its arguments."""
+
+    program: str
+    arguments: tuple[str, ...]
 
 
 def command_lines(container: Raw) -> list[list[str]]:
@@ -32,37 +62,81 @@ def command_lines(container: Raw) -> list[list[str]]:
     return [texts(container.get("command")) + texts(container.get("args")), texts(value_at(container, _HOOK))]
 
 
-def command_line(container: Raw) -> list[str]:
-    """The words of all command lines of a container."""
-    return [word for line in command_lines(container) for word in line]
+def commands(line: list[str], hints: Collection[str]) -> Iterator[Command]:
+    """The commands in the scripts of a command line: in the words after `-c`, and in those with spaces.
+
+    It reads only scripts that have one of the hints somewhere.
+    """
+    left = _LONGEST
+    for before, word in zip(["", *line], line, strict=False):
+        if left and (_GIVES_SCRIPT.fullmatch(before) or _has_space(word)):
+            script = word[:left]
+            left -= len(script)
+            if any(hint in script for hint in hints):
+                yield from _in_script(script)
 
 
-def scripts(words: list[str]) -> Iterator[str]:
-    """The words that are scripts, without comments: those after `-c`, and those with spaces in them."""
-    for before, word in zip(["", *words], words, strict=False):
-        if _GIVES_SCRIPT.fullmatch(before) or any(map(str.isspace, word)):
-            yield _COMMENT.sub("", word[:_LONGEST_SCRIPT])
+def _has_space(word: str) -> bool:
+    return any(map(str.isspace, word))
 
 
-def said_removed(script: str) -> str:
-    """A script without what it only says."""
-    return _SAID.sub("", script)
+@lru_cache(8)
+def _in_script(script: str) -> tuple[Command, ...]:
+    """All commands of a script; several rules read the same one after another."""
+    found: list[Command] = []
+    words: list[str] = []
+    targets: list[str] = []
+    holder, word = words, ""
+    for piece in _PIECE.finditer(script):
+        kind = piece.lastgroup
+        if kind in {"raw", "quoted", "escaped", "plain"}:
+            word += piece[kind]
+            continue
+        if word:
+            holder.append(word)
+            holder, word = words, ""
+        if kind == "redirection":
+            holder = targets if piece[kind].startswith(">") else []
+        elif kind == "end" and (words or targets):
+            found.append(Command(tuple(words), tuple(targets)))
+            words, targets = [], []
+            holder = words
+    if word:
+        holder.append(word)
+    return (*found, Command(tuple(words), tuple(targets)))
 
 
-def calls(words: list[str], pattern: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:
-    """The programs of a pattern that a command line names, with their arguments."""
+def calls(line: list[str], programs: Collection[str]) -> Iterator[Call]:
+    """The programs that a command line names in any place, apart from what it only says."""
+    for words in (tuple(line), *(each.words for each in commands(line, programs))):
+        if words and posixpath.basename(words[0]) not in _SAYS:
+            for index, word in enumerate(words):
+                if (name := posixpath.basename(word)) in programs and not _has_space(word):
+                    yield Call(name, words[index + 1 :])
+
+
+def run(words: tuple[str, ...], programs: Collection[str]) -> Iterator[Call]:
+    """The programs that one command runs: the first word, and those that such a program runs in turn."""
     for index, word in enumerate(words):
         name = posixpath.basename(word)
-        if pattern.fullmatch(f"{name} "):
-            yield name, words[index + 1 :]
-        for script in scripts([word]):
-            for match in pattern.finditer(said_removed(script)):
-                yield match[1], match[2].split()
+        if name in programs:
+            yield Call(name, words[index + 1 :])
+        if name in _RUNS_ANOTHER:
+            others = enumerate(words[index + 1 :], index + 1)
+            inner = next((at for at, each in others if _is_program(each, programs)), len(words))
+            yield from run(words[inner:], programs)
+            return
+        if word not in _BEFORE and not _ASSIGNMENT.fullmatch(word):
+            return
+
+
+def _is_program(word: str, programs: Collection[str]) -> bool:
+    return not word.startswith("-") and posixpath.basename(word) in programs
 
 
 def ignores_failure(container: Raw) -> bool:
     """Whether a script of a container goes on where a program fails."""
-    return any(_OR in word for word in command_line(container))
+    return any(_OR in word for line in command_lines(container) for word in line)
 
 
 def texts(value: object) -> list[str]:

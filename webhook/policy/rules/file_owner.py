@@ -24,7 +24,8 @@ A namespace that enforces Pod Security `restricted` refuses a pod with such a co
 
 from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import RESTRICTED_REFUSES, faults, permitting, words
+from webhook.policy.rules.owner_changers import capability_of, faults, words
+from webhook.policy.rules.root_permission import RESTRICTED_REFUSES, permitting
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import FlawedPod, PreviewedPod
 
@@ -39,7 +40,8 @@ def check(pod: PreviewedPod, posture: Posture) -> list[Finding]:  # noqa: ARG001
 def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
     """Root and the capability, for this container alone."""
     name = finding.about[0] if isinstance(finding, Warn) else ""
-    context = permitting(pod.container(name), pod.spec)
+    container = pod.container(name)
+    context = permitting(container, pod.spec, capability_of(container))
     return Fix(pod.of_container(name, {"securityContext": context}), notes=(RESTRICTED_REFUSES,))
 
 

@@ -2,8 +2,8 @@
 
 vmguard warns of a field that decides about security and stands elsewhere, and names the right place:
 
-- at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component, and
-  `vmBackup`, `storageDataPath` and the like in the component that has them
+- at the root of a VMCluster, VLCluster or VTCluster: only `useStrictSecurity`; all else in each component. Fields such
+  as `vmBackup` belong in the component that has them
 - in a VMDistributed or VLDistributed: in the `spec` of a child, such as `zoneCommon.vmagent.spec`
 - beside `spec`, or in `metadata`, `podMetadata`, `template` or `requestsLoadBalancer`
 - with another name: `podSecurityContext`, `securitycontext`, `automountServiceAccountToken: false`
@@ -34,8 +34,8 @@ Source: definitions of operator v0.42 to v0.76.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -45,6 +45,18 @@ from webhook.policy.context_fields import ROWS, ROWS_BY_NAME
 from webhook.policy.findings import Fix, NothingToCopy, Violation, Warn
 from webhook.policy.json_access import Raw, joined, object_of, objects_of
 from webhook.policy.rules.field_moves import ITSELF, found_at, placed_at, steps_of
+from webhook.policy.rules.field_names import (
+    CONTEXT,
+    FIELDS,
+    STRICT,
+    TEMPLATES,
+    WITHIN_CONTEXT,
+    meant_field,
+    named_field,
+    nearest,
+    plain,
+    reads,
+)
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import ResourceObject
 from webhook.policy.rules.wanted_context import OWN_FIELDS
@@ -60,66 +72,16 @@ _MOST_FIELDS = 200
 _MOST_ELEMENTS = 20
 """Zones, and containers of a component, that are looked at."""
 
-_STRICT = "useStrictSecurity"
-_CONTEXT = "securityContext"
-_FIELDS = (
-    _CONTEXT,
-    _STRICT,
-    "disableAutomountServiceAccountToken",
-    "containers",
-    "initContainers",
-    "volumes",
-    "volumeMounts",
-    "podMetadata",
-    "podSecurityPolicyName",
-    "hostNetwork",
-    "extraArgs",
-)
-"""The fields of a component that decide about its pods and their security."""
-
-_OTHER_NAMES = {
-    "podsecuritycontext": _CONTEXT,
-    "containersecuritycontext": _CONTEXT,
-    "automountserviceaccounttoken": "disableAutomountServiceAccountToken",
-    "strictsecurity": _STRICT,
-    "enablestrictsecurity": _STRICT,
-    "usestrict": _STRICT,
-    "usestrictsecuritycontext": _STRICT,
-    "strictsecuritycontext": _STRICT,
-    "podannotations": "podMetadata",
-    "sidecars": "containers",
-    **{
-        f"{word}{field.lower()}": field
-        for word in ("extra", "additional")
-        for field in ("containers", "initContainers", "volumes", "volumeMounts")
-    },
-}
-"""What people call these fields elsewhere, in small letters."""
-
-_OTHER_PARTS = {"commonzone": "zoneCommon"}
-"""What people call parts of a resource, in small letters."""
-
 _GROUPS = ("containers", "initContainers")
-_TEMPLATES = ("template", "podTemplate")
-_WITHIN_CONTEXT = frozenset(
-    {"pod", "container", _CONTEXT.lower(), *(each for each in _OTHER_NAMES if each.endswith("context"))}
-)
 _NONE: frozenset[str] = frozenset()
+_POLICY = ("podSecurityPolicyName",)
 _OF_POD_ALONE = frozenset(ROWS["pod"]) - frozenset(ROWS["container"])
 """The fields of a pod's securityContext that a container's does not have."""
-
-_LONGEST_NAME = 64
-_ALMOST = 0.9
-_NEAR = 0.85
-"""How similar a name must be among few names."""
-
-_OF_DATABASE = re.compile("^v[mlt](?=[a-z])")
-"""What names of components and children begin with: `vmstorage`, `vlstorage`."""
 
 _DROPPED = "the API server drops it, so it has no effect"
 _IGNORED = "the operator ignores it, or refuses the resource"
 
-_DEEP = frozenset({_CONTEXT, _STRICT, "disableAutomountServiceAccountToken"})
+_DEEP = frozenset({CONTEXT, STRICT, "disableAutomountServiceAccountToken"})
 """Fields that a component has itself, and no object in it."""
 
 _OF_ANY_LEVEL = frozenset(name.partition("/")[0] for name in ROWS_BY_NAME)
@@ -129,6 +91,7 @@ _KEPT = re.compile(r"\.(securityContext|(containers|initContainers)\[[^\[\]]*\])
 """Places without a schema in the operator's definitions: the API server keeps every field there."""
 
 _SEPARATE = "To use it, create a separate "
+_WRITE = "Write "
 
 Right = Callable[[str], str]
 """Where a field belongs, by its name."""
@@ -158,7 +121,7 @@ def _what(resource: ResourceObject, place: str, right: str) -> str:
 def _opts_out(resource: ResourceObject, place: str) -> bool:
     """Whether a field stands in a component's own context that has no known field."""
     *outer, _ = steps_of(place) or [("", "")]
-    own = bool(outer) and outer[-1][0] == _CONTEXT and not any(field in _GROUPS for field, _ in outer)
+    own = bool(outer) and outer[-1][0] == CONTEXT and not any(field in _GROUPS for field, _ in outer)
     return own and _OF_ANY_LEVEL.isdisjoint(object_of(found_at(resource.object, outer)))
 
 
@@ -195,6 +158,7 @@ def _misplaced(kind: str, resource: Raw) -> Iterator[tuple[str, str]]:
     root = _right_at_root(kind, spec)
     yield from _in(resource, "", _NONE, root)
     yield from _misspelt(resource, "", ("spec",))
+    yield from _misspelt(spec, "spec.", _POLICY) if kind not in PARENTS else ()
     yield from _in(object_of(resource.get("metadata")), "metadata.", _NONE, root)
     if kind in PARENTS:
         yield from _in_parent(kind, spec)
@@ -209,7 +173,7 @@ def _right_at_root(kind: str, spec: Raw, place: str = "spec") -> Right:
         if kind in PARENTS:
             return f"{place}.zoneCommon.{next(iter(PARENTS[kind].values())).field}.spec.{field}, or in another child"
         parts = _parts(kind)
-        if field == _STRICT or not parts:
+        if field == STRICT or not parts:
             return f"{place}.{field}"
         present = [each for each in parts if isinstance(value_at(spec, each.path[1:]), dict)] or list(parts)
         return " and ".join(".".join((place, *each.path[1:], field)) for each in present)
@@ -235,10 +199,16 @@ def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
             yield from _in_part(component, spec, place)
         return
     if not any(each.without_part for each in parts):  # otherwise fields of the root may apply to all components
-        yield from _in(spec, f"{place}.", frozenset({_STRICT}), _right_at_root(kind, spec, place))
+        yield from _in(spec, f"{place}.", frozenset({STRICT}), _right_at_root(kind, spec, place))
     yield from _misspelt(spec, f"{place}.", _part_fields(kind))
-    yield from _of_one_component(kind, spec, place)
-    yield from _in_objects(spec, f"{place}.", _part_fields(kind), _right_at_root(kind, spec, place))
+    homes = _homes(kind)
+    yield from (
+        (f"{place}.{field}", " and ".join(f"{place}.{each}" for each in homes[plain(field)]))
+        for field, value in _first(spec)
+        if value is not None and plain(field) in homes
+    )
+    others = {field: value for field, value in _first(spec) if plain(field) not in homes}
+    yield from _in_objects(others, f"{place}.", _part_fields(kind), _right_at_root(kind, spec, place))
     for component in parts:
         *outer, _ = component.path[1:]
         if outer:
@@ -248,45 +218,47 @@ def _in_spec(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
         yield from _in_part(component, component.part_of(spec), ".".join((place, *component.path[1:])))
 
 
-def _of_one_component(kind: str, spec: Raw, place: str) -> Iterator[tuple[str, str]]:
-    """The fields at the root of a cluster that some of its components have, such as `vmBackup`."""
-    for field, value in _first(spec):
-        if value is not None and not _nearest(field, _part_fields(kind)):
-            homes = [each for each in _parts(kind) if (field,) in {path[:1] for path in each.fields}]
-            if homes:
-                yield f"{place}.{field}", " and ".join(".".join((place, *each.path[1:], field)) for each in homes)
+@cache
+def _homes(kind: str) -> dict[str, tuple[str, ...]]:
+    """The fields that some components of a cluster have, such as `vmBackup`, in small letters, and their places."""
+    found: dict[str, dict[str, None]] = {}
+    for component in _parts(kind):
+        for field, *_ in component.fields:
+            if not nearest(field, _part_fields(kind)):
+                found.setdefault(plain(field), {})[".".join((*component.path[1:], field))] = None
+    return {field: tuple(places) for field, places in found.items()}
 
 
 def _in_part(component: Component, part: Raw, place: str) -> Iterator[tuple[str, str]]:
     """Of a component's own part."""
     right = _within(place)
-    yield from _in(part, f"{place}.", frozenset(_FIELDS), right)
+    yield from _in(part, f"{place}.", frozenset(FIELDS), right)
     of_containers = (each.settings[0] for each in component.beside if each.settings)
-    yield from _in_objects(part, f"{place}.", (_CONTEXT, "podMetadata", *of_containers), right)
+    yield from _in_objects(part, f"{place}.", (CONTEXT, "podMetadata", *of_containers), right)
     yield from _in(object_of(part.get("podMetadata")), f"{place}.podMetadata.", _NONE, right)
-    for name in _TEMPLATES:
+    for name in TEMPLATES:
         template = object_of(part.get(name))
         yield from _in(template, f"{place}.{name}.", _NONE, right)
         yield from _in(object_of(template.get("spec")), f"{place}.{name}.spec.", _NONE, right)
-    context = object_of(part.get(_CONTEXT))
-    yield from _in_context(context, f"{place}.{_CONTEXT}")
-    strange = {name: value for name, value in _first(context) if not _nests(name) and not _nearest(name, OWN_FIELDS)}
-    yield from _in(strange, f"{place}.{_CONTEXT}.", _NONE, right)
-    yield from _unknown_in_context(context, f"{place}.{_CONTEXT}")
+    context = object_of(part.get(CONTEXT))
+    yield from _in_context(context, f"{place}.{CONTEXT}")
+    strange = {name: value for name, value in _first(context) if not _nests(name) and not nearest(name, OWN_FIELDS)}
+    yield from _in(strange, f"{place}.{CONTEXT}.", _NONE, right)
+    yield from _unknown_in_context(context, f"{place}.{CONTEXT}")
     for element, each in _containers(part, place):
-        of_one = object_of(each.get(_CONTEXT))
-        yield from _in_context(of_one, f"{element}.{_CONTEXT}")
+        of_one = object_of(each.get(CONTEXT))
+        yield from _in_context(of_one, f"{element}.{CONTEXT}")
         for field, value in of_one.items():
             if field in _OF_POD_ALONE and value is not None:
-                yield f"{element}.{_CONTEXT}.{field}", f"{place}.{_CONTEXT}.{field}"
-        yield from _unknown_in_context(of_one, f"{element}.{_CONTEXT}")
-        outside = {field: value for field, value in _first(each) if _meant(field).startswith(_CONTEXT)}
-        yield from _in(outside, f"{element}.", frozenset({_CONTEXT}), _within(element))
+                yield f"{element}.{CONTEXT}.{field}", f"{place}.{CONTEXT}.{field}"
+        yield from _unknown_in_context(of_one, f"{element}.{CONTEXT}")
+        outside = {field: value for field, value in _first(each) if meant_field(field).startswith(CONTEXT)}
+        yield from _in(outside, f"{element}.", frozenset({CONTEXT}), _within(element))
     for row in component.beside:
         if row.settings and not row.init:
             settings = object_of(value_at(part, row.settings))
             own = _within(f"{place}.containers[{row.name}]")
-            wrong = {field: value for field, value in _first(settings) if _meant(field).startswith(_CONTEXT)}
+            wrong = {field: value for field, value in _first(settings) if meant_field(field).startswith(CONTEXT)}
             yield from _in(wrong, ".".join((place, *row.settings, "")), _NONE, own)
 
 
@@ -296,24 +268,24 @@ def _in_objects(holder: Raw, place: str, known: tuple[str, ...], right: Right) -
     Values of Helm charts have such objects. The `known` objects, and those with almost their name, have other places.
     """
     for field, value in _first(holder):
-        if not isinstance(value, dict) or field in known or field in _TEMPLATES:
+        if not isinstance(value, dict) or field in known or field in TEMPLATES:
             continue
         for inner, found in ((field, value), (f"{field}.spec", object_of(value.get("spec")))):
             deep = {name: each for name, each in _first(found) if _is_deep(name, each)}
-            if deep and not _nearest(field, known):
+            if deep and not nearest(field, known):
                 yield from _in(deep, f"{place}{inner}.", _NONE, right)
 
 
 def _is_deep(name: str, value: Any) -> bool:
     """Whether a field is one of those that stand in no such object; a label or an argument of that name is a text."""
-    meant = _named(_plain(name))
-    return meant in _DEEP and isinstance(value, dict if meant == _CONTEXT else bool)
+    meant = named_field(name)
+    return meant in _DEEP and isinstance(value, dict if meant == CONTEXT else bool)
 
 
 def _unknown_in_context(context: Raw, place: str) -> Iterator[tuple[str, str]]:
     """The fields of a securityContext that Kubernetes does not have, and that are near to none."""
     for field, value in _first(context):
-        near = field in _OF_ANY_LEVEL or _nests(field) or _nearest(field, OWN_FIELDS) or _meant(field)
+        near = field in _OF_ANY_LEVEL or _nests(field) or nearest(field, OWN_FIELDS) or meant_field(field)
         if value is not None and not near:
             yield f"{place}.{field}", ""
 
@@ -343,12 +315,13 @@ def _without_image(kind: str, spec: Raw) -> Iterator[Warn]:
             if each.get("image") is not None or name in names:
                 continue
             needs = next((row.settings for row in beside if row.name == name), ())
-            meant = "" if needs else _nearest(name, names) or ("" if first else component.main)
+            meant = "" if needs else nearest(name, names) or ("" if first else component.main)
             right = f"{element.rpartition('[')[0]}[{meant}]" if meant else ""
             why = f"{element} has no image and is no container of the operator: the API server refuses such a pod"
             remedy = f"Rename it to {meant}, or set an image" if meant else "Set an image"
             if needs:
-                remedy = f"Write {'.'.join((place, *needs))}, or remove the element"
+                right = f"{_WRITE}{'.'.join((place, *needs))}"
+                remedy = f"{right}, or remove the element"
             yield Warn(ID, f"{why}. {remedy}", about=(element, right))
 
 
@@ -366,7 +339,7 @@ def _parts_with_places(kind: str, spec: Raw) -> Iterator[tuple[Component, Raw, s
 
 
 def _nests(field: str) -> bool:
-    return _plain(field) in _WITHIN_CONTEXT
+    return plain(field) in WITHIN_CONTEXT
 
 
 def _in_context(context: Raw, place: str) -> Iterator[tuple[str, str]]:
@@ -432,13 +405,13 @@ def _in(holder: Raw, place: str, allowed: frozenset[str], right: Right) -> Itera
     for field, value in _first(holder):
         if value is None or field in allowed:
             continue
-        meant = _meant(field)
+        meant = meant_field(field)
         if not meant:
             continue
         belongs = right(meant)
-        if meant == "podMetadata" and _plain(field) != "podmetadata":
+        if meant == "podMetadata" and plain(field) != "podmetadata":
             belongs = f"{belongs}.annotations"
-        if meant.startswith("disable") and not _plain(field).startswith("disable"):
+        if meant.startswith("disable") and not plain(field).startswith("disable"):
             if value is True:  # as without it
                 continue
             belongs = f"{belongs}: true"
@@ -451,94 +424,14 @@ def _misspelt(holder: Raw, place: str, names: tuple[str, ...], belongs: str = ""
     `belongs` is the place of these names, where that is not the object itself.
     """
     for field, value in _first(holder):
-        name = "" if value is None or (field in names and not belongs) else _nearest(field, names)
+        name = "" if value is None or (field in names and not belongs) else nearest(field, names)
         if name:
             yield f"{place}{field}", f"{belongs or place}{name}"
 
 
-def _nearest(field: str, names: tuple[str, ...]) -> str:
-    """The one of a few names that a field is meant to be, "" for none."""
-    return _nearest_plain(_plain(field), names)
-
-
-@lru_cache(1024)
-def _nearest_plain(plain: str, names: tuple[str, ...]) -> str:
-    known = {form: name for name in names for form in (_of_any_kind(_plain(name)), _plain(name))}
-    known |= {alias: name for alias, name in _OTHER_PARTS.items() if name in names}
-    forms = dict.fromkeys((plain, _of_any_kind(plain)))
-    found = next((known[form] for form in forms if form in known), "")
-    return found or next((known[near] for form in forms if (near := _similar(form, known, _NEAR))), "")
-
-
-def _similar(plain: str, known: Mapping[str, str], least: float) -> str:
-    """The known name that is most like a name, "" for none; a name of about the same length."""
-    if not any(abs(len(plain) - len(each)) <= 1 for each in known):
-        return ""
-    from rapidfuzz import process  # noqa: PLC0415 - hardly ever needed
-    from rapidfuzz.distance import Indel  # noqa: PLC0415
-
-    found = process.extractOne(plain, known.keys(), scorer=Indel.normalized_similarity, score_cutoff=least)
-    return str(found[0]) if found else ""
-
-
-def _of_any_kind(plain: str) -> str:
-    return _OF_DATABASE.sub("", plain)
-
-
-def _meant(field: str) -> str:
-    """The field that a name is meant to be, "" for none: the same but for case, another name, or one letter off."""
-    return _meant_plain(_plain(field))
-
-
-def _named(plain: str) -> str:
-    """The field with that name or that other name, "" for none."""
-    return _PLAIN.get(plain) or _OTHER_NAMES.get(plain, "")
-
-
-@lru_cache(1024)
-def _meant_plain(plain: str) -> str:
-    return _named(plain) or _PLAIN.get(_similar(plain, _PLAIN, _ALMOST), "")
-
-
-def _plain(field: str) -> str:
-    return field[:_LONGEST_NAME].lower().replace("_", "").replace("-", "")
-
-
-_PLAIN = {_plain(field): field for field in _FIELDS} | {_plain(field): f"{_CONTEXT}.{field}" for field in OWN_FIELDS}
-
-_NAMES = frozenset(
-    _plain(name)
-    for name in (
-        *("spec", "zones", "zoneCommon", *_TEMPLATES, *_WITHIN_CONTEXT, *OWN_FIELDS),
-        *(field for components in BY_KIND.values() for each in components for field in each.path[1:]),
-        *(
-            field
-            for children in PARENTS.values()
-            for each in children.values()
-            for field in (each.field, *each.without)
-        ),
-    )
-)
-
-_PARTS = tuple(
-    dict.fromkeys(
-        (
-            *("spec", "zones", "zoneCommon"),
-            *(field for components in BY_KIND.values() for each in components for field in each.path[1:]),
-            *(each.field for children in PARENTS.values() for each in children.values()),
-        )
-    )
-)
-
-
-def reads(field: str) -> bool:
-    """Whether a field of that name may be one that stands in the wrong place or has a wrong case."""
-    return _plain(field) in _NAMES or bool(_meant(field)) or bool(_nearest(field, _PARTS))
-
-
 _OF_PODS = NothingToCopy("it finds nothing in pods, as the API server has dropped the field")
 
-_WHOLE = frozenset({_CONTEXT, _STRICT, "disableAutomountServiceAccountToken", "hostNetwork"})
+_WHOLE = frozenset({CONTEXT, STRICT, "disableAutomountServiceAccountToken", "hostNetwork"})
 """Fields with nothing in them that a report may not show; the values of others are left to the reader."""
 
 
@@ -548,6 +441,8 @@ def fix(finding: Violation | Warn, resource: ResourceObject) -> Fix:
     wrong = steps_of(place)
     if not right or right.startswith(_SEPARATE):
         return _removed(place, wrong, resource)
+    if right.startswith(_WRITE):
+        return Fix(notes=(f"{right}: <its settings>. Or remove {place}.",), of_resource=True)
     targets = right.removesuffix(", or in another child").removesuffix(" itself")
     value = found_at(resource.object, wrong)
     *outer, last = wrong or [("", "")]
@@ -569,7 +464,7 @@ def fix(finding: Violation | Warn, resource: ResourceObject) -> Fix:
 
 def _is_last(outer: list[tuple[str, str]], resource: ResourceObject) -> bool:
     """Whether a field is the only one of its context: an empty context would turn strict security off."""
-    return bool(outer) and outer[-1][0] == _CONTEXT and len(object_of(found_at(resource.object, outer))) == 1
+    return bool(outer) and outer[-1][0] == CONTEXT and len(object_of(found_at(resource.object, outer))) == 1
 
 
 def _removed(place: str, wrong: list[tuple[str, str]], resource: ResourceObject) -> Fix:

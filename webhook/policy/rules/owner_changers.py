@@ -6,23 +6,21 @@ FOWNER may change its mode. A container of the user takes the user of its pod, s
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
-from webhook.policy.conditions import value_at
-from webhook.policy.json_access import Raw, object_of, objects_of
-from webhook.policy.rules.commands_run import calls, command_line, ignores_failure, pattern_of, texts
+from webhook.policy.json_access import Raw, objects_of
+from webhook.policy.rules.commands_run import Call, calls, command_lines, ignores_failure
+from webhook.policy.rules.root_permission import root_fault
 from webhook.policy.token_volume import TOKEN_PATH
-from webhook.policy.volume_users import ROOT, lacks, user_of
+from webhook.policy.volume_users import ROOT, user_of
 
 _CAPABILITY = {"chown": "CHOWN", "chgrp": "CHOWN", "install": "CHOWN", "chmod": "FOWNER", "setfacl": "FOWNER"}
 """The capability that each tool needs for the files of others."""
 
-_IN_SCRIPT = pattern_of(_CAPABILITY)
 _OWNER_OPTION = re.compile(r"-[a-zA-Z]*[og]|--(?:owner|group)")
 _OWNER = re.compile(r"[0-9]{1,10}(?::[0-9]{0,10})?")
 _RECURSIVE = re.compile(r"-[a-zA-Z]*R[a-zA-Z]*|--recursive")
-RESTRICTED_REFUSES = 'A namespace that enforces "restricted" refuses a pod with this container.'
-_FIX = "securityContext: {runAsUser: 0, runAsNonRoot: false}"
 
 
 def tool_of(container: Raw) -> str:
@@ -30,11 +28,19 @@ def tool_of(container: Raw) -> str:
 
     A change of mode counts where it is one of a mounted volume.
     """
-    words = command_line(container)
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
-    if words[:1] in (["chown"], ["chgrp"]):
-        return words[0]
-    return next((tool for tool, arguments in calls(words, _IN_SCRIPT) if _counts(tool, arguments, mounts)), "")
+    alone = (line[0] for line in command_lines(container) if line[:1] in (["chown"], ["chgrp"]))
+    counted = (each.program for each in _calls(container) if _counts(each.program, each.arguments, mounts))
+    return next(chain(alone, counted), "")
+
+
+def _calls(container: Raw) -> Iterator[Call]:
+    return (call for line in command_lines(container) for call in calls(line, _CAPABILITY))
+
+
+def capability_of(container: Raw) -> str:
+    """The capability that its tool needs."""
+    return _CAPABILITY[tool_of(container)]
 
 
 def words(container: Raw) -> list[str]:
@@ -53,7 +59,7 @@ def words(container: Raw) -> list[str]:
 def gives(spec: Raw, volume: str, user: int) -> bool:
     """Whether an init container surely gives all files of a volume to a user before the other containers start."""
     for container in objects_of(spec.get("initContainers")):
-        if user_of(container, spec, {}) != ROOT or _fault(container, spec, "chown"):
+        if user_of(container, spec, {}) != ROOT or root_fault(container, spec, _CAPABILITY["chown"]):
             continue
         owner, given = _given(container)
         for mount in objects_of(container.get("volumeMounts")):
@@ -66,8 +72,8 @@ def gives(spec: Raw, volume: str, user: int) -> bool:
 def _given(container: Raw) -> tuple[str, list[str]]:
     """The owner that a container gives files to by `chown -R`, as a number, and the mounts that it changes whole."""
     mounts = [str(mount.get("mountPath")) for mount in objects_of(container.get("volumeMounts"))]
-    for tool, arguments in calls(command_line(container), _IN_SCRIPT):
-        owner, *paths = [each.strip("\"'") for each in arguments if not each.startswith("-")] or [""]
+    for tool, arguments in _calls(container):
+        owner, *paths = [each for each in arguments if not each.startswith("-")] or [""]
         if tool != "chown" or not _OWNER.fullmatch(owner) or not any(map(_RECURSIVE.fullmatch, arguments)):
             continue
         roots = [posixpath.normpath(each) for each in paths if each.startswith("/")]
@@ -89,39 +95,11 @@ def faults(spec: Raw) -> Iterator[tuple[str, str, bool]]:
     for group, what in (("initContainers", "init container"), ("containers", "container")):
         for container in spec[group]:
             tool = tool_of(container)
-            if tool and (fault := _fault(container, spec, tool)):
+            if tool and (fault := root_fault(container, spec, _CAPABILITY[tool])):
                 why, fix = fault
                 refused = "kubelet" in why
                 ends = "" if refused else _ends(container, group)
                 yield str(container["name"]), f"{what} {container['name']!r} runs {tool} {why}{ends}. {fix}", refused
-
-
-def permitting(container: Raw, spec: Raw) -> Raw:
-    """The fields of a container's security context that permit its tool."""
-    context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
-    needed = _CAPABILITY[tool_of(container)]
-    fields: Raw = {"runAsUser": ROOT, "runAsNonRoot": False}
-    if lacks(context, needed):
-        added = [*texts(value_at(context, ("capabilities", "add"))), needed]
-        fields["capabilities"] = {"add": added}
-    return fields
-
-
-def _fault(container: Raw, spec: Raw, tool: str) -> tuple[str, str] | None:
-    """Why a container may not use the tool, and what to do; None where it may, or where its user is not known."""
-    context = {**object_of(spec.get("securityContext")), **object_of(container.get("securityContext"))}
-    user, non_root = user_of(container, spec, {}), context.get("runAsNonRoot") is True
-    if user is None and not non_root:
-        return None
-    if user != ROOT:
-        who = "another user than root" if user is None else f"user {user}"
-        return f"as {who}", f"Give it {_FIX}"
-    if non_root:
-        return "as root, but runAsNonRoot is true: the kubelet will not start it", "Give it runAsNonRoot: false too"
-    needed = _CAPABILITY[tool]
-    if lacks(context, needed):
-        return f"without the capability {needed}", f"Give it capabilities: {{add: [{needed}]}}"
-    return None
 
 
 def _ends(container: Raw, group: str) -> str:
@@ -132,13 +110,13 @@ def _ends(container: Raw, group: str) -> str:
     return f": if a file has another owner, it fails{end}"
 
 
-def _counts(tool: str, arguments: list[str], mounts: list[str]) -> bool:
+def _counts(tool: str, arguments: Sequence[str], mounts: list[str]) -> bool:
     if tool == "install":
         return any(_OWNER_OPTION.match(each) for each in arguments)
     if _CAPABILITY[tool] == "CHOWN":
         return bool(arguments)
     recursive = any(_RECURSIVE.fullmatch(each) for each in arguments)
-    paths = [posixpath.normpath(each.strip("\"'")) for each in arguments if not each.startswith("-")]
+    paths = [posixpath.normpath(each) for each in arguments if not each.startswith("-")]
     return any(
         path == mount or (recursive and path.startswith(f"{mount}/"))
         for path in paths

@@ -36,6 +36,7 @@ _BY_CHOWN: frozenset[Effect] = frozenset(
         "same fsGroup",
         "reads only",
         "user unknown",
+        "loses fsGroup",
     }
 )
 """The effects that an init container prevents that gives the files to the new user."""

@@ -1,4 +1,6 @@
-"""Webhooks that use the token of a pod, which an annotation calls, where the pod may have none. A part of `api-access`.
+"""Webhooks that use the token of a pod, where the pod may have none. A part of `api-access`.
+
+An annotation or a label of the pod calls them.
 
 Source: vault-k8s, whose agent gets the token mount of a container of the pod, or the projected volume that an
 annotation names, and which reads booleans as Go's `strconv.ParseBool` does; the secrets webhook of Bank-Vaults, whose
@@ -20,16 +22,17 @@ from webhook.policy.token_volume import TOKEN_PATH, VOLUME, is_token_path
 
 
 class _Injector(msgspec.Struct, frozen=True):
-    """A webhook: the annotation or label that calls it, and the values, none for any; what it does, and what to do.
+    """A webhook: the annotation that calls it, and the values, none for any; what it does, and what to do.
 
-    `names_volume` is the annotation that names a volume with a token; `logs_in_by` is the annotation with the way to
-    log in, and the ways that use the token.
+    With `by_label` a label of that name calls it. `names_volume` is the annotation that names a volume with a token.
+    `logs_in_by` is the annotation with the way to log in, and `with_token` has the ways that use the token.
     """
 
     annotation: str
     values: frozenset[str]
     does: str
     fix: str
+    by_label: bool = False
     names_volume: str = ""
     logs_in_by: str = ""
     with_token: frozenset[str] = frozenset({"", "kubernetes", "jwt"})
@@ -70,15 +73,19 @@ _INJECTORS = (
         values=frozenset({"enabled", "true"}),
         does="the sidecar of Kuma uses a container's token mount",
         fix=f"add a projected token volume, named in annotation {_KUMA_VOLUME}",
+        by_label=True,
         names_volume=_KUMA_VOLUME,
     ),
 )
 
 
+LABELS = frozenset(each.annotation for each in _INJECTORS if each.by_label)
+"""All labels that are read here."""
+
 ANNOTATIONS = frozenset(
     name for each in _INJECTORS for name in (each.annotation, each.names_volume, each.logs_in_by) if name
 )
-"""All annotations that are read here."""
+"""All annotations that are read here, and the labels."""
 
 
 def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tuple[str, str]]:
@@ -86,10 +93,10 @@ def injectors_without_token(pod: PreviewedPod, posture: Posture) -> Iterator[tup
     if posture.api_access != "explicit":
         return
     metadata = object_of(pod.pod.get("metadata"))
-    annotations = {**object_of(metadata.get("labels")), **object_of(metadata.get("annotations"))}
+    labels, annotations = object_of(metadata.get("labels")), object_of(metadata.get("annotations"))
     spec = pod.pod["spec"]
     for injector in _INJECTORS:
-        value = annotations.get(injector.annotation)
+        value = (labels if injector.by_label else annotations).get(injector.annotation)
         if value is None or (injector.values and str(value).lower() not in injector.values):
             continue
         if str(annotations.get(injector.logs_in_by, "")) not in injector.with_token:

@@ -21,8 +21,8 @@ vmguard also warns the person who applies a resource:
   group can use a socket if `supplementalGroups` has the socket's group
 - a new resource's own securityContext names a user without fsGroup, and the pod has a claim: root owns most new
   volumes, so the user may not be able to write
-- a log collector that is not root, or another container that reads the logs of the node: root owns these logs, and the
-  data of the collector on the node
+- a log collector or another container that is not root reads the logs of the node: root owns them. Root also owns the
+  data of a log collector on the node. A group in `supplementalGroups` may have access to the logs
 
 What to do: see who owns the data. The command of a warning shows it. An image from scratch has no `stat`: use `kubectl
 debug` there. If the kubelet cannot give the files to the group, chown them before the user changes, in a pod that runs
@@ -43,15 +43,15 @@ user. This keeps root:
 """
 
 import posixpath
-import re
 from collections.abc import Iterator, Mapping
 
 from webhook.policy.conditions import text_at, value_at
 from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import RESTRICTED_REFUSES, gives
+from webhook.policy.rules.owner_changers import gives
 from webhook.policy.rules.replaced_users import changes_of, unsolved
+from webhook.policy.rules.root_permission import RESTRICTED_REFUSES
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import THIS_POD, FlawedPod, PreviewedPod, ReplacedPod
 from webhook.policy.volume_groups import group_in_pod, read_only_volumes
@@ -68,8 +68,8 @@ from webhook.policy.volume_users import (
 
 ID = "volume-ownership"
 
-_LOGS = re.compile("/{1,2}(?:var/log|var/lib/docker/containers|run/log/journal)(?:/|$)")
-"""Folders of a node with files that root alone may read."""
+_LOGS = ("/var/log", "/var/lib/docker/containers", "/run/log/journal")
+"""Folders of a node with logs. Root owns them, and few groups may read them."""
 
 _OF_ROOT = "give it securityContext: {runAsUser: 0, runAsNonRoot: false}"
 _AS_ROOT = "remove runAsUser and runAsNonRoot from securityContext"
@@ -80,6 +80,7 @@ _FILLED = {
     "before": "root",
     "after": "65534",
     "group": "65534",
+    "lost": "65534",
     "other": "user 65534",
 }
 """What stands in the texts of the table in place of what a pod has."""
@@ -176,22 +177,31 @@ def _node_files(spec: Raw, images: Mapping[str, int | None], posture: Posture) -
 
 
 def _node_logs(spec: Raw, images: Mapping[str, int | None], posture: Posture) -> Iterator[Warn]:
-    """The logs of the node that a container reads without root."""
-    of_node = ((str(volume.get("name")), text_at(volume, ("hostPath", "path"))) for volume in spec["volumes"])
-    paths = {name: path for name, path in of_node if _LOGS.match(posixpath.normpath(path))}
+    """The logs of the node that a container reads without root and without a group of its own choice."""
+    if value_at(spec, ("securityContext", "supplementalGroups")):
+        return
     mode = posture.component.daemonset
-    collector = posture.component.main if mode and mode.runs_as_root else ""
-    for container in spec["containers"]:
-        name = str(container["name"])
-        if name == collector or not _is_not_root(container, spec, images):
+    reported = {each.path for each in mode.reads} if mode and mode.runs_as_root else set()
+    of_node = ((str(volume.get("name")), text_at(volume, ("hostPath", "path"))) for volume in spec["volumes"])
+    paths = {name: path for name, path in of_node if _has_logs(path)}
+    for container in (*spec["initContainers"], *spec["containers"]):
+        if not _is_not_root(container, spec, images):
             continue
         mounts = [each for each in objects_of(container.get("volumeMounts")) if each.get("readOnly") is True]
         mounted = texts_of(mounts, "name")
-        if read := sorted({path for volume, path in paths.items() if volume in mounted}):
+        read = {path for volume, path in paths.items() if volume in mounted}
+        if read := read - reported if container["name"] == posture.component.main else read:
             user = user_of(container, spec, images)
             who = user_in_words(user) if user is not None else "another user than root"
-            text = f"container {name!r} runs as {who} and may not be able to read the logs of the node in"
-            yield Warn(ID, f"{text} {' and '.join(read)}, which root owns: {_OF_ROOT}", about=("reader", name))
+            text = f"container {container['name']!r} runs as {who} and may not be able to read the logs of the node in"
+            about = ("reader", str(container["name"]))
+            yield Warn(ID, f"{text} {' and '.join(sorted(read))}, which root owns: {_OF_ROOT}", about=about)
+
+
+def _has_logs(path: str) -> bool:
+    """Whether a folder of the node is one with logs, or within one."""
+    path = posixpath.normpath(f"/{path.lstrip('/')}")
+    return any(path == each or path.startswith(f"{each}/") for each in _LOGS)
 
 
 def _written_without_root(spec: Raw, images: Mapping[str, int | None]) -> dict[str, tuple[str, int | None, str]]:

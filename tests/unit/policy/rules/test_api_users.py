@@ -22,6 +22,11 @@ TOKEN = {
         ({"image": "kubectl", "command": ["kubectl", "--kubeconfig=/x", "get", "pods"]}, ""),
         ({"image": "kubectl", "command": ["sh", "-c", "A=1; kubectl get pods --kubeconfig /x"]}, ""),
         ({"image": "kubectl", "env": [{"name": "KUBECONFIG", "value": "/x"}]}, ""),
+        ({"image": "kubectl", "args": ["--kubeconfig="]}, "image kubectl"),
+        (
+            {"command": ["sh", "-c", "kubectl --kubeconfig=/k --server=https://kubernetes.default.svc"]},
+            "its command names kubernetes.default",
+        ),
         ({"image": "busybox"}, ""),
     ],
 )

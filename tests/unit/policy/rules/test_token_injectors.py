@@ -44,20 +44,36 @@ def test_the_vault_injector_finds_no_token():
             {"volumes": [TOKEN], "volumeMounts": [{"name": "t", "mountPath": PATH}]},
             0,
         ),
-        ({"kuma.io/sidecar-injection": "enabled"}, {}, 1),
-        ({"kuma.io/sidecar-injection": "disabled"}, {}, 0),
-        (
-            {"kuma.io/sidecar-injection": "enabled", "kuma.io/service-account-token-volume": "t"},
-            {"volumes": [TOKEN]},
-            0,
-        ),
-        ({}, {"podMetadata": {"labels": {"kuma.io/sidecar-injection": "enabled"}}}, 1),
+        ({"kuma.io/sidecar-injection": "enabled"}, {}, 0),
         ({}, {}, 0),
     ],
     ids=str,
 )
 def test_it_counts_where_the_webhook_uses_the_token_of_the_pod(annotations, spec, count):
     assert len(_warnings(annotations, "VMAlert", **spec)) == count
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "count"),
+    [
+        ({"kuma.io/sidecar-injection": "enabled"}, {}, 1),
+        ({"kuma.io/sidecar-injection": "enabled"}, {"kuma.io/service-account-token-volume": "t"}, 0),
+        ({"kuma.io/sidecar-injection": "disabled"}, {"kuma.io/sidecar-injection": "enabled"}, 0),
+        ({INJECT: "true", "consul.hashicorp.com/connect-inject": "true"}, {}, 0),
+    ],
+    ids=str,
+)
+def test_a_label_calls_the_sidecar_of_kuma_and_no_other_webhook(labels, annotations, count):
+    spec = {"podMetadata": {"labels": labels, "annotations": annotations}, "volumes": [TOKEN]}
+    assert len(warnings_on("VMAlert", {**spec, "disableAutomountServiceAccountToken": True}, "api-access")) == count
+
+
+def test_other_labels_make_no_more_pods_to_judge():
+    """Identical pods are judged once, and so many zones with a label of their own are."""
+    zones = [{"name": f"z{n}", "vmagent": {"spec": {"podMetadata": {"labels": {"z": f"{n}"}}}}} for n in range(20)]
+    common = {"vmagent": {"spec": {"port": "80"}}}
+    (warning,) = warnings_on("VMDistributed", {"zones": zones, "zoneCommon": common}, "low-port")
+    assert warning.startswith("zones[z0].vmagent, zones[z1].vmagent, ")
 
 
 @pytest.mark.parametrize("kind", ["VMAgent", "VMAuth"])

@@ -81,6 +81,32 @@ def test_a_new_group_of_the_same_user_is_a_warning():
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "count"),
+    [
+        ({}, 1),
+        ({"runAsGroup": 3}, 1),
+        ({"runAsGroup": 2}, 0),
+        ({"supplementalGroups": [5, 2]}, 0),
+        ({"runAsUser": 2}, 0),
+    ],
+    ids=str,
+)
+def test_an_update_without_the_group_of_the_files_is_a_warning(more, count):
+    own = {"runAsUser": 1, **more}
+    before, after = ({**CLAIM, "securityContext": {**own, **group}} for group in ({"fsGroup": 2}, {}))
+    lost = "claim data has files of group 2. Pods will not have this group and may not be able to write: set fsGroup: 2"
+    assert _updated("VMSingle", before, after) == [f"vmsingle: {lost}. {CHECK}"] * count
+    chown = {
+        "name": "c",
+        "image": "busybox",
+        "command": ["chown", "-R", str(own["runAsUser"]), "/victoria-metrics-data"],
+    }
+    chown["volumeMounts"] = [{"name": "data", "mountPath": "/victoria-metrics-data"}]
+    chown["securityContext"] = {"runAsUser": 0, "runAsNonRoot": False}
+    assert _updated("VMSingle", before, {**after, "initContainers": [chown]}) == []
+
+
 def test_a_volume_that_ignores_fs_group_is_named_once_at_an_update():
     spec = {"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/p"}}]}
     spec["volumeMounts"] = [{"name": "v", "mountPath": "/x"}]
@@ -133,6 +159,7 @@ def test_a_log_collector_that_is_not_root_cannot_use_the_files_of_the_node():
         ("/var/log/pods/", True, None, 1),
         ("/var//lib/docker/containers", True, {"runAsUser": 1000}, 1),
         ("/var/log", True, {"runAsUser": 0, "runAsNonRoot": False}, 0),
+        ("/", True, None, 0),
         ("/var/logs", True, None, 0),
         ("/mnt/log", True, None, 0),
     ],
