@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from webhook.policy.conditions import value_at
@@ -16,6 +17,9 @@ _HOOK = ("lifecycle", "postStart", "exec", "command")
 _OR = "||"
 _LONGEST = 20_000
 """Characters of the scripts of one command line that are read."""
+
+_MOST_WORDS = 100
+"""Words of one command, and calls in one command line, that are read: a tenant may name one tool again and again."""
 
 _GIVES_SCRIPT = re.compile("-(?!exec)[a-z]{0,5}c")
 
@@ -107,16 +111,21 @@ def _in_script(script: str) -> tuple[Command, ...]:
 
 
 def calls(line: list[str], programs: Collection[str]) -> Iterator[Call]:
-    """The programs that a command line names in any place, apart from what it only says."""
+    """The first programs that a command line names in any place, apart from what it only says."""
+    return islice(_all_calls(line, programs), _MOST_WORDS)
+
+
+def _all_calls(line: list[str], programs: Collection[str]) -> Iterator[Call]:
     for words in (tuple(line), *(each.words for each in commands(line, programs))):
         if words and posixpath.basename(words[0]) not in _SAYS:
             for index, word in enumerate(words):
                 if (name := posixpath.basename(word)) in programs and not _has_space(word):
-                    yield Call(name, words[index + 1 :])
+                    yield Call(name, words[index + 1 : index + 1 + _MOST_WORDS])
 
 
 def run(words: tuple[str, ...], programs: Collection[str]) -> Iterator[Call]:
     """The programs that one command runs: the first word, and those that such a program runs in turn."""
+    words = words[:_MOST_WORDS]
     for index, word in enumerate(words):
         name = posixpath.basename(word)
         if name in programs:

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.policy.rules.commands_run import calls, commands, run
+from webhook.policy.rules.owner_changers import tool_of, words
+from webhook.policy.rules.root_programs import done_as_root
 
 PROGRAMS = {"chown", "sysctl"}
 
@@ -66,6 +68,17 @@ def test_a_tool_is_found_in_any_place(line, found):
 def test_no_text_is_an_error(line):
     for each in calls(line, PROGRAMS):
         assert each.program in PROGRAMS
+
+
+@pytest.mark.parametrize("program", ["chroot", "nsenter", "chmod", "chown", "sysctl", "env"])
+def test_a_program_named_again_and_again_costs_little_and_is_no_error(program):
+    """Each call has arguments of its own, and some programs run the one that their arguments name."""
+    mounts = [{"name": "m", "mountPath": f"/m{n}"} for n in range(10)]
+    many = [program] * 100_000
+    for container in ({"command": many}, {"command": ["sh", "-c", " ".join(many)]}):
+        tool_of({**container, "volumeMounts": mounts})
+        done_as_root(container)
+        words({**container, "volumeMounts": mounts})
 
 
 @pytest.mark.parametrize("text", [" #", "'", '"', '"\\', "a=", "\\", "1", "$(", "' ", "#'"])
