@@ -160,10 +160,13 @@ def of_other_kind(kind: str) -> str:
 
 
 def why_ignored(decision: Decision) -> str:
-    """Why an object that can have pods was not judged, "" for one that was, or that makes none."""
-    told = decision.annotations.get("decision", "")
-    reason = told.removeprefix(_IGNORED) if told.startswith(_IGNORED) else ""
-    return "" if reason.startswith(_OTHER_KIND) else reason
+    """Why vmguard did not judge an object."""
+    return decision.annotations.get("decision", "").removeprefix(_IGNORED)
+
+
+def makes_no_pods(decision: Decision) -> bool:
+    """Whether an object without postures is of a kind that makes no pods; otherwise it was not judged."""
+    return decision.outcome != "ignored" or why_ignored(decision).startswith(_OTHER_KIND)
 
 
 def not_called(namespace: str, reason: str) -> Decision:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from webhook.facts import Absent
-from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels, why_ignored
+from webhook.policy.decide import PODS_DENIED, Decision, PredictedLevels, makes_no_pods, why_ignored
 from webhook.policy.findings import Change, Violation, Warn
 from webhook.policy.posture import Posture
 from webhook.policy.wording import as_json, complaint, dotted
@@ -84,8 +84,8 @@ def explain_resource(title: str, decision: Decision) -> str:
         head = ("COMPONENT", "SECURITY CONTEXT", "SET BY", "API ACCESS", "SET BY", "PODS", "POD SECURITY")
         lines += _table([head, *rows])
     elif decision.outcome in {"unchanged", "ignored"}:
-        reason = why_ignored(decision)
-        lines.append(f"  not judged: {reason}" if reason else "  makes no pods of its own")
+        why = "makes no pods of its own" if makes_no_pods(decision) else f"not judged: {why_ignored(decision)}"
+        lines.append(f"  {why}")
     lines.append(f"  decision    {_verdict(decision)}")
     lines += _warnings(decision)
     return _text(lines)

@@ -77,11 +77,12 @@ def _given(container: Raw) -> tuple[str, list[str]]:
         if tool != "chown" or not _OWNER.fullmatch(owner) or not any(map(_RECURSIVE.fullmatch, arguments)):
             continue
         roots = [posixpath.normpath(each) for each in paths if each.startswith("/")]
-        return owner, [each for each in mounts if any(_is_within(each, root) for root in roots)]
+        return owner, [each for each in mounts if any(is_within(each, root) for root in roots)]
     return "", []
 
 
-def _is_within(path: str, root: str) -> bool:
+def is_within(path: str, root: str) -> bool:
+    """Whether a path is a folder, or within it."""
     path = posixpath.normpath(path)
     return path == root or path.startswith(f"{root.rstrip('/')}/")
 

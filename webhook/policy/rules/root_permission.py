@@ -6,7 +6,12 @@ from webhook.policy.rules.commands_run import texts
 from webhook.policy.volume_users import ROOT, lacks, user_of
 
 RESTRICTED_REFUSES = 'A namespace that enforces "restricted" refuses a pod with this container.'
-_FIX = "securityContext: {runAsUser: 0, runAsNonRoot: false}"
+AS_ROOT: Raw = {"runAsUser": ROOT, "runAsNonRoot": False}
+"""The fields of a container's security context that make it root in a pod that must not be."""
+
+ROOT_CONTEXT = "securityContext: {runAsUser: 0, runAsNonRoot: false}"
+"""The same for a person."""
+
 _NEVER_BY_DEFAULT = frozenset({"NET_ADMIN", "SYS_ADMIN", "SYS_MODULE"})
 """Capabilities that container runtimes give to no container by themselves."""
 
@@ -22,7 +27,7 @@ def root_fault(container: Raw, spec: Raw, capability: str) -> tuple[str, str] | 
         return None
     if user != ROOT:
         who = "another user than root" if user is None else f"user {user}"
-        return f"as {who}", f"Give it {_FIX}"
+        return f"as {who}", f"Give it {ROOT_CONTEXT}"
     if non_root:
         return "as root, but runAsNonRoot is true: the kubelet will not start it", "Give it runAsNonRoot: false too"
     if capability and lacks(context, capability):
@@ -33,7 +38,7 @@ def root_fault(container: Raw, spec: Raw, capability: str) -> tuple[str, str] | 
 def permitting(container: Raw, spec: Raw, capability: str) -> Raw:
     """The fields of a container's security context that permit it."""
     context = _context(container, spec)
-    fields: Raw = {"runAsUser": ROOT, "runAsNonRoot": False}
+    fields: Raw = {**AS_ROOT}
     added = texts(value_at(context, ("capabilities", "add")))
     by_default = capability in _NEVER_BY_DEFAULT and context.get("privileged") is not True
     if capability and (lacks(context, capability) or (by_default and not {"ALL", capability}.intersection(added))):

@@ -42,16 +42,15 @@ user. This keeps root:
     securityContext: {runAsUser: 0, runAsNonRoot: false}
 """
 
-import posixpath
 from collections.abc import Iterator, Mapping
 
 from webhook.policy.conditions import text_at, value_at
 from webhook.policy.findings import Finding, Fix, Violation, Warn
 from webhook.policy.json_access import Raw, object_of, objects_of, texts_of
 from webhook.policy.posture import Posture
-from webhook.policy.rules.owner_changers import gives
+from webhook.policy.rules.owner_changers import gives, is_within
 from webhook.policy.rules.replaced_users import changes_of, unsolved
-from webhook.policy.rules.root_permission import RESTRICTED_REFUSES
+from webhook.policy.rules.root_permission import AS_ROOT, RESTRICTED_REFUSES, ROOT_CONTEXT
 from webhook.policy.rules.rule import Rule
 from webhook.policy.rules.subject import THIS_POD, FlawedPod, PreviewedPod, ReplacedPod
 from webhook.policy.volume_groups import group_in_pod, read_only_volumes
@@ -71,7 +70,6 @@ ID = "volume-ownership"
 _LOGS = ("/var/log", "/var/lib/docker/containers", "/run/log/journal")
 """Folders of a node with logs. Root owns them, and few groups may read them."""
 
-_OF_ROOT = "give it securityContext: {runAsUser: 0, runAsNonRoot: false}"
 _AS_ROOT = "remove runAsUser and runAsNonRoot from securityContext"
 
 _FILLED = {
@@ -195,13 +193,12 @@ def _node_logs(spec: Raw, images: Mapping[str, int | None], posture: Posture) ->
             who = user_in_words(user) if user is not None else "another user than root"
             text = f"container {container['name']!r} runs as {who} and may not be able to read the logs of the node in"
             about = ("reader", str(container["name"]))
-            yield Warn(ID, f"{text} {' and '.join(sorted(read))}, which root owns: {_OF_ROOT}", about=about)
+            yield Warn(ID, f"{text} {' and '.join(sorted(read))}, which root owns: give it {ROOT_CONTEXT}", about=about)
 
 
 def _has_logs(path: str) -> bool:
     """Whether a folder of the node is one with logs, or within one."""
-    path = posixpath.normpath(f"/{path.lstrip('/')}")
-    return any(path == each or path.startswith(f"{each}/") for each in _LOGS)
+    return any(is_within(f"/{path.lstrip('/')}", each) for each in _LOGS)
 
 
 def _written_without_root(spec: Raw, images: Mapping[str, int | None]) -> dict[str, tuple[str, int | None, str]]:
@@ -238,8 +235,7 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
     if kind == "root":
         return Fix({"securityContext": {"runAsUser": None, "runAsNonRoot": None}})
     if kind == "reader":
-        root = {"securityContext": {"runAsUser": ROOT, "runAsNonRoot": False}}
-        return Fix(pod.of_container(names[0], root), notes=(RESTRICTED_REFUSES,))
+        return Fix(pod.of_container(names[0], {"securityContext": AS_ROOT}), notes=(RESTRICTED_REFUSES,))
     if kind == "group":
         return Fix({"securityContext": {"fsGroup": int(names[0])}})
     if kind == "node":
@@ -255,7 +251,7 @@ def fix(finding: Violation | Warn, pod: FlawedPod) -> Fix:
         "image": "busybox",
         "command": ["chown", "-R", f"{user}:{user}", path],
         "volumeMounts": [{"name": volume, "mountPath": path}],
-        "securityContext": {"runAsUser": ROOT, "runAsNonRoot": False},
+        "securityContext": AS_ROOT,
     }
     return Fix({"initContainers": [chown]}, notes=(RESTRICTED_REFUSES,))
 
