@@ -1,6 +1,7 @@
 """The programs that a container runs, as far as its command, arguments and hook name them. A part of other rules.
 
-A script is read as a shell reads it, as far as that needs no shell: quotes, comments, separators and redirections.
+A script is read as a shell reads it, as far as that needs no shell: quotes, comments, separators, redirections and
+here-documents. What a shell gets as a here-document is read as commands, too.
 """
 
 import posixpath
@@ -38,6 +39,7 @@ _PIECE = re.compile(
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
 _SAYS = frozenset({"echo", "printf"})
+_SHELLS = frozenset({"ash", "bash", "dash", "ksh", "sh", "zsh"})
 _BEFORE = frozenset(
     ["then", "do", "else", "elif", "if", "while", "until", "exec", "command", "time", "nohup", "!", "{"]
 )
@@ -90,9 +92,10 @@ def _in_script(script: str) -> tuple[Command, ...]:
     found: list[Command] = []
     words: list[str] = []
     targets: list[str] = []
-    holder, word = words, ""
-    for piece in _PIECE.finditer(script):
-        kind = piece.lastgroup
+    ends: list[str] = []
+    holder, word, at = words, "", 0
+    while piece := _PIECE.match(script, at):
+        kind, at = piece.lastgroup, piece.end()
         if kind in {"raw", "quoted", "escaped", "plain"}:
             word += piece[kind]
             continue
@@ -100,14 +103,32 @@ def _in_script(script: str) -> tuple[Command, ...]:
             holder.append(word)
             holder, word = words, ""
         if kind == "redirection":
-            holder = targets if piece[kind].startswith(">") else []
-        elif kind == "end" and (words or targets):
-            found.append(Command(tuple(words), tuple(targets)))
-            words, targets = [], []
+            operator = piece[kind]
+            holder = targets if operator.startswith(">") else ends if operator == "<<" else []
+        elif kind == "end":
+            if ends and "\n" in piece[kind]:
+                if not words or posixpath.basename(words[0]) not in _SHELLS:
+                    at = _after_here_documents(script, script.index("\n", piece.start()), ends)
+                ends = []
+            if words or targets:
+                found.append(Command(tuple(words), tuple(targets)))
+                words, targets = [], []
             holder = words
     if word:
         holder.append(word)
     return (*found, Command(tuple(words), tuple(targets)))
+
+
+def _after_here_documents(script: str, at: int, ends: list[str]) -> int:
+    """Where a script goes on after its here-documents, which are data: `at` is the end of the line that begins them."""
+    for end in ends:
+        line = None
+        while line != end and at < len(script):
+            begin = at + 1
+            found = script.find("\n", begin)
+            at = len(script) if found < 0 else found
+            line = script[begin:at].lstrip("\t")
+    return at
 
 
 def calls(line: list[str], programs: Collection[str]) -> Iterator[Call]:

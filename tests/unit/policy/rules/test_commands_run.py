@@ -26,6 +26,14 @@ def _commands(script):
         ("a && (b || c)", [(["a"], []), (["b"], []), (["c"], [])]),
         ("a 'b", [(["a", "'b"], [])]),
         ("# it's a comment\na", [(["a"], [])]),
+        ("cat <<EOF > /x\nit's b\nEOF\nc", [(["cat"], ["/x"]), (["c"], [])]),
+        ("cat >/x <<-'END' && d\n\tb\n\tEND\n\nc", [(["cat"], ["/x"]), (["d"], []), (["c"], [])]),
+        ("a << A <<B\nb\nA\nc\nB", [(["a"], [])]),
+        ("a <<A\n\nA \nb", [(["a"], [])]),
+        ("a <<<A\nb", [(["a"], []), (["b"], [])]),
+        ("a << A", [(["a"], [])]),
+        ("/bin/sh -e <<A\nb\nA", [(["/bin/sh", "-e"], []), (["b"], []), (["A"], [])]),
+        ("cat <<A | bash\nb\nA", [(["cat"], []), (["bash"], []), (["b"], []), (["A"], [])]),
     ],
 )
 def test_a_script_is_cut_into_commands(script, found):
@@ -81,7 +89,7 @@ def test_a_program_named_again_and_again_costs_little_and_is_no_error(program):
         words({**container, "volumeMounts": mounts})
 
 
-@pytest.mark.parametrize("text", [" #", "'", '"', '"\\', "a=", "\\", "1", "$(", "' ", "#'"])
+@pytest.mark.parametrize("text", [" #", "<<a\n", "'", '"', '"\\', "a=", "\\", "1", "$(", "' ", "#'"])
 def test_a_long_script_takes_a_number_of_steps_that_grows_with_its_length(text):
     """A quadratic pattern would take minutes here."""
     list(commands(["-c", text * 10_000 + "'"], [""]))
