@@ -94,6 +94,7 @@ def _in_script(script: str) -> tuple[Command, ...]:
     targets: list[str] = []
     ends: list[str] = []
     holder, word, at = words, "", 0
+    lines = {line.lstrip("\t") for line in script.split("\n")}
     while piece := _PIECE.match(script, at):
         kind, at = piece.lastgroup, piece.end()
         if kind in {"raw", "quoted", "escaped", "plain"}:
@@ -108,7 +109,8 @@ def _in_script(script: str) -> tuple[Command, ...]:
         elif kind == "end":
             if ends and "\n" in piece[kind]:
                 if not words or posixpath.basename(words[0]) not in _SHELLS:
-                    at = _after_here_documents(script, script.index("\n", piece.start()), ends)
+                    known = [each for each in ends if each in lines]  # `$((1<<2))` begins none
+                    at = _after_here_documents(script, script.index("\n", piece.start()), known)
                 ends = []
             if words or targets:
                 found.append(Command(tuple(words), tuple(targets)))
